@@ -1,0 +1,29 @@
+# make run · make test · make lint · make bench      each sets up what it needs
+PYTHON ?= python3
+PORT ?= 7860
+BIN := .venv/bin
+
+.PHONY: run test lint bench
+
+run: .venv/.run
+	PORT=$(PORT) $(BIN)/python app.py
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/.dev
+	for script in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+
+.venv/.run: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'FaceLab needs Python 3.11 or newer: make PYTHON=python3.12 run')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/.dev: .venv/.run requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
