@@ -1,0 +1,193 @@
+"""Thousands of photos: found, aligned or embedded in parallel processes, resumable, with every failure
+listed.
+
+Each worker computes on one thread, because for a detector's small convolutions two threads a photo are
+slower than two photos at once. What was found is kept by photo, so a run that is stopped goes on where it
+was and a second model does not detect again.
+"""
+
+import functools
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image
+
+from facelab.data.folders import ImageFolder, Track, untracked
+from facelab.embedder import as_face, load
+from facelab.faces import Face, Photo, align, find_faces, main_face, read_photo
+
+FEW = 8  # photos for which starting processes takes longer than it saves
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a worker says of one photo: a face and perhaps its embedding, or why not."""
+
+    name: str
+    box: list[float] | None = None
+    landmarks: list[list[float]] | None = None
+    confidence: float = 0.0
+    embedding: np.ndarray | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """How `prepare` ended: crops written, crops there before, and what failed with its reason."""
+
+    written: int
+    kept: int
+    failures: tuple[tuple[str, str], ...]
+
+
+@functools.cache
+def _folder(path: str) -> ImageFolder:
+    return ImageFolder(path)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _parallel(task: Callable, items: Sequence, jobs: int) -> Iterator:
+    """`map` over processes, in order; in this process for few items or one job."""
+    if jobs == 1 or len(items) <= FEW:
+        yield from map(task, items)
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process that has run torch can deadlock
+    try:
+        with ProcessPoolExecutor(jobs, context, _one_thread) as pool:
+            yield from pool.map(task, items, chunksize=4)
+    except BrokenProcessPool as error:
+        raise ValueError("a worker process died, most likely for want of memory; use fewer --jobs") from error
+
+
+def _locate(path: str, name: str, known: Found | None) -> tuple[np.ndarray, Found]:
+    """(photo pixels, its main face), from what is known or by detection."""
+    photo = read_photo(_folder(path).read(name))
+    if known is not None:
+        if known.error:
+            raise ValueError(known.error)
+        return photo.pixels, known
+    face = main_face(find_faces(photo), photo)
+    return photo.pixels, Found(name, face.box.tolist(), face.landmarks.tolist(), face.confidence)
+
+
+def _embed_photo(item: tuple[str, str, str, bool, Found | None]) -> Found:
+    path, name, model, aligned, known = item
+    embedder = load(model)
+    try:
+        if aligned:
+            photo = read_photo(_folder(path).read(name))
+            return Found(name, embedding=embedder.embed(photo, [as_face(photo.pixels)])[0])
+        pixels, found = _locate(path, name, known)
+    except (ValueError, OSError) as error:
+        return Found(name, error=str(error))
+    box, landmarks = np.array(found.box, np.float32), np.array(found.landmarks, np.float32)
+    face = Face(box, landmarks, found.confidence, align(pixels, landmarks))
+    embedding = embedder.embed(Photo(pixels, 1.0), [face])[0]
+    return Found(name, found.box, found.landmarks, found.confidence, embedding)
+
+
+def embed_images(
+    model: str,
+    folder: ImageFolder,
+    names: Sequence[str],
+    aligned: bool = False,
+    cache: Path | None = None,
+    jobs: int = 1,
+    track: Track = untracked,
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Embed the main face of each named image.
+
+    Args:
+        model: what `load` takes.
+        folder: where the images are.
+        names: which of them.
+        aligned: they are aligned 112x112 crops; nothing is detected.
+        cache: where found faces are kept between runs; None keeps nothing.
+        jobs: processes.
+        track: draws progress.
+
+    Returns:
+        ({name: (D,) embedding}, {name: why there is none}).
+    """
+    load(model)  # a bad name fails here, once, and not in every worker
+    file = None if cache is None or aligned else cache / f"faces-{folder.fingerprint()}.jsonl"
+    known = _read_found(file)
+    items = [(str(folder.path), name, model, aligned, known.get(name)) for name in names]
+    embeddings, failures = {}, {}
+    with _appending(file) as log:
+        for found in track(_parallel(_embed_photo, items, jobs), len(items), f"embed with {model}"):
+            if found.error:
+                failures[found.name] = found.error
+            else:
+                embeddings[found.name] = found.embedding
+            if found.name not in known:
+                log.write(
+                    json.dumps([found.name, found.box, found.landmarks, found.confidence, found.error]) + "\n"
+                )
+    return embeddings, failures
+
+
+def _read_found(file: Path | None) -> dict[str, Found]:
+    """Faces found by earlier runs; a line cut short by a kill is dropped."""
+    found = {}
+    for line in file.read_text().splitlines() if file and file.is_file() else ():
+        try:
+            name, box, landmarks, confidence, error = json.loads(line)
+        except ValueError:
+            continue
+        found[name] = Found(name, box, landmarks, confidence, None, error)
+    return found
+
+
+def _appending(file: Path | None) -> io.TextIOBase:
+    if file is None:
+        return io.StringIO()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.open("a")
+
+
+def _prepare_photo(item: tuple[str, str, str]) -> tuple[str, str]:
+    """Write one aligned crop -> (name, error or "")."""
+    path, name, target = item
+    try:
+        pixels, found = _locate(path, name, None)
+    except (ValueError, OSError) as error:
+        return name, str(error)
+    crop = align(pixels, np.array(found.landmarks, np.float32))
+    out = Path(target)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_suffix(f".{os.getpid()}.part")
+    Image.fromarray(crop).save(part, "JPEG", quality=95, subsampling=0)
+    os.replace(part, out)
+    return name, ""
+
+
+def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Prepared:
+    """Align the main face of every photo of a folder or zip into `out`, keeping the folder structure.
+
+    Crops that are there already are kept, so a stopped run goes on where it was.
+
+    Raises:
+        ValueError: no such source, or no image in it.
+    """
+    folder = ImageFolder(source)
+    targets = {name: Path(out) / PurePosixPath(name).with_suffix(".jpg") for name in folder.names}
+    todo = [(source, name, str(target)) for name, target in targets.items() if not target.exists()]
+    failures = [
+        (name, error)
+        for name, error in track(_parallel(_prepare_photo, todo, jobs), len(todo), "align")
+        if error
+    ]
+    return Prepared(len(todo) - len(failures), len(targets) - len(todo), tuple(failures))

@@ -1,0 +1,71 @@
+"""Augmentation of uint8 crops in one fused pass: flip, rotation, zoom and shift are a single affine
+resampling.
+
+Everything is drawn per crop from the generator that is handed in and computed where the crops lie, CPU or
+GPU, so a step's batch depends on the seed and the step alone. Erasing is random erasing (arXiv:1708.04896)
+with grey fill.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facelab.faces import to_tensor
+from facelab.recipe import Recipe
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what Pillow's convert("L") uses
+
+
+def augment(crops: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Draw one random variant of each crop.
+
+    Args:
+        crops: (B, H, W, 3) uint8.
+        recipe: its fields flip, rotate, zoom, shift, jitter, grey and erase say how strongly.
+        generator: a CPU generator; the same state gives the same variants on every device.
+
+    Returns:
+        (B, 3, H, W) float32, in [-1, 1].
+    """
+    x = to_tensor(crops)
+    draw = torch.rand((13, len(x)), generator=generator).to(x.device)
+    x = _affine(x, recipe, draw[:5])
+    x = _colour(x, recipe, draw[5:8])
+    return _erase(x, recipe, draw[8:13])
+
+
+def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
+    """One bilinear resampling for mirror, rotation, zoom and shift; border pixels are repeated."""
+    angle = (draw[0] * 2 - 1) * math.radians(recipe.rotate)
+    scale = 1 + (draw[1] * 2 - 1) * recipe.zoom
+    mirror = torch.where(draw[2] < 0.5, -1.0, 1.0) if recipe.flip else torch.ones_like(scale)
+    shift_x, shift_y = ((draw[3:5] * 2 - 1) * recipe.shift * 2).unbind()  # the grid spans [-1, 1]
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    theta = torch.stack([cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y], 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _colour(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
+    """Some crops turn grey; then brightness is added and contrast scaled about the crop's mean."""
+    luma = torch.einsum("bchw,c->bhw", x, x.new_tensor(LUMA)).unsqueeze(1)
+    x = torch.where((draw[0] < recipe.grey).view(-1, 1, 1, 1), luma, x)
+    brightness, contrast = ((draw[1:3] * 2 - 1) * recipe.jitter).view(2, -1, 1, 1, 1)
+    mean = luma.mean((2, 3), keepdim=True)
+    return ((x - mean) * (1 + contrast) + mean + brightness).clamp_(-1, 1)
+
+
+def _erase(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
+    """Blank one rectangle, 15 to 45 % of each side, in a share of the crops."""
+    height, width = x.shape[2:]
+    side_y, side_x = 0.15 + 0.3 * draw[0], 0.15 + 0.3 * draw[1]
+    top, left = draw[2] * (1 - side_y), draw[3] * (1 - side_x)
+    rows = torch.arange(height, device=x.device).add(0.5).div(height)
+    cols = torch.arange(width, device=x.device).add(0.5).div(width)
+    in_rows = (rows >= top[:, None]) & (rows < (top + side_y)[:, None])
+    in_cols = (cols >= left[:, None]) & (cols < (left + side_x)[:, None])
+    chosen = draw[4] < recipe.erase
+    box = chosen[:, None, None] & in_rows[:, :, None] & in_cols[:, None, :]
+    return x.masked_fill(box.unsqueeze(1), 0.0)

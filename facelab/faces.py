@@ -1,0 +1,190 @@
+"""From a photo to aligned faces to a tensor: the only preprocessing in the project.
+
+A photo is read by `photo.py`, faces are found with MTCNN (arXiv:1604.02878), and each is turned, scaled and
+shifted so that its eyes, nose and mouth fall on ArcFace's five-point template (arXiv:1801.07698). Training
+data, uploads and evaluations all pass here, so a network never meets a face cut in another way.
+"""
+
+import functools
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facelab.photo import IMAGE_SUFFIXES, MAX_PIXELS, Photo, Source, read_photo
+
+__all__ = [
+    "CROP_SIZE",
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "TEMPLATE",
+    "Face",
+    "Photo",
+    "Source",
+    "align",
+    "find_faces",
+    "main_face",
+    "read_photo",
+    "similarity_transform",
+    "to_tensor",
+]
+
+CROP_SIZE = 112
+TEMPLATE = np.array(  # left eye, right eye, nose tip, left and right mouth corner, as seen by the viewer
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+DETECTION_SIDE = 960
+MIN_FACE = 40
+MIN_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a photo.
+
+    Attributes:
+        box: (4,) float32 left, top, right, bottom in pixels of `Photo.pixels`.
+        landmarks: (5, 2) float32 x, y of the eyes, the nose tip and the mouth corners, left before right.
+        confidence: the detector's probability, in [0.95, 1].
+        crop: (112, 112, 3) uint8, aligned to the template.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    confidence: float
+    crop: np.ndarray
+
+
+def find_faces(photo: Photo) -> list[Face]:
+    """Find and align every face, largest first; an empty list if there is none.
+
+    A photo without a face is looked at once more with a grey margin, because the detector needs context
+    that a tight crop lacks.
+
+    Raises:
+        ValueError: the photo is smaller than the smallest face that can be found.
+    """
+    height, width = photo.pixels.shape[:2]
+    if min(height, width) < MIN_FACE:
+        size = f"{width}x{height} pixels"
+        raise ValueError(f"the photo has only {size}; use one in which the face is {MIN_FACE} or more wide")
+    boxes, landmarks, confidences = _detect(photo.pixels)
+    if not len(boxes):
+        margin = min(height, width) // 2
+        padded = np.pad(photo.pixels, ((margin, margin), (margin, margin), (0, 0)), constant_values=127)
+        boxes, landmarks, confidences = _detect(padded)
+        boxes, landmarks = boxes - margin, landmarks - margin
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    order = np.argsort(-area, kind="stable")
+    return [
+        Face(boxes[i], landmarks[i], float(confidences[i]), align(photo.pixels, landmarks[i])) for i in order
+    ]
+
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _detector():
+    from facenet_pytorch import MTCNN  # here, so that training needs no detector installed
+
+    return MTCNN(keep_all=True, min_face_size=MIN_FACE)
+
+
+def _detect(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """MTCNN on the photo shrunk to 960 pixels -> boxes (N, 4), landmarks (N, 5, 2), confidences (N,)."""
+    sides = np.array([pixels.shape[1], pixels.shape[0]])
+    shrink = min(1.0, max(DETECTION_SIDE / sides.max(), MIN_FACE / sides.min()))  # a strip keeps its height
+    size = np.maximum(MIN_FACE, np.round(sides * shrink)).astype(int)
+    image = Image.fromarray(pixels).resize(tuple(size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    with _lock:
+        detector = _detector()
+    boxes, confidences, landmarks = detector.detect(image, landmarks=True)
+    if boxes is None:
+        return np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32)
+    confidences = np.asarray(confidences, np.float32)
+    sure = confidences >= MIN_CONFIDENCE
+    scale = (sides / size).astype(np.float32)
+    boxes = np.asarray(boxes, np.float32)[sure] * np.tile(scale, 2)
+    return boxes, np.asarray(landmarks, np.float32)[sure] * scale, confidences[sure]
+
+
+def main_face(faces: list[Face], photo: Photo) -> Face:
+    """The face that a portrait is about: large and near the middle (FaceNet's rule: area less offset²).
+
+    Raises:
+        ValueError: there is no face.
+    """
+    if not faces:
+        raise ValueError("no face was found; use a sharper, larger or more frontal photo")
+    height, width = photo.pixels.shape[:2]
+
+    def merit(face: Face) -> float:
+        left, top, right, bottom = face.box
+        offset = ((left + right - width) / 2) ** 2 + ((top + bottom - height) / 2) ** 2
+        return float((right - left) * (bottom - top) - 2 * offset)
+
+    return max(faces, key=merit)
+
+
+def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation, scale and shift that bring `source` nearest to `target` (Umeyama 1991).
+
+    Args:
+        source: (N, 2) points.
+        target: (N, 2) points.
+
+    Returns:
+        (2, 3) matrix M with target ≈ M[:, :2] @ source + M[:, 2].
+
+    Raises:
+        ValueError: all source points coincide.
+    """
+    p, q = source - source.mean(0), target - target.mean(0)
+    power = (p**2).sum()
+    if power < 1e-9:
+        raise ValueError("the landmarks coincide; no alignment follows from them")
+    # As complex numbers the least-squares factor is <p, q> / <p, p>: a rotation and a scale in one.
+    cos = (p * q).sum() / power
+    sin = (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum() / power
+    linear = np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
+
+
+def align(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Warp a face to the template.
+
+    Beyond the photo's edge its border pixels are repeated; a large face is shrunk before it is warped, since
+    bilinear sampling alone would skip pixels.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        landmarks: (5, 2) x, y in pixels.
+
+    Returns:
+        (112, 112, 3) uint8.
+    """
+    half = 0.5  # landmarks count from a pixel's centre, Pillow's transform from its corner
+    forward = similarity_transform(np.asarray(landmarks, np.float64) + half, TEMPLATE + half)
+    inverse = np.linalg.inv(np.vstack([forward, [0, 0, 1]]))[:2]
+    corners = np.array([[0, 0], [CROP_SIZE, 0], [0, CROP_SIZE], [CROP_SIZE, CROP_SIZE]])
+    reach = corners @ inverse[:, :2].T + inverse[:, 2]
+    left, top = np.floor(reach.min(0)).astype(int) - 2
+    right, bottom = np.ceil(reach.max(0)).astype(int) + 2
+    rows = np.clip(np.arange(top, bottom), 0, pixels.shape[0] - 1)
+    cols = np.clip(np.arange(left, right), 0, pixels.shape[1] - 1)
+    region = Image.fromarray(pixels[rows[:, None], cols])
+    factor = max(1, int(np.sqrt(np.linalg.det(inverse[:, :2]))))
+    inverse[:, 2] -= (left, top)
+    if factor > 1:
+        region, inverse = region.reduce(factor), inverse / factor
+    size, coefficients = (CROP_SIZE, CROP_SIZE), inverse.ravel()
+    return np.array(region.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR))
+
+
+def to_tensor(crops: np.ndarray | Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1], on the same device."""
+    return torch.as_tensor(crops).permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub_(1)
