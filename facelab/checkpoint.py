@@ -1,0 +1,149 @@
+"""Checkpoints: one .safetensors file whose header says everything that the weights do not.
+
+The header holds the recipe, class count, data provenance, measured figures and operating points as JSON,
+and `describe` reads it without touching a weight. Nothing is ever pickled; a file is written beside its
+target and renamed, so that a killed writer leaves the old one whole. Matrices are stored in fp16, all else
+in full precision.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from facelab.losses import build_loss
+from facelab.metrics.operating import OperatingPoints
+from facelab.model import FaceModel, build_model
+from facelab.recipe import Recipe
+
+FORMAT = "facelab/1"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        recipe: rebuilds the network and the loss.
+        num_classes: K, the training identities.
+        data: where the crops came from, in words.
+        metrics: measured figures by name of the test.
+        operating_points: thresholds and histograms; None before calibration.
+    """
+
+    recipe: Recipe
+    num_classes: int
+    data: str
+    metrics: dict[str, object] = field(default_factory=dict)
+    operating_points: OperatingPoints | None = None
+
+    def to_json(self) -> str:
+        values = asdict(self) | {"recipe": self.recipe.to_dict()}
+        if self.operating_points:
+            values["operating_points"] = self.operating_points.to_dict()
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Header":
+        values = json.loads(text)
+        points = values.pop("operating_points")
+        recipe = Recipe.from_dict(values.pop("recipe"))
+        return cls(recipe, operating_points=OperatingPoints.from_dict(points) if points else None, **values)
+
+
+def save(path: str | os.PathLike, model: FaceModel, loss_fn: nn.Module, header: Header) -> None:
+    """Write a checkpoint: whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older file stays as it was.
+    """
+    tensors = {f"model.{key}": _stored(value) for key, value in model.state_dict().items()}
+    tensors |= {f"loss.{key}": _stored(value) for key, value in loss_fn.state_dict().items()}
+    _write(Path(path), tensors, header)
+
+
+def _stored(value: Tensor) -> Tensor:
+    """fp16 for floating-point matrices and kernels; statistics, biases and counters keep their type."""
+    value = value.detach().cpu().contiguous()
+    return value.half() if value.is_floating_point() and value.ndim > 1 else value
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part, metadata={"format": FORMAT, "facelab": header.to_json()})
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except SafetensorError as error:  # how the library reports a full disk
+        raise OSError(f"{path.name} could not be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _open(path: str | os.PathLike):
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist; `python -m facelab models` lists the checkpoints")
+    try:
+        return safe_open(path, "pt")
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{Path(path).name} is no whole .safetensors file: {error}") from error
+
+
+def describe(path: str | os.PathLike) -> Header:
+    """Read the header alone.
+
+    Raises:
+        ValueError: not a checkpoint of this project, damaged, or with unknown keys.
+    """
+    with _open(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{Path(path).name} is not a facelab checkpoint (its header does not say {FORMAT})")
+    try:
+        return Header.from_json(metadata["facelab"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{Path(path).name} has a damaged header: {error}") from error
+
+
+def load(path: str | os.PathLike) -> tuple[FaceModel, nn.Module, Header]:
+    """Rebuild network and loss from a checkpoint, in float32 on the CPU and in eval mode.
+
+    Raises:
+        ValueError: as `describe`; or keys, shapes or values that do not belong.
+    """
+    header = describe(path)
+    with _open(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
+    for key, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"{Path(path).name} holds NaN or infinity in {key}; train it again")
+    model = build_model(header.recipe)
+    loss_fn = build_loss(
+        header.recipe.loss, header.recipe.embedding_dim, header.num_classes, header.recipe.loss_options()
+    )
+    for prefix, module in (("model.", model), ("loss.", loss_fn)):
+        part = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        try:
+            module.load_state_dict(part)
+        except RuntimeError as error:
+            raise ValueError(f"{Path(path).name} does not fit its own recipe: {error}") from error
+    return model.eval(), loss_fn.eval(), header
+
+
+def update_header(path: str | os.PathLike, header: Header) -> None:
+    """Replace the header and keep every weight bit for bit."""
+    with _open(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
+    _write(Path(path), tensors, header)
+
+
+def with_metrics(header: Header, name: str, figures: dict[str, object]) -> Header:
+    """The header with the figures of one more test."""
+    return replace(header, metrics=header.metrics | {name: figures})

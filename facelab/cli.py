@@ -1,0 +1,312 @@
+"""The command line: `python -m facelab compare | evaluate | calibrate | train | prepare | models`.
+
+Each command is a function whose signature and docstring are its flags and its help (tyro). Results go to
+stdout, progress and complaints to stderr; the exit status is 0 for a result and 2 for bad input, answered
+in one sentence.
+"""
+
+import json as jsonlib
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tqdm import tqdm
+
+from facelab import checkpoint, reference
+from facelab.bulk import prepare as prepare_photos
+from facelab.compare import DEFAULT_FAR
+from facelab.compare import compare as compare_photos
+from facelab.data.folders import load_crops, split_identities
+from facelab.data.pairs import read_people
+from facelab.embedder import DEFAULT_MODEL, checkpoint_names, find_checkpoint, reference_points_path
+from facelab.evaluate import calibrate as calibrate_model
+from facelab.evaluate import evaluate as evaluate_model
+from facelab.evaluate import held_out_points
+from facelab.recipe import Recipe
+from facelab.recipes import RECIPES
+from facelab.registry import nearest
+from facelab.train import Progress
+from facelab.train import train as train_recipe
+
+CACHE = Path(os.environ.get("FACELAB_CACHE", Path.home() / ".cache" / "facelab"))
+JOBS = os.cpu_count() or 1
+Positional = tyro.conf.Positional
+
+
+def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """A progress bar on stderr, where that is a terminal."""
+    return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
+
+
+def compare(
+    a: Positional[str],
+    b: Positional[str],
+    /,
+    model: str = DEFAULT_MODEL,
+    far: float = DEFAULT_FAR,
+    face_a: int = 1,
+    face_b: int = 1,
+    json: bool = False,
+) -> None:
+    """Are two photos of one person?
+
+    Finds the faces, embeds them and decides at the threshold whose false-accept rate is FAR: of 1,000 pairs
+    of different people, FAR 0.001 lets one pass as the same.
+
+    Args:
+        a: First photo (JPEG, PNG, WebP, ...).
+        b: Second photo.
+        model: A checkpoint's name or path, or `reference`; `models` lists them.
+        far: False-accept rate that you are ready to bear, 0.0001 to 0.1. Lower is stricter.
+        face_a: Which face of the first photo, counted from the largest.
+        face_b: Which face of the second photo.
+        json: Print one JSON object.
+    """
+    result = compare_photos(a, b, model, far, face_a - 1, face_b - 1)
+    if json:
+        print(jsonlib.dumps(result))
+        return
+    score, threshold = result["score"], result["threshold"]
+    sign, verdict = (">=", "same person") if result["same"] else ("<", "different people")
+    print(
+        f"{verdict}: score {score:.3f} {sign} threshold {threshold:.3f} ({result['model']})"
+    )
+    print(f"at this threshold 1 in {1 / far:,.0f} pairs of different people is accepted,")
+    print(f"and {result['frr']:.1%} of pairs of one person are refused")
+    print(f"probability that it is one person, for even odds beforehand: {result['probability_same']:.1%}")
+    print(f"measured on {result['calibration']}")
+    for name, face in zip("AB", result["faces"]):
+        if face["found"] > 1:
+            print(
+                f"photo {name} shows {face['found']} faces; --face-{name.lower()} chooses another",
+                file=sys.stderr,
+            )
+
+
+def evaluate(
+    model: Positional[str],
+    /,
+    images: str,
+    pairs: str,
+    aligned: bool = False,
+    save: str | None = None,
+    jobs: int = JOBS,
+    json: bool = False,
+) -> None:
+    """Judge a model on a list of pairs, by LFW's protocol.
+
+    Args:
+        model: A checkpoint's name or path, or `reference`.
+        images: Folder or zip of photos, one folder per person.
+        pairs: LFW's pairs.txt, or a file of `image1 image2 label` lines.
+        aligned: The images are aligned 112x112 crops already.
+        save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
+        jobs: Processes that work at once.
+        json: Print one JSON object.
+    """
+    report = evaluate_model(model, images, pairs, aligned, CACHE, jobs, track)
+    failures = report.pop("failures")
+    for name, reason in failures.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    if save and model != reference.NAME:
+        path = find_checkpoint(model)
+        header = checkpoint.with_metrics(checkpoint.describe(path), save, report)
+        checkpoint.update_header(path, header)
+    if json:
+        print(jsonlib.dumps(report))
+        return
+    print(f"{report['pairs']} pairs, {report['skipped']} skipped because {len(failures)} photos show no face")
+    print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
+    print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
+    print(f"EER           {report['eer']:.4f}")
+    print(f"AUC           {report['auc']:.4f}")
+    for far, tar in report["tar_at_far"].items():
+        print(f"TAR@FAR={far:<6}{tar:.4f}")
+
+
+def calibrate(
+    model: Positional[str], /, images: str, people: str | None = None, aligned: bool = False, jobs: int = JOBS
+) -> None:
+    """Measure a model's thresholds on people whom it was not trained on, and keep them with it.
+
+    Args:
+        model: A checkpoint's name or path, or `reference`.
+        images: Folder or zip of photos, one folder per person.
+        people: File of names, as in LFW, that says which folders to use.
+        aligned: The images are aligned 112x112 crops already.
+        jobs: Processes that work at once.
+    """
+    names = read_people(people) if people else None
+    points = calibrate_model(model, images, names, aligned, CACHE, jobs, track)
+    if people:
+        points = replace(points, source=f"{points.source} ({Path(people).name})")
+    if model == reference.NAME:
+        reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
+    else:
+        path = find_checkpoint(model)
+        checkpoint.update_header(path, replace(checkpoint.describe(path), operating_points=points))
+    print(f"{model} on {points.source}: EER {points.eer:.4f} at {points.eer_threshold:.3f}")
+    for far in (0.1, 0.01, 0.001):
+        if far >= points.far[-1]:
+            print(
+                f"FAR {far:<6} threshold {points.threshold_for(far):.3f}, refuses {points.frr_for(far):.1%}"
+            )
+
+
+def prepare(source: Positional[str], out: Positional[str], /, jobs: int = JOBS) -> None:
+    """Cut aligned 112x112 crops from a folder or zip of photos; a stopped run goes on where it was.
+
+    Args:
+        source: Folder or zip of photos.
+        out: Folder for the crops; the folder structure stays.
+        jobs: Processes that work at once.
+    """
+    done = prepare_photos(source, out, jobs, track)
+    print(f"{done.written} crops written, {done.kept} were there, {len(done.failures)} failed")
+    width = max((len(name) for name, _ in done.failures), default=0)
+    for name, reason in done.failures:
+        print(f"{name:<{width}}  {reason}")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a recipe; any of its fields can be set by name."""
+
+    out: str
+    """Checkpoint to write (.safetensors)."""
+    data: tuple[str, ...] = ()
+    """Folders or zips of aligned 112x112 crops, one folder per identity."""
+    recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
+    json: bool = False
+    """Print one JSON object an epoch."""
+
+
+def train(argv: list[str]) -> None:
+    """Train a recipe on folders or zips of aligned crops.
+
+    The first word names the recipe; every field of it is a flag of its own, e.g.
+    `train resnet_softmax --epochs 8 --data crops.zip --out my.safetensors`.
+    """
+    if not argv or argv[0].startswith("-"):
+        print(
+            "usage: python -m facelab train RECIPE --data PATH... --out FILE [--FIELD VALUE ...]\n\nrecipes:"
+        )
+        for name, recipe in RECIPES.items():
+            print(f"  {name:<20}{recipe.backbone}, {recipe.loss}, {recipe.epochs} epochs")
+        print("\n`train RECIPE --help` shows every field with its value.")
+        return
+    if argv[0] not in RECIPES:
+        raise ValueError(f"unknown recipe {argv[0]!r}: {nearest(argv[0], RECIPES)}")
+    default = Train(out=tyro.MISSING, recipe=RECIPES[argv[0]])
+    _train(tyro.cli(Train, args=argv[1:], default=default, prog=f"python -m facelab train {argv[0]}"))
+
+
+def _train(command: Train) -> None:
+    recipe, out = command.recipe, Path(command.out)
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out is {command.out}; it must end in .safetensors")
+    data = load_crops(command.data, CACHE, track)
+    for name, reason in data.skipped:
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    training, held_out = split_identities(data, recipe.held_out, recipe.seed)
+    sources = ", ".join(Path(path).stem for path in command.data)
+    provenance = f"{sources}: {len(training.identities)} identities, {len(training)} crops"
+    header = checkpoint.Header(recipe, len(training.identities), provenance)
+    with tqdm(desc=out.stem, unit="step", disable=None) as bar:
+        for progress in train_recipe(recipe, data):
+            bar.total = progress.steps
+            bar.set_postfix(
+                loss=f"{progress.loss:.3f}", acc=f"{progress.accuracy:.3f}", lr=f"{progress.lr:.4f}"
+            )
+            bar.update()
+            if progress.step == progress.steps or progress.validation:
+                _report_epoch(progress, command.json)
+                header = replace(header, metrics={"held_out": progress.validation})
+                checkpoint.save(out, progress.model, progress.loss_fn, header)
+    if progress.validation:
+        source = f"{len(held_out.identities)} held-out identities of {sources}"
+        try:
+            points = held_out_points(progress.model, held_out, source)
+        except ValueError as error:
+            print(f"no thresholds were set: {error}", file=sys.stderr)
+        else:
+            checkpoint.update_header(out, replace(header, operating_points=points))
+    print(f"wrote {out}", file=sys.stderr)
+
+
+def _report_epoch(progress: Progress, json: bool) -> None:
+    figures = {
+        "epoch": progress.epoch,
+        "loss": progress.loss,
+        "accuracy": progress.accuracy,
+        **progress.validation,
+    }
+    if json:
+        print(jsonlib.dumps(figures), flush=True)
+        return
+    row = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    tqdm.write(
+        f"{row}  ({progress.images_per_second:.0f} images/s, {progress.seconds_left / 60:.0f} min left)"
+    )
+
+
+def models(json: bool = False) -> None:
+    """List the models that are here, with the figures that were measured.
+
+    Args:
+        json: Print one JSON list.
+    """
+    rows = [{"model": name} | _header(name) for name in checkpoint_names()]
+    if reference.is_installed():
+        rows.append({"model": reference.NAME, "data": "dlib's own, see its documentation", "metrics": {}})
+    if json:
+        print(jsonlib.dumps(rows))
+        return
+    print(f"{'model':<22}{'backbone':<14}{'loss':<12}{'LFW':>8}{'TAR@FAR=0.01':>14}")
+    for row in rows:
+        recipe, lfw = row.get("recipe", {}), row["metrics"].get("lfw_view2")
+        figures = (f"{lfw['accuracy']:.4f}", f"{lfw['tar_at_far']['0.01']:.4f}") if lfw else ("-", "-")
+        backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
+        print(f"{row['model']:<22}{backbone:<14}{loss:<12}{figures[0]:>8}{figures[1]:>14}")
+
+
+def _header(name: str) -> dict[str, Any]:
+    return jsonlib.loads(checkpoint.describe(find_checkpoint(name)).to_json())
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compare": compare,
+    "evaluate": evaluate,
+    "calibrate": calibrate,
+    "train": train,
+    "prepare": prepare,
+    "models": models,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run one command -> exit status: 0 for a result, 2 for bad input."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: python -m facelab COMMAND ...   (COMMAND --help explains each)\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
+        return 0
+    name, rest = argv[0], argv[1:]
+    try:
+        if name not in COMMANDS:
+            raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")
+        if name == "train":
+            train(rest)
+        else:
+            tyro.cli(COMMANDS[name], args=rest, prog=f"python -m facelab {name}")
+    except (ValueError, OSError) as error:
+        print(f"facelab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("facelab: stopped", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,143 @@
+"""Two photos, one verdict: find the faces, embed them, score them, and decide at a false-accept rate.
+
+The rate is chosen, the threshold follows from it: accept when `score >= threshold`. A verdict carries what
+one needs to question it: score, threshold, error rates there, a calibrated probability, and the set that
+all of these were measured on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.embedder import DEFAULT_MODEL, Embedder, load
+from facelab.faces import Face, Photo, Source, find_faces, read_photo
+
+DEFAULT_FAR = 1e-3
+NO_FACE = "no face was found; use a sharper, larger or more frontal photo of one face"
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A photo and the faces in it, at least one, largest first."""
+
+    photo: Photo
+    faces: list[Face]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision on one pair and what it rests on.
+
+    Attributes:
+        model: name of the embedder.
+        score: similarity of the two faces.
+        threshold: the least score that is accepted.
+        far: false-accept rate that the threshold was chosen for.
+        frr: share of genuine pairs refused at it.
+        same: score >= threshold.
+        probability_same: calibrated P(same), for even odds beforehand.
+        calibration: the set behind threshold, rates and probability.
+    """
+
+    model: str
+    score: float
+    threshold: float
+    far: float
+    frr: float
+    same: bool
+    probability_same: float
+    calibration: str
+
+
+def look(source: Source, name: str) -> Sighting:
+    """Read a photo and find its faces.
+
+    Args:
+        source: path, bytes, PIL image or array.
+        name: what to call the photo in an error, e.g. "Photo A".
+
+    Raises:
+        ValueError: one sentence, beginning with `name`, that says what to do.
+    """
+    try:
+        photo = read_photo(source)
+        faces = find_faces(photo)
+        if not faces:
+            raise ValueError(NO_FACE)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return Sighting(photo, faces)
+
+
+def score_faces(embedder: Embedder, a: Sighting, b: Sighting, face_a: int = 0, face_b: int = 0) -> float:
+    """Similarity of one face of each photo, counted from 0, largest first.
+
+    Raises:
+        ValueError: a photo has no face of that number.
+    """
+    vectors = []
+    for name, sighting, index in (("Photo A", a, face_a), ("Photo B", b, face_b)):
+        if not 0 <= index < len(sighting.faces):
+            raise ValueError(f"{name} has {len(sighting.faces)} face(s); there is no face {index + 1}")
+        vectors.append(embedder.embed(sighting.photo, [sighting.faces[index]]))
+    return float(embedder.score(*vectors)[0])
+
+
+def judge(embedder: Embedder, score: float, far: float) -> Verdict:
+    """Decide on a score at a false-accept rate; no network runs.
+
+    Raises:
+        ValueError: far is NaN or out of the measured range, or the embedder was never calibrated.
+    """
+    points = embedder.calibrated()
+    threshold = points.threshold_for(far)
+    return Verdict(
+        model=embedder.name,
+        score=score,
+        threshold=threshold,
+        far=far,
+        frr=points.frr_for(far),
+        same=score >= threshold,
+        probability_same=points.probability(score),
+        calibration=points.source,
+    )
+
+
+def compare(
+    a: Source,
+    b: Source,
+    model: str = DEFAULT_MODEL,
+    far: float = DEFAULT_FAR,
+    face_a: int = 0,
+    face_b: int = 0,
+) -> dict[str, object]:
+    """Compare the faces of two photos: the public API, the command line's --json and the endpoint /compare.
+
+    Returns:
+        {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"}; the last
+        holds, for each photo, "found" and the "box", "landmarks" (original pixels) and "confidence" of its face.
+
+    Raises:
+        ValueError: one sentence that says what to do.
+    """
+    embedder = load(model)
+    embedder.calibrated().threshold_for(far)  # refuse a bad rate before any photo is read
+    sightings = [look(a, "Photo A"), look(b, "Photo B")]
+    verdict = judge(embedder, score_faces(embedder, *sightings, face_a, face_b), far)
+    faces = [describe_face(sighting, index) for sighting, index in zip(sightings, (face_a, face_b))]
+    return vars(verdict) | {"faces": faces}
+
+
+def describe_face(sighting: Sighting, index: int) -> dict[str, object]:
+    """Box and landmarks of one face in pixels of the original photo, and how many faces it has."""
+    face, scale = sighting.faces[index], sighting.photo.scale
+
+    def original(points: np.ndarray) -> list:
+        return np.round(points.astype(np.float64) * scale, 1).tolist()
+
+    return {
+        "found": len(sighting.faces),
+        "box": original(face.box),
+        "landmarks": original(face.landmarks),
+        "confidence": round(face.confidence, 4),
+    }

@@ -1,0 +1,124 @@
+"""An embedder is anything that turns faces into vectors whose similarity can be judged: our checkpoints, or
+dlib's.
+
+`load` finds one by name, path or as `reference`; it comes with the operating points that were measured for
+it, so that a score can become a decision. Loaded embedders are kept, since a page asks for the same ones
+again and again.
+"""
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facelab import checkpoint, reference
+from facelab.faces import CROP_SIZE, Face, Photo
+from facelab.metrics.operating import OperatingPoints
+from facelab.metrics.verification import Score, cosine
+from facelab.model import embed
+from facelab.registry import nearest
+
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+DEFAULT_MODEL = "resnet_softmax"
+
+
+@dataclass(frozen=True, eq=False)
+class Embedder:
+    """Faces in, vectors out.
+
+    Attributes:
+        name: what `load` was asked for.
+        embed: (photo, its faces) -> (N, D) float32.
+        score: paired rows (N, D), (N, D) -> (N,) similarities.
+        similarity: the score's name in words.
+        points: operating points, or None if it was never calibrated.
+    """
+
+    name: str
+    embed: Callable[[Photo, list[Face]], np.ndarray]
+    score: Score
+    similarity: str
+    points: OperatingPoints | None
+
+    def calibrated(self) -> OperatingPoints:
+        """The operating points.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.points is None:
+            raise ValueError(
+                f"{self.name} has no thresholds yet; measure them with `python -m facelab calibrate`"
+            )
+        return self.points
+
+
+def checkpoint_names() -> list[str]:
+    """Names of the checkpoints that come with the project, the default first."""
+    names = sorted(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
+    return sorted(names, key=lambda name: name != DEFAULT_MODEL)
+
+
+def model_names() -> list[str]:
+    """Every name that `load` takes here: our checkpoints, then the reference if it is installed."""
+    return checkpoint_names() + ([reference.NAME] if reference.is_installed() else [])
+
+
+def find_checkpoint(name: str) -> Path:
+    """The file of a checkpoint's name or path.
+
+    Raises:
+        ValueError: neither; the sentence lists the names.
+    """
+    for path in (CHECKPOINTS / f"{name}.safetensors", Path(name)):
+        if path.is_file() and path.suffix == ".safetensors":
+            return path
+    raise ValueError(f"there is no model {name!r}: {nearest(name, model_names())}")
+
+
+def load(name: str = DEFAULT_MODEL) -> Embedder:
+    """Load an embedder by a checkpoint's name or path, or `reference`.
+
+    Raises:
+        ValueError: unknown name, damaged file, or the reference is not installed.
+    """
+    if name == reference.NAME:
+        return _load_reference()
+    path = find_checkpoint(name)
+    return _load_checkpoint(name, path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_checkpoint(name: str, path: Path, modified: int) -> Embedder:
+    model, _, header = checkpoint.load(path)
+
+    def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
+        return embed(model, np.stack([face.crop for face in faces]))
+
+    return Embedder(name, embed_faces, cosine, "cosine similarity", header.operating_points)
+
+
+@functools.cache
+def _load_reference() -> Embedder:
+    if not reference.is_installed():
+        raise ValueError(reference.MISSING)
+    path = reference_points_path()
+    points = OperatingPoints.from_dict(json.loads(path.read_text())) if path.is_file() else None
+    return Embedder(reference.NAME, reference.embed_faces, reference.score, "1 - Euclidean distance", points)
+
+
+def reference_points_path() -> Path:
+    """Where the reference's operating points are kept; its weights come from a package."""
+    return CHECKPOINTS / f"{reference.NAME}.json"
+
+
+def as_face(crop: np.ndarray) -> Face:
+    """An aligned 112x112 crop as the face of a photo that is the crop itself."""
+    if crop.shape != (CROP_SIZE, CROP_SIZE, 3):
+        height, width = crop.shape[:2]
+        raise ValueError(f"{width}x{height} is no aligned {CROP_SIZE}x{CROP_SIZE} crop; leave --aligned out")
+    box = np.array([18, 10, 94, 108], np.float32)  # where MTCNN's box falls on a crop, on average
+    return Face(box, np.zeros((5, 2), np.float32), 1.0, crop)

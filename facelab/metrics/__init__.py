@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: the protocols by which papers judge embeddings."""

@@ -1,0 +1,146 @@
+"""Operating points: what scores mean for one model, measured once on a named calibration set.
+
+They answer three questions of a single score without any more data: which threshold keeps false accepts
+below a chosen rate, where the score lies among genuine and impostor pairs, and how probable it is that both
+photos show one person when either answer was equally likely beforehand (Platt's logistic fit, 1999).
+"""
+
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from facelab.metrics.verification import equal_error_rate, tar_at_far, threshold_at_far
+
+BINS = 80
+FARS = 10.0 ** -(np.arange(16, 65) / 16)  # sixteen a decade, from 1 in 10 to 1 in 10,000
+MIN_ACCEPTED = 10  # impostor pairs behind a threshold; fewer make it a matter of luck
+FIT_PAIRS = 50_000
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """Thresholds, error rates, histograms and the score's probability, with the set they were measured on.
+
+    Attributes:
+        source: the calibration set, in words.
+        genuine_pairs, impostor_pairs: how many pairs of each kind.
+        eer, eer_threshold: equal error rate and where it lies.
+        far: false-accept rates, falling from 0.1.
+        threshold: for each, the lowest threshold that keeps to it.
+        frr: for each, the share of genuine pairs refused there.
+        edges: BINS + 1 edges of the histograms.
+        genuine, impostor: share of pairs in each bin; each sums to 1.
+        slope, intercept: P(same) = 1 / (1 + exp(-(slope·score + intercept))).
+    """
+
+    source: str
+    genuine_pairs: int
+    impostor_pairs: int
+    eer: float
+    eer_threshold: float
+    far: tuple[float, ...]
+    threshold: tuple[float, ...]
+    frr: tuple[float, ...]
+    edges: tuple[float, ...]
+    genuine: tuple[float, ...]
+    impostor: tuple[float, ...]
+    slope: float
+    intercept: float
+
+    def threshold_for(self, far: float) -> float:
+        """The threshold for a false-accept rate, interpolated in log FAR between the measured ones.
+
+        Raises:
+            ValueError: far is NaN or outside the measured range.
+        """
+        self._check(far)
+        return float(np.interp(-np.log(far), -np.log(self.far), self.threshold))
+
+    def frr_for(self, far: float) -> float:
+        """The share of genuine pairs that is refused at that threshold."""
+        self._check(far)
+        return float(np.interp(-np.log(far), -np.log(self.far), self.frr))
+
+    def probability(self, score: float) -> float:
+        """P(same person | score), in [0, 1], for even odds beforehand."""
+        return float(1 / (1 + np.exp(-np.clip(self.slope * score + self.intercept, -50, 50))))
+
+    def _check(self, far: float) -> None:
+        low, high = self.far[-1], self.far[0]
+        if not low * (1 - 1e-9) <= far <= high * (1 + 1e-9):
+            raise ValueError(f"the false-accept rate is {far}; it must lie between {low:g} and {high:g}")
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON; numbers rounded to six digits."""
+        return {key: _rounded(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "OperatingPoints":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: keys are missing or unknown.
+        """
+        legal = {field.name for field in fields(cls)}
+        if set(values) != legal:
+            raise ValueError(f"operating points have wrong keys: {sorted(set(values) ^ legal)}")
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        )
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def measure_operating_points(genuine: np.ndarray, impostor: np.ndarray, source: str) -> OperatingPoints:
+    """Measure all operating points from the scores of a calibration set.
+
+    The lowest false-accept rate offered is the one that at least ten impostor pairs stand behind.
+
+    Raises:
+        ValueError: too few pairs, or scores that are not finite.
+    """
+    far = FARS[FARS * len(impostor) >= MIN_ACCEPTED]
+    if not len(far) or len(genuine) < MIN_ACCEPTED:
+        raise ValueError(
+            f"{len(genuine)} genuine and {len(impostor)} impostor pairs are too few to set thresholds; "
+            f"give at least {MIN_ACCEPTED} and {MIN_ACCEPTED / FARS[0]:.0f}"
+        )
+    eer, eer_threshold = equal_error_rate(genuine, impostor)
+    edges = np.linspace(*_limits(genuine, impostor), BINS + 1)
+    slope, intercept = fit_logistic(genuine, impostor)
+    return OperatingPoints(
+        source=source,
+        genuine_pairs=len(genuine),
+        impostor_pairs=len(impostor),
+        eer=eer,
+        eer_threshold=eer_threshold,
+        far=tuple(map(float, far)),
+        threshold=tuple(threshold_at_far(impostor, rate) for rate in far),
+        frr=tuple(1 - tar_at_far(genuine, impostor, rate) for rate in far),
+        edges=tuple(map(float, edges)),
+        genuine=tuple(map(float, np.histogram(genuine, edges)[0] / len(genuine))),
+        impostor=tuple(map(float, np.histogram(impostor, edges)[0] / len(impostor))),
+        slope=slope,
+        intercept=intercept,
+    )
+
+
+def _limits(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
+    low = min(genuine.min(), impostor.min())
+    high = max(genuine.max(), impostor.max())
+    return float(low), float(high if high > low else low + 1)
+
+
+def fit_logistic(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
+    """Fit P(same) = σ(slope·score + intercept), both kinds of pair weighing the same in total."""
+    from sklearn.linear_model import LogisticRegression  # here: it takes a second to import, and the page waits
+
+    rng = np.random.default_rng(0)
+    kept = [rng.choice(s, FIT_PAIRS, replace=False) if len(s) > FIT_PAIRS else s for s in (genuine, impostor)]
+    scores = np.concatenate(kept).reshape(-1, 1).astype(np.float64)
+    same = np.repeat([1, 0], [len(kept[0]), len(kept[1])])
+    fit = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit(scores, same)
+    return float(fit.coef_[0, 0]), float(fit.intercept_[0])

@@ -1,0 +1,185 @@
+"""Verification metrics: two photos, one score, same person or not.
+
+Scores are similarities and a pair is accepted when `score >= threshold`. The false-accept rate (FAR) is the
+share of impostor pairs accepted, the false-reject rate (FRR) the share of genuine pairs refused; every
+figure here comes from sorting the scores once, so it is exact, ties included.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+FARS = (1e-1, 1e-2, 1e-3)
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """The error rates at every distinct threshold, from strictest to loosest.
+
+    Attributes:
+        thresholds: (T,) falling, the first +inf, where nothing is accepted.
+        far: (T,) rising from 0 to 1.
+        frr: (T,) falling from 1 to 0.
+    """
+
+    thresholds: np.ndarray
+    far: np.ndarray
+    frr: np.ndarray
+
+
+def _checked(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    genuine, impostor = np.asarray(genuine, np.float64).ravel(), np.asarray(impostor, np.float64).ravel()
+    for name, scores in (("genuine", genuine), ("impostor", impostor)):
+        if not len(scores):
+            raise ValueError(f"there is no {name} score; verification needs pairs of both kinds")
+        if not np.isfinite(scores).all():
+            raise ValueError(f"{name} scores hold NaN or infinity; every score must be a finite number")
+    return genuine, impostor
+
+
+def _accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many scores are at or above each threshold."""
+    return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
+
+
+def roc(genuine: np.ndarray, impostor: np.ndarray) -> Roc:
+    """Receiver operating characteristic over all distinct scores.
+
+    Args:
+        genuine: (G,) scores of pairs of one person.
+        impostor: (I,) scores of pairs of two people.
+
+    Raises:
+        ValueError: a side is empty or holds NaN.
+    """
+    genuine, impostor = _checked(genuine, impostor)
+    distinct = np.unique(np.concatenate([genuine, impostor]))[::-1]
+    thresholds = np.concatenate([[np.inf], distinct])
+    far = _accepted(impostor, thresholds) / len(impostor)
+    frr = 1 - _accepted(genuine, thresholds) / len(genuine)
+    return Roc(thresholds, far, frr)
+
+
+def auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
+    """Area under the ROC: the chance that a genuine pair outscores an impostor pair, ties counting half."""
+    genuine, impostor = _checked(genuine, impostor)
+    ordered = np.sort(impostor)
+    below = np.searchsorted(ordered, genuine, side="left")
+    not_above = np.searchsorted(ordered, genuine, side="right")
+    return float((below + not_above).sum() / (2 * len(genuine) * len(impostor)))
+
+
+def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
+    """EER and its threshold: where FAR = FRR on the ROC's line segments.
+
+    Between two thresholds the curve is taken as straight, which decides the figure when scores tie.
+    """
+    curve = roc(genuine, impostor)
+    gap = curve.far - curve.frr  # rises from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    before = after - 1
+    share = -gap[before] / (gap[after] - gap[before])
+    rate = curve.far[before] + share * (curve.far[after] - curve.far[before])
+    low = curve.thresholds[after]
+    high = curve.thresholds[before] if np.isfinite(curve.thresholds[before]) else low
+    return float(rate), float(high + share * (low - high))
+
+
+def threshold_at_far(impostor: np.ndarray, far: float) -> float:
+    """The lowest threshold that accepts at most a share `far` of the impostor pairs.
+
+    Raises:
+        ValueError: far is not in (0, 1].
+    """
+    if not 0 < far <= 1:
+        raise ValueError(f"far is {far}; it must lie in (0, 1]")
+    ordered = np.sort(np.asarray(impostor, np.float64))[::-1]
+    allowed = int(np.floor(far * len(ordered) + 1e-9))
+    if allowed >= len(ordered):
+        return float(ordered[-1])
+    return float(np.nextafter(ordered[allowed], np.inf))
+
+
+def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float:
+    """True-accept rate at the threshold whose false-accept rate is at most `far`."""
+    genuine, impostor = _checked(genuine, impostor)
+    return float((genuine >= threshold_at_far(impostor, far)).mean())
+
+
+def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
+    """The threshold with the most right decisions; of several, the middle of the highest-scoring stretch."""
+    order = np.argsort(-scores, kind="stable")
+    ordered, truth = scores[order], same[order].astype(bool)
+    right = np.concatenate([[0], np.cumsum(np.where(truth, 1, -1))]) + (~truth).sum()
+    cut_here = np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])  # equal scores share a decision
+    best = int(np.argmax(np.where(cut_here, right, -1)))
+    upper = ordered[best - 1] if best else ordered[0] + 1
+    lower = ordered[best] if best < len(ordered) else ordered[-1] - 1
+    middle = (upper + lower) / 2
+    return float(middle if middle > lower else upper)  # neighbours in floating point have no middle
+
+
+def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """LFW's protocol: each fold is judged at the threshold that is best on all other folds.
+
+    Args:
+        scores: (P,) similarities.
+        same: (P,) whether the pair is one person.
+        folds: (P,) fold of each pair; with a single fold, its own best threshold is used.
+
+    Returns:
+        (F,) accuracy of each fold, in [0, 1]; their mean is the published figure.
+    """
+    scores, same = np.asarray(scores, np.float64), np.asarray(same, bool)
+    _checked(scores[same], scores[~same])
+    kinds = np.unique(folds)
+    accuracy = np.empty(len(kinds))
+    for i, fold in enumerate(kinds):
+        test = folds == fold
+        rest = ~test if len(kinds) > 1 else test
+        threshold = best_threshold(scores[rest], same[rest])
+        accuracy[i] = ((scores[test] >= threshold) == same[test]).mean()
+    return accuracy
+
+
+def verification_report(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> dict[str, object]:
+    """The figures of one pairs list: accuracy, its folds, EER, AUC and TAR at three false-accept rates."""
+    accuracy = fold_accuracy(scores, same, folds)
+    genuine, impostor = scores[same], scores[~same]
+    return {
+        "accuracy": float(accuracy.mean()),
+        "accuracy_std": float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0,
+        "fold_accuracy": accuracy,
+        "eer": equal_error_rate(genuine, impostor)[0],
+        "auc": auc(genuine, impostor),
+        "tar_at_far": {f"{far:g}": tar_at_far(genuine, impostor, far) for far in FARS},
+    }
+
+
+def cosine(gallery: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Cosine similarity of paired rows: (N, D), (N, D) -> (N,) in [-1, 1]; 0 where a vector is zero."""
+    norms = np.linalg.norm(gallery, axis=-1) * np.linalg.norm(probe, axis=-1)
+    return np.clip((gallery * probe).sum(-1) / np.maximum(norms, 1e-12), -1, 1)
+
+
+def all_pairs(
+    embeddings: np.ndarray, labels: np.ndarray, score: Score = cosine
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all N(N-1)/2 pairs -> (genuine, impostor), float32.
+
+    Meant for a few thousand embeddings: the scores are held in memory.
+
+    Args:
+        embeddings: (N, D).
+        labels: (N,) identities.
+        score: paired rows -> similarities.
+    """
+    genuine, impostor = [], []
+    for i in range(len(embeddings) - 1):
+        scores = score(embeddings[i : i + 1], embeddings[i + 1 :]).astype(np.float32)
+        same = labels[i + 1 :] == labels[i]
+        genuine.append(scores[same])
+        impostor.append(scores[~same])
+    return np.concatenate(genuine), np.concatenate(impostor)

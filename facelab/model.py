@@ -1,0 +1,103 @@
+"""FaceModel: backbone -> neck -> embedding, the network that every loss trains and every tab uses.
+
+The neck turns a feature map (B, C, h, w) into a vector (B, D). `pool` averages the map first, as ImageNet
+networks do; `flatten` keeps every position, as face networks do, because an aligned crop has the eyes and the
+mouth always in the same place (ArcFace, arXiv:1801.07698, section 3.2, option E: BN-Dropout-FC-BN).
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from facelab.backbones import build_backbone
+from facelab.faces import CROP_SIZE, to_tensor
+from facelab.recipe import Recipe
+from facelab.registry import nearest
+
+
+def pool_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> nn.Sequential:
+    """Global average pooling, then one linear map: C·D weights."""
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(channels, embedding_dim, bias=False),
+        nn.BatchNorm1d(embedding_dim),
+    )
+
+
+def flatten_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> nn.Sequential:
+    """One linear map over all positions: C·h·w·D weights."""
+    return nn.Sequential(
+        nn.BatchNorm2d(channels),
+        nn.Dropout(dropout),
+        nn.Flatten(),
+        nn.Linear(channels * size * size, embedding_dim, bias=False),
+        nn.BatchNorm1d(embedding_dim),
+    )
+
+
+NECKS = {"flatten": flatten_neck, "pool": pool_neck}
+
+
+class FaceModel(nn.Module):
+    """Backbone and neck: (B, 3, 112, 112) in [-1, 1] -> embeddings (B, D), not normalised.
+
+    Args:
+        backbone: a name in BACKBONES.
+        neck: `flatten` or `pool`.
+        embedding_dim: D.
+        dropout: share of the neck's inputs dropped in training, in [0, 1).
+
+    Raises:
+        ValueError: unknown backbone or neck.
+    """
+
+    def __init__(self, backbone: str, neck: str, embedding_dim: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if neck not in NECKS:
+            raise ValueError(f"unknown neck {neck!r}: {nearest(neck, NECKS)}")
+        self.backbone = build_backbone(backbone)
+        channels, size = feature_shape(self.backbone)
+        self.neck = NECKS[neck](channels, size, embedding_dim, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neck(self.backbone(x))
+
+
+def feature_shape(backbone: nn.Sequential) -> tuple[int, int]:
+    """(C, h) of the square feature map that a backbone gives for one 112x112 crop."""
+    backbone.eval()  # or the probe would move the batch norms' running statistics
+    with torch.no_grad():
+        shape = backbone(torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)).shape
+    backbone.train()
+    return shape[1], shape[2]
+
+
+def build_model(recipe: Recipe) -> FaceModel:
+    """The network that a recipe describes, with fresh weights."""
+    return FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
+
+
+def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> Iterator[np.ndarray]:
+    """Embed uint8 crops (B, 112, 112, 3) batch by batch -> float32 (B, D), not normalised.
+
+    With `flip`, the embedding of the mirrored crop is added: the usual test-time average of face papers.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    for crops in batches:
+        with torch.inference_mode():
+            x = to_tensor(crops).to(device).contiguous(memory_format=torch.channels_last)
+            embeddings = model(x)
+            if flip:
+                embeddings = embeddings + model(x.flip(3))
+        yield embeddings.float().cpu().numpy()
+
+
+def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 128) -> np.ndarray:
+    """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalised."""
+    batches = (crops[i : i + batch_size] for i in range(0, len(crops), batch_size))
+    return np.concatenate(list(embed_batches(model, batches, flip)))
