@@ -1,0 +1,97 @@
+"""Pieces of HTML that the tabs share: the verdict, a problem, a photo with the faces found in it.
+
+Pictures are embedded as data, so that no copy of a face is written to disk for the page. All text that
+comes from outside is escaped.
+"""
+
+import base64
+import html
+import io
+
+import numpy as np
+from PIL import Image
+
+from facelab.compare import Sighting, Verdict
+
+SHOWN_SIDE = 560
+COLOURS = ("#E69F00", "#56B4E9")  # the face that is used, the others
+
+
+def problem(sentence: str) -> str:
+    """A card that says what to do; read out at once by a screen reader."""
+    return (
+        f'<div class="fl-card fl-problem" role="alert"><h2>⚠ Not yet</h2><p>{html.escape(sentence)}</p></div>'
+    )
+
+
+def hint(sentence: str) -> str:
+    """A card for a state in which there is nothing to show."""
+    return f'<div class="fl-card" role="status"><p>{html.escape(sentence)}</p></div>'
+
+
+def verdict_card(verdict: Verdict) -> str:
+    """The decision in words, then the numbers that it rests on."""
+    kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
+    relation = "reaches" if verdict.same else "stays below"
+    figures = (
+        ("score", f"{verdict.score:.3f}"),
+        ("threshold", f"{verdict.threshold:.3f}"),
+        ("false accepts (FAR)", f"1 in {1 / verdict.far:,.0f}"),
+        ("false rejects (FRR)", f"{verdict.frr:.1%}"),
+        ("probability same", f"{verdict.probability_same:.1%}"),
+    )
+    cells = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
+    return (
+        f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
+        f"<p>The score {relation} the threshold. At this threshold 1 in {1 / verdict.far:,.0f} pairs of different "
+        f"people would be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
+        f'<div class="fl-figures">{cells}</div>'
+        f'<p class="fl-small">The probability assumes that both answers were equally likely before the photos were '
+        f"seen. Threshold, rates and probability were measured on {html.escape(verdict.calibration)}; on photos of "
+        f"another kind they can be off.</p></div>"
+    )
+
+
+def sighting_card(sighting: Sighting, chosen: int, name: str) -> str:
+    """The photo with numbered boxes, and beside it the crop of the chosen face as the network sees it."""
+    count = len(sighting.faces)
+    found = "1 face found" if count == 1 else f"{count} faces found; face {chosen + 1} is used"
+    return (
+        f'<div class="fl-seen"><figure><div class="fl-photo">{_image(sighting.photo.pixels, name)}'
+        f"{_boxes(sighting, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
+        f"<figure>{_image(sighting.faces[chosen].crop, f'aligned face of {name}')}"
+        f"<figcaption>what the network sees, 112×112</figcaption></figure></div>"
+    )
+
+
+def _image(pixels: np.ndarray, alt: str) -> str:
+    image = Image.fromarray(pixels)
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{data}">'
+
+
+def _boxes(sighting: Sighting, chosen: int) -> str:
+    """Boxes, numbers and the five landmarks, drawn over the photo."""
+    height, width = sighting.photo.pixels.shape[:2]
+    stroke, shapes = max(width, height) / 150, []
+    for i, face in enumerate(sighting.faces):
+        colour = COLOURS[0 if i == chosen else 1]
+        left, top, right, bottom = (float(v) for v in face.box)
+        shapes.append(
+            f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" height="{bottom - top:.0f}" '
+            f'fill="none" stroke="{colour}" stroke-width="{stroke:.1f}"/>'
+        )
+        if len(sighting.faces) > 1:
+            shapes.append(
+                f'<text x="{left:.0f}" y="{max(top - stroke, 6 * stroke):.0f}" fill="{colour}" '
+                f'font-size="{8 * stroke:.0f}" font-weight="700">{i + 1}</text>'
+            )
+        if i == chosen:
+            shapes += [
+                f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{stroke:.1f}" fill="{colour}"/>'
+                for x, y in face.landmarks
+            ]
+    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(shapes)}</svg>'

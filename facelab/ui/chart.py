@@ -1,0 +1,74 @@
+"""Chart: a plotly figure on the page that keeps its zoom, follows the theme and asks nothing of the
+internet.
+
+gr.Plot rebuilds its figure on every update and stays white in dark mode. This component serves plotly's own
+script from the installed package and redraws in place with `Plotly.react`.
+"""
+
+from pathlib import Path
+
+import gradio as gr
+import plotly
+import plotly.graph_objects as go
+
+PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+
+DRAW = """
+const plot = element.querySelector('.facelab-chart');
+const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
+const draw = () => {
+  if (!props.value || !window.Plotly) return;
+  const figure = JSON.parse(props.value);
+  const layout = figure.layout;
+  const axis = {gridcolor: css('--border-color-primary'), linecolor: css('--border-color-primary')};
+  layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)';
+  layout.font = {...layout.font, color: css('--body-text-color'), family: css('--font')};
+  for (const key of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+    layout[key] = {...axis, ...layout[key]};
+  }
+  layout.autosize = true;
+  Plotly.react(plot, figure.data, layout, {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['toImage']});
+};
+const whenReady = () => (window.Plotly ? draw() : setTimeout(whenReady, 30));
+watch('value', draw);
+new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
+new ResizeObserver(() => plot.data && Plotly.Plots.resize(plot)).observe(plot);
+whenReady();
+"""
+
+
+class Chart(gr.HTML):
+    """A plotly figure.
+
+    Args:
+        value: the figure shown first.
+        label: what a screen reader says of it.
+        elem_id: its id on the page.
+    """
+
+    def __init__(
+        self,
+        value: go.Figure | None = None,
+        label: str = "chart",
+        elem_id: str | None = None,
+        render: bool = True,
+    ) -> None:
+        super().__init__(
+            value,
+            html_template=f'<div class="facelab-chart" role="img" aria-label="{label}"></div>',
+            css_template=".facelab-chart { width: 100%; min-height: 300px; }",
+            js_on_load=DRAW,
+            head=f'<script src="/gradio_api/file={PLOTLY_JS}"></script>',
+            label=label,
+            elem_id=elem_id,
+            render=render,
+        )
+
+    def postprocess(self, value: go.Figure | str | None) -> str | None:
+        """Figure -> JSON, as the script reads it."""
+        return value.to_json() if isinstance(value, go.Figure) else value
+
+
+def serve_plotly() -> None:
+    """Let the page fetch plotly's script, and nothing beside it."""
+    gr.set_static_paths([PLOTLY_JS])
