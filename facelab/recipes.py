@@ -6,7 +6,7 @@ LFW figures are view 2, 6,000 pairs from the raw photos, flip-averaged; nothing 
 from facelab.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    # python -m facelab train resnet_softmax --data celeba112.zip celeba_grey112.zip --out checkpoints/resnet_softmax.safetensors
+    # python -m facelab train resnet_softmax --data celeba112.zip celeba_grey112.zip --out FILE.safetensors
     "resnet_softmax": Recipe(
         backbone="resnet_face", loss="softmax", label_smoothing=0.1, dropout=0.2, epochs=32
     ),

@@ -26,7 +26,7 @@ def serve(port: int) -> None:
         server_name="0.0.0.0" if hosted else "127.0.0.1",
         server_port=port,
         theme=theme(),
-        css=CSS,
+        css_paths=CSS,
         max_file_size=MAX_UPLOAD,
         run_history=False,
         show_error=False,

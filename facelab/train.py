@@ -136,13 +136,14 @@ def train(recipe: Recipe, data: CropSet) -> Iterator[Progress]:
         model.train()
         for crops, labels in epoch_batches(training, recipe.batch_size, recipe.seed, epoch):
             lr = learning_rate(recipe, step, steps)
-            generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-            x = augment(torch.from_numpy(crops).to(device), recipe, generator)
+            x = _variants(crops, recipe, step, device)
             loss, hits = _step(model, loss_fn, optimizer, x, torch.from_numpy(labels).to(device), lr, recipe)
             accuracy = hits if math.isnan(accuracy) else SMOOTHING * accuracy + (1 - SMOOTHING) * hits
             step, seen = step + 1, seen + len(labels)
             last = step == steps or step % (steps // recipe.epochs) == 0
             speed = seen / (time.perf_counter() - epoch_started)
+            if last and hasattr(loss_fn, "end_epoch"):
+                loss_fn.end_epoch()
             validation = validate(model, held_out) if last else {}
             left = (time.perf_counter() - started) / step * (steps - step)
             yield Progress(
@@ -161,6 +162,20 @@ def train(recipe: Recipe, data: CropSet) -> Iterator[Progress]:
             )
 
 
+def _variants(crops: np.ndarray, recipe: Recipe, step: int, device: torch.device) -> Tensor:
+    """Augmented crops of one step, (B, 3, 112, 112), a function of seed and step alone."""
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    x = augment(torch.from_numpy(crops).to(device), recipe, generator)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _require_finite(value: Tensor, name: str, lr: float) -> None:
+    if not torch.isfinite(value).all():
+        raise ValueError(
+            f"the {name} became NaN or infinite at learning rate {lr:.3g}; lower --lr or raise --warmup"
+        )
+
+
 def _step(
     model: FaceModel,
     loss_fn: nn.Module,
@@ -175,12 +190,10 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = lr
     with torch.autocast(x.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-        embeddings = model(x.contiguous(memory_format=torch.channels_last))
+        embeddings = model(x)
+        _require_finite(embeddings, "embedding", lr)
         loss = loss_fn(embeddings, labels)
-    if not torch.isfinite(loss):
-        raise ValueError(
-            f"the loss became {loss.item()} at learning rate {lr:.3g}; lower --lr or raise --warmup"
-        )
+    _require_finite(loss, "loss", lr)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if recipe.clip:

@@ -32,23 +32,24 @@ def hint(sentence: str) -> str:
 def verdict_card(verdict: Verdict) -> str:
     """The decision in words, then the numbers that it rests on."""
     kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
+    often = f"1 in {1 / verdict.far:,.0f}"
     relation = "reaches" if verdict.same else "stays below"
     figures = (
         ("score", f"{verdict.score:.3f}"),
         ("threshold", f"{verdict.threshold:.3f}"),
-        ("false accepts (FAR)", f"1 in {1 / verdict.far:,.0f}"),
+        ("false accepts (FAR)", often),
         ("false rejects (FRR)", f"{verdict.frr:.1%}"),
         ("probability same", f"{verdict.probability_same:.1%}"),
     )
     cells = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
     return (
         f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
-        f"<p>The score {relation} the threshold. At this threshold 1 in {1 / verdict.far:,.0f} pairs of different "
-        f"people would be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
+        f"<p>The score {relation} the threshold. At this threshold {often} pairs of different people would "
+        f"be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
         f'<div class="fl-figures">{cells}</div>'
-        f'<p class="fl-small">The probability assumes that both answers were equally likely before the photos were '
-        f"seen. Threshold, rates and probability were measured on {html.escape(verdict.calibration)}; on photos of "
-        f"another kind they can be off.</p></div>"
+        f'<p class="fl-small">The probability assumes that both answers were equally likely before the '
+        f"photos were seen. Threshold, rates and probability were measured on "
+        f"{html.escape(verdict.calibration)}; on photos of another kind they can be off.</p></div>"
     )
 
 

@@ -27,7 +27,8 @@ const draw = () => {
     layout[key] = {...axis, ...layout[key]};
   }
   layout.autosize = true;
-  Plotly.react(plot, figure.data, layout, {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['toImage']});
+  const config = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['toImage']};
+  Plotly.react(plot, figure.data, layout, config);
 };
 const whenReady = () => (window.Plotly ? draw() : setTimeout(whenReady, 30));
 watch('value', draw);

@@ -25,8 +25,8 @@ from facelab.ui.examples import example_pairs
 
 TITLE = "Compare"
 LEAD = (
-    "Do two photos show one person? A network turns each face into a vector; the more two vectors point the same "
-    "way, the higher the score. **Where would you draw the line between “same” and “different”?**"
+    "Do two photos show one person? A network turns each face into a vector; the more two vectors point the "
+    "same way, the higher the score. **Where would you draw the line between “same” and “different”?**"
 )
 EMPTY = "Choose two photos and press Compare. They stay in memory for this visit only."
 WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
@@ -46,7 +46,7 @@ class Pair:
 
 
 class PhotoInput(gr.Image):
-    """An image input that hands on the file unread, so that our own reader refuses a bad one in its own words."""
+    """An image input that hands on the file unread, so that our own reader refuses a bad one in words."""
 
     def __init__(self, label: str, elem_id: str, value: Image.Image) -> None:
         super().__init__(
@@ -196,8 +196,8 @@ def _controls() -> tuple[gr.Radio, gr.Slider]:
             value=-math.log10(DEFAULT_FAR),
             step=0.1,
             label="Strictness",
-            info="How rare a false accept must be (FAR): at 1 it is 1 in 10 pairs of different people, at 4 it is "
-            "1 in 10,000.",
+            info="How rare a false accept must be (FAR): at 1 it is 1 in 10 pairs of different people, at 4 "
+            "it is 1 in 10,000.",
             elem_id="strictness",
         )
     if REFERENCE not in names:

@@ -8,17 +8,16 @@ from PIL import Image
 from facelab.data.parametric import NUISANCE, relative, render, sample_identities, typical, with_values
 
 SIZE = 384
-SEED = 7
+SEEDS = (6, 4)  # two identities that no one would confuse
 
 
 @functools.cache
 def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
     """Pairs by what they show; the first is the one that a tab opens with."""
-    people = sample_identities(2, SEED)
-    first, second = people[:1], people[1:]
+    first, second = (sample_identities(1, seed) for seed in SEEDS)
     return {
         "One person, twice": (_portrait(first, -10.0, 0.0), _portrait(first, 14.0, 0.6)),
-        "Look-alikes": (_portrait(first, -10.0, 0.0), _portrait(relative(first, 0.35, SEED), 6.0, 0.2)),
+        "Look-alikes": (_portrait(first, -10.0, 0.0), _portrait(relative(first, 0.3, SEEDS[0]), 6.0, 0.2)),
         "Two people": (_portrait(first, -10.0, 0.0), _portrait(second, 8.0, 0.3)),
     }
 

@@ -1,0 +1,106 @@
+"""A served app and a real Chromium; without one, tests are skipped unless FACELAB_BROWSER=1 demands it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_SECONDS = 240  # generous: a busy test machine imports slowly
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def served():
+    """URL of the app, started as a user starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"PORT": str(port)})
+    url = f"http://127.0.0.1:{port}/"
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            break
+        except OSError:
+            assert process.poll() is None, "app.py ended before it served a page"
+            assert time.monotonic() < deadline, "app.py did not serve a page in time"
+            time.sleep(0.3)
+    yield url
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("FACELAB_BROWSER") == "1":
+            pytest.fail("FACELAB_BROWSER=1 and no chromium is installed")
+        pytest.skip("no chromium is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What a page must not do: ask another host, or complain on its console."""
+
+    def __init__(self, page):
+        self.outside, self.errors = [], []
+        page.on("request", self._request)
+        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _request(self, request):
+        if not request.url.startswith(("http://127.0.0.1", "data:", "blob:")):
+            self.outside.append(request.url)
+
+
+@pytest.fixture
+def visit(served, chromium):
+    """visit(width, height, scheme) -> (page, watch), settled; nothing outside, no error at the end."""
+    contexts, watches = [], []
+
+    def open_page(width=1280, height=900, scheme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-US"
+        )
+        page = context.new_page()
+        watch = Watch(page)
+        page.goto(f"{served}?__theme={scheme}")
+        page.wait_for_selector("#chart .main-svg", timeout=60_000)
+        contexts.append(context)
+        watches.append(watch)
+        return page, watch
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    for watch in watches:
+        assert watch.outside == []
+        assert watch.errors == []

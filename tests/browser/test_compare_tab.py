@@ -1,0 +1,170 @@
+"""The Compare tab as a learner uses it, in a real Chromium."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelab.data.parametric import NUISANCE, render, sample_identities, typical, with_values
+from facelab.ui.examples import example_pairs
+
+
+def portrait(seed, yaw=0.0, size=384):
+    """A rendered face as a PIL image."""
+    nuisance = with_values(typical(NUISANCE, 1), NUISANCE, {"yaw": yaw})
+    pixels = render(sample_identities(1, seed), nuisance, size)[0].permute(1, 2, 0).numpy()
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+
+
+def jpeg(image):
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def clear(page, which):
+    """Take photo `which` away, if there is one."""
+    remove = page.locator(f"#photo-{which} button[aria-label='Remove Image']")
+    if remove.count():
+        remove.click()
+    page.wait_for_selector(f"#photo-{which} [data-testid=upload-text]")
+
+
+def put(page, which, content, name="photo.jpg", kind="image/jpeg"):
+    """Replace photo `which` ("a" or "b") by a file, as dropping one on it does."""
+    clear(page, which)
+    page.locator(f"#photo-{which} input[type=file]").set_input_files(
+        {"name": name, "mimeType": kind, "buffer": content}
+    )
+    page.wait_for_selector(f"#photo-{which} img", timeout=20_000)
+
+
+def press_compare(page):
+    """Press the button and wait for the answer to it; returns its text."""
+    page.evaluate("document.querySelector('#verdict .fl-card').dataset.old = '1'")
+    page.locator("#compare").click()
+    page.wait_for_selector("#verdict .fl-card:not([data-old])", timeout=60_000)
+    return page.locator("#verdict").inner_text()
+
+
+def test_opens_with_a_finished_example(visit):
+    page, _ = visit()
+    assert re.search(r"Same person|Different people", page.locator("#verdict").inner_text())
+    assert page.locator("#seen-a img").count() == 2  # the photo and its crop
+    assert page.locator("#seen-a rect").count() == 1  # one face, drawn
+    assert page.locator("#chart .bars").count() == 2
+
+
+def test_two_uploads_get_a_verdict(visit):
+    page, _ = visit()
+    put(page, "a", jpeg(portrait(4)))
+    page.wait_for_selector("#verdict >> text=press Compare")  # the old verdict is gone with the old photo
+    put(page, "b", jpeg(portrait(4)))
+    text = press_compare(page)
+    assert "Same person" in text and re.search(r"0\.9\d\d|1\.000", text)  # one picture twice
+
+
+def test_examples_tell_one_person_from_two(visit):
+    page, _ = visit()
+    titles = {}
+    for name in example_pairs():
+        page.evaluate("document.querySelector('#verdict .fl-card').dataset.old = '1'")
+        page.get_by_role("button", name=f"Try: {name.lower()}").click()
+        page.wait_for_selector("#verdict .fl-card:not([data-old]) h2", timeout=60_000)
+        titles[name] = page.locator("#verdict h2").inner_text()
+    assert "Same person" in titles["One person, twice"]
+    assert "Different people" in titles["Two people"]
+
+
+def test_slider_moves_threshold_and_rates_but_not_the_score(visit):
+    page, _ = visit()
+    before = page.locator("#verdict .fl-figures b").all_inner_texts()
+    page.locator("#strictness input[type=number]").fill("1")
+    page.locator("#strictness input[type=number]").press("Enter")
+    page.wait_for_selector("#verdict >> text=1 in 10 pairs")
+    after = page.locator("#verdict .fl-figures b").all_inner_texts()
+    assert after[0] == before[0] and after[4] == before[4]  # score and probability stay
+    assert float(after[1]) < float(before[1])  # a looser threshold is lower
+    assert float(after[3].rstrip("%")) < float(before[3].rstrip("%"))  # and refuses fewer
+
+
+def test_chart_keeps_its_zoom_while_the_slider_moves(visit):
+    page, _ = visit()
+    page.evaluate("Plotly.relayout(document.querySelector('.facelab-chart'), {'xaxis.range': [0.1, 0.9]})")
+    page.locator("#strictness input[type=number]").fill("1.5")
+    page.locator("#strictness input[type=number]").press("Enter")
+    page.wait_for_selector("#verdict >> text=1 in 32 pairs")
+    kept = page.evaluate("document.querySelector('.facelab-chart').layout.xaxis.range")
+    assert kept == pytest.approx([0.1, 0.9])
+
+
+def test_missing_photo_and_photo_without_a_face_say_what_to_do(visit):
+    page, _ = visit()
+    clear(page, "b")
+    assert "Photo B is missing" in press_compare(page)
+    gradient = Image.linear_gradient("L").resize((400, 300))
+    put(page, "b", jpeg(gradient))
+    text = press_compare(page)
+    assert "Photo B: no face was found" in text and "sharper" in text
+    assert page.locator("#seen-a img").count() == 0  # nothing of the old pair is left standing
+
+
+def test_several_faces_offer_a_choice(visit):
+    page, _ = visit()
+    group = Image.new("RGB", (768, 384))
+    group.paste(portrait(4), (0, 0))
+    group.paste(portrait(6), (384, 0))
+    put(page, "a", jpeg(portrait(4)))
+    put(page, "b", jpeg(group))
+    press_compare(page)
+    assert page.locator("#seen-b rect").count() == 2
+    first = page.locator("#verdict .fl-figures b").first.inner_text()
+    page.locator("#face-b").get_by_label("2", exact=True).check()
+    page.wait_for_selector("#seen-b >> text=face 2 is used")
+    second = page.locator("#verdict .fl-figures b").first.inner_text()
+    assert first != second and max(float(first), float(second)) > 0.9  # one of them is the same picture
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("words.jpg", b"these are words, not a photo", "not a photo"),
+        ("cut.jpg", jpeg(Image.effect_noise((600, 600), 80))[:9000], "damaged or cut short"),
+        ("dot.jpg", jpeg(Image.new("RGB", (1, 1))), "only 1x1 pixels"),
+    ],
+)
+def test_bad_files_get_one_sentence(visit, name, content, word):
+    page, watch = visit()
+    put(page, "a", content, name)
+    text = press_compare(page)
+    assert "Photo A" in text and word in text
+    watch.errors = [error for error in watch.errors if "Failed to load resource" not in error]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone_needs_no_sideways_scroll(visit, scheme):
+    page, _ = visit(390, 844, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shown = page.evaluate("getComputedStyle(document.querySelector('.facelab-chart .xtick text')).fill")
+    light = sum(map(int, re.findall(r"\d+", shown)[:3])) > 380
+    assert light == (scheme == "dark")  # the chart follows the theme
+
+
+def test_controls_have_names_for_a_screen_reader(visit):
+    page, _ = visit()
+    assert page.get_by_role("button", name="Compare", exact=True).count() == 1
+    assert page.get_by_role("radio", name="resnet_softmax").count() == 1
+    assert page.locator("#chart [role=img]").get_attribute("aria-label")
+    assert page.locator("#verdict [role=status]").count() == 1
+    for image in page.locator("#seen-a img, #seen-b img").all():
+        assert image.get_attribute("alt")
+
+
+def test_nothing_is_stored_in_the_browser(visit):
+    page, _ = visit()
+    press_compare(page)
+    stored = page.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
+    assert "data:image" not in stored and "photo" not in stored.lower()
+    assert page.evaluate("indexedDB.databases().then((all) => all.length)") == 0

@@ -1,0 +1,70 @@
+"""Augmentation: identities where everything is switched off, and each switch does what it says."""
+
+import pytest
+import torch
+
+from facelab.data.augment import augment
+from facelab.faces import to_tensor
+from facelab.recipe import Recipe
+
+OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, grey=0, erase=0)
+CROPS = torch.randint(
+    0, 256, (32, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
+
+
+def run(seed=0, **fields):
+    return augment(CROPS, Recipe(**{**OFF.to_dict(), **fields}), torch.Generator().manual_seed(seed))
+
+
+def test_all_off_is_the_crop():
+    assert torch.allclose(run(), to_tensor(CROPS), atol=1e-4)
+
+
+def test_same_generator_same_variants():
+    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "grey": 0.5, "erase": 0.5}
+    assert torch.equal(run(3, **fields), run(3, **fields))
+    assert not torch.equal(run(3, **fields), run(4, **fields))
+
+
+def test_flip_mirrors_about_half_of_the_crops():
+    straight, out = to_tensor(CROPS), run(flip=True)
+    mirrored = [torch.allclose(out[i], straight[i].flip(2), atol=1e-4) for i in range(32)]
+    unchanged = [torch.allclose(out[i], straight[i], atol=1e-4) for i in range(32)]
+    assert all(m != u for m, u in zip(mirrored, unchanged))
+    assert 6 <= sum(mirrored) <= 26
+
+
+def test_grey_equalises_the_channels():
+    out = run(grey=1.0)
+    assert torch.allclose(out[:, 0], out[:, 2], atol=1e-5)
+    luma = (to_tensor(CROPS) * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+    assert torch.allclose(out[:, 0], luma, atol=1e-4)
+
+
+def test_erase_blanks_one_rectangle_of_the_stated_size():
+    blank = (run(erase=1.0) == 0).all(1)
+    for mask in blank:
+        rows, cols = mask.any(1).nonzero(), mask.any(0).nonzero()
+        height, width = rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1
+        assert mask.sum() >= 0.99 * height * width
+        assert 0.14 * 112 <= height <= 0.46 * 112 and 0.14 * 112 <= width <= 0.46 * 112
+
+
+def test_rotation_and_shift_stay_within_their_range():
+    dot = torch.zeros(200, 112, 112, 3, dtype=torch.uint8)
+    dot[:, 54:58, 90:94] = 255  # 36 pixels right of the centre
+    for fields, bound in (({"shift": 0.1}, 11.2 + 1), ({"rotate": 20.0}, 36 * 0.35 + 1)):
+        recipe = Recipe(**{**OFF.to_dict(), **fields})
+        out = augment(dot, recipe, torch.Generator().manual_seed(1))[:, 0] + 1
+        ys, xs = torch.arange(112.0).view(-1, 1), torch.arange(112.0)
+        mass = out.sum((1, 2))
+        y, x = (out * ys).sum((1, 2)) / mass, (out * xs).sum((1, 2)) / mass
+        offset = torch.hypot(x - 91.5, y - 55.5)
+        assert offset.max() < bound * 1.5 and offset.max() > bound * 0.5
+
+
+@pytest.mark.parametrize("field", ["jitter", "grey", "erase", "zoom", "shift"])
+def test_output_stays_in_range(field):
+    out = run(**{field: 1.0 if field != "shift" else 0.2})
+    assert out.min() >= -1 - 1e-5 and out.max() <= 1 + 1e-5 and torch.isfinite(out).all()
