@@ -1,0 +1,75 @@
+"""What may enter a loss, checked once per step, and the precision in which it is computed.
+
+Public losses take a label of -100 for "ignore", broadcast a wrong shape and let NaN through to the weights;
+here each is an error with a sentence. Networks may compute in bf16, but angles and log-sum-exps need float32:
+bf16 has three digits, and a scale of 64 makes the third one worth a quarter of a logit.
+"""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def check_batch(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
+    """Refuse a batch that the loss cannot mean anything for.
+
+    Labels and values are judged by one small tensor, read once. On a GPU that is one wait per step, and it
+    comes before the labels index anything, because an index out of range there ends the process. NaN and
+    infinity spread through a sum, so the sum is looked at; rows are searched only when it is not finite.
+
+    Args:
+        loss_fn: has `embedding_dim` and `num_classes`.
+        embeddings: (B, embedding_dim), floating point, finite, B >= 1.
+        labels: (B,) int64 in [0, num_classes).
+
+    Raises:
+        ValueError: any of these does not hold; the sentence names the value and the legal set.
+    """
+    dim, classes = loss_fn.embedding_dim, loss_fn.num_classes
+    if embeddings.ndim != 2 or embeddings.shape[1] != dim or not len(embeddings):
+        raise ValueError(f"embeddings have shape {tuple(embeddings.shape)}; legal: (B, {dim}) with B >= 1")
+    if not embeddings.is_floating_point():
+        raise ValueError(f"embeddings are {embeddings.dtype}; legal: floating-point types")
+    if labels.shape != embeddings.shape[:1] or labels.dtype != torch.int64:
+        shape = tuple(labels.shape)
+        raise ValueError(
+            f"labels are {labels.dtype} of shape {shape}; legal: torch.int64, ({len(embeddings)},)"
+        )
+    finite = embeddings.detach().sum().isfinite().long()
+    low, high, finite = torch.stack([*labels.aminmax(), finite]).tolist()
+    if low < 0 or high >= classes:
+        raise ValueError(f"label {low if low < 0 else high} is out of range; legal: 0 to {classes - 1}")
+    if not finite:
+        _refuse_non_finite(embeddings)
+
+
+def _refuse_non_finite(embeddings: Tensor) -> None:
+    rows = (~embeddings.isfinite()).any(1).nonzero()
+    if len(rows):  # else the sum alone overflowed
+        row = int(rows[0])
+        value = embeddings[row][~embeddings[row].isfinite()][0].item()
+        raise ValueError(f"embeddings hold {value} in row {row}; every value must be finite")
+
+
+def precise(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Decorate `logits` or `forward`: leave autocast, and widen half-precision embeddings to float32."""
+
+    @functools.wraps(method)
+    def wrapper(self: nn.Module, embeddings: Tensor, *labels: Tensor) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return method(self, widen(embeddings), *labels)
+
+    return wrapper
+
+
+def widen(x: Tensor) -> Tensor:
+    """float16 and bfloat16 become float32; other types stay, integers for `check_batch` to refuse."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def require(holds: bool, name: str, value: object, legal: str) -> None:
+    """Raise a ValueError that names an option, its value and the legal set, unless `holds`."""
+    if not holds:
+        raise ValueError(f"{name} is {value}; legal: {legal}")

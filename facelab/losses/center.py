@@ -1,0 +1,96 @@
+"""Center loss: softmax keeps classes apart while every embedding is pulled to the center of its class.
+
+A Discriminative Feature Learning Approach for Deep Face Recognition (Wen et al., ECCV 2016,
+https://doi.org/10.1007/978-3-319-46478-7_31). Centers are no parameters: they follow their class by the
+paper's own rule, with its own rate. Both terms are means over the batch where the paper sums both, so λ means
+the same.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facelab.losses.batch import check_batch, precise, require
+from facelab.losses.classification import linear_layer, linear_logits
+
+
+def center_loss(offsets: Tensor) -> Tensor:
+    """½·mean ‖x - c_y‖² over the batch (eq. 2, divided by B).
+
+    Popular code leaves the ½ out, so its values are twice these.
+
+    Args:
+        offsets: (B, D), each embedding minus the center of its class.
+    """
+    flat = offsets.flatten()
+    return flat @ flat / (2 * len(offsets))
+
+
+@torch.no_grad()
+def update_centers(centers: Tensor, offsets: Tensor, labels: Tensor, rate: float) -> None:
+    """Move centers, in place, by c_j -= α·Σ (c_j - x_i)/(1 + n_j), over the n_j samples of class j (eq. 4).
+
+    The 1 keeps a class with few samples in the batch from jumping onto them; an absent class does not move.
+
+    Args:
+        centers: (C, D), changed.
+        offsets: (B, D), `embeddings - centers[labels]`.
+        labels: (B,) int64 in [0, C).
+        rate: α in [0, 1].
+    """
+    ones = offsets.new_ones(1).expand(len(labels))
+    one_more = offsets.new_ones(len(centers)).index_add_(0, labels, ones)
+    steps = offsets * (rate / one_more.index_select(0, labels))[:, None]
+    centers.index_add_(0, labels, steps.to(centers.dtype))
+
+
+class Center(nn.Module):
+    """Softmax + λ·center loss.
+
+    It must be on from the first step of training. Softmax alone soon spreads embeddings far from the origin,
+    each class along a long ray; centers that only then start from zero make the pull larger than the whole
+    softmax loss, and it shrinks everything to a point. From the start, centers and embeddings move together.
+
+    With a bias in the last layer, classes may differ by it rather than by direction, and the paper's
+    star-shaped picture of 2-D embeddings does not appear; `bias=False` brings it out.
+
+    Args:
+        embedding_dim: D.
+        num_classes: C.
+        center_weight: λ >= 0; the paper's for faces is 0.003.
+        center_rate: α in [0, 1]; the paper's is 0.5.
+        bias: whether the linear layer has one.
+
+    Raises:
+        ValueError: λ or α is out of range.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_classes: int,
+        center_weight: float = 0.003,
+        center_rate: float = 0.5,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        require(0 <= center_weight < float("inf"), "center_weight", center_weight, "0 or more")
+        require(0 <= center_rate <= 1, "center_rate", center_rate, "0 to 1")
+        self.embedding_dim, self.num_classes = embedding_dim, num_classes
+        self.center_weight, self.center_rate = center_weight, center_rate
+        self.linear = linear_layer(embedding_dim, num_classes, bias)
+        self.register_buffer("centers", torch.zeros(num_classes, embedding_dim))
+
+    @precise
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, C) class scores."""
+        return linear_logits(self.linear, embeddings)
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        offsets = embeddings - self.centers.index_select(0, labels)
+        pull = center_loss(offsets)
+        if self.training:
+            update_centers(self.centers, offsets, labels, self.center_rate)
+        return F.cross_entropy(self.logits(embeddings), labels) + self.center_weight * pull

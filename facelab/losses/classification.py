@@ -1,0 +1,182 @@
+"""Losses that train by naming: a linear layer scores every class and cross-entropy compares with the truth.
+
+Classification makes features separable, and the features, not the class scores, are what verification keeps.
+A one-hot target drives logits apart for ever; label smoothing (arXiv:1512.00567, section 7; arXiv:1812.01187)
+asks for a little less than certainty, and online label smoothing (arXiv:2011.12562) learns which classes
+deserve the rest.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facelab.losses.batch import check_batch, precise, require
+from facelab.losses.cosine import prototype_scores
+from facelab.mining import unit
+
+
+def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
+    """y_ls = (1-α)·onehot + α/K, the target that label smoothing trains towards.
+
+    The best logits are then finite: they are ln y_ls, up to a constant.
+
+    Args:
+        labels: (B,) int64 in [0, K).
+        num_classes: K.
+        label_smoothing: α in [0, 1]; 0 is one-hot, 1 is uniform.
+
+    Returns:
+        (B, K) float32, rows sum to 1.
+
+    Raises:
+        ValueError: α is out of range.
+
+    Example:
+        >>> target = smooth_targets(torch.tensor([0]), num_classes=3, label_smoothing=0.1)
+        >>> [round(p, 4) for p in target[0].tolist()]
+        [0.9333, 0.0333, 0.0333]
+        >>> [round(z, 2) for z in (target / target[:, 2:]).log()[0].tolist()]
+        [3.33, 0.0, 0.0]
+    """
+    require(0 <= label_smoothing <= 1, "label_smoothing", label_smoothing, "0 to 1")
+    return F.one_hot(labels, num_classes) * (1 - label_smoothing) + label_smoothing / num_classes
+
+
+def linear_layer(embedding_dim: int, num_classes: int, bias: bool) -> nn.Linear:
+    """The last layer, small at first, so that the first loss is ln K."""
+    layer = nn.Linear(embedding_dim, num_classes, bias)
+    nn.init.normal_(layer.weight, std=0.01)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def linear_logits(layer: nn.Linear, embeddings: Tensor) -> Tensor:
+    """(B, D) -> (B, K) in the embeddings' type, whatever the layer's."""
+    bias = None if layer.bias is None else layer.bias.to(embeddings.dtype)
+    return F.linear(embeddings, layer.weight.to(embeddings.dtype), bias)
+
+
+class Softmax(nn.Module):
+    """Linear layer and cross-entropy, with optional label smoothing.
+
+    Args:
+        embedding_dim: D.
+        num_classes: K.
+        label_smoothing: α in [0, 1]; the target is `smooth_targets`, over all K classes.
+        bias: whether the linear layer has one.
+
+    Raises:
+        ValueError: α is out of range.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_classes: int, label_smoothing: float = 0.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        require(0 <= label_smoothing <= 1, "label_smoothing", label_smoothing, "0 to 1")
+        self.embedding_dim, self.num_classes, self.label_smoothing = (
+            embedding_dim,
+            num_classes,
+            label_smoothing,
+        )
+        self.linear = linear_layer(embedding_dim, num_classes, bias)
+
+    @precise
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, K) class scores."""
+        return linear_logits(self.linear, embeddings)
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        return F.cross_entropy(self.logits(embeddings), labels, label_smoothing=self.label_smoothing)
+
+
+class NormSoftmax(nn.Module):
+    """Softmax on cosines: lengths of embeddings and prototypes no longer matter (NormFace, arXiv:1704.06369).
+
+    Cosines lie in [-1, 1], where softmax over K classes is never sure, hence the scale (its proposition 2).
+    Simplified: NormFace learns the scale; here it is fixed, by default at 1/0.05 as in arXiv:1811.12649.
+
+    Args:
+        embedding_dim: D.
+        num_classes: K.
+        scale: s > 0, by which cosines are multiplied.
+
+    Raises:
+        ValueError: the scale is out of range.
+    """
+
+    def __init__(self, embedding_dim: int, num_classes: int, scale: float = 20.0) -> None:
+        super().__init__()
+        require(0 < scale < float("inf"), "scale", scale, "above 0")
+        self.embedding_dim, self.num_classes, self.scale = embedding_dim, num_classes, scale
+        self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
+
+    @precise
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, K): s·cos θ."""
+        return prototype_scores(unit(embeddings), self.prototypes) * self.scale
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        return F.cross_entropy(self.logits(embeddings), labels)
+
+
+class OnlineLabelSmoothing(nn.Module):
+    """Soft labels learned from the network's own correct predictions (arXiv:2011.12562, algorithm 1).
+
+    The soft label of a class is the mean probability vector of its correctly named samples in the epoch
+    before, and says which classes resemble which. In the first epoch it is uniform; a class with no correct
+    sample keeps its label. The trainer closes each epoch with `end_epoch()`. Row k of `soft` is the paper's column k.
+
+    Args:
+        embedding_dim: D.
+        num_classes: K, at most 20,000: the table is K x K, and so is its successor in the making.
+        hard_share: α in [0, 1]: the loss is α·(hard labels) + (1-α)·(soft labels).
+        bias: whether the linear layer has one.
+
+    Raises:
+        ValueError: α or K is out of range.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_classes: int, hard_share: float = 0.5, bias: bool = True
+    ) -> None:
+        super().__init__()
+        require(0 <= hard_share <= 1, "hard_share", hard_share, "0 to 1")
+        require(
+            num_classes <= 20_000, "num_classes", num_classes, "at most 20000 (two tables of K x K numbers)"
+        )
+        self.embedding_dim, self.num_classes, self.hard_share = embedding_dim, num_classes, hard_share
+        self.linear = linear_layer(embedding_dim, num_classes, bias)
+        self.register_buffer("soft", torch.full((num_classes, num_classes), 1 / num_classes))
+        self.register_buffer("sums", torch.zeros(num_classes, num_classes))
+
+    @precise
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, K) class scores."""
+        return linear_logits(self.linear, embeddings)
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        log_p = self.logits(embeddings).log_softmax(1)
+        hard = F.nll_loss(log_p, labels)
+        soft = -(self.soft[labels].to(log_p.dtype) * log_p).sum(1).mean()
+        if self.training:
+            self._collect(log_p.detach(), labels)
+        return self.hard_share * hard + (1 - self.hard_share) * soft
+
+    def _collect(self, log_p: Tensor, labels: Tensor) -> None:
+        correct = log_p.argmax(1) == labels
+        self.sums.index_add_(0, labels[correct], log_p[correct].exp().to(self.sums.dtype))
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        """Make this epoch's statistics the soft labels of the next, and start collecting anew."""
+        mass = self.sums.sum(1, keepdim=True)  # the number of correct samples, each of mass 1
+        self.soft.copy_(torch.where(mass > 0, self.sums / mass, self.soft))
+        self.sums.zero_()

@@ -1,0 +1,274 @@
+"""Margins: the true class has to win by an angle, not just win, which leaves a gap between people.
+
+SphereFace multiplies the angle to the true prototype (arXiv:1704.08063), CosFace takes a constant off its
+cosine (arXiv:1801.09414), ArcFace adds a constant to the angle (arXiv:1801.07698). Each is a pure curve ψ,
+from the true class's cosine to what stands in for it, used by the loss and by the page that draws it; only
+that one logit per sample changes, so nothing else of the (B, C) scores is touched.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facelab.losses.batch import check_batch, precise, require
+from facelab.losses.cosine import prototype_scores
+from facelab.mining import unit
+
+
+def arcface_psi(cosine: Tensor, margin: float) -> Tensor:
+    """The true class's cosine after ArcFace's margin: cos(θ + m), continued past θ = π - m.
+
+    cos(θ + m) would rise again there and reward the hardest samples for getting worse: they get
+    cos θ - m·sin m instead. The step at θ = π - m is downwards, from -1 to -(cos m + m·sin m), because
+    cos m + m·sin m grows from 1 on [0, π/2] (its slope is m·cos m); so ψ never rises with θ, for any legal m.
+    sin θ = √(1 - cos²θ) has an infinite slope at cos θ = ±1; there it counts as the constant 0.
+
+    Args:
+        cosine: any shape, cos θ in [-1, 1]; values a rounding error outside are taken as they are.
+        margin: m in radians, in [0, π/2).
+
+    Returns:
+        Same shape. Its slope over cos θ is finite everywhere, 1 past the step, and 0 only at θ = π - m.
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+    require(0 <= margin < math.pi / 2, "margin", margin, "0 to π/2 radians, π/2 excluded")
+    squared = 1 - cosine * cosine
+    sine = torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)
+    shifted = cosine * math.cos(margin) - sine * math.sin(margin)
+    return torch.where(cosine >= -math.cos(margin), shifted, cosine - margin * math.sin(margin))
+
+
+def cosface_psi(cosine: Tensor, margin: float) -> Tensor:
+    """The true class's cosine after CosFace's margin: cos θ - m (arXiv:1801.09414, eq. 4).
+
+    Args:
+        cosine: any shape, in [-1, 1].
+        margin: m in [0, 1].
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+    require(0 <= margin <= 1, "margin", margin, "0 to 1")
+    return cosine - margin
+
+
+def a_softmax_psi(cosine: Tensor, margin: int) -> Tensor:
+    """The true class's cosine after SphereFace's margin: (-1)^k·cos(mθ) - 2k (arXiv:1704.08063, eq. 7).
+
+    k counts the multiples of π/m below θ, so the pieces of cos(mθ) join into one falling curve. cos(mθ) is
+    computed as the Chebyshev polynomial T_m(cos θ), whose slope is finite at cos θ = ±1, where that of an
+    arccosine is not.
+
+    Args:
+        cosine: any shape, in [-1, 1].
+        margin: m, a whole number >= 1; 1 changes nothing.
+
+    Returns:
+        Same shape, from 1 at θ = 0 down to 1 - 2m at θ = π.
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+    require(margin >= 1 and margin % 1 == 0, "margin", margin, "1, 2, 3, ...")
+    margin = int(margin)
+    joints = cosine.new_tensor([math.cos(math.pi * k / margin) for k in range(1, margin)])
+    k = (cosine[..., None] < joints).sum(-1)
+    before, multiple = torch.ones_like(cosine), cosine
+    for _ in range(margin - 1):
+        before, multiple = multiple, 2 * cosine * multiple - before
+    return multiple * (1 - 2 * (k % 2)) - 2 * k
+
+
+def of_true_class(scores: Tensor, labels: Tensor) -> Tensor:
+    """(B, C), (B,) -> (B,): each sample's score for its own class."""
+    return scores[torch.arange(len(labels), device=labels.device), labels]
+
+
+def arcface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
+    """Add an angular margin to the true-class angle (ArcFace, arXiv:1801.07698, eq. 3).
+
+    Args:
+        cosine: (B, C), cos θ in [-1, 1].
+        labels: (B,) int64 in [0, C).
+        margin: m in radians, in [0, π/2).
+        scale: s, the radius of the hypersphere.
+
+    Returns:
+        (B, C) logits: s·cos(θ + m) for the true class (`arcface_psi`: past π - m too), s·cos θ elsewhere.
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+    target = scale * arcface_psi(of_true_class(cosine, labels), margin)
+    return (cosine * scale).scatter_(1, labels[:, None], target[:, None])
+
+
+def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
+    """Take a margin off the true-class cosine (CosFace, arXiv:1801.09414, eq. 4).
+
+    Args:
+        cosine: (B, C), cos θ in [-1, 1].
+        labels: (B,) int64 in [0, C).
+        margin: m in [0, 1].
+        scale: s, the radius of the hypersphere.
+
+    Returns:
+        (B, C) logits: s·(cos θ - m) for the true class, s·cos θ elsewhere.
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+    target = scale * cosface_psi(of_true_class(cosine, labels), margin)
+    return (cosine * scale).scatter_(1, labels[:, None], target[:, None])
+
+
+def a_softmax_logits(scores: Tensor, labels: Tensor, norms: Tensor, margin: int, annealing: float) -> Tensor:
+    """Multiply the true-class angle, mixed with plain softmax (SphereFace, arXiv:1704.08063, eq. 7).
+
+    Args:
+        scores: (B, C), ‖x‖·cos θ.
+        labels: (B,) int64 in [0, C).
+        norms: (B,), ‖x‖.
+        margin: m, a whole number >= 1.
+        annealing: λ >= 0, the weight of the plain cosine against the 1 of ψ.
+
+    Returns:
+        (B, C) logits: ‖x‖·(λ·cos θ + ψ(θ))/(1 + λ) for the true class, ‖x‖·cos θ elsewhere.
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+    plain = of_true_class(scores, labels)
+    cosine = plain / norms.masked_fill(norms == 0, 1)
+    target = plain + norms * (a_softmax_psi(cosine, margin) - cosine) / (1 + annealing)
+    return scores.scatter(1, labels[:, None], target[:, None])
+
+
+def annealed_lambda(step: int) -> float:
+    """λ = max(5, 1500/(1 + 0.1·step)): nearly plain softmax at first, a fixed share of it in the end."""
+    return max(5.0, 1500 / (1 + 0.1 * step))
+
+
+class MarginSoftmax(nn.Module):
+    """Softmax on scaled cosines with a margin for the true class; `arcface` and `cosface` build it.
+
+    Args:
+        embedding_dim: D.
+        num_classes: C.
+        margin_logits: `arcface_logits` or `cosface_logits`.
+        margin: m.
+        scale: s > 0.
+        margin_warmup: training steps in which the margin grows linearly from 0; 0 starts with all of it. From
+            scratch and with little data the full margin can lose to plain softmax. The step is in the
+            state_dict.
+
+    Raises:
+        ValueError: margin, scale or warm-up is out of range.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_classes: int,
+        margin_logits: Callable[[Tensor, Tensor, float, float], Tensor],
+        margin: float,
+        scale: float,
+        margin_warmup: int,
+    ) -> None:
+        super().__init__()
+        require(0 < scale < float("inf"), "scale", scale, "above 0")
+        require(
+            margin_warmup >= 0 and margin_warmup % 1 == 0,
+            "margin_warmup",
+            margin_warmup,
+            "0, 1, 2, ... steps",
+        )
+        margin_logits(
+            torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64), margin, scale
+        )  # checks the margin
+        self.embedding_dim, self.num_classes = embedding_dim, num_classes
+        self.margin_logits, self.margin, self.scale, self.margin_warmup = (
+            margin_logits,
+            margin,
+            scale,
+            margin_warmup,
+        )
+        self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
+        self.register_buffer("step", torch.tensor(0))
+
+    def current_margin(self) -> float:
+        """The margin of the next step."""
+        if not self.margin_warmup:
+            return self.margin
+        return self.margin * min(1.0, self.step.item() / self.margin_warmup)
+
+    @precise
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, C): s·cos θ, without margin."""
+        return prototype_scores(unit(embeddings), self.prototypes) * self.scale
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        cosine = prototype_scores(unit(embeddings), self.prototypes)
+        logits = self.margin_logits(cosine, labels, self.current_margin(), self.scale)
+        if self.training:
+            self.step += 1
+        return F.cross_entropy(logits, labels)
+
+
+def arcface(
+    embedding_dim: int, num_classes: int, margin: float = 0.5, scale: float = 64.0, margin_warmup: int = 0
+) -> MarginSoftmax:
+    """ArcFace with its paper's m = 0.5 rad and s = 64; see `arcface_logits` and `MarginSoftmax`."""
+    return MarginSoftmax(embedding_dim, num_classes, arcface_logits, margin, scale, margin_warmup)
+
+
+def cosface(
+    embedding_dim: int, num_classes: int, margin: float = 0.35, scale: float = 64.0, margin_warmup: int = 0
+) -> MarginSoftmax:
+    """CosFace with its paper's m = 0.35 and s = 64; see `cosface_logits` and `MarginSoftmax`."""
+    return MarginSoftmax(embedding_dim, num_classes, cosface_logits, margin, scale, margin_warmup)
+
+
+class ASoftmax(nn.Module):
+    """A-Softmax: normalised prototypes, free embedding lengths, m times the true angle (arXiv:1704.08063).
+
+    From scratch the full margin does not train; λ mixes in plain softmax and falls from 1500 to 5 along the
+    training steps (`annealed_lambda`). The step is in the state_dict.
+
+    Args:
+        embedding_dim: D.
+        num_classes: C.
+        margin: m, a whole number >= 1; the paper's is 4.
+
+    Raises:
+        ValueError: margin is out of range.
+    """
+
+    def __init__(self, embedding_dim: int, num_classes: int, margin: int = 4) -> None:
+        super().__init__()
+        a_softmax_psi(torch.zeros(1), margin)  # checks the margin
+        self.embedding_dim, self.num_classes, self.margin = embedding_dim, num_classes, margin
+        self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
+        self.register_buffer("step", torch.tensor(0))
+
+    @precise
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, C): ‖x‖·cos θ, without margin."""
+        return prototype_scores(embeddings, self.prototypes)
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        norms = torch.linalg.vector_norm(embeddings, dim=1)
+        annealing = annealed_lambda(self.step.item())
+        logits = a_softmax_logits(self.logits(embeddings), labels, norms, self.margin, annealing)
+        if self.training:
+            self.step += 1
+        return F.cross_entropy(logits, labels)

@@ -1,0 +1,202 @@
+"""Losses that train by comparing: photos of one person near each other, photos of different people apart.
+
+Nothing is named, so nothing but the embedding is learned: contrastive (Hadsell et al. 2006), triplet
+(arXiv:1503.03832) and pairwise, which parts the scores of genuine pairs from those of impostors. All pairs
+or triplets of the batch can be used, at the cost of one B x B matrix; each loss stands alone or, weighted, is
+added to a classification loss.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from facelab.losses.batch import check_batch, precise, require
+from facelab.mining import (
+    all_triplets,
+    check_mining,
+    crossings,
+    mine_triplets,
+    pair_masks,
+    squared_distances,
+    unit,
+)
+
+
+def contrastive_loss(distances: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """½·(mean of d² over genuine pairs + mean of max(0, m - d)² over impostor pairs).
+
+    Hadsell et al. (CVPR 2006, eq. 4) sum over a list of pairs; here all pairs of the batch count, and each
+    kind is averaged by itself, or the few genuine pairs would drown. The distance has no slope at d = 0; it
+    counts as 0.
+
+    Args:
+        distances: (B, B) squared distances d².
+        labels: (B,).
+        margin: m > 0, in units of d.
+
+    Returns:
+        A scalar; a kind of pair that the batch lacks adds 0.
+    """
+    genuine, impostor = pair_masks(labels)
+    apart = distances > 0
+    shortfall = (margin - torch.where(apart, distances, 1).sqrt() * apart).clamp(min=0)
+    near = (distances * genuine).sum() / genuine.sum().clamp(min=1)
+    far = (shortfall.square() * impostor).sum() / impostor.sum().clamp(min=1)
+    return 0.5 * (near + far)
+
+
+def pairwise_loss(genuine: Tensor, impostor: Tensor, margin: float) -> Tensor:
+    """Mean of max(0, m - (g - i)) over every genuine score g and every impostor score i, exactly.
+
+    The hinge stands in for "an impostor scores above a genuine pair", whose rate over all pairs of pairs is
+    one minus the area under the ROC curve; the aim is that of the histogram loss (arXiv:1611.00822). It is
+    linear once it is known in how many non-zero hinges each score takes part, and sorting tells: O(n log n),
+    and no G x I table.
+
+    Args:
+        genuine: (G,) scores of pairs of one person.
+        impostor: (I,) scores of pairs of different people.
+        margin: m >= 0, by which every g should exceed every i.
+
+    Returns:
+        A scalar; 0 where either is empty.
+    """
+    wanted = genuine - margin
+    at_impostor, at_genuine = crossings(impostor.detach(), wanted.detach())
+    total = impostor @ at_impostor.to(impostor) - wanted @ at_genuine.to(wanted)
+    return total / max(1, len(genuine) * len(impostor))
+
+
+def triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) -> Tensor:
+    """Mean of max(0, d(a,p) - d(a,n) + m) over the mined triplets (FaceNet, arXiv:1503.03832, section 3.1).
+
+    Args:
+        distances: (B, B); FaceNet's are squared distances of unit vectors, in [0, 4].
+        labels: (B,).
+        mining: `all` takes every valid triplet, zero ones included; `semi_hard` and `hard` as in
+            `facelab.mining`.
+        margin: m, on those distances.
+
+    Returns:
+        A scalar; 0 with a zero gradient where there is no triplet.
+    """
+    if mining == "all":
+        as_positive, as_negative, count = all_triplets(distances, labels, margin)
+        total = (distances * (as_positive - as_negative) + margin * as_positive).sum()
+        return total / count.clamp(min=1)
+    anchor, positive, negative = mine_triplets(distances, labels, mining, margin)
+    hinges = (distances[anchor, positive] - distances[anchor, negative] + margin).clamp(min=0)
+    return hinges.sum() / max(1, len(anchor))
+
+
+class Contrastive(nn.Module):
+    """Contrastive loss over all pairs of the batch; see `contrastive_loss`.
+
+    Args:
+        embedding_dim: D.
+        num_classes: C, to check labels against; nothing is learned per class.
+        pair_margin: m > 0, the Euclidean distance beyond which impostor pairs are left alone.
+        normalise: compare unit vectors (no distance then exceeds 2), as verification by cosine does. False
+            compares raw embeddings, as Hadsell's 2-D pictures do.
+
+    Raises:
+        ValueError: the margin is out of range.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_classes: int, pair_margin: float = 1.0, normalise: bool = True
+    ) -> None:
+        super().__init__()
+        highest = 2.0 if normalise else float("inf")
+        require(0 < pair_margin <= highest, "pair_margin", pair_margin, f"above 0, up to {highest}")
+        self.embedding_dim, self.num_classes = embedding_dim, num_classes
+        self.pair_margin, self.normalise = pair_margin, normalise
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        points = unit(embeddings) if self.normalise else embeddings
+        return contrastive_loss(squared_distances(points), labels, self.pair_margin)
+
+
+class Pairwise(nn.Module):
+    """Every genuine cosine of the batch above every impostor cosine by a margin; see `pairwise_loss`.
+
+    Args:
+        embedding_dim: D.
+        num_classes: C, to check labels against; nothing is learned per class.
+        pair_margin: m in [0, 2], on cosines. The default is ours.
+
+    Raises:
+        ValueError: the margin is out of range.
+    """
+
+    def __init__(self, embedding_dim: int, num_classes: int, pair_margin: float = 0.5) -> None:
+        super().__init__()
+        require(0 <= pair_margin <= 2, "pair_margin", pair_margin, "0 to 2")
+        self.embedding_dim, self.num_classes, self.pair_margin = embedding_dim, num_classes, pair_margin
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        directions = unit(embeddings)
+        cosine = directions @ directions.T
+        genuine, impostor = pair_masks(labels)
+        return pairwise_loss(cosine[genuine.triu()], cosine[impostor.triu()], self.pair_margin)
+
+
+class Triplet(nn.Module):
+    """Triplet loss on squared distances of unit vectors, as in FaceNet (arXiv:1503.03832, section 3.1).
+
+    Args:
+        embedding_dim: D.
+        num_classes: C, to check labels against; nothing is learned per class.
+        pair_margin: m in [0, 4], on squared distances; FaceNet's is 0.2.
+        mining: which triplets: `all`, `semi_hard` (FaceNet's) or `hard`.
+
+    Raises:
+        ValueError: margin or strategy is not legal.
+    """
+
+    def __init__(
+        self, embedding_dim: int, num_classes: int, pair_margin: float = 0.2, mining: str = "semi_hard"
+    ) -> None:
+        super().__init__()
+        require(0 <= pair_margin <= 4, "pair_margin", pair_margin, "0 to 4")
+        check_mining(mining)
+        self.embedding_dim, self.num_classes = embedding_dim, num_classes
+        self.pair_margin, self.mining = pair_margin, mining
+
+    @precise
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        check_batch(self, embeddings, labels)
+        return triplet_loss(squared_distances(unit(embeddings)), labels, self.mining, self.pair_margin)
+
+
+class Sum(nn.Module):
+    """classification(x, y) + pair_weight·pair(x, y), for a recipe that says `loss="softmax+triplet"`.
+
+    Args:
+        classification: a loss with `logits`; this one's are the same.
+        pair: a loss of this file.
+        pair_weight: >= 0.
+
+    Raises:
+        ValueError: the weight is out of range.
+    """
+
+    def __init__(self, classification: nn.Module, pair: nn.Module, pair_weight: float = 1.0) -> None:
+        super().__init__()
+        require(0 <= pair_weight < float("inf"), "pair_weight", pair_weight, "0 or more")
+        self.classification, self.pair, self.pair_weight = classification, pair, pair_weight
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """(B, D) -> (B, C), the classification loss's."""
+        return self.classification.logits(embeddings)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        return self.classification(embeddings, labels) + self.pair_weight * self.pair(embeddings, labels)
+
+    def end_epoch(self) -> None:
+        """Close the epoch for a classification loss that counts epochs."""
+        if hasattr(self.classification, "end_epoch"):
+            self.classification.end_epoch()

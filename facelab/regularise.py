@@ -1,0 +1,226 @@
+"""Regularisers that drop: what the network cannot count on, it cannot overfit to.
+
+Dropout (Srivastava et al. 2014) hides single values, which suits fully connected layers; in a feature map the
+neighbours of a hidden value still tell it, so spatial dropout (arXiv:1411.4280) hides whole channels,
+DropBlock (arXiv:1810.12890) square regions, and stochastic depth (arXiv:1603.09382) whole residual branches.
+Each is a pure function that returns the mask, for the layer to apply and the page to draw; survivors are
+scaled up so that the mean stays.
+"""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+def dropout_mask(
+    shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Which values stay when each is dropped by itself.
+
+    Args:
+        shape: of the values.
+        rate: share dropped, in [0, 1).
+        generator: source of randomness; None is torch's own.
+        device: where the mask is made.
+
+    Returns:
+        Boolean of that shape, True stays.
+
+    Raises:
+        ValueError: rate is out of range.
+    """
+    _check_rate(rate)
+    return torch.rand(shape, generator=generator, device=device) >= rate
+
+
+def spatial_dropout_mask(
+    shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Which channels stay: (B, C, H, W) -> boolean (B, C, 1, 1). Arguments as in `dropout_mask`."""
+    return dropout_mask((*_check_map(shape)[:2], 1, 1), rate, generator, device)
+
+
+def stochastic_depth_mask(
+    shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Which samples keep their branch: (B, ...) -> boolean (B, 1, ...). Arguments as in `dropout_mask`."""
+    return dropout_mask((shape[0], *(1,) * (len(shape) - 1)), rate, generator, device)
+
+
+def dropblock_mask(
+    shape: Shape,
+    rate: float,
+    block_size: int = 7,
+    generator: Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Which values stay when square blocks are dropped, for each channel its own (arXiv:1810.12890, algorithm
+    1).
+
+    Blocks are seeded only where they fit, and a block larger than the map shrinks to the map.
+
+    Args:
+        shape: (B, C, H, W).
+        rate: expected share of values dropped, in [0, 1); `seed_rate` makes it exact.
+        block_size: side of a block, odd or even, >= 1.
+        generator: source of randomness; None is torch's own.
+        device: where the mask is made.
+
+    Returns:
+        Boolean (B, C, H, W), True stays.
+
+    Raises:
+        ValueError: rate, block size or shape is out of range.
+    """
+    _check_rate(rate)
+    if block_size < 1:
+        raise ValueError(f"block_size is {block_size}; legal: 1, 2, 3, ...")
+    batch, channels, height, width = _check_map(shape)
+    block = min(block_size, height), min(block_size, width)
+    places = batch, channels, height - block[0] + 1, width - block[1] + 1
+    seeds = torch.rand(places, generator=generator, device=device) < seed_rate(rate, block, (height, width))
+    return grow_blocks(seeds, block)
+
+
+def grow_blocks(seeds: Tensor, block: tuple[int, int]) -> Tensor:
+    """Turn seeds, the upper left corners of blocks, into the mask of what stays.
+
+    Args:
+        seeds: boolean (B, C, H - h + 1, W - w + 1).
+        block: (h, w).
+
+    Returns:
+        Boolean (B, C, H, W), False inside blocks.
+    """
+    height, width = block
+    padded = F.pad(seeds.float(), (width - 1, width - 1, height - 1, height - 1))
+    rows = F.max_pool2d(padded, (height, 1), stride=1)
+    return F.max_pool2d(rows, (1, width), stride=1) == 0
+
+
+@functools.lru_cache
+def seed_rate(rate: float, block: tuple[int, int], size: tuple[int, int]) -> float:
+    """γ, the chance of a seed at each place, for which the expected share dropped is exactly `rate`.
+
+    A value that n blocks can cover stays with probability (1 - γ)^n. The paper's eq. 1,
+    γ = rate·H·W / (h·w·(H-h+1)·(W-w+1)), counts overlaps twice and so drops too little. Newton's method
+    starts there and climbs to the exact value without overshooting, as the share dropped is concave in γ.
+
+    Args:
+        rate: in [0, 1).
+        block: (h, w), no larger than the map.
+        size: (H, W) of the map.
+    """
+    covers = []
+    for side, length in zip(block, size, strict=True):
+        place = torch.arange(length, dtype=torch.float64)
+        covers.append((place + 1).clamp(max=min(side, length - side + 1)).minimum(length - place))
+    n = covers[0][:, None] * covers[1]
+    gamma = rate * n.numel() / n.sum().item()
+    for _ in range(20):
+        stays = (1 - gamma) ** (n - 1)
+        gamma += (rate - 1 + (stays * (1 - gamma)).mean().item()) / (n * stays).mean().item()
+    return gamma
+
+
+def linear_schedule(rate: float, progress: float) -> float:
+    """The drop rate when a share `progress` of training is done: from 0 up to `rate`."""
+    return rate * min(1.0, max(0.0, progress))
+
+
+class DropBlock2d(nn.Module):
+    """Drop square regions of (B, C, H, W) in training; see `dropblock_mask`.
+
+    The rate follows `linear_schedule`: the trainer tells `set_progress(model, share)` how far training is.
+    Untold, the full rate applies. What remains is scaled by count/count_kept over the whole batch, as in the
+    paper.
+
+    Args:
+        rate: final share dropped, in [0, 1).
+        block_size: side of a block, odd or even; 7 is the paper's.
+
+    Raises:
+        ValueError: rate, block size or the input's shape is out of range.
+    """
+
+    def __init__(self, rate: float = 0.1, block_size: int = 7) -> None:
+        super().__init__()
+        dropblock_mask((1, 1, 1, 1), rate, block_size)  # checks both
+        self.rate, self.block_size, self.progress = rate, block_size, 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        rate = linear_schedule(self.rate, self.progress)
+        if not self.training or rate == 0:
+            return x
+        mask = dropblock_mask(tuple(x.shape), rate, self.block_size, device=x.device)
+        return x * mask * (mask.numel() / mask.sum().clamp(min=1)).to(x.dtype)
+
+
+class Dropout(nn.Module):
+    """Drop single values in training and scale the rest by 1/(1 - rate); see `dropout_mask`."""
+
+    def __init__(self, rate: float = 0.5) -> None:
+        super().__init__()
+        _check_rate(rate)
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        return x * dropout_mask(tuple(x.shape), self.rate, device=x.device) / (1 - self.rate)
+
+
+class SpatialDropout(nn.Module):
+    """Drop whole channels of (B, C, H, W) in training, scale the rest; see `spatial_dropout_mask`."""
+
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__()
+        _check_rate(rate)
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        return x * spatial_dropout_mask(tuple(x.shape), self.rate, device=x.device) / (1 - self.rate)
+
+
+class StochasticDepth(nn.Module):
+    """Drop a residual branch (B, ...) for whole samples in training, scale the rest; put it before the sum.
+
+    Simplified: the paper scales in evaluation instead, by the survival rate, which means the same.
+    """
+
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__()
+        _check_rate(rate)
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        return x * stochastic_depth_mask(tuple(x.shape), self.rate, device=x.device) / (1 - self.rate)
+
+
+def set_progress(model: nn.Module, progress: float) -> None:
+    """Tell every `DropBlock2d` of a model what share of training is done, in [0, 1].
+
+    Being set from the trainer's step, it needs no place in the state_dict.
+    """
+    for module in model.modules():
+        if isinstance(module, DropBlock2d):
+            module.progress = progress
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate is {rate}; legal: 0 to 1, 1 excluded")
+
+
+def _check_map(shape: Shape) -> Shape:
+    if len(shape) != 4:
+        raise ValueError(f"a feature map has shape {tuple(shape)}; legal: (B, C, H, W)")
+    return shape
