@@ -1,0 +1,128 @@
+"""Faces before a camera: their numbers by name, the pose of the head, and which pixels can show what.
+
+A shot holds everything that drawing needs and nothing that is drawn; parts of it (some faces, some rows of
+the picture) are taken so that a beard or a hat costs nothing on faces without one. Head coordinates are in
+decimetres, x to the image's right, y down, z toward the viewer, with the origin between the eyes on the
+axis of the head.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facelab.data.parametric.field import Frame, apply, plane, quadrics, rotation, times
+from facelab.data.parametric.table import IDENTITY, NUISANCE
+
+_COLUMN = {name: column for column, name in enumerate((*IDENTITY, *NUISANCE))}
+
+
+@dataclass(frozen=True)
+class Values:
+    """Parameters by name: (B,) float64 to compute with, or (B, 1, 1) float32 to meet planes."""
+
+    numbers: Tensor  # (B, P), or (B, P, 1, 1): identity and nuisance side by side
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.numbers[:, _COLUMN[name]]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Faces before a camera: parameters, pose of the head, and the view coordinates of every pixel."""
+
+    frame: Frame
+    pose: Tensor  # (B, 3, 3) float64, from head axes to the view
+    u: Tensor  # (B, 1, W) dm
+    v: Tensor  # (B, H, 1) dm
+    pixel: Tensor  # (B, 1, 1) width of a pixel in dm
+    values: Values  # (B,) float64
+    look: Values  # the same as (B, 1, 1) float32
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A solid that the camera sees, as planes in dm: depth, distance inside its outline, head coordinates."""
+
+    depth: Tensor
+    inside: Tensor
+    x: Tensor
+    y: Tensor
+    z: Tensor
+
+
+def planes(values: Values) -> Values:
+    """(B,) float64 parameters as (B, 1, 1) float32."""
+    return Values(values.numbers.float()[:, :, None, None])
+
+
+def take_shot(values: Values, frame: Frame) -> Shot:
+    """Put faces before the camera."""
+    pose = head_pose(values, frame.turn)
+    return Shot(frame, pose, *frame.grid(), plane(1.0 / frame.pixels_per_dm), values, planes(values))
+
+
+def pick(shot: Shot, chosen: Tensor) -> tuple[Tensor, Shot | None]:
+    """Row numbers where chosen (B,) is true, and a shot of these faces alone (None if there are none)."""
+    rows = chosen.nonzero()[:, 0]
+    if len(rows) == 0:
+        return rows, None
+    frame, values = shot.frame, Values(shot.values.numbers[rows])
+    part = Frame(frame.turn[rows], frame.pixels_per_dm[rows], frame.origin[rows], frame.size)
+    return rows, Shot(
+        part, shot.pose[rows], *(t[rows] for t in (shot.u, shot.v, shot.pixel)), values, planes(values)
+    )
+
+
+def faces_of(surface: Surface, rows: Tensor) -> Surface:
+    """The surface of some faces."""
+    return Surface(
+        *(getattr(surface, name).index_select(0, rows) for name in ("depth", "inside", "x", "y", "z"))
+    )
+
+
+def band_of(surface: Surface, rows: slice) -> Surface:
+    """The surface in a band of rows of the picture."""
+    return Surface(*(getattr(surface, name)[:, rows] for name in ("depth", "inside", "x", "y", "z")))
+
+
+def band(shot: Shot, top: float, bottom: float) -> slice:
+    """Rows of the picture that can show head points with y from top to bottom, over all faces of the shot."""
+    corners = [(x, y, z) for x in (-0.8, 0.8) for y in (top, bottom) for z in (0.0, 1.05)]
+    corners = torch.tensor([corners], dtype=torch.float64, device=shot.pose.device)
+    height = apply(shot.pose, corners.expand(len(shot.pose), -1, -1))[..., 1]
+    rows = height * shot.frame.pixels_per_dm[:, None] + shot.frame.origin[:, 1:]
+    low = min(max(int(rows.min().floor()) - 2, 0), shot.frame.size - 1)
+    high = min(max(int(rows.max().ceil()) + 3, low + 1), shot.frame.size)
+    return slice(low, high)
+
+
+def head_pose(values: Values, turn: Tensor) -> Tensor:
+    """(B, 3, 3) from head axes to the view, with the camera's in-plane turn (B,) added to the roll."""
+    yaw, pitch, roll = (torch.deg2rad(values[name]) for name in ("yaw", "pitch", "roll"))
+    return rotation(yaw, pitch, roll + turn)
+
+
+def to_head(pose: Tensor, u: Tensor, v: Tensor, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Head coordinates x, y, z of view points: the transpose of the pose applied to (u, v, depth)."""
+    turned = pose.float()[..., None, None]
+    return tuple(
+        (depth * turned[:, 2, k]).add_(u * turned[:, 0, k]).add_(v * turned[:, 1, k]) for k in range(3)
+    )
+
+
+def _stacked(numbers: list[tuple], like: Tensor) -> Tensor:
+    """(B, S, 3) float64 from S triples of numbers and (B,) tensors."""
+    columns = [n if isinstance(n, Tensor) else torch.full_like(like, n) for triple in numbers for n in triple]
+    return torch.stack(columns, dim=1).reshape(len(like), len(numbers), 3)
+
+
+def placed(pose: Tensor, centres: list[tuple], radii: list[tuple], leans: list[float]) -> Tensor:
+    """`quadrics` of ellipsoids given in axes that the pose (B, 3, 3) turns to the view."""
+    like = pose[:, 0, 0]
+    tilts = [
+        ((1.0, 0.0, 0.0), (0.0, math.cos(a), math.sin(a)), (0.0, -math.sin(a), math.cos(a))) for a in leans
+    ]
+    axes = times(pose[:, None], torch.tensor([tilts], dtype=torch.float64, device=pose.device))
+    return quadrics(axes, apply(pose, _stacked(centres, like)), _stacked(radii, like))
