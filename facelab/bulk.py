@@ -11,6 +11,7 @@ import io
 import json
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,6 +61,8 @@ def _one_thread() -> None:
 
 def _parallel(task: Callable, items: Sequence, jobs: int) -> Iterator:
     """`map` over processes, in order; in this process for few items or one job."""
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; it must be 1 or more")
     if jobs == 1 or len(items) <= FEW:
         yield from map(task, items)
         return
@@ -145,7 +148,7 @@ def _read_found(file: Path | None) -> dict[str, Found]:
     for line in file.read_text().splitlines() if file and file.is_file() else ():
         try:
             name, box, landmarks, confidence, error = json.loads(line)
-        except ValueError:
+        except (ValueError, TypeError):
             continue
         found[name] = Found(name, box, landmarks, confidence, None, error)
     return found
@@ -155,7 +158,11 @@ def _appending(file: Path | None) -> io.TextIOBase:
     if file is None:
         return io.StringIO()
     file.parent.mkdir(parents=True, exist_ok=True)
-    return file.open("a")
+    torn = file.is_file() and not file.read_bytes().endswith(b"\n") and file.stat().st_size
+    log = file.open("a", buffering=1)  # line by line, so that a kill costs one photo at most
+    if torn:
+        log.write("\n")
+    return log
 
 
 def _prepare_photo(item: tuple[str, str, str]) -> tuple[str, str]:
@@ -169,9 +176,22 @@ def _prepare_photo(item: tuple[str, str, str]) -> tuple[str, str]:
     out = Path(target)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_suffix(f".{os.getpid()}.part")
-    Image.fromarray(crop).save(part, "JPEG", quality=95, subsampling=0)
-    os.replace(part, out)
+    try:
+        Image.fromarray(crop).save(part, "JPEG", quality=95, subsampling=0)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
     return name, ""
+
+
+def _targets(names: Sequence[str], out: Path) -> dict[str, Path]:
+    """Where each crop goes: `a/b.png` to `a/b.jpg`, or to `a/b.png.jpg` if there is an `a/b.jpg` as well."""
+    plain = [str(PurePosixPath(name).with_suffix(".jpg")) for name in names]
+    count = Counter(plain)
+    return {
+        name: out / (target if count[target] == 1 or name == target else f"{name}.jpg")
+        for name, target in zip(names, plain)
+    }
 
 
 def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Prepared:
@@ -180,10 +200,12 @@ def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> P
     Crops that are there already are kept, so a stopped run goes on where it was.
 
     Raises:
-        ValueError: no such source, or no image in it.
+        ValueError: no such source, no image in it, or `out` lies in it.
     """
     folder = ImageFolder(source)
-    targets = {name: Path(out) / PurePosixPath(name).with_suffix(".jpg") for name in folder.names}
+    if Path(out).resolve().is_relative_to(folder.path.resolve()):
+        raise ValueError(f"{out} lies in {source}, so that crops would be taken for photos; choose another")
+    targets = _targets(folder.names, Path(out))
     todo = [(source, name, str(target)) for name, target in targets.items() if not target.exists()]
     failures = [
         (name, error)

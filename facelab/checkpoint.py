@@ -62,15 +62,20 @@ def save(path: str | os.PathLike, model: FaceModel, loss_fn: nn.Module, header: 
     Raises:
         OSError: the disk is full or the folder cannot be written; an older file stays as it was.
     """
-    tensors = {f"model.{key}": _stored(value) for key, value in model.state_dict().items()}
-    tensors |= {f"loss.{key}": _stored(value) for key, value in loss_fn.state_dict().items()}
-    _write(Path(path), tensors, header)
+    _write(Path(path), _stored(model, "model.") | _stored(loss_fn, "loss."), header)
 
 
-def _stored(value: Tensor) -> Tensor:
-    """fp16 for floating-point matrices and kernels; statistics, biases and counters keep their type."""
-    value = value.detach().cpu().contiguous()
-    return value.half() if value.is_floating_point() and value.ndim > 1 else value
+def _stored(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """fp16 for learned matrices and kernels; buffers (counted, averaged) and vectors keep their type."""
+    learned = dict(module.named_parameters())
+    tensors = {}
+    for key, value in module.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        fits = (
+            value.ndim > 1 and value.is_floating_point() and value.abs().max() <= torch.finfo(torch.half).max
+        )
+        tensors[prefix + key] = value.half() if key in learned and fits else value
+    return tensors
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
@@ -80,6 +85,7 @@ def _write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
         save_file(tensors, part, metadata={"format": FORMAT, "facelab": header.to_json()})
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
+        part.chmod(0o644)  # the library makes files that only their owner may read
         os.replace(part, path)
     except SafetensorError as error:  # how the library reports a full disk
         raise OSError(f"{path.name} could not be written: {error}") from error
@@ -108,8 +114,12 @@ def describe(path: str | os.PathLike) -> Header:
         raise ValueError(f"{Path(path).name} is not a facelab checkpoint (its header does not say {FORMAT})")
     try:
         return Header.from_json(metadata["facelab"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{Path(path).name} has a damaged header: {error}") from error
+    except Exception as error:  # a tampered header makes its readers raise anything
+        raise ValueError(f"{Path(path).name} has a damaged header: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def load(path: str | os.PathLike) -> tuple[FaceModel, nn.Module, Header]:
@@ -124,17 +134,25 @@ def load(path: str | os.PathLike) -> tuple[FaceModel, nn.Module, Header]:
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{Path(path).name} holds NaN or infinity in {key}; train it again")
-    model = build_model(header.recipe)
-    loss_fn = build_loss(
-        header.recipe.loss, header.recipe.embedding_dim, header.num_classes, header.recipe.loss_options()
-    )
-    for prefix, module in (("model.", model), ("loss.", loss_fn)):
-        part = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        try:
-            module.load_state_dict(part)
-        except RuntimeError as error:
-            raise ValueError(f"{Path(path).name} does not fit its own recipe: {error}") from error
+    try:
+        model, loss_fn = _rebuilt(header, tensors)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{Path(path).name} does not fit its own recipe: {_one_line(error)}") from error
     return model.eval(), loss_fn.eval(), header
+
+
+def _rebuilt(header: Header, tensors: dict[str, Tensor]) -> tuple[FaceModel, nn.Module]:
+    recipe = header.recipe
+    model = build_model(recipe)
+    loss_fn = build_loss(recipe.loss, recipe.embedding_dim, header.num_classes, recipe.loss_options())
+    for key in tensors:
+        if not key.startswith(("model.", "loss.")):
+            raise ValueError(f"unknown key {key!r}; legal ones begin with model. or loss.")
+    for prefix, module in (("model.", model), ("loss.", loss_fn)):
+        module.load_state_dict(
+            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        )
+    return model, loss_fn
 
 
 def update_header(path: str | os.PathLike, header: Header) -> None:

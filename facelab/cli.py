@@ -8,43 +8,32 @@ in one sentence.
 import json as jsonlib
 import os
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import tyro
-from tqdm import tqdm
+from tyro.conf import arg
 
 from facelab import checkpoint, reference
 from facelab.bulk import prepare as prepare_photos
+from facelab.cli_train import train
 from facelab.compare import DEFAULT_FAR
 from facelab.compare import compare as compare_photos
-from facelab.data.folders import load_crops, split_identities
 from facelab.data.pairs import read_people
 from facelab.embedder import DEFAULT_MODEL, checkpoint_names, find_checkpoint, reference_points_path
 from facelab.evaluate import calibrate as calibrate_model
 from facelab.evaluate import evaluate as evaluate_model
-from facelab.evaluate import held_out_points
-from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
 from facelab.registry import nearest
-from facelab.train import Progress
-from facelab.train import train as train_recipe
+from facelab.terminal import CACHE, JOBS, one_sentence, parse, track
 
-CACHE = Path(os.environ.get("FACELAB_CACHE", Path.home() / ".cache" / "facelab"))
-JOBS = os.cpu_count() or 1
-Positional = tyro.conf.Positional
-
-
-def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """A progress bar on stderr, where that is a terminal."""
-    return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
+Model = Annotated[str, arg(metavar="MODEL")]
+Photo = Annotated[str, arg(metavar="PHOTO")]
 
 
 def compare(
-    a: Positional[str],
-    b: Positional[str],
+    a: Photo,
+    b: Photo,
     /,
     model: str = DEFAULT_MODEL,
     far: float = DEFAULT_FAR,
@@ -72,9 +61,7 @@ def compare(
         return
     score, threshold = result["score"], result["threshold"]
     sign, verdict = (">=", "same person") if result["same"] else ("<", "different people")
-    print(
-        f"{verdict}: score {score:.3f} {sign} threshold {threshold:.3f} ({result['model']})"
-    )
+    print(f"{verdict}: score {score:.3f} {sign} threshold {threshold:.3f} ({result['model']})")
     print(f"at this threshold 1 in {1 / far:,.0f} pairs of different people is accepted,")
     print(f"and {result['frr']:.1%} of pairs of one person are refused")
     print(f"probability that it is one person, for even odds beforehand: {result['probability_same']:.1%}")
@@ -88,7 +75,7 @@ def compare(
 
 
 def evaluate(
-    model: Positional[str],
+    model: Model,
     /,
     images: str,
     pairs: str,
@@ -108,11 +95,13 @@ def evaluate(
         jobs: Processes that work at once.
         json: Print one JSON object.
     """
+    if save and model == reference.NAME:
+        raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
     report = evaluate_model(model, images, pairs, aligned, CACHE, jobs, track)
     failures = report.pop("failures")
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)
-    if save and model != reference.NAME:
+    if save:
         path = find_checkpoint(model)
         header = checkpoint.with_metrics(checkpoint.describe(path), save, report)
         checkpoint.update_header(path, header)
@@ -129,7 +118,7 @@ def evaluate(
 
 
 def calibrate(
-    model: Positional[str], /, images: str, people: str | None = None, aligned: bool = False, jobs: int = JOBS
+    model: Model, /, images: str, people: str | None = None, aligned: bool = False, jobs: int = JOBS
 ) -> None:
     """Measure a model's thresholds on people whom it was not trained on, and keep them with it.
 
@@ -157,7 +146,12 @@ def calibrate(
             )
 
 
-def prepare(source: Positional[str], out: Positional[str], /, jobs: int = JOBS) -> None:
+def prepare(
+    source: Annotated[str, arg(metavar="SOURCE")],
+    out: Annotated[str, arg(metavar="OUT")],
+    /,
+    jobs: int = JOBS,
+) -> None:
     """Cut aligned 112x112 crops from a folder or zip of photos; a stopped run goes on where it was.
 
     Args:
@@ -172,95 +166,18 @@ def prepare(source: Positional[str], out: Positional[str], /, jobs: int = JOBS) 
         print(f"{name:<{width}}  {reason}")
 
 
-@dataclass(frozen=True)
-class Train:
-    """Train a recipe; any of its fields can be set by name."""
-
-    out: str
-    """Checkpoint to write (.safetensors)."""
-    data: tuple[str, ...] = ()
-    """Folders or zips of aligned 112x112 crops, one folder per identity."""
-    recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
-    json: bool = False
-    """Print one JSON object an epoch."""
-
-
-def train(argv: list[str]) -> None:
-    """Train a recipe on folders or zips of aligned crops.
-
-    The first word names the recipe; every field of it is a flag of its own, e.g.
-    `train resnet_softmax --epochs 8 --data crops.zip --out my.safetensors`.
-    """
-    if not argv or argv[0].startswith("-"):
-        print(
-            "usage: python -m facelab train RECIPE --data PATH... --out FILE [--FIELD VALUE ...]\n\nrecipes:"
-        )
-        for name, recipe in RECIPES.items():
-            print(f"  {name:<20}{recipe.backbone}, {recipe.loss}, {recipe.epochs} epochs")
-        print("\n`train RECIPE --help` shows every field with its value.")
-        return
-    if argv[0] not in RECIPES:
-        raise ValueError(f"unknown recipe {argv[0]!r}: {nearest(argv[0], RECIPES)}")
-    default = Train(out=tyro.MISSING, recipe=RECIPES[argv[0]])
-    _train(tyro.cli(Train, args=argv[1:], default=default, prog=f"python -m facelab train {argv[0]}"))
-
-
-def _train(command: Train) -> None:
-    recipe, out = command.recipe, Path(command.out)
-    if out.suffix != ".safetensors":
-        raise ValueError(f"--out is {command.out}; it must end in .safetensors")
-    data = load_crops(command.data, CACHE, track)
-    for name, reason in data.skipped:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
-    training, held_out = split_identities(data, recipe.held_out, recipe.seed)
-    sources = ", ".join(Path(path).stem for path in command.data)
-    provenance = f"{sources}: {len(training.identities)} identities, {len(training)} crops"
-    header = checkpoint.Header(recipe, len(training.identities), provenance)
-    with tqdm(desc=out.stem, unit="step", disable=None) as bar:
-        for progress in train_recipe(recipe, data):
-            bar.total = progress.steps
-            bar.set_postfix(
-                loss=f"{progress.loss:.3f}", acc=f"{progress.accuracy:.3f}", lr=f"{progress.lr:.4f}"
-            )
-            bar.update()
-            if progress.step == progress.steps or progress.validation:
-                _report_epoch(progress, command.json)
-                header = replace(header, metrics={"held_out": progress.validation})
-                checkpoint.save(out, progress.model, progress.loss_fn, header)
-    if progress.validation:
-        source = f"{len(held_out.identities)} held-out identities of {sources}"
-        try:
-            points = held_out_points(progress.model, held_out, source)
-        except ValueError as error:
-            print(f"no thresholds were set: {error}", file=sys.stderr)
-        else:
-            checkpoint.update_header(out, replace(header, operating_points=points))
-    print(f"wrote {out}", file=sys.stderr)
-
-
-def _report_epoch(progress: Progress, json: bool) -> None:
-    figures = {
-        "epoch": progress.epoch,
-        "loss": progress.loss,
-        "accuracy": progress.accuracy,
-        **progress.validation,
-    }
-    if json:
-        print(jsonlib.dumps(figures), flush=True)
-        return
-    row = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-    tqdm.write(
-        f"{row}  ({progress.images_per_second:.0f} images/s, {progress.seconds_left / 60:.0f} min left)"
-    )
-
-
 def models(json: bool = False) -> None:
     """List the models that are here, with the figures that were measured.
 
     Args:
         json: Print one JSON list.
     """
-    rows = [{"model": name} | _header(name) for name in checkpoint_names()]
+    rows = []
+    for name in checkpoint_names():
+        try:
+            rows.append({"model": name} | _header(name))
+        except ValueError as error:  # one damaged file must not hide the others
+            print(f"facelab: {error}", file=sys.stderr)
     if reference.is_installed():
         rows.append({"model": reference.NAME, "data": "dlib's own, see its documentation", "metrics": {}})
     if json:
@@ -302,9 +219,11 @@ def main(argv: list[str]) -> int:
         if name == "train":
             train(rest)
         else:
-            tyro.cli(COMMANDS[name], args=rest, prog=f"python -m facelab {name}")
+            parse(COMMANDS[name], rest, f"python -m facelab {name}")()
+    except BrokenPipeError:  # the reader of our output has left, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
-        print(f"facelab: {error}", file=sys.stderr)
+        print(f"facelab: {one_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("facelab: stopped", file=sys.stderr)

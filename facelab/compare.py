@@ -114,8 +114,9 @@ def compare(
     """Compare the faces of two photos: the public API, the command line's --json and the endpoint /compare.
 
     Returns:
-        {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"}; the last
-        holds, for each photo, "found" and the "box", "landmarks" (original pixels) and "confidence" of its face.
+        {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"};
+        the last holds, for each photo, "found" and the "box", "landmarks" (in original pixels) and
+        "confidence" of its face.
 
     Raises:
         ValueError: one sentence that says what to do.

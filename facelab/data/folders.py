@@ -49,28 +49,28 @@ class ImageFolder:
         elif self.path.is_file():
             try:
                 self._zip = zipfile.ZipFile(self.path)
-            except zipfile.BadZipFile as error:
-                raise ValueError(f"{self.path} is neither a folder nor a readable zip: {error}") from error
+            except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
+                raise ValueError(f"{self.path} is neither a folder nor a whole zip; make it again") from error
             names = [_checked(info, self.path).filename for info in self._zip.infolist() if not info.is_dir()]
         else:
             raise ValueError(f"{self.path} does not exist; give a folder or a zip of images")
-        hidden = ("__MACOSX/", ".")
-        self.names = sorted(
-            name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(hidden)
-        )
+        self.names = sorted({name for name in names if _is_image(name)})
         if not self.names:
             raise ValueError(f"{self.path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file, at most 64 MB of them."""
-        if self._zip is None:
-            return (self.path / name).read_bytes()
-        with self._zip.open(name) as file:  # bounded again: a header can lie about the size
-            data = file.read(MAX_FILE_BYTES + 1)
+        """The bytes of one file.
+
+        Raises:
+            ValueError: it is larger than 64 MB, or its part of the archive is damaged.
+        """
+        try:
+            with open(self.path / name, "rb") if self._zip is None else self._zip.open(name) as file:
+                data = file.read(MAX_FILE_BYTES + 1)  # bounded here too: a header can lie about the size
+        except Exception as error:  # zlib.error, EOFError, NotImplementedError, ...
+            raise ValueError(f"{name} cannot be read from {self.path.name}; copy it again") from error
         if len(data) > MAX_FILE_BYTES:
-            raise ValueError(
-                f"{name} in {self.path.name} is larger than it says; the archive is not safe to read"
-            )
+            raise ValueError(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MB; reduce it first")
         return data
 
     def fingerprint(self) -> str:
@@ -84,6 +84,13 @@ class ImageFolder:
                 stat = (self.path / name).stat()
                 parts += [name, stat.st_size, stat.st_mtime_ns]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _is_image(name: str) -> bool:
+    """Whether a relative name is an image's and no part of it is hidden, as macOS leaves them in archives."""
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return name.lower().endswith(IMAGE_SUFFIXES) and not hidden
 
 
 def _checked(info: zipfile.ZipInfo, archive: Path) -> zipfile.ZipInfo:
@@ -189,12 +196,14 @@ def load_crops(
     """
     if not paths:
         raise ValueError("no data was given; name at least one folder or zip of aligned crops")
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise ValueError(f"a source is named twice in {', '.join(map(str, paths))}; name each once")
     sources = [ImageFolder(path) for path in paths]
     if cache is None:
         return _decode(sources, None, track)
     key = hashlib.sha256(" ".join(source.fingerprint() for source in sources).encode()).hexdigest()[:16]
     array, index = cache / f"crops-{key}.npy", cache / f"crops-{key}.json"
-    if not index.exists():  # written last: its presence means that the array is whole
+    if not (index.exists() and array.exists()):  # the index is written last: then the array is whole
         cache.mkdir(parents=True, exist_ok=True)
         part = cache / f"crops-{key}.{os.getpid()}.part.npy"
         try:
@@ -214,21 +223,40 @@ def _decode(sources: list[ImageFolder], path: Path | None, track: Track) -> Crop
         crops = np.empty(shape, np.uint8)
     else:
         crops = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        _reserve(path)
+    titles = _titles(sources)
     people, names, skipped = [], [], []
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
-        for (source, name), result in zip(
-            entries, track(pool.map(_read_crop, entries), len(entries), "decode")
-        ):
-            if isinstance(result, str):
-                skipped.append((name, result))
-                continue
-            crops[len(names)] = result
-            people.append(f"{source.path.stem}/{PurePosixPath(name).parent}")
-            names.append(name)
+        results = pool.map(_read_crop, entries)
+        try:
+            for (source, name), result in zip(entries, track(results, len(entries), "decode")):
+                if isinstance(result, str):
+                    skipped.append((name, result))
+                    continue
+                crops[len(names)] = result
+                people.append(f"{titles[source]}/{PurePosixPath(name).parent}")
+                names.append(name)
+        except BaseException:  # a stopped run must not wait for all that was queued
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if not names:
         raise ValueError(f"no readable crop: {skipped[0][0]}: {skipped[0][1]}")
     identities, labels = np.unique(people, return_inverse=True)
     return CropSet(crops[: len(names)], labels, tuple(map(str, identities)), tuple(names), tuple(skipped))
+
+
+def _titles(sources: list[ImageFolder]) -> dict[ImageFolder, str]:
+    """What identities of each source are called by: its name, numbered where two sources share one."""
+    stems = [source.path.resolve().stem for source in sources]
+    seen = [stems[: i + 1].count(stem) for i, stem in enumerate(stems)]
+    return {source: stem if n == 1 else f"{stem} ({n})" for source, stem, n in zip(sources, stems, seen)}
+
+
+def _reserve(path: Path) -> None:
+    """Claim the file's whole space now: a full disk is an error here and a crash when it is met in memory."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _read_crop(entry: tuple[ImageFolder, str]) -> np.ndarray | str:
@@ -236,7 +264,7 @@ def _read_crop(entry: tuple[ImageFolder, str]) -> np.ndarray | str:
     source, name = entry
     try:
         pixels = read_photo(source.read(name)).pixels
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         return str(error)
     if pixels.shape[:2] != (CROP_SIZE, CROP_SIZE):
         height, width = pixels.shape[:2]

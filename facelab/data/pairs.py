@@ -35,20 +35,23 @@ def read_pairs(path: str | os.PathLike) -> Pairs:
         ValueError: no such file, not text, or a line that fits neither form (its number is given).
     """
     name = Path(path).name
-    try:
-        lines = [(i, _fields(line)) for i, line in enumerate(Path(path).read_text("utf-8").splitlines(), 1)]
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{path} does not exist; give LFW's pairs.txt or a file of `image1 image2 label`"
-        ) from error
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise ValueError(f"{name} is not a text file of pairs") from error
+    lines = [(i, _fields(line)) for i, line in enumerate(_read_text(path).splitlines(), 1)]
     lines = [(i, fields) for i, fields in lines if fields]
     if not lines:
         raise ValueError(f"{name} is empty; it needs one pair a line")
-    if len(lines[0][1]) <= 2 and all(field.isdigit() for field in lines[0][1]):
+    if len(lines[0][1]) <= 2 and all(field.isdecimal() for field in lines[0][1]):
         return _read_lfw(name, lines)
     return _read_plain(name, lines)
+
+
+def _read_text(path: str | os.PathLike) -> str:
+    name = Path(path).name
+    try:
+        return Path(path).read_text("utf-8-sig")  # some editors begin a file with an invisible mark
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} does not exist; give LFW's file or one of the same form") from error
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise ValueError(f"{name} is not a text file; give LFW's file or one of the same form") from error
 
 
 def _fields(line: str) -> list[str]:
@@ -59,13 +62,9 @@ def _fields(line: str) -> list[str]:
 def _read_lfw(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
     header, rows = lines[0][1], lines[1:]
     folds, each = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
-    if folds < 1 or len(rows) != 2 * folds * each:
-        raise ValueError(
-            f"{name} announces {2 * folds * each} pairs and holds {len(rows)}; it may be cut short"
-        )
     first, second, same = [], [], []
     for number, row in rows:
-        if len(row) not in (3, 4) or not row[-1].isdigit() or not row[1].isdigit():
+        if len(row) not in (3, 4) or not all(row) or not (row[-1].isdecimal() and row[1].isdecimal()):
             raise ValueError(
                 f"{name}, line {number}: expected `name i j` or `name1 i name2 j`, got {' '.join(row)!r}"
             )
@@ -73,14 +72,20 @@ def _read_lfw(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
         first.append(f"{row[0]}/{row[0]}_{int(row[1]):04d}")
         second.append(f"{other}/{other}_{int(row[-1]):04d}")
         same.append(len(row) == 3)
+    if not rows or len(rows) != 2 * folds * each:
+        raise ValueError(
+            f"{name} announces {2 * folds * each} pairs and holds {len(rows)}; it may be cut short"
+        )
     return Pairs(tuple(first), tuple(second), np.array(same), np.repeat(np.arange(folds), 2 * each))
 
 
 def _read_plain(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
     if lines[0][1][-1].lower() in ("label", "same", "match"):
         lines = lines[1:]
+    if not lines:
+        raise ValueError(f"{name} is empty below its header; it needs one pair a line")
     for number, row in lines:
-        if len(row) != 3 or row[2] not in ("0", "1"):
+        if len(row) != 3 or not all(row) or row[2] not in ("0", "1"):
             raise ValueError(
                 f"{name}, line {number}: expected `image1 image2 label`, label 0 or 1, got {' '.join(row)!r}"
             )
@@ -93,9 +98,13 @@ def _read_plain(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
 
 
 def read_people(path: str | os.PathLike) -> list[str]:
-    """The names in one of LFW's people files (`name count` a line below headers of bare numbers)."""
-    rows = [_fields(line) for line in Path(path).read_text("utf-8").splitlines()]
-    return [row[0] for row in rows if row and not row[0].isdigit()]
+    """The names in one of LFW's people files (`name count` a line below headers of bare numbers).
+
+    Raises:
+        ValueError: no such file, or not text.
+    """
+    rows = [_fields(line) for line in _read_text(path).splitlines()]
+    return [row[0] for row in rows if row and not row[0].isdecimal()]
 
 
 def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ photos show one person when either answer was equally likely beforehand (Platt's
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
+
 from facelab.metrics.verification import equal_error_rate, tar_at_far, threshold_at_far
 
 BINS = 80
@@ -136,7 +137,8 @@ def _limits(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
 
 def fit_logistic(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
     """Fit P(same) = σ(slope·score + intercept), both kinds of pair weighing the same in total."""
-    from sklearn.linear_model import LogisticRegression  # here: it takes a second to import, and the page waits
+    # Imported here because it takes a second, for which the page would wait.
+    from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
     kept = [rng.choice(s, FIT_PAIRS, replace=False) if len(s) > FIT_PAIRS else s for s in (genuine, impostor)]

@@ -30,13 +30,16 @@ class Roc:
 
 
 def _checked(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    genuine, impostor = np.asarray(genuine, np.float64).ravel(), np.asarray(impostor, np.float64).ravel()
-    for name, scores in (("genuine", genuine), ("impostor", impostor)):
-        if not len(scores):
-            raise ValueError(f"there is no {name} score; verification needs pairs of both kinds")
-        if not np.isfinite(scores).all():
-            raise ValueError(f"{name} scores hold NaN or infinity; every score must be a finite number")
-    return genuine, impostor
+    return _finite("genuine", genuine), _finite("impostor", impostor)
+
+
+def _finite(name: str, scores: np.ndarray) -> np.ndarray:
+    scores = np.asarray(scores, np.float64).ravel()
+    if not len(scores):
+        raise ValueError(f"there is no {name} score; verification needs pairs of both kinds")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{name} scores hold NaN or infinity; every score must be a finite number")
+    return scores
 
 
 def _accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -91,11 +94,11 @@ def threshold_at_far(impostor: np.ndarray, far: float) -> float:
     """The lowest threshold that accepts at most a share `far` of the impostor pairs.
 
     Raises:
-        ValueError: far is not in (0, 1].
+        ValueError: far is not in (0, 1], or there is no score, or one that is NaN.
     """
     if not 0 < far <= 1:
         raise ValueError(f"far is {far}; it must lie in (0, 1]")
-    ordered = np.sort(np.asarray(impostor, np.float64))[::-1]
+    ordered = np.sort(_finite("impostor", impostor))[::-1]
     allowed = int(np.floor(far * len(ordered) + 1e-9))
     if allowed >= len(ordered):
         return float(ordered[-1])
@@ -146,6 +149,7 @@ def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np
 
 def verification_report(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> dict[str, object]:
     """The figures of one pairs list: accuracy, its folds, EER, AUC and TAR at three false-accept rates."""
+    scores, same = np.asarray(scores), np.asarray(same, bool)
     accuracy = fold_accuracy(scores, same, folds)
     genuine, impostor = scores[same], scores[~same]
     return {
@@ -176,7 +180,7 @@ def all_pairs(
         labels: (N,) identities.
         score: paired rows -> similarities.
     """
-    genuine, impostor = [], []
+    genuine, impostor = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
     for i in range(len(embeddings) - 1):
         scores = score(embeddings[i : i + 1], embeddings[i + 1 :]).astype(np.float32)
         same = labels[i + 1 :] == labels[i]

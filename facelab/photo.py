@@ -1,0 +1,173 @@
+"""From a file to an upright photo: 8-bit RGB, reduced while it is read so that memory stays small.
+
+Whatever a camera, a phone or a web page writes is turned into one kind of array here, and what cannot be
+read is answered in one sentence that says what to do. Simplified: colour profiles are ignored.
+"""
+
+import contextlib
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")  # no EPS: it runs a program
+SHAPES = ((), (3,), (4,))  # what may follow an array's height and width
+MAX_PIXELS = 50_000_000
+WEBP_PIXELS = 16_000_000  # a larger one is not read by Pillow
+BAND = 256  # rows that are converted at once
+MAX_SIDE = 2048  # a photo is reduced to this; a face of a fifth of it fills a 112-pixel crop three times
+UPRIGHT = {  # EXIF orientation -> what makes it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+Source = str | os.PathLike | bytes | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An upright photo.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, the longer side at most 2048.
+        scale: original pixels per pixel of `pixels`, >= 1.
+    """
+
+    pixels: np.ndarray
+    scale: float
+
+
+def read_photo(source: Source) -> Photo:
+    """Read a photo upright as RGB, reduced where it is large.
+
+    Grey, palette, transparent (over white), CMYK, 16-bit and animated (first frame) files become 8-bit RGB.
+
+    Args:
+        source: path, file content, PIL image (left as it is) or uint8 array (H, W), (H, W, 3) or (H, W, 4).
+
+    Raises:
+        ValueError: not an image, damaged, of a kind not read, or over 50 megapixels (refused undecoded).
+    """
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        warnings.simplefilter("ignore")  # Pillow's words on damaged metadata and on sizes; ours follow
+        name, image = _open(source)
+        own = image is not source
+        if own:
+            stack.enter_context(image)  # its file is closed whatever happens
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(_too_large(name, f"{width:,}x{height:,} pixels"))
+        try:
+            image, orientation = _decoded(image, own)
+        except Exception as error:  # a hostile or broken file makes decoders raise anything
+            raise ValueError(f"{name} is damaged or cut short; export or download it again") from error
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
+    return Photo(np.array(image), max(1.0, max(width, height) / max(image.size)))
+
+
+def _open(source: Source) -> tuple[str, Image.Image]:
+    """(what to call it in a sentence, image with its header read)."""
+    if isinstance(source, Image.Image):
+        return "The image", source
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or not source.size or source.ndim < 2 or source.shape[2:] not in SHAPES:
+            kind = f"{source.dtype} {source.shape}"
+            raise ValueError(f"an array of {kind} is no photo; give uint8 (H, W), (H, W, 3) or (H, W, 4)")
+        return "The array", Image.fromarray(source)
+    if isinstance(source, bytes):
+        name, file, size = "The file", io.BytesIO(source), len(source)
+    else:
+        name, file = Path(source).name or "The path", source
+        if not os.path.isfile(source):
+            fault = "is a folder; name one photo" if os.path.isdir(source) else "does not exist; check it"
+            raise ValueError(f"{name} {fault}")
+        size = os.path.getsize(source)
+    if not size:
+        raise ValueError(f"{name} is empty; choose a JPEG or PNG photo")
+    Image.init()  # Pillow knows only half of FORMATS before, and a name that it does not know is an error
+    try:
+        return name, Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    except Image.DecompressionBombError as error:
+        raise ValueError(_too_large(name, "far more")) from error
+    except Exception as error:  # as above; usually UnidentifiedImageError
+        raise ValueError(f"{name} is not a photo that can be read; save it as JPEG, PNG or WebP") from error
+
+
+def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
+    """(small RGB image, EXIF orientation); `own` images may be changed, a caller's may not."""
+    if own:  # a JPEG can be decoded at half, quarter or eighth size
+        image.draft(None, (MAX_SIDE, MAX_SIDE))
+    if image.format == "WEBP" and image.width * image.height > WEBP_PIXELS and not image.is_animated:
+        image = _decode_webp(image)
+    image.load()
+    orientation = _orientation(image)  # after load, which turns some formats upright by itself
+    return _to_rgb(image), orientation
+
+
+def _decode_webp(image: Image.Image) -> Image.Image:
+    """A large still WebP by torchvision: Pillow's decoder holds four copies of it at once."""
+    import torch  # here: few photos need it
+    from torchvision.io import ImageReadMode, decode_webp
+
+    exif = image.info.get("exif", b"")
+    image.fp.seek(0)
+    mode = ImageReadMode.RGB_ALPHA if image.mode == "RGBA" else ImageReadMode.RGB
+    data = torch.frombuffer(bytearray(image.fp.read()), dtype=torch.uint8)
+    decoded = Image.fromarray(decode_webp(data, mode).permute(1, 2, 0).numpy())
+    decoded.info["exif"] = exif
+    return decoded
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:  # broken metadata must not cost a good photo
+        return 1
+
+
+def _too_large(name: str, size: str) -> str:
+    return f"{name} has {size}; the limit is {MAX_PIXELS // 10**6} megapixels, so reduce it first"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB at most MAX_SIDE long, band by band: memory has no room for copies of a large photo."""
+    factor = max(1, int(max(image.size) / (1.5 * MAX_SIDE)))
+    if image.mode in ("I", "F"):  # their brightness depends on the whole image
+        image, factor = _to_grey8(image.reduce(factor)), 1
+    small = Image.new("RGB", tuple(-(-side // factor) for side in image.size))
+    step = BAND * factor
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        small.paste(_over_white(band).reduce(factor), (0, top // factor))
+    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return small
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = _to_grey8(image)
+    if image.mode in ("RGBA", "LA", "RGBa", "La", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _to_grey8(image: Image.Image) -> Image.Image:
+    """16-bit and floating-point grey to 8 bits; a float image counts as [0, 1] unless it goes beyond."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        values = np.nan_to_num(values)
+        values = values * (255 if values.max() <= 1 else 1)
+    elif image.mode != "I" or values.max() > 255:
+        values = values // 257
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))

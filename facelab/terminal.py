@@ -1,0 +1,63 @@
+"""What all commands share: flags from a signature, a progress bar, and complaints in one sentence."""
+
+import contextlib
+import functools
+import io
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tqdm import tqdm
+
+CACHE = Path(os.environ.get("FACELAB_CACHE", Path.home() / ".cache" / "facelab"))
+JOBS = os.cpu_count() or 1
+FRAME = "│╭╮╰╯─ "  # what tyro draws around its complaints
+
+
+def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """A progress bar on stderr, where that is a terminal."""
+    return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
+
+
+def parse(command: Callable, args: list[str], prog: str, default: Any = None) -> Callable[[], Any]:
+    """Read a command's flags from its signature -> the command with its arguments, not yet run.
+
+    Raises:
+        ValueError: bad flags, in one sentence.
+        SystemExit: help was asked for and printed.
+    """
+
+    @functools.wraps(command, updated=())
+    def bound(*values: Any, **named: Any) -> Callable[[], Any]:
+        return functools.partial(command, *values, **named)
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            if default is None:
+                return tyro.cli(bound, args=args, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
+            value = tyro.cli(
+                command, args=args, prog=prog, default=default, config=(tyro.conf.FlagCreatePairsOff,)
+            )
+            return lambda: value
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(_unframed(complaint.getvalue(), prog)) from stop
+
+
+def _unframed(complaint: str, prog: str) -> str:
+    """The first section of tyro's framed complaint as one sentence."""
+    lines = complaint.splitlines()[1:]
+    end = next((i for i, line in enumerate(lines) if not line.strip(FRAME)), len(lines))
+    words = " ".join(line.strip(FRAME) for line in lines[:end]).removesuffix(" (required)").rstrip(".")
+    return f"{words}; `{prog} --help` explains"
+
+
+def one_sentence(error: Exception) -> str:
+    """What went wrong, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(str(error).split())
