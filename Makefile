@@ -16,7 +16,7 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 
 bench: .venv/.dev
-	for script in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+	status=0; for script in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$script || status=1; done; exit $$status
 
 .venv/.run: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'FaceLab needs Python 3.11 or newer: make PYTHON=python3.12 run')"

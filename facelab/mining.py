@@ -77,9 +77,8 @@ def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
 def crossings(high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
     """Count the pairs with high > low, at each high and at each low, along the last dimension.
 
-    Two sorts and two binary searches replace the H x L table of comparisons: O(n log n). This is all that a
-        hinge
-    over every pair needs, because Σ max(0, high - low) is linear in the values once the counts are known.
+    Two sorts and two binary searches replace the H x L table of comparisons: O(n log n). A hinge over
+    every pair needs no more, because Σ max(0, high - low) is linear in the values once the counts are known.
 
     Args:
         high: (..., H); -inf takes no part.
