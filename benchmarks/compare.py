@@ -10,9 +10,10 @@ import statistics
 import time
 
 import numpy as np
+import torch
 from PIL import Image
 
-from facelab.compare import look, score_faces
+from facelab.compare import look, look_at_both, score_faces
 from facelab.data.parametric import NUISANCE, render, sample_identities, typical, with_values
 from facelab.embedder import load, model_names
 from facelab.ui.compare import outcome, show_pair
@@ -52,12 +53,14 @@ def row(name: str, task) -> None:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # as the app does
     a, b = photo(1), photo(2)
     print(
         f"{WIDTH}x{HEIGHT} photos, {len(a) / 1e6:.1f} and {len(b) / 1e6:.1f} MB; medians of {REPEATS} in ms"
     )
     row("read, find and align one photo", lambda: look(a, "Photo A"))
-    sightings = look(a, "Photo A"), look(b, "Photo B")
+    row("both photos", lambda: look_at_both(a, b))
+    sightings = look_at_both(a, b)
     for name in model_names():
         embedder = load(name)
         row(f"embed and score, {name}", lambda e=embedder: score_faces(e, *sightings))

@@ -130,7 +130,8 @@ class OnlineLabelSmoothing(nn.Module):
 
     The soft label of a class is the mean probability vector of its correctly named samples in the epoch
     before, and says which classes resemble which. In the first epoch it is uniform; a class with no correct
-    sample keeps its label. The trainer closes each epoch with `end_epoch()`. Row k of `soft` is the paper's column k.
+    sample keeps its label. The trainer closes each epoch with `end_epoch()`. Row k of `soft` is the paper's
+    column k.
 
     Args:
         embedding_dim: D.

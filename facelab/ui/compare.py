@@ -6,7 +6,6 @@ goes with it.
 """
 
 import functools
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ import gradio as gr
 from PIL import Image
 
 from facelab import plots
-from facelab.compare import DEFAULT_FAR, Sighting, judge, look, score_faces
+from facelab.compare import DEFAULT_FAR, Sighting, judge, look_at_both, score_faces
 from facelab.compare import compare as compare_photos
 from facelab.embedder import load, model_names
 from facelab.faces import Source
@@ -31,6 +30,7 @@ LEAD = (
 EMPTY = "Choose two photos and press Compare. They stay in memory for this visit only."
 WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
 MINUTES = 15
+STRICTNESS = 2.0  # 1 in 100: where a small network still recognises most people
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
             "Both photos are" if photo_a is photo_b else "Photo A is" if photo_a is None else "Photo B is"
         )
         raise ValueError(f"{missing} missing; upload, paste or take one, or try an example below.")
-    a, b = look(photo_a, "Photo A"), look(photo_b, "Photo B")
+    a, b = look_at_both(photo_a, photo_b)
     return Pair(a, b, 0, 0, model, score_faces(load(model), a, b))
 
 
@@ -193,7 +193,7 @@ def _controls() -> tuple[gr.Radio, gr.Slider]:
         strictness = gr.Slider(
             1,
             4,
-            value=-math.log10(DEFAULT_FAR),
+            value=STRICTNESS,
             step=0.1,
             label="Strictness",
             info="How rare a false accept must be (FAR): at 1 it is 1 in 10 pairs of different people, at 4 "

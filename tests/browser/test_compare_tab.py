@@ -2,6 +2,7 @@
 
 import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -64,6 +65,21 @@ def test_two_uploads_get_a_verdict(visit):
     put(page, "b", jpeg(portrait(4)))
     text = press_compare(page)
     assert "Same person" in text and re.search(r"0\.9\d\d|1\.000", text)  # one picture twice
+
+
+@pytest.mark.parametrize("model", ["resnet_softmax", "reference"])
+def test_real_photographs_of_one_person_and_of_two(visit, shared, model):
+    """The first genuine and the first impostor pair of LFW's view 1; the photos stay in memory."""
+    page, _ = visit()
+    photos = zipfile.ZipFile(shared / "lfw250.zip")
+    page.locator("#model").get_by_label(model).check()
+    for first, second, wanted in (
+        ("Aaron_Peirsol/Aaron_Peirsol_0001", "Aaron_Peirsol/Aaron_Peirsol_0002", "Same person"),
+        ("AJ_Cook/AJ_Cook_0001", "Marsha_Thomason/Marsha_Thomason_0001", "Different people"),
+    ):
+        put(page, "a", photos.read(f"{first}.jpg"))
+        put(page, "b", photos.read(f"{second}.jpg"))
+        assert wanted in press_compare(page)
 
 
 def test_examples_tell_one_person_from_two(visit):
