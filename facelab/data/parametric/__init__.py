@@ -46,7 +46,7 @@ __all__ = [
 SIZES = (64, 512)
 CROP = 112
 DEFAULT_DIFFICULTY = 0.5
-BATCH = 12  # faces drawn at once: few enough that their planes stay in the processor's cache
+BATCH = 8  # faces drawn at once: few enough that their planes stay in the processor's cache
 _NUISANCE_SEED = 0x51F15EED
 
 

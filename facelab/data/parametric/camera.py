@@ -72,17 +72,17 @@ def _smooth(picture: Tensor, weights: Tensor, step: int, axis: int) -> Tensor:
 
 def _noise(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
     """Grey noise, standard deviation a tenth of full scale times noise, in the pattern that grain names."""
-    pixels = torch.arange(picture.shape[-1] * picture.shape[-2], device=picture.device)
-    start = mix((shot.values["grain"][rows] * 2.0**30).long(), 11)[:, None]
-    grey = _grain().to(picture.device)[(pixels + start) & (_GRAIN - 1)]
+    start = mix((shot.values["grain"][rows] * 2.0**30).long(), 11) & (_GRAIN - 1)
+    count, grain = picture.shape[-1] * picture.shape[-2], _grain()
+    grey = torch.stack([grain[first : first + count] for first in start.tolist()]).to(picture.device)
     grey.mul_((0.1 * shot.values["noise"][rows]).float()[:, None])
     return picture.add_(grey.reshape(len(rows), 1, *picture.shape[-2:]))
 
 
 @cache
 def _grain() -> Tensor:
-    """(_GRAIN,) float32 standard normal numbers, the same on every machine."""
-    return normals(torch.arange(_GRAIN), 1, 13)[:, 0].float()
+    """(2 * _GRAIN,) float32 standard normal numbers, the same on every machine; the row comes twice."""
+    return normals(torch.arange(_GRAIN), 1, 13)[:, 0].float().repeat(2)
 
 
 def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
@@ -93,16 +93,18 @@ def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
     right, low = -width % 8, -height % 8
     padded = torch.cat([grey, grey[:, :, -1:].expand(-1, -1, right)], dim=2)
     padded = torch.cat([padded, padded[:, -1:].expand(-1, low, -1)], dim=1)
-    blocks = padded.unflatten(1, (-1, 8)).unflatten(
-        3, (-1, 8)
-    )  # (b, rows of blocks, 8, columns of blocks, 8)
+    # (8, 8, b, rows of blocks, columns of blocks): each step below runs over long, contiguous rows
+    blocks = padded.unflatten(1, (-1, 8)).unflatten(3, (-1, 8)).permute(2, 4, 0, 1, 3).contiguous()
     quality = 100.0 - 90.0 * shot.values["compression"][rows]
     scale = torch.where(quality < 50.0, 5000.0 / quality, 200.0 - 2.0 * quality) / 100.0
     table = torch.tensor(LUMINANCE, dtype=torch.float64, device=scale.device)
-    steps = (table * scale[:, None, None]).round().clamp(1.0, 255.0).float()[:, None, :, None, :] / 255.0
+    steps = (table * scale[:, None, None]).round().clamp(1.0, 255.0).float().permute(1, 2, 0)[
+        ..., None, None
+    ] / 255.0
     basis = _cosines().to(picture.device)
-    waves = _along(_along(blocks, basis, 2), basis, 4).div_(steps).round_().mul_(steps)
-    coded = _along(_along(waves, basis.T, 2), basis.T, 4).flatten(3).flatten(1, 2)[:, :height, :width]
+    waves = _along(_along(blocks, basis, 0), basis, 1).div_(steps).round_().mul_(steps)
+    coded = _along(_along(waves, basis.T, 0), basis.T, 1).permute(2, 3, 0, 4, 1)
+    coded = coded.flatten(3).flatten(1, 2)[:, :height, :width]
     return picture.add_((coded - grey)[:, None])
 
 

@@ -10,9 +10,19 @@ import torch
 from torch import Tensor
 
 from facelab.data.parametric.field import Frame, apply, bump, ellipsoid, plane, rise, smooth_max
-from facelab.data.parametric.shot import Shot, Surface, Values, band, head_pose, placed, planes, to_head
+from facelab.data.parametric.shot import (
+    Shot,
+    Surface,
+    Values,
+    Window,
+    head_pose,
+    placed,
+    planes,
+    to_head,
+    window,
+)
 
-PORTRAIT_DM = 3.1  # what a portrait shows, side to side
+PORTRAIT_DM = 2.7  # what a portrait shows, side to side
 EYE_X, MOUTH_Y, MOUTH_HALF, NOSE_Y = 0.315, 0.73, 0.26, 0.385
 TEMPLATE = (
     (38.2946, 51.6963),
@@ -22,10 +32,8 @@ TEMPLATE = (
     (70.7299, 92.2041),
 )
 NOSE = (3, 4, 6, 9)  # which of the solids are parts of the nose
-NOSE_SPAN, RELIEF_SPAN = (
-    (-0.4, 0.85),
-    (-0.4, 1.4),
-)  # from y to y: beyond it, nose and relief add exactly nothing
+NOSE_BOX = ((-0.45, 0.45), (-0.4, 0.85), (0.2, 1.15))  # x, y, z: beyond it, the nose adds exactly nothing
+RELIEF_BOX = ((-0.86, 0.86), (-0.4, 1.4), (-0.2, 1.1))  # the same of the relief
 RESIDUAL = 0.4  # share of the portrait's shift and scale that is left after alignment
 
 
@@ -54,7 +62,7 @@ def mouth_line(values: Values) -> tuple[Tensor, Tensor, Tensor]:
     smile = values["smile"]
     half = MOUTH_HALF * values["mouth_width"] * (1.0 + 0.16 * smile - 0.1 * values["mouth_open"])
     y = MOUTH_Y * values["face_length"] + values["mouth_height"] + 0.04 * (values["nose_length"] - 1.0)
-    return half, y, 0.02 + 0.075 * smile
+    return half, y, 0.03 + 0.075 * smile
 
 
 def _solids(values: Values) -> list[tuple[tuple, tuple, float, float, float]]:
@@ -115,29 +123,48 @@ def _relief(values: Values, side: Tensor, y: Tensor) -> Tensor:
 
 def head_of(shot: Shot) -> Surface:
     """The head with its ears, without hair, as the camera sees it."""
-    nose, relief = band(shot, *NOSE_SPAN), band(shot, *RELIEF_SPAN)
-    return _head(shot.values, shot.look, (shot.pose, shot.u, shot.v), nose, relief)
+    return _head(
+        shot.values,
+        shot.look,
+        (shot.pose, shot.u, shot.v),
+        window(shot, *NOSE_BOX),
+        window(shot, *RELIEF_BOX),
+    )
 
 
 def _head(
-    values: Values, look: Values, view: tuple[Tensor, Tensor, Tensor], nose: slice, relief: slice
+    values: Values, look: Values, view: tuple[Tensor, Tensor, Tensor], nose: Window, relief: Window
 ) -> Surface:
-    """The head in a view (pose, u, v); nose and relief are worked out in the bands that can show them."""
+    """The head in a view (pose, u, v); nose and relief are worked out where the picture can show them."""
     pose, u, v = view
     centres, radii, leans, blends, outlines = zip(*_solids(values), strict=True)
     parts = placed(pose, list(centres), list(radii), list(leans))
     depth, inside = ellipsoid(u, v, parts[0])
     inside.mul_(parts[0, -1])
     for number in range(1, len(parts)):
-        rows = nose if number in NOSE else slice(None)
-        new, distance = ellipsoid(u, v[:, rows], parts[number])
-        depth[:, rows] = smooth_max(depth[:, rows], new, blends[number])
-        if outlines[number] > 0.0:
-            distance.mul_(parts[number, -1])
-            inside[:, rows] = smooth_max(inside[:, rows], distance, outlines[number])
-    x, y, _ = to_head(pose, u, v[:, relief], depth[:, relief])
-    depth[:, relief].add_(_relief(look, x.abs_(), y).mul_(plane(pose[:, 2, 2])))
+        if number not in NOSE:
+            _join(
+                (depth, inside),
+                ellipsoid(u, v, parts[number]),
+                parts[number],
+                (blends[number], outlines[number]),
+            )
+    rows, columns = nose
+    near, hull = (u[..., columns], v[:, rows]), (depth[:, rows, columns], inside[:, rows, columns])
+    for number in NOSE:
+        _join(hull, ellipsoid(*near, parts[number]), parts[number], (blends[number], outlines[number]))
+    rows, columns = relief
+    x, y, _ = to_head(pose, u[..., columns], v[:, rows], depth[:, rows, columns])
+    depth[:, rows, columns].add_(_relief(look, x.abs_(), y).mul_(plane(pose[:, 2, 2])))
     return Surface(depth, inside, *to_head(pose, u, v, depth))
+
+
+def _join(hull: tuple[Tensor, Tensor], solid: tuple[Tensor, Tensor], quadric: Tensor, blends: tuple) -> None:
+    """Blend a solid's depth and outline into the hull's, in place."""
+    (depth, inside), (new, distance), (blend, outline) = hull, solid, blends
+    depth.copy_(smooth_max(depth, new, blend))
+    if outline > 0.0:
+        inside.copy_(smooth_max(inside, distance.mul_(quadric[-1]), outline))
 
 
 def landmark_points(values: Values) -> Tensor:
@@ -145,12 +172,12 @@ def landmark_points(values: Values) -> Tensor:
     eye, tip, (high, low) = eye_x(values), nose_tip(values), lids(values)
     half, mouth, lift = mouth_line(values)
     gaze = 0.5 * (low - high) * eye_width(values)  # the middle between the open lids
-    end, corner = 0.96 * half, mouth - 0.92 * lift  # where the lips are last seen
+    end, corner = 0.94 * half, mouth - 0.88 * lift  # where the lips are last seen
     x = torch.stack([-eye, eye, torch.zeros_like(half), -end, end], dim=1)
     y = torch.stack([gaze, gaze, tip, corner, corner], dim=1)
     front = torch.eye(3, dtype=torch.float64, device=x.device).expand(len(x), 3, 3)
     view = (front, x.float()[:, None], y.float()[:, None])
-    surface = _head(values, planes(values), view, slice(None), slice(None))
+    surface = _head(values, planes(values), view, *[(slice(None), slice(None))] * 2)
     return torch.stack([x, y, surface.depth[:, 0].double()], dim=2)
 
 

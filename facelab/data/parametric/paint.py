@@ -13,12 +13,15 @@ from torch import Tensor
 
 from facelab.data.parametric.field import bump, edge, line, ripple, rise, speckle
 from facelab.data.parametric.head import eye_width, eye_x, lids, mouth_line, nose_tip
-from facelab.data.parametric.shot import Shot, Surface, Values, band, band_of, faces_of, pick
+from facelab.data.parametric.shot import Shot, Surface, Values, faces_of, pick, window, window_of
 
 SKIN = ("ecccb7", "e5bb9d", "d8a680", "bf895f", "a2704d", "845b43", "68473a")
 IRIS = ("3a2417", "5d3a1e", "80602f", "64764a", "4a7a9c", "8fa3ad")
 HAIR = ("1f1a1a", "35241c", "553723", "86592f", "b98a4e", "e0bf85")
 COPPER, GREY, LIPS_PALE, LIPS_ROSE = "a4491c", "b9b8ba", "c98473", "a8324a"
+SKIN_BOX = ((-0.95, 0.95), (-0.75, 1.25), (-0.3, 1.05))
+MOUTH_BOX = ((-0.42, 0.42), (0.42, 1.24), (0.0, 1.0))  # x, y, z: what is painted there ends inside
+EYE_BOX = ((-0.7, 0.7), (-0.42, 0.26), (0.0, 0.95))
 WHITE, TEETH, THROAT = "efe7df", "eee6da", "3a1417"
 
 
@@ -72,7 +75,7 @@ def palette(values: Values) -> Palette:
 def lay(picture: Tensor, colour: Tensor, cover: Tensor) -> None:
     """Cover picture (B, 3, H, W), in place, with a colour (B, 3) or (1, 3), where cover (B, H, W) says so."""
     colour = colour.to(picture)[:, :, None, None]
-    picture.sub_(colour).mul_((1.0 - cover)[:, None]).add_(colour)
+    picture.add_((colour - picture).mul_(cover[:, None]))  # exactly the picture where cover is 0
 
 
 def darken(picture: Tensor, cover: Tensor, tint: tuple[float, float, float]) -> None:
@@ -84,16 +87,16 @@ def darken(picture: Tensor, cover: Tensor, tint: tuple[float, float, float]) -> 
 def paint_face(shot: Shot, colours: Palette, face: Surface) -> Tensor:
     """(B, 3, H, W) colour of the head before light falls on it."""
     picture = colours.skin.float()[:, :, None, None].expand(-1, 3, *face.y.shape[1:]).clone()
-    rows = band(shot, -0.75, 1.25)
-    part, area = band_of(face, rows), picture[:, :, rows]
+    rows, columns = place = window(shot, *SKIN_BOX)
+    part, area = window_of(face, place), picture[..., rows, columns]
     _tints(shot.look, area, part)
     _lines(shot.look, area, part)
     _freckles(shot, picture, face)
-    rows = band(shot, 0.3, 1.2)
-    _mouth(shot.look, colours, picture[:, :, rows], band_of(face, rows), shot.pixel)
+    rows, columns = place = window(shot, *MOUTH_BOX)
+    _mouth(shot.look, colours, picture[..., rows, columns], window_of(face, place), shot.pixel)
     _beards(shot, colours, picture, face)
-    rows = band(shot, -0.45, 0.3)
-    part, area = band_of(face, rows), picture[:, :, rows]
+    rows, columns = place = window(shot, *EYE_BOX)
+    part, area = window_of(face, place), picture[..., rows, columns]
     _eyes(shot.look, colours, area, part, shot.pixel)
     _brows(shot.look, colours, area, part, shot.pixel)
     return picture
@@ -159,7 +162,7 @@ def _eyes(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel:
     right = (face.x > 0).float().mul_(2.0).sub_(1.0)
     x = (face.x * right - eye_x(look)).div_(width)
     y = (face.y / width).add_(x * look["eye_tilt"])
-    arch = 1.0 - x * x
+    arch = torch.where(face.z > 0.0, 1.0 - x * x, -1.0)  # nothing is painted on the back of the head
     closed = look["eyes_closed"]
     high, low = lids(look)
     low = low * (1.0 - 0.15 * look["smile"].clamp(min=0.0))
@@ -218,7 +221,7 @@ def _brows(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel
     strokes = ripple(side * 21.0 + offset * 18.0).mul_(0.008)
     cover = edge(thick.sub_(offset.abs_()).sub_(strokes).add_(0.004), pixel + 0.014)
     cover.mul_(edge(t + 0.02, pixel * 2.5 + 0.1)).mul_(edge(1.02 - t, pixel * 2.5 + 0.05))
-    lay(picture, colours.hair * 0.42, cover.mul_(0.9))
+    lay(picture, colours.hair * 0.42, cover.mul_(0.9).mul_(face.z > 0.0))
 
 
 def _mouth(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
@@ -228,7 +231,8 @@ def _mouth(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel
     gape = look["mouth_open"] + 0.28 * rise(look["smile"], 0.45, 1.0)
     x = face.x.abs().div_(half)
     square = x * x
-    arch = (1.0 - square).clamp_(min=0.0)
+    front = face.z > 0.0
+    arch = (1.0 - square).clamp_(min=0.0).mul_(front)
     inside = (arch * 14.0).clamp_(max=1.0)
     y = (face.y - mouth).add_(square * lift)
     bow = (x * (1 / 0.28)).square_().neg_().add_(1.0).clamp_(min=0.0).mul_(-0.24).add_(1.0)
@@ -238,7 +242,7 @@ def _mouth(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel
     lay(picture, colours.lips, cover.mul(0.88))
     glow = bump(x, y, (0.0, 0.05 * lips), (0.75, 0.05 * lips + 0.02)).mul_(cover)
     lay(picture, colours.lips * 1.2 + 0.05, glow.mul_(0.7))
-    corner = bump(x, y, (0.97, 0.0), (0.16, 0.035))
+    corner = bump(x, y, (0.97, 0.0), (0.16, 0.035)).mul_(front)
     darken(picture, torch.maximum(cover.mul_(y < 0), corner), (0.34, 0.38, 0.36))
     hole = edge(torch.minimum(y + arch * (0.03 * gape), arch * (0.15 * gape) - y), pixel)
     hole.mul_(rise(gape, 0.04, 0.14)).mul_(inside)

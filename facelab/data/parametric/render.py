@@ -15,7 +15,7 @@ from facelab.data.parametric.field import edge, slopes
 from facelab.data.parametric.hair import grow_hair
 from facelab.data.parametric.head import head_of
 from facelab.data.parametric.paint import darken, paint_face, palette
-from facelab.data.parametric.shot import Shot, Values, band
+from facelab.data.parametric.shot import Shot, Values, window
 
 Scene = tuple[Tensor, Tensor, Tensor]  # colour (B, 3, H, W), normal (B, 3, H, W), gloss (B, H, W)
 
@@ -35,7 +35,7 @@ def draw(shot: Shot) -> Tensor:
     wear_glasses(shot, skin, face)
     scene = (hair.picture * 0.55, hair.normal.clone(), torch.full_like(hair.front, 0.25 * GLOSS))
     cover = hair.behind
-    rows = slice(band(shot, 0.2, 0.6).start, shot.frame.size)
+    rows = slice(window(shot, (-0.8, 0.8), (0.2, 0.6), (0.0, 1.05))[0].start, shot.frame.size)
     body, normal, new = wear_garment(shot, colours, face, rows)
     _over(tuple(part[..., rows, :] for part in scene), (body, normal, 0.25 * GLOSS), new)
     _hide(cover[:, rows], new)

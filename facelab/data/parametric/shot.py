@@ -82,20 +82,31 @@ def faces_of(surface: Surface, rows: Tensor) -> Surface:
     )
 
 
-def band_of(surface: Surface, rows: slice) -> Surface:
-    """The surface in a band of rows of the picture."""
-    return Surface(*(getattr(surface, name)[:, rows] for name in ("depth", "inside", "x", "y", "z")))
+Window = tuple[slice, slice]  # rows and columns of the picture
 
 
-def band(shot: Shot, top: float, bottom: float) -> slice:
-    """Rows of the picture that can show head points with y from top to bottom, over all faces of the shot."""
-    corners = [(x, y, z) for x in (-0.8, 0.8) for y in (top, bottom) for z in (0.0, 1.05)]
-    corners = torch.tensor([corners], dtype=torch.float64, device=shot.pose.device)
-    height = apply(shot.pose, corners.expand(len(shot.pose), -1, -1))[..., 1]
-    rows = height * shot.frame.pixels_per_dm[:, None] + shot.frame.origin[:, 1:]
-    low = min(max(int(rows.min().floor()) - 2, 0), shot.frame.size - 1)
-    high = min(max(int(rows.max().ceil()) + 3, low + 1), shot.frame.size)
-    return slice(low, high)
+def window_of(surface: Surface, part: Window) -> Surface:
+    """The surface in a window of the picture."""
+    rows, columns = part
+    return Surface(*(getattr(surface, name)[:, rows, columns] for name in ("depth", "inside", "x", "y", "z")))
+
+
+def window(shot: Shot, x: tuple, y: tuple, z: tuple) -> Window:
+    """Where the picture can show what lies inside a box of the head, over all faces of the shot.
+
+    The box is given as (low, high) along each axis, in dm.
+    """
+    box = torch.tensor([[(a, b, c) for a in x for b in y for c in z]], dtype=torch.float64)
+    view = apply(shot.pose, box.to(shot.pose.device).expand(len(shot.pose), -1, -1))[..., :2]
+    view = view * shot.frame.pixels_per_dm[:, None, None] + shot.frame.origin[:, None]
+    (left, top), (right, bottom) = view.amin((0, 1)).tolist(), view.amax((0, 1)).tolist()
+    return _span(top, bottom, shot.frame.size), _span(left, right, shot.frame.size)
+
+
+def _span(first: float, last: float, size: int) -> slice:
+    """Pixels from first to last and two more on either side, one at least."""
+    low = min(max(math.floor(first) - 2, 0), size - 1)
+    return slice(low, min(max(math.ceil(last) + 3, low + 1), size))
 
 
 def head_pose(values: Values, turn: Tensor) -> Tensor:

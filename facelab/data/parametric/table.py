@@ -47,7 +47,7 @@ IDENTITY: dict[str, Parameter] = {
     "brow_thickness": Parameter(0.45, 1.9, 0.95, 1.2, "Thickness of the eyebrows, as a factor."),
     "brow_height": Parameter(-0.05, 0.07, 0.0, 1.2, "Height of the eyebrows above their usual place, in dm."),
     "brow_arch": Parameter(-0.06, 0.14, 0.04, 1.2, "Arch of the eyebrows, in dm; negative sags."),
-    "brow_tilt": Parameter(-0.16, 0.3, 0.06, 1.2, "Slope of the eyebrows; outer end up is positive."),
+    "brow_tilt": Parameter(-0.16, 0.3, 0.02, 1.2, "Slope of the eyebrows; outer end up is positive."),
     "nose_length": Parameter(0.86, 1.16, 1.0, 1.1, "Length of the nose, as a factor."),
     "nose_width": Parameter(0.72, 1.5, 1.02, 1.3, "Width of the nostrils and tip, as a factor."),
     "nose_bridge": Parameter(
@@ -95,7 +95,7 @@ NUISANCE: dict[str, Parameter] = {
     "light_warmth": Parameter(-1.0, 1.0, 0.0, 0.3, "Key light from cool (-1) to warm (1)."),
     "exposure": Parameter(0.5, 1.5, 1.0, 0.08, "Brightness of the picture, as a factor."),
     "smile": Parameter(
-        -0.4, 1.0, 0.0, 0.2, "Corners of the mouth, from down (negative) to a wide smile (1)."
+        -0.4, 1.0, 0.14, 0.2, "Corners of the mouth, from down (negative) to a wide smile (1)."
     ),
     "mouth_open": Parameter(0.0, 1.0, 0.0, 0.11, "How far the mouth is open."),
     "brow_raise": Parameter(-1.0, 1.0, 0.0, 0.25, "Eyebrows from lowered (-1) to raised (1)."),
