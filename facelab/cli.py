@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import arg
@@ -118,7 +117,13 @@ def evaluate(
 
 
 def calibrate(
-    model: Model, /, images: str, people: str | None = None, aligned: bool = False, jobs: int = JOBS
+    model: Model,
+    /,
+    images: str,
+    people: str | None = None,
+    title: str | None = None,
+    aligned: bool = False,
+    jobs: int = JOBS,
 ) -> None:
     """Measure a model's thresholds on people whom it was not trained on, and keep them with it.
 
@@ -126,13 +131,12 @@ def calibrate(
         model: A checkpoint's name or path, or `reference`.
         images: Folder or zip of photos, one folder per person.
         people: File of names, as in LFW, that says which folders to use.
+        title: What to call this set wherever a threshold is explained; its file's name if left out.
         aligned: The images are aligned 112x112 crops already.
         jobs: Processes that work at once.
     """
     names = read_people(people) if people else None
-    points = calibrate_model(model, images, names, aligned, CACHE, jobs, track)
-    if people:
-        points = replace(points, source=f"{points.source} ({Path(people).name})")
+    points = calibrate_model(model, images, names, title, aligned, CACHE, jobs, track)
     if model == reference.NAME:
         reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
     else:

@@ -72,6 +72,7 @@ def calibrate(
     model: str,
     images: str,
     people: list[str] | None = None,
+    title: str | None = None,
     aligned: bool = False,
     cache: Path | None = None,
     jobs: int = 1,
@@ -83,6 +84,7 @@ def calibrate(
         model: a checkpoint's name or path, or `reference`.
         images: folder or zip with one folder per identity.
         people: the folders to use; None takes all.
+        title: what to call the set; None takes the source's name.
         aligned, cache, jobs, track: as in `evaluate`.
 
     Raises:
@@ -104,7 +106,7 @@ def calibrate(
         raise ValueError(f"no photo could be embedded; {name}: {reason}")
     labels = np.array([str(PurePosixPath(name).parent) for name in vectors])
     genuine, impostor = all_pairs(np.stack(list(vectors.values())), labels, load(model).score)
-    source = f"{folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
+    source = f"{title or folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
     return measure_operating_points(genuine, impostor, source)
 
 

@@ -96,6 +96,14 @@ def test_text_from_outside_is_escaped():
     assert "<script>" not in cards.problem("<script>alert(1)</script>")
 
 
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(1.0, "over 99.9%"), (0.9994, "over 99.9%"), (0.5, "50.0%"), (0.0, "under 0.1%")],
+)
+def test_no_probability_is_shown_as_certain(probability, shown):
+    assert cards.percent(probability) == shown
+
+
 def test_pictures_on_the_page_are_data_and_not_files():
     pair = compare.outcome(*example_pairs()["Two people"], compare.model_names()[0], 2.0)[0]
     html = cards.sighting_card(pair.a, 0, "Photo A")

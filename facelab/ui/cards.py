@@ -39,7 +39,7 @@ def verdict_card(verdict: Verdict) -> str:
         ("threshold", f"{verdict.threshold:.3f}"),
         ("false accepts (FAR)", often),
         ("false rejects (FRR)", f"{verdict.frr:.1%}"),
-        ("probability same", f"{verdict.probability_same:.1%}"),
+        ("probability same", percent(verdict.probability_same)),
     )
     cells = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
     return (
@@ -51,6 +51,13 @@ def verdict_card(verdict: Verdict) -> str:
         f"photos were seen. Threshold, rates and probability were measured on "
         f"{html.escape(verdict.calibration)}; on photos of another kind they can be off.</p></div>"
     )
+
+
+def percent(probability: float) -> str:
+    """A probability in words that never claim certainty."""
+    if probability > 0.999:
+        return "over 99.9%"
+    return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
 def sighting_card(sighting: Sighting, chosen: int, name: str) -> str:

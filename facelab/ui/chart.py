@@ -17,6 +17,7 @@ DRAW = """
 const plot = element.querySelector('.facelab-chart');
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const draw = () => {
+  plot.style.display = props.value ? '' : 'none';
   if (!props.value || !window.Plotly) return;
   const figure = JSON.parse(props.value);
   const layout = figure.layout;

@@ -8,7 +8,7 @@ from PIL import Image
 from facelab.data.parametric import NUISANCE, relative, render, sample_identities, typical, with_values
 
 SIZE = 384
-SEEDS = (6, 4)  # two identities that no one would confuse
+SEEDS = (6, 5)  # two identities that both models tell apart
 
 
 @functools.cache
