@@ -8,6 +8,7 @@ again and again.
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def find_checkpoint(name: str) -> Path:
         ValueError: neither; the sentence lists the names.
     """
     for path in (CHECKPOINTS / f"{name}.safetensors", Path(name)):
-        if path.is_file() and path.suffix == ".safetensors":
+        if os.path.isfile(path) and path.suffix == ".safetensors":  # unlike is_file, takes any string
             return path
     raise ValueError(f"there is no model {name!r}: {nearest(name, model_names())}")
 

@@ -102,7 +102,12 @@ def _detect(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     image = Image.fromarray(pixels).resize(tuple(size), Image.Resampling.BILINEAR, reducing_gap=2.0)
     with _lock:
         detector = _detector()
-    boxes, confidences, landmarks = detector.detect(image, landmarks=True)
+    try:
+        boxes, confidences, landmarks = detector.detect(image, landmarks=True)
+    except (IndexError, RuntimeError) as error:  # MTCNN trips over a candidate that lies outside the photo
+        if "memory" in str(error):
+            raise
+        boxes = None
     if boxes is None:
         return np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32)
     confidences = np.asarray(confidences, np.float32)

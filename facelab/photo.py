@@ -57,8 +57,9 @@ def read_photo(source: Source) -> Photo:
     Raises:
         ValueError: not an image, damaged, of a kind not read, or over 50 megapixels (refused undecoded).
     """
-    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-        warnings.simplefilter("ignore")  # Pillow's words on damaged metadata and on sizes; ours follow
+    # Pillow's words on sizes and damaged metadata; ours follow. Not catch_warnings, which threads undo.
+    warnings.filterwarnings("ignore", module=r"PIL\b")
+    with contextlib.ExitStack() as stack:
         name, image = _open(source)
         own = image is not source
         if own:

@@ -58,12 +58,13 @@ def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
     Raises:
         ValueError: the library is not installed.
     """
+    pixels = np.ascontiguousarray(photo.pixels)  # dlib takes no view
     with _lock:
         dlib, predictor, network = _networks()
         out = np.empty((len(faces), DIMENSION), np.float32)
         for i, face in enumerate(faces):
-            shape = predictor(photo.pixels, dlib.rectangle(*_square(face.box)))
-            chip = dlib.get_face_chip(photo.pixels, shape, CHIP_SIZE, CHIP_PADDING)
+            shape = predictor(pixels, dlib.rectangle(*_square(face.box)))
+            chip = dlib.get_face_chip(pixels, shape, CHIP_SIZE, CHIP_PADDING)
             out[i] = network.compute_face_descriptor(chip)
     return out
 

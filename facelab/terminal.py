@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 CACHE = Path(os.environ.get("FACELAB_CACHE", Path.home() / ".cache" / "facelab"))
 JOBS = os.cpu_count() or 1
-FRAME = "│╭╮╰╯─ "  # what tyro draws around its complaints
+RULE = "╭╮╰╯─- "  # what tyro draws between the parts of its complaints
 
 
 def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
@@ -49,11 +49,12 @@ def parse(command: Callable, args: list[str], prog: str, default: Any = None) ->
 
 
 def _unframed(complaint: str, prog: str) -> str:
-    """The first section of tyro's framed complaint as one sentence."""
-    lines = complaint.splitlines()[1:]
-    end = next((i for i, line in enumerate(lines) if not line.strip(FRAME)), len(lines))
-    words = " ".join(line.strip(FRAME) for line in lines[:end]).removesuffix(" (required)").rstrip(".")
-    return f"{words}; `{prog} --help` explains"
+    """The first section of tyro's complaint, between its title and a rule, as one sentence."""
+    lines = [line.strip("│ ") for line in complaint.splitlines()]
+    rules = [i for i, line in enumerate(lines) if line.startswith("╭") or not line.strip(RULE)]
+    first = rules[0] + 1 if rules else 0
+    words = " ".join(lines[first : rules[1] if len(rules) > 1 else None])
+    return f"{words.removesuffix(' (required)').rstrip('.')}; `{prog} --help` explains"
 
 
 def one_sentence(error: Exception) -> str:

@@ -1,0 +1,120 @@
+"""Fixtures that several test files share: rendered faces, which belong to nobody, and one tiny checkpoint."""
+
+import io
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facelab import checkpoint
+from facelab.data.folders import CropSet
+from facelab.data.parametric import NUISANCE, ParametricFaces, render, sample_identities, typical, with_values
+from facelab.faces import Photo, find_faces
+from facelab.metrics.operating import measure_operating_points
+from facelab.recipe import Recipe
+from facelab.train import train
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+PEOPLE = 4
+POSES = ((-8.0, 0.0), (6.0, 0.3), (0.0, 0.1))  # yaw in degrees, smile
+TINY = Recipe(neck="pool", embedding_dim=16, epochs=1, batch_size=16, held_out=0.0, precision="fp32", lr=0.01)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The real data beside the checkout; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def portraits() -> np.ndarray:
+    """(4 people, 3 poses, 256, 256, 3) uint8: people whose every portrait the detector finds; most are."""
+    found = (poses for poses in map(drawn, sample_identities(40, 7).split(1)) if all(map(confidence, poses)))
+    return np.stack(list(itertools.islice(found, PEOPLE)))
+
+
+def confidence(pixels: np.ndarray) -> float:
+    """The detector's in the only face of a photo; 0 if there is none, or several."""
+    faces = find_faces(Photo(pixels, 1.0))
+    return faces[0].confidence if len(faces) == 1 else 0.0
+
+
+def drawn(identity: torch.Tensor) -> np.ndarray:
+    """(3 poses, 256, 256, 3) uint8 of one person."""
+    out = []
+    for yaw, smile in POSES:
+        nuisance = with_values(typical(NUISANCE, 1), NUISANCE, {"yaw": yaw, "smile": smile})
+        pixels = render(identity, nuisance, 256)[0].permute(1, 2, 0).numpy()
+        out.append((pixels * 255).round().astype(np.uint8))
+    return np.stack(out)
+
+
+@pytest.fixture(scope="session")
+def clearest(portraits: np.ndarray) -> np.ndarray:
+    """The portrait (256, 256, 3) of which the detector is surest; renderings differ in that."""
+    return max(portraits.reshape(-1, 256, 256, 3), key=confidence)
+
+
+@pytest.fixture(scope="session")
+def album(portraits: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos in one folder per person, `p0/p0_0001.jpg` as LFW names them, and one without a face in `p0`."""
+    root = tmp_path_factory.mktemp("album")
+    for person, poses in enumerate(portraits):
+        (root / f"p{person}").mkdir()
+        for i, pixels in enumerate(poses, 1):
+            Image.fromarray(pixels).save(root / f"p{person}" / f"p{person}_{i:04d}.jpg", quality=95)
+    Image.new("RGB", (200, 200), "grey").save(root / "p0" / "p0_0004.jpg")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_run() -> tuple:
+    """(model, loss function, header) after one step of training on rendered faces, with operating points."""
+    crops, labels = ParametricFaces(4, 4, seed=3).rows(torch.arange(16))
+    data = CropSet(np.asarray(crops), np.asarray(labels, np.int64), tuple("abcd"), tuple(map(str, range(16))))
+    progress = list(train(TINY, data))[-1]
+    rng = np.random.default_rng(0)
+    points = measure_operating_points(rng.normal(0.6, 0.2, 900), rng.normal(0.1, 0.2, 20_000), "normal draws")
+    header = checkpoint.Header(TINY, 4, "rendered faces", {"held_out": {"eer": 0.25}}, points)
+    return progress.model.eval(), progress.loss_fn.eval(), header
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_run: tuple, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibrated checkpoint; do not write to it."""
+    path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
+    checkpoint.save(path, *tiny_run)
+    return path
+
+
+@pytest.fixture
+def crop_folder(tmp_path: Path) -> Path:
+    """Three people with three crops each, all of one known grey: person i, crop j has the value 40 i + j."""
+    root = tmp_path / "crops"
+    for person in range(3):
+        (root / f"id{person}").mkdir(parents=True)
+        for j in range(3):
+            grey = Image.new("RGB", (112, 112), (40 * person + j,) * 3)
+            grey.save(root / f"id{person}" / f"{j}.png")
+    return root
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def one_sentence(text: str, *roots: os.PathLike) -> bool:
+    """Whether a message is one line that leaks none of the given folders and no traceback."""
+    text = text.strip()
+    return (
+        bool(text) and "\n" not in text and "Traceback" not in text and not any(str(r) in text for r in roots)
+    )

@@ -1,0 +1,182 @@
+"""Two photos, one verdict: the decision follows from score and rate; bad input ends in one sentence."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import encoded, one_sentence
+from PIL import Image
+
+from facelab import embedder as embedders
+from facelab.compare import compare, describe_face, judge, look, score_faces
+from facelab.embedder import as_face, checkpoint_names, find_checkpoint, load, model_names
+from facelab.faces import find_faces
+from facelab.metrics.verification import cosine
+from facelab.photo import read_photo
+
+KEYS = {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_checkpoint):
+    return load(str(tiny_checkpoint))
+
+
+@pytest.fixture
+def blank() -> np.ndarray:
+    return np.full((120, 160, 3), 128, np.uint8)
+
+
+def test_a_photo_and_itself_score_one_and_are_the_same(album, tiny_checkpoint):
+    path = album / "p1" / "p1_0001.jpg"
+    result = compare(path, path, str(tiny_checkpoint), 0.001)
+    assert result["score"] == pytest.approx(1, abs=1e-6)
+    assert result["same"] is True and set(result) == KEYS
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_verdict_is_that_of_the_parts(album, tiny):
+    paths = [album / "p1" / "p1_0001.jpg", album / "p2" / "p2_0001.jpg"]
+    result = compare(*paths, tiny.name, 0.02)
+    vectors = []
+    for path in paths:
+        photo = read_photo(path)
+        vectors.append(tiny.embed(photo, find_faces(photo)[:1]))
+    score = cosine(*vectors)[0]
+    assert result["score"] == pytest.approx(float(score), abs=1e-6)
+    assert result["threshold"] == tiny.points.threshold_for(0.02)
+    assert result["frr"] == tiny.points.frr_for(0.02)
+    assert result["same"] == (result["score"] >= result["threshold"])
+    assert result["probability_same"] == tiny.points.probability(result["score"])
+    assert result["calibration"] == "normal draws" and result["model"] == tiny.name
+    assert compare(*paths[::-1], tiny.name, 0.02)["score"] == pytest.approx(result["score"], abs=1e-6)
+
+
+def test_every_kind_of_source_gives_the_same_score(album, tiny_checkpoint):
+    path = album / "p1" / "p1_0002.jpg"
+    with Image.open(path) as image:
+        sources = [path, str(path), path.read_bytes(), image.copy(), np.asarray(image)]
+    scores = [compare(sources[0], source, str(tiny_checkpoint), 0.01)["score"] for source in sources]
+    assert np.allclose(scores, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("far", [0.1, 0.03, 0.001])
+def test_a_score_at_the_threshold_is_accepted_and_one_below_is_not(far, tiny):
+    threshold = tiny.points.threshold_for(far)
+    assert judge(tiny, threshold, far).same is True
+    assert judge(tiny, float(np.nextafter(threshold, -1)), far).same is False
+
+
+def test_a_stricter_rate_never_accepts_more(tiny):
+    accepted = [judge(tiny, 0.5, far).same for far in np.geomspace(0.0006, 0.1, 40)]
+    assert accepted == sorted(accepted)
+
+
+@pytest.mark.parametrize("far", [float("nan"), 0, -1, 0.5, 1e-9, float("inf")])
+def test_a_bad_rate_is_refused_before_any_photo_is_read(far, tiny_checkpoint):
+    with pytest.raises(ValueError, match="it must lie between"):
+        compare("missing.jpg", "missing.jpg", str(tiny_checkpoint), far)
+
+
+def test_without_calibration_there_is_no_verdict(tiny):
+    bare = embedders.Embedder("bare", tiny.embed, tiny.score, "cosine similarity", None)
+    with pytest.raises(ValueError, match="bare has no thresholds yet; measure them"):
+        judge(bare, 0.5, 0.01)
+
+
+def bad_photos(good: bytes) -> dict[str, tuple[object, str]]:
+    return {
+        "empty": (b"", "is empty"),
+        "text": (b"no photo at all", "save it as JPEG"),
+        "short": (good[: len(good) // 2], "export or download it again"),
+        "1x1": (encoded(Image.new("RGB", (1, 1)), "PNG"), "only 1x1 pixels; use one"),
+        "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "save it as JPEG"),
+        "no face": (np.full((120, 160, 3), 128, np.uint8), "no face was found; use a sharper"),
+        "missing": ("missing.jpg", "does not exist; check"),
+    }
+
+
+@pytest.mark.parametrize("kind", bad_photos(b""))
+def test_a_bad_photo_is_named_in_one_sentence(kind, album, tiny_checkpoint):
+    good = album / "p1" / "p1_0001.jpg"
+    bad, words = bad_photos(good.read_bytes())[kind]
+    for pair, name in (((bad, good), "Photo A: "), ((good, bad), "Photo B: ")):
+        with pytest.raises(ValueError, match=words) as error:
+            compare(*pair, str(tiny_checkpoint), 0.01)
+        assert str(error.value).startswith(name)
+        assert one_sentence(str(error.value), album)
+
+
+def test_the_face_of_a_group_can_be_chosen(clearest, portraits, tiny):
+    small = np.asarray(Image.fromarray(clearest).resize((180, 180)))
+    group = np.full((316, 600, 3), 160, np.uint8)
+    group[30:286, 30:286], group[60:240, 370:550] = clearest, small
+    sighting, alone = look(group, "Photo A"), look(portraits[2, 0], "Photo B")
+    assert len(sighting.faces) == 2
+    scores = [score_faces(tiny, sighting, alone, index) for index in (0, 1)]
+    crops = [tiny.embed(s.photo, [s.faces[i]]) for s, i in ((sighting, 0), (sighting, 1), (alone, 0))]
+    assert scores == pytest.approx([cosine(crops[i], crops[2])[0] for i in (0, 1)], abs=1e-6)
+    assert describe_face(sighting, 1)["found"] == 2
+    assert 370 < describe_face(sighting, 1)["box"][0] < 550
+    for index in (-1, 2, 99):
+        with pytest.raises(ValueError, match=rf"Photo A has 2 face\(s\); there is no face {index + 1}"):
+            score_faces(tiny, sighting, alone, index)
+
+
+def test_boxes_are_told_in_pixels_of_the_photo_that_was_given(portraits):
+    small = look(portraits[1, 0], "Photo A")
+    large = look(np.asarray(Image.fromarray(portraits[1, 0]).resize((4096, 4096))), "Photo B")
+    assert large.photo.scale == 2 and small.photo.scale == 1
+    a, b = describe_face(small, 0), describe_face(large, 0)
+    assert np.abs(np.array(b["landmarks"]) / 16 - a["landmarks"]).max() < 4
+    assert set(a) == {"found", "box", "landmarks", "confidence"}
+    assert 0.95 <= a["confidence"] <= 1
+
+
+# Names of models
+
+
+def test_models_are_found_by_name_and_by_path(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedders, "CHECKPOINTS", tiny_checkpoint.parent)
+    assert checkpoint_names() == ["tiny"]
+    assert find_checkpoint("tiny") == find_checkpoint(str(tiny_checkpoint)) == tiny_checkpoint
+    monkeypatch.chdir(tiny_checkpoint.parent)
+    assert find_checkpoint("tiny.safetensors").is_file()
+    monkeypatch.setattr(embedders.reference, "is_installed", lambda: False)
+    assert model_names() == ["tiny"]
+    for name in ("tinny", "", "x" * 300, "../tiny", "a\0b", str(tmp_path)):
+        with pytest.raises(ValueError, match="there is no model") as error:
+            find_checkpoint(name)
+        assert "Legal: tiny" in str(error.value)
+    with pytest.raises(ValueError, match=r"did you mean tiny\?"):
+        load("tinny")
+
+
+def test_a_rewritten_checkpoint_is_loaded_afresh(tiny_checkpoint, tmp_path):
+    from dataclasses import replace
+
+    from facelab import checkpoint
+
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(tiny_checkpoint.read_bytes())
+    first = load(str(path))
+    assert load(str(path)) is first
+    checkpoint.update_header(path, replace(checkpoint.describe(path), operating_points=None))
+    assert load(str(path)).points is None
+
+
+def test_only_an_aligned_crop_passes_for_a_face():
+    crop = np.zeros((112, 112, 3), np.uint8)
+    assert as_face(crop).crop is crop
+    with pytest.raises(ValueError, match="100x112 is no aligned 112x112 crop"):
+        as_face(np.zeros((112, 100, 3), np.uint8))
+
+
+def test_the_reference_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(embedders, "reference", SimpleNamespace(NAME="reference", is_installed=lambda: False,
+                                                               MISSING="install it with pip"))  # fmt: skip
+    embedders._load_reference.cache_clear()
+    with pytest.raises(ValueError, match="install it with pip"):
+        load("reference")
+    embedders._load_reference.cache_clear()

@@ -1,0 +1,215 @@
+"""Pairs files: both forms are read as written, malformed lines are named, images are matched or missed."""
+
+import numpy as np
+import pytest
+from conftest import one_sentence
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facelab.data.pairs import FOLDS, read_pairs, read_people, resolve
+
+
+def written(tmp_path, text: str):
+    path = tmp_path / "pairs.txt"
+    path.write_bytes(text.encode())
+    return path
+
+
+# LFW's form
+
+
+def test_lfw_lines_become_images_truth_and_folds(tmp_path):
+    pairs = read_pairs(
+        written(tmp_path, "2\t1\nAnn\t1\t4\nAnn\t10\tBo_Li\t2\nBo_Li\t3\t12\nCy\t1\tAnn\t2345\n")
+    )
+    assert pairs.first == ("Ann/Ann_0001", "Ann/Ann_0010", "Bo_Li/Bo_Li_0003", "Cy/Cy_0001")
+    assert pairs.second == ("Ann/Ann_0004", "Bo_Li/Bo_Li_0002", "Bo_Li/Bo_Li_0012", "Ann/Ann_2345")
+    assert pairs.same.tolist() == [True, False, True, False] and pairs.same.dtype == bool
+    assert pairs.folds.tolist() == [0, 0, 1, 1]
+    assert len(pairs) == 4
+
+
+def test_lfw_view_one_has_one_fold_and_any_separator(tmp_path):
+    pairs = read_pairs(written(tmp_path, "﻿1\r\n\r\nAnn 1 4\r\nAnn 1 Bo 2\r\n"))
+    assert pairs.folds.tolist() == [0, 0] and pairs.same.tolist() == [True, False]
+
+
+def test_the_real_lists(shared):
+    view2 = read_pairs(shared / "lfw-protocol" / "pairs.txt")
+    assert len(view2) == 6000
+    assert np.bincount(view2.folds).tolist() == [600] * 10
+    assert all(view2.same[view2.folds == fold].sum() == 300 for fold in range(10))
+    assert all(
+        (a.split("/")[0] == b.split("/")[0]) == same
+        for a, b, same in zip(view2.first, view2.second, view2.same)
+    )
+    train, test = (read_pairs(shared / "lfw-protocol" / f"pairsDev{part}.txt") for part in ("Train", "Test"))
+    assert (len(train), len(test)) == (2200, 1000) and len(train) + len(test) == 3200
+    assert train.same.sum() == 1100 and test.same.sum() == 500
+
+
+def test_every_image_of_the_real_list_is_in_the_real_archive(shared):
+    from facelab.data.folders import ImageFolder
+
+    folder = ImageFolder(shared / "lfw250.zip")
+    assert len(folder.names) == 13_233
+    pairs = read_pairs(shared / "lfw-protocol" / "pairs.txt")
+    names = resolve(pairs.first + pairs.second, folder.names)
+    assert all(key.split("/")[1] in name for key, name in zip(pairs.first + pairs.second, names))
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (2, "1 1\nAnn 1\nAnn 1 Bo 2\n"),
+        (3, "1 1\nAnn 1 2\nAnn one Bo 2\n"),
+        (3, "1 1\nAnn 1 2\nAnn 1 Bo two\n"),
+        (4, "1 1\n\nAnn 1 2\nAnn 1 Bo 2 3\n"),
+        (3, "1 1\nAnn 1 2\nAnn ² Bo 2\n"),
+        (2, "1 1\n\t1\t2\nAnn 1 Bo 2\n"),
+    ],
+)
+def test_a_malformed_lfw_line_is_answered_by_its_number(line, text, tmp_path):
+    with pytest.raises(ValueError, match=rf"pairs.txt, line {line}: expected `name i j`") as error:
+        read_pairs(written(tmp_path, text))
+    assert one_sentence(str(error.value), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["1 2\nAnn 1 2\nAnn 1 Bo 2\n", "0\n", "0 300\n", "10 300\n", "1\nAnn 1 2\n"])
+def test_a_cut_lfw_list_is_refused(text, tmp_path):
+    with pytest.raises(ValueError, match=r"announces \d+ pairs and holds \d+; it may be cut short"):
+        read_pairs(written(tmp_path, text))
+
+
+# The plain form
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a/x.jpg b/y.jpg 1\na/x.jpg c/z.jpg 0\n",
+        "a/x.jpg\tb/y.jpg\t1\na/x.jpg\tc/z.jpg\t0",
+        "a/x.jpg, b/y.jpg, 1\r\na/x.jpg, c/z.jpg, 0\r\n",
+        "img1,img2,label\na/x.jpg,b/y.jpg,1\n\na/x.jpg,c/z.jpg,0\n",
+        "﻿first second Same\na/x.jpg b/y.jpg 1\na/x.jpg c/z.jpg 0\n",
+    ],
+    ids=["spaces", "tabs", "commas", "header", "mark and header"],
+)
+def test_the_plain_form_in_every_dress(text, tmp_path):
+    pairs = read_pairs(written(tmp_path, text))
+    assert pairs.first == ("a/x.jpg", "a/x.jpg") and pairs.second == ("b/y.jpg", "c/z.jpg")
+    assert pairs.same.tolist() == [True, False] and pairs.same.dtype == bool
+    assert pairs.folds.tolist() == [0, 0]
+
+
+def test_names_with_spaces_need_tabs_or_commas(tmp_path):
+    pairs = read_pairs(written(tmp_path, "Ann Lee/1 a.jpg\tBo/2.jpg\t1\n"))
+    assert pairs.first == ("Ann Lee/1 a.jpg",)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.randoms())
+def test_plain_pairs_are_dealt_evenly_into_ten_folds(tmp_path_factory, genuine, impostor, random):
+    labels = [1] * genuine + [0] * impostor
+    random.shuffle(labels)
+    path = tmp_path_factory.mktemp("plain") / "pairs.txt"
+    path.write_text("img1 img2 label\n" + "".join(f"a{i} b{i} {label}\n" for i, label in enumerate(labels)))
+    if not labels:
+        with pytest.raises(ValueError, match="is empty below its header"):
+            read_pairs(path)
+        return
+    pairs = read_pairs(path)
+    assert pairs.same.tolist() == [label == 1 for label in labels]
+    if min(genuine, impostor) < FOLDS:
+        assert set(pairs.folds.tolist()) == {0}
+        return
+    for kind in (pairs.same, ~pairs.same):
+        share = np.bincount(pairs.folds[kind], minlength=FOLDS)
+        assert len(share) == FOLDS and share.max() - share.min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (1, "a.jpg b.jpg\n"),
+        (2, "a.jpg b.jpg 1\na.jpg b.jpg 2\n"),
+        (3, "img1 img2 label\na.jpg b.jpg 1\na.jpg b.jpg\n"),
+        (3, "a b 1\n\na b yes\n"),
+        (2, "a,b,1\n,b,1\n"),
+        (2, "a b 1\na b 1 1\n"),
+    ],
+)
+def test_a_malformed_plain_line_is_answered_by_its_number(line, text, tmp_path):
+    with pytest.raises(ValueError, match=rf"pairs.txt, line {line}: expected `image1 image2 label`") as error:
+        read_pairs(written(tmp_path, text))
+    assert one_sentence(str(error.value), tmp_path)
+
+
+def test_what_is_no_list_is_answered_in_one_sentence(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 \x00\x80")
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    for name, words in {
+        "photo.jpg": "photo.jpg is not a text file", "empty.txt": "empty.txt is empty",
+        "missing.txt": "missing.txt does not exist", ".": "is not a text file",
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=words) as error:
+            read_pairs(tmp_path / name)
+        assert one_sentence(str(error.value))
+
+
+@given(st.text(alphabet="ab01 \t,\n²-./", max_size=60))
+def test_any_text_is_read_or_refused_in_one_sentence(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("any") / "pairs.txt"
+    path.write_text(text)
+    try:
+        pairs = read_pairs(path)
+    except ValueError as error:
+        assert one_sentence(str(error))
+    else:
+        assert len(pairs.first) == len(pairs.second) == len(pairs.same) == len(pairs.folds) > 0
+
+
+def test_people_files(tmp_path, shared):
+    (tmp_path / "people.txt").write_text("2\n2\nAnn\t3\nBo_Li\t1\n1\nCy\t2\n")
+    assert read_people(tmp_path / "people.txt") == ["Ann", "Bo_Li", "Cy"]
+    with pytest.raises(ValueError, match="does not exist"):
+        read_people(tmp_path / "missing.txt")
+    train = read_people(shared / "lfw-protocol" / "peopleDevTrain.txt")
+    test = read_people(shared / "lfw-protocol" / "peopleDevTest.txt")
+    assert (len(train), len(test)) == (4038, 1711) and not set(train) & set(test)
+
+
+# Matching with the images that are there
+
+
+def test_keys_match_with_and_without_suffix_and_folder():
+    names = ["lfw/Ann/Ann_0001.jpg", "lfw/Bo/Bo_0002.PNG", "x.y/Cy.v1.jpg"]
+    keys = ["Ann/Ann_0001", "lfw/Ann/Ann_0001.jpg", "Ann_0001.jpg", "./Bo/Bo_0002", "Cy.v1", "x.y/Cy.v1.jpg"]
+    assert resolve(keys, names) == [names[i] for i in (0, 0, 0, 1, 2, 2)]
+
+
+def test_an_exact_name_wins_over_an_ambiguous_end():
+    assert resolve(["a.jpg"], ["a.jpg", "b/a.jpg"]) == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (
+            ["Ann/1", "Ann/2", "Bo/9"],
+            r"2 images of the list cannot be matched, the first: Ann/2 \(not there\)",
+        ),
+        (["1"], r"1 images .* the first: 1 \(2 files match\)"),
+        (["nn/1"], "not there"),  # a part of a folder's name is no match
+        (["other/Ann/1"], "not there"),
+    ],
+)
+def test_missing_and_ambiguous_images_are_counted_and_the_first_named(keys, words):
+    with pytest.raises(ValueError, match=words):
+        resolve(keys, ["Ann/1.jpg", "Bo/1.png"])
+
+
+def test_two_suffixes_of_one_name_are_ambiguous_without_a_suffix():
+    names = ["a/1.jpg", "a/1.png"]
+    assert resolve(["a/1.png"], names) == ["a/1.png"]
+    with pytest.raises(ValueError, match="2 files match"):
+        resolve(["a/1"], names)

@@ -1,0 +1,329 @@
+"""Faces: found where they are, in order of size, none where there is none, and warped onto the template."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from facelab import faces
+from facelab.data.folders import ImageFolder
+from facelab.data.parametric import sample_identities
+from facelab.faces import TEMPLATE, Face, Photo, align, find_faces, main_face, similarity_transform, to_tensor
+from facelab.photo import read_photo
+
+
+def photo_of(pixels: np.ndarray) -> Photo:
+    return Photo(np.ascontiguousarray(pixels), 1.0)
+
+
+def tiled(*rows: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Pictures of one size side by side, on a grey ground that keeps them apart."""
+    framed = [[np.pad(p, ((30, 30), (30, 30), (0, 0)), constant_values=160) for p in row] for row in rows]
+    return np.concatenate([np.concatenate(row, 1) for row in framed], 0)
+
+
+# The similarity transform
+
+
+def similarity(angle: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([scale * turn, shift])
+
+
+def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+shifts = st.floats(-3000, 3000)
+
+
+@given(st.floats(-np.pi, np.pi), st.floats(0.02, 50), shifts, shifts, st.integers(0, 2**31))
+def test_a_similarity_is_recovered_exactly(angle, scale, x, y, seed):
+    points = np.random.default_rng(seed).normal(0, 50, (5, 2))
+    true = similarity(angle, scale, (x, y))
+    found = similarity_transform(points, apply(true, points))
+    assert np.allclose(found, true, atol=1e-6 * (1 + scale))
+
+
+@given(st.integers(2, 9), st.integers(0, 2**31))
+def test_noisy_points_give_the_least_squares_solution(n, seed):
+    """Against numpy's solver on the linear system in (a, b, tx, ty)."""
+    rng = np.random.default_rng(seed)
+    source, target = rng.normal(0, 30, (n, 2)), rng.normal(0, 30, (n, 2))
+    zero, one = np.zeros(n), np.ones(n)
+    x, y = source.T
+    system = np.concatenate([np.column_stack([x, -y, one, zero]), np.column_stack([y, x, zero, one])])
+    a, b, tx, ty = np.linalg.lstsq(system, np.concatenate([target[:, 0], target[:, 1]]), rcond=None)[0]
+    assert np.allclose(similarity_transform(source, target), [[a, -b, tx], [b, a, ty]], atol=1e-7)
+
+
+def test_a_mirrored_face_is_turned_and_never_mirrored():
+    mirrored = TEMPLATE * [-1, 1]
+    assert np.linalg.det(similarity_transform(mirrored, TEMPLATE)[:, :2]) >= 0
+
+
+def test_landmarks_in_one_place_are_refused():
+    with pytest.raises(ValueError, match="landmarks coincide"):
+        similarity_transform(np.full((5, 2), 7.0), TEMPLATE)
+
+
+# Alignment
+
+
+def with_dots(size: tuple[int, int], points: np.ndarray, radius: float) -> np.ndarray:
+    """Soft-edged white dots on black, drawn at exact positions (x, y of pixel centres)."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    value = np.zeros(x.shape)
+    for px, py in points:
+        value = np.maximum(value, np.clip(radius + 0.5 - np.hypot(x - px, y - py), 0, 1))
+    return np.repeat((value * 255).round().astype(np.uint8)[:, :, None], 3, 2)
+
+
+def centroid(crop: np.ndarray, near: np.ndarray, reach: float = 7) -> np.ndarray:
+    y, x = np.mgrid[: crop.shape[0], : crop.shape[1]]
+    weight = crop[:, :, 0] * (np.hypot(x - near[0], y - near[1]) < reach)
+    return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("angle", [0, 30, -75, 170])
+@pytest.mark.parametrize("scale", [0.3, 0.7, 1, 1.99, 2, 3.3, 8])
+def test_landmarks_land_on_the_template(scale, angle):
+    turn = similarity(np.radians(angle), scale, (0, 0))
+    points = apply(turn, TEMPLATE - 56)
+    side = int(np.abs(points).max() * 2 + 60 * scale)
+    points = points + side / 2 + (0.3, -0.2)
+    crop = align(with_dots((side, side), points, max(1.5, 2.5 * scale)), points)
+    assert crop.shape == (112, 112, 3) and crop.dtype == np.uint8
+    for target in TEMPLATE:
+        assert np.abs(centroid(crop, target) - target).max() < 0.6
+
+
+def test_an_aligned_crop_is_aligned_to_itself():
+    """Where the landmarks are on the template already, alignment changes nothing."""
+    crop = np.asarray(Image.effect_noise((112, 112), 80).convert("RGB"))
+    assert np.array_equal(align(crop, TEMPLATE), crop)
+
+
+def test_a_large_face_is_averaged_and_not_sampled():
+    pattern = np.indices((1000, 1000)).sum(0) % 2 * 254
+    pixels = np.repeat(pattern.astype(np.uint8)[:, :, None], 3, 2)
+    crop = align(pixels, TEMPLATE * 6 + 100)
+    assert np.abs(crop.astype(int) - 127).max() <= 2
+
+
+def test_beyond_the_edge_the_border_is_repeated():
+    pixels = np.full((60, 60, 3), 200, np.uint8)
+    assert (align(pixels, TEMPLATE - 56) == 200).all()
+
+
+def test_to_tensor_maps_bytes_to_minus_one_to_one():
+    crops = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    x = to_tensor(crops)
+    assert x.shape == (1, 3, 16, 16) and x.dtype == torch.float32
+    assert x.min() == -1 and x.max() == 1
+    assert torch.allclose(x[0, 1].flatten(), torch.arange(256) / 127.5 - 1)
+
+
+# Detection
+
+
+def test_most_rendered_people_are_found():
+    poses = np.concatenate([drawn(person) for person in sample_identities(6, 11).split(1)])
+    found = [len(find_faces(photo_of(pixels))) for pixels in poses]
+    assert max(found) == 1 and np.mean(found) >= 0.75
+
+
+def test_a_face_has_its_landmarks_in_its_box_and_its_crop_from_them(portraits):
+    for pixels in portraits[:, 0]:
+        (face,) = find_faces(photo_of(pixels))
+        assert 0.95 <= face.confidence <= 1
+        left, top, right, bottom = face.box
+        assert 0 < right - left < 256 and 0 < bottom - top < 256
+        assert (face.landmarks >= (left, top)).all() and (face.landmarks <= (right, bottom)).all()
+        eye, other = face.landmarks[:2]
+        assert other[0] - eye[0] > 20 and abs(other[1] - eye[1]) < 15
+        assert np.array_equal(face.crop, align(pixels, face.landmarks))
+
+
+def test_several_faces_come_largest_first(clearest):
+    canvas = np.full((330, 800, 3), 160, np.uint8)
+    for left, side in ((20, 160), (210, 256), (500, 210)):
+        canvas[30 : 30 + side, left : left + side] = np.asarray(
+            Image.fromarray(clearest).resize((side, side))
+        )
+    found = find_faces(photo_of(canvas))
+    area = [(f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) for f in found]
+    assert area == sorted(area, reverse=True)
+    middles = np.array([f.box[[0, 2]].mean() for f in found])
+    assert np.abs(middles - (210 + 128, 500 + 105, 20 + 80)).max() < 25
+
+
+def test_twelve_faces_are_all_found(clearest):
+    found = find_faces(photo_of(tiled(*[[clearest] * 4] * 3)))
+    cells = {(int(f.box[[0, 2]].mean() // 316), int(f.box[[1, 3]].mean() // 316)) for f in found}
+    assert len(found) == len(cells) == 12
+
+
+def test_a_face_found_only_with_a_margin_is_told_in_the_photos_own_pixels(portraits, monkeypatch):
+    pixels = portraits[0, 0]
+    (plain,) = find_faces(photo_of(pixels))
+    detect, shapes = faces._detect, []
+
+    def blind_at_first(seen):
+        shapes.append(seen.shape)
+        return tuple(part[: len(part) * (len(shapes) > 1)] for part in detect(seen))
+
+    monkeypatch.setattr(faces, "_detect", blind_at_first)
+    (face,) = find_faces(photo_of(pixels))
+    assert shapes == [(256, 256, 3), (512, 512, 3)]
+    assert np.abs(face.landmarks - plain.landmarks).max() < 4
+    assert np.abs(face.box - plain.box).max() < 12
+    assert np.array_equal(face.crop, align(pixels, face.landmarks))
+
+
+def test_tight_crops_are_found_and_stay_where_they_are(portraits):
+    for pixels in portraits[:, 0]:
+        (face,) = find_faces(photo_of(find_faces(photo_of(pixels))[0].crop))
+        assert np.abs(face.landmarks - TEMPLATE).max() < 8
+
+
+def test_the_margin_finds_real_crops_that_would_be_missed(shared):
+    folder = ImageFolder(shared / "celeba112.zip")
+    photos = [read_photo(folder.read(name)) for name in folder.names[:600:10]]
+    without = sum(len(faces._detect(photo.pixels)[0]) > 0 for photo in photos)
+    found = sum(bool(find_faces(photo)) for photo in photos)
+    assert found > without and found >= 0.97 * len(photos)
+
+
+def test_reduction_for_detection_is_undone(portraits):
+    """The same picture at four times the size: boxes and landmarks are four times as large."""
+    small = find_faces(photo_of(portraits[0, 0]))[0]
+    large = find_faces(photo_of(np.asarray(Image.fromarray(portraits[0, 0]).resize((2048, 2048)))))[0]
+    assert np.abs(large.landmarks / 8 - small.landmarks).max() < 4
+    assert np.abs(large.box / 8 - small.box).max() < 12
+
+
+def test_a_strip_keeps_its_height_for_detection(portraits):
+    """60 pixels of height out of 2,000: reduced to 960 they would be too few for any face."""
+    strip = np.full((64, 2000, 3), 160, np.uint8)
+    strip[:, 900:964] = np.asarray(Image.fromarray(portraits[0, 0][40:210, 43:213]).resize((64, 64)))
+    (face,) = find_faces(photo_of(strip))
+    assert 900 < face.box[[0, 2]].mean() < 964
+
+
+@pytest.mark.parametrize(
+    "size", [(41, 2000), (2000, 41), (40, 40), (40, 1999), (97, 1280), (333, 40), (959, 961)], ids=str
+)
+@pytest.mark.parametrize("kind", ["flat", "gradient", "noise", "blobs"])
+def test_no_face_where_there_is_none_at_any_shape(size, kind):
+    height, width = size
+    rng = np.random.default_rng(height)
+    coarse = rng.integers(0, 256, (max(2, height // 30), max(2, width // 30), 3), dtype=np.uint8)
+    pixels = {
+        "flat": np.full((height, width, 3), 77, np.uint8),
+        "gradient": np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (height, width, 3)),
+        "noise": rng.integers(0, 256, (height, width, 3)),
+        "blobs": np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)),
+    }[kind]
+    assert find_faces(photo_of(pixels.astype(np.uint8))) == []
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_cut_and_stretched_portraits_never_crash_the_detector(portraits, data):
+    """Faces cut by the edge give second-stage boxes that lie outside the photo."""
+    x, y = data.draw(st.integers(0, 200)), data.draw(st.integers(0, 200))
+    size = data.draw(st.integers(40, 400)), data.draw(st.integers(40, 400))
+    part = Image.fromarray(portraits[data.draw(st.integers(0, 3)), 0]).crop((x, y, 256, 256)).resize(size)
+    for face in find_faces(photo_of(np.asarray(part))):
+        assert np.isfinite(face.landmarks).all() and face.crop.shape == (112, 112, 3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("torch.cat(): expected a non-empty list of Tensors"), IndexError("the shape of the mask")],
+)
+def test_a_detector_that_trips_over_a_box_outside_the_photo_is_asked_again_with_a_margin(
+    error, portraits, monkeypatch
+):
+    true = faces._detector()
+
+    def detect(image, landmarks):
+        if image.size == (256, 256):
+            raise error
+        return true.detect(image, landmarks=landmarks)
+
+    monkeypatch.setattr(faces, "_detector", lambda: SimpleNamespace(detect=detect))
+    (face,) = find_faces(photo_of(portraits[0, 0]))
+    assert face.landmarks[1, 0] - face.landmarks[0, 0] > 20
+
+
+def test_want_of_memory_is_not_taken_for_want_of_a_face(portraits, monkeypatch):
+    def detect(image, landmarks):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(faces, "_detector", lambda: SimpleNamespace(detect=detect))
+    with pytest.raises(RuntimeError, match="memory"):
+        find_faces(photo_of(portraits[0, 0]))
+
+
+@pytest.mark.parametrize("size", [(39, 500), (1, 1), (500, 12)])
+def test_a_photo_smaller_than_any_face_is_refused_with_its_size(size):
+    with pytest.raises(ValueError, match=f"only {size[1]}x{size[0]} pixels; use one in which the face is 40"):
+        find_faces(photo_of(np.zeros((*size, 3), np.uint8)))
+
+
+def test_eight_threads_find_the_same(portraits):
+    photos = [photo_of(portraits[i % 4, i % 3]) for i in range(16)]
+    alone = [find_faces(photo)[0] for photo in photos]
+    with ThreadPoolExecutor(8) as pool:
+        together = [found[0] for found in pool.map(find_faces, photos)]
+    for a, b in zip(alone, together):
+        assert np.array_equal(a.crop, b.crop) and np.array_equal(a.box, b.box)
+
+
+def test_there_is_one_detector_however_many_threads_ask(portraits, monkeypatch):
+    import facenet_pytorch
+
+    made = []
+    original = facenet_pytorch.MTCNN
+    monkeypatch.setattr(facenet_pytorch, "MTCNN", lambda **options: made.append(1) or original(**options))
+    faces._detector.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(find_faces, [photo_of(portraits[0, 0])] * 8))
+    assert len(made) == 1
+
+
+def test_an_upright_face_is_found_whatever_the_camera_stored(portraits):
+    lying = Image.fromarray(portraits[0, 0]).transpose(Image.Transpose.ROTATE_90)
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    found = find_faces(read_photo(lying))
+    expected = find_faces(photo_of(portraits[0, 0]))
+    assert np.array_equal(found[0].crop, expected[0].crop)
+
+
+# The main face
+
+
+def face_at(left: float, top: float, side: float) -> Face:
+    box = np.array([left, top, left + side, top + side], np.float32)
+    return Face(box, np.zeros((5, 2), np.float32), 1.0, np.zeros((112, 112, 3), np.uint8))
+
+
+def test_the_main_face_is_large_and_central():
+    photo = photo_of(np.zeros((300, 300, 3), np.uint8))
+    central, corner, tiny = face_at(110, 110, 80), face_at(0, 0, 100), face_at(140, 140, 20)
+    assert main_face([corner, central, tiny], photo) is central
+    assert main_face([face_at(60, 60, 180), central], photo) is not central
+
+
+def test_without_a_face_the_sentence_says_what_to_do():
+    with pytest.raises(ValueError, match="no face was found; use a sharper"):
+        main_face([], photo_of(np.zeros((50, 50, 3), np.uint8)))

@@ -1,0 +1,357 @@
+"""Datasets: a folder and a zip are one thing, a hostile archive is refused, a cache is whole or unused."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import encoded, one_sentence
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from facelab.data import folders
+from facelab.data.folders import CropSet, ImageFolder, load_crops, split_identities
+
+CROP = encoded(Image.new("RGB", (112, 112), "teal"), "PNG")
+
+
+def zipped(path: Path, entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def as_zip(folder: Path, path: Path) -> Path:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return zipped(path, {p.relative_to(folder).as_posix(): p.read_bytes() for p in files})
+
+
+def values(data: CropSet) -> list[int]:
+    """The grey value of each crop, which says which file it was."""
+    return data.crops[:, 50, 50, 0].tolist()
+
+
+# Folders and zips
+
+
+def test_a_folder_and_its_zip_hold_the_same(crop_folder, tmp_path):
+    archive = as_zip(crop_folder, tmp_path / "crops.zip")
+    folder, zipped_folder = ImageFolder(crop_folder), ImageFolder(archive)
+    assert folder.names == zipped_folder.names == sorted(f"id{i}/{j}.png" for i in range(3) for j in range(3))
+    assert all(folder.read(name) == zipped_folder.read(name) for name in folder.names)
+    a, b = load_crops([crop_folder]), load_crops([archive])
+    assert np.array_equal(a.crops, b.crops) and np.array_equal(a.labels, b.labels)
+    assert a.identities == b.identities == ("crops/id0", "crops/id1", "crops/id2")
+    assert values(a) == [40 * i + j for i in range(3) for j in range(3)]
+    assert a.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_unicode_names_suffixes_and_hidden_files(tmp_path):
+    good = {"Zoë Ünal/é 1.JPG", "李雷/照片.png", "./a/b.png"}
+    other = {"a/._b.png", "__MACOSX/a/b.png", "a/.hidden.png", ".cache/a.png", "a/notes.txt"}
+    folder = ImageFolder(zipped(tmp_path / "a.zip", dict.fromkeys(good | other, CROP)))
+    assert set(folder.names) == good
+    data = load_crops([tmp_path / "a.zip"], tmp_path / "cache")
+    assert data.identities == ("a/Zoë Ünal", "a/a", "a/李雷")
+    assert load_crops([tmp_path / "a.zip"], tmp_path / "cache").identities == data.identities
+
+
+def test_the_fingerprint_changes_with_the_content(crop_folder):
+    before = ImageFolder(crop_folder).fingerprint()
+    assert ImageFolder(crop_folder).fingerprint() == before
+    (crop_folder / "id0" / "9.png").write_bytes(CROP)
+    after = ImageFolder(crop_folder).fingerprint()
+    assert after != before
+    os.utime(crop_folder / "id0" / "9.png", (1, 1))
+    assert ImageFolder(crop_folder).fingerprint() != after
+
+
+# Hostile and broken archives
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.png", "a/../../x.png", "/abs/x.png", "C:\\x.png", "C:x.png", "..\\x.png"]
+)
+def test_an_entry_outside_the_folder_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="entry outside its own folder") as error:
+        ImageFolder(zipped(tmp_path / "a.zip", {"a/ok.png": CROP, name: CROP}))
+    assert one_sentence(str(error.value), tmp_path)
+
+
+def test_a_zip_bomb_is_refused_by_what_its_directory_says(tmp_path):
+    bomb = zipped(tmp_path / "a.zip", {"a/x.png": b"\0" * 30_000_000}, zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 50_000
+    with pytest.raises(ValueError, match=r"unpacks a/x.png to 30,000,000 bytes; it was not read"):
+        ImageFolder(bomb)
+
+
+def test_an_entry_beyond_64_megabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(ValueError, match=r"unpacks a/x.png to 1,001 bytes"):
+        ImageFolder(zipped(tmp_path / "a.zip", {"a/x.png": bytes(1001)}))
+
+
+def test_a_large_file_of_a_folder_is_not_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "MAX_FILE_BYTES", 2**20)
+    (tmp_path / "x.png").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(ValueError, match=r"x.png is larger than 1 MB; reduce it first"):
+        ImageFolder(tmp_path).read("x.png")
+
+
+def lying(path: Path, size: int) -> Path:
+    """A zip whose directory says that its entry unpacks to `size` bytes; in truth to 3 million."""
+    zipped(path, {"a/x.png": b"\0" * 3_000_000}, zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        start = data.find(mark)
+        data[start + offset : start + offset + 4] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
+def test_a_header_that_lies_about_the_size_yields_no_more_than_it_says(tmp_path):
+    folder = ImageFolder(lying(tmp_path / "a.zip", 4000))
+    with pytest.raises(ValueError, match=r"a/x.png cannot be read from a.zip; copy it again"):
+        folder.read("a/x.png")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    data = bytearray(zipped(tmp_path / "a.zip", {"a/x.png": CROP}).read_bytes())
+    for mark, offset in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+        data[data.find(mark) + offset] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(ValueError, match=r"a.zip is encrypted; give a plain zip"):
+        ImageFolder(tmp_path / "a.zip")
+
+
+def test_what_is_no_archive_is_refused_in_one_sentence(tmp_path, crop_folder):
+    whole = as_zip(crop_folder, tmp_path / "whole.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.zip").write_text("not a zip")
+    (tmp_path / "empty.zip").write_bytes(b"")
+    (tmp_path / "nothing").mkdir()
+    zipped(tmp_path / "no_image.zip", {"a.txt": b"x"})
+    for name, words in {
+        "cut.zip": "neither a folder nor a whole zip", "text.zip": "neither a folder nor a whole zip",
+        "empty.zip": "neither a folder nor a whole zip", "missing": "does not exist; give a folder or a zip",
+        "nothing": "holds no image", "no_image.zip": "holds no image",
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=words) as error:
+            ImageFolder(tmp_path / name)
+        assert one_sentence(str(error.value))
+
+
+@given(st.data())
+def test_a_damaged_zip_never_raises_anything_but_value_error(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("zip")
+    entries = {f"a/{i}.png": bytes(range(200)) * 3 for i in range(3)}
+    content = bytearray(zipped(root / "a.zip", entries, zipfile.ZIP_DEFLATED).read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    (root / "a.zip").write_bytes(content)
+    try:
+        folder = ImageFolder(root / "a.zip")
+        for name in folder.names:
+            assert len(folder.read(name)) <= folders.MAX_FILE_BYTES
+    except ValueError as error:
+        assert one_sentence(str(error))
+
+
+# Crop sets and their cache
+
+
+def test_the_second_start_decodes_nothing(crop_folder, tmp_path, monkeypatch):
+    first = load_crops([crop_folder], tmp_path / "cache")
+    monkeypatch.setattr(folders, "read_photo", lambda source: pytest.fail("decoded again"))
+    second = load_crops([crop_folder], tmp_path / "cache")
+    assert np.array_equal(first.crops, second.crops) and np.array_equal(first.labels, second.labels)
+    assert (first.identities, first.names, first.skipped) == (second.identities, second.names, second.skipped)
+    assert isinstance(second.crops, np.memmap)
+
+
+def test_a_changed_file_or_a_lost_array_is_decoded_again(crop_folder, tmp_path):
+    load_crops([crop_folder], tmp_path / "cache")
+    (crop_folder / "id0" / "0.png").write_bytes(encoded(Image.new("RGB", (112, 112), (9, 9, 9)), "PNG"))
+    assert values(load_crops([crop_folder], tmp_path / "cache"))[0] == 9
+    for array in (tmp_path / "cache").glob("*.npy"):
+        array.unlink()
+    assert values(load_crops([crop_folder], tmp_path / "cache"))[:2] == [9, 1]
+
+
+def test_without_a_cache_nothing_is_written(crop_folder, tmp_path):
+    load_crops([crop_folder])
+    assert {p.name for p in tmp_path.iterdir()} == {"crops"}
+
+
+def test_a_stopped_decode_leaves_nothing_usable_and_does_not_wait_for_the_rest(
+    crop_folder, tmp_path, monkeypatch
+):
+    for i in range(300):
+        (crop_folder / "id0" / f"more{i}.png").write_bytes(CROP)
+    monkeypatch.setattr(folders, "_read_crop", lambda entry: time.sleep(0.05) or "slow")
+
+    def stop(items, total, label):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    started = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        load_crops([crop_folder], tmp_path / "cache", stop)
+    assert time.perf_counter() - started < 1.5  # all 309 would take 15 s by themselves, 2 s on eight threads
+    assert list((tmp_path / "cache").iterdir()) == []
+    monkeypatch.undo()
+    assert len(load_crops([crop_folder], tmp_path / "cache")) == 309
+
+
+KILLED = """
+import os, signal, sys
+from facelab.data.folders import load_crops
+def kill(items, total, label):
+    for i, item in enumerate(items):
+        if i == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield item
+load_crops([sys.argv[1]], __import__("pathlib").Path(sys.argv[2]), kill)
+"""
+
+
+def test_a_killed_decode_leaves_no_usable_cache(crop_folder, tmp_path):
+    args = [sys.executable, "-c", KILLED, str(crop_folder), str(tmp_path / "cache")]
+    run = subprocess.run(args, cwd=Path(__file__).parents[1], check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert not list((tmp_path / "cache").glob("*.json"))
+    assert values(load_crops([crop_folder], tmp_path / "cache")) == [0, 1, 2, 40, 41, 42, 80, 81, 82]
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_cache(crop_folder, tmp_path, monkeypatch):
+    def full(fd, start, size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        load_crops([crop_folder], tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_unreadable_and_misshapen_images_are_reported_and_the_good_ones_kept(crop_folder, tmp_path):
+    (crop_folder / "id1" / "broken.jpg").write_bytes(b"no picture")
+    (crop_folder / "id1" / "wide.png").write_bytes(encoded(Image.new("RGB", (200, 112)), "PNG"))
+    (crop_folder / "id2" / "empty.png").write_bytes(b"")
+    for data in (
+        load_crops([crop_folder]),
+        *[load_crops([crop_folder], tmp_path / "cache") for _ in range(2)],
+    ):
+        assert values(data) == [0, 1, 2, 40, 41, 42, 80, 81, 82]
+        assert data.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        reasons = dict(data.skipped)
+        assert set(reasons) == {"id1/broken.jpg", "id1/wide.png", "id2/empty.png"}
+        assert (
+            "200x112 is no aligned 112x112 crop; run `python -m facelab prepare`" in reasons["id1/wide.png"]
+        )
+
+
+def test_a_damaged_entry_of_a_zip_is_reported_and_the_others_kept(crop_folder, tmp_path):
+    archive = as_zip(crop_folder, tmp_path / "crops.zip")
+    with zipfile.ZipFile(archive) as opened:
+        at = opened.getinfo("id1/1.png").header_offset
+    data = bytearray(archive.read_bytes())
+    data[at + 60] ^= 255
+    archive.write_bytes(data)
+    crops = load_crops([archive])
+    assert values(crops) == [0, 1, 2, 40, 42, 80, 81, 82]
+    assert crops.skipped == (("id1/1.png", "id1/1.png cannot be read from crops.zip; copy it again"),)
+
+
+def test_nothing_readable_is_an_error_that_names_a_file(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").write_bytes(b"?")
+    with pytest.raises(ValueError, match=r"no readable crop: a/x.png"):
+        load_crops([tmp_path])
+    with pytest.raises(ValueError, match="no data was given"):
+        load_crops([])
+
+
+def test_equal_folder_names_of_two_sources_stay_two_people(crop_folder, tmp_path):
+    other = as_zip(crop_folder, tmp_path / "other.zip")
+    (tmp_path / "deep").mkdir()
+    twin = as_zip(crop_folder, tmp_path / "deep" / "other.zip")
+    data = load_crops([crop_folder, other, twin], tmp_path / "cache")
+    assert len(data.identities) == 9 and len(set(data.identities)) == 9
+    assert {"crops/id0", "other/id0", "other (2)/id0"} <= set(data.identities)
+    assert np.bincount(data.labels).tolist() == [3] * 9
+    with pytest.raises(ValueError, match="named twice"):
+        load_crops([crop_folder, other, crop_folder])
+
+
+# Splits
+
+
+def labelled(sizes: list[int]) -> CropSet:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    crops = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    return CropSet(crops, labels, tuple(f"p{i}" for i in range(len(sizes))), tuple(map(str, labels)))
+
+
+@given(st.lists(st.integers(1, 5), min_size=4, max_size=30), st.floats(0, 0.9), st.integers(0, 999))
+def test_a_split_is_disjoint_whole_and_of_the_asked_size(sizes, held_out, seed):
+    data, count = labelled(sizes), len(sizes)
+    held = max(2, round(held_out * count)) if held_out else 0
+    if count - held < 2:
+        with pytest.raises(ValueError, match="too few to hold out"):
+            split_identities(data, held_out, seed)
+        return
+    training, test = split_identities(data, held_out, seed)
+    assert len(test.identities) == held
+    assert set(training.identities) | set(test.identities) == set(data.identities)
+    assert not set(training.identities) & set(test.identities)
+    assert sorted([*training.rows, *test.rows]) == list(range(len(data)))
+    for part in (training, test):
+        assert [part.identities[k] for k in part.labels] == [
+            data.identities[k] for k in data.labels[part.rows]
+        ]
+        assert set(part.labels.tolist()) == set(range(len(part.identities)))
+
+
+def test_a_split_follows_the_seed():
+    data = labelled([2] * 40)
+    first = split_identities(data, 0.25, 5)
+    again, other = split_identities(data, 0.25, 5), split_identities(data, 0.25, 6)
+    assert first[1].identities == again[1].identities and np.array_equal(first[0].rows, again[0].rows)
+    assert first[1].identities != other[1].identities
+
+
+@given(st.data())
+def test_a_batch_has_the_right_rows_in_the_right_order(data):
+    crops = labelled([3, 1, 4, 2, 5])
+    people = data.draw(st.permutations(range(5)))[: data.draw(st.integers(1, 5))]
+    part = crops.select(people)
+    index = np.array(data.draw(st.lists(st.integers(0, len(part) - 1), max_size=9)), int)
+    batch = part.batch(index)
+    assert batch.shape == (len(index), 2, 2, 3) and batch.dtype == np.uint8
+    assert batch[:, 0, 0, 0].tolist() == part.rows[index].tolist()
+    assert part.identities == tuple(crops.identities[i] for i in people)
+
+
+def test_real_crops_match_their_description(shared):
+    folder = ImageFolder(shared / "celeba112.zip")
+    people = {name.split("/")[-2] for name in folder.names}
+    assert (len(folder.names), len(people)) == (11_730, 444)
+    with Image.open(io.BytesIO(folder.read(folder.names[77]))) as image:
+        assert image.size == (112, 112)
+
+
+def test_the_index_is_json_and_holds_no_pickle(crop_folder, tmp_path):
+    load_crops([crop_folder], tmp_path / "cache")
+    (index,) = (tmp_path / "cache").glob("*.json")
+    assert json.loads(index.read_text())["identities"] == ["crops/id0", "crops/id1", "crops/id2"]
+    (array,) = (tmp_path / "cache").glob("*.npy")
+    assert np.load(array, allow_pickle=False).dtype == np.uint8
