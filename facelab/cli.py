@@ -67,10 +67,8 @@ def compare(
     print(f"measured on {result['calibration']}")
     for name, face in zip("AB", result["faces"]):
         if face["found"] > 1:
-            print(
-                f"photo {name} shows {face['found']} faces; --face-{name.lower()} chooses another",
-                file=sys.stderr,
-            )
+            count, flag = face["found"], f"--face-{name.lower()}"
+            print(f"photo {name} shows {count} faces; {flag} chooses another", file=sys.stderr)
 
 
 def evaluate(
@@ -108,6 +106,10 @@ def evaluate(
         print(jsonlib.dumps(report))
         return
     print(f"{report['pairs']} pairs, {report['skipped']} skipped because {len(failures)} photos show no face")
+    _print_figures(report)
+
+
+def _print_figures(report: dict[str, Any]) -> None:
     print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
     print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
     print(f"EER           {report['eer']:.4f}")

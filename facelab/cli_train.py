@@ -10,7 +10,8 @@ import tyro
 from tqdm import tqdm
 
 from facelab import checkpoint
-from facelab.data.folders import load_crops, split_identities
+from facelab.data.folders import CropSet, load_crops, split_identities
+from facelab.data.parametric import ParametricFaces
 from facelab.evaluate import held_out_points
 from facelab.recipe import Recipe
 from facelab.recipes import RECIPES
@@ -27,22 +28,25 @@ class Train:
     out: str
     """Checkpoint to write (.safetensors)."""
     data: tuple[str, ...] = ()
-    """Folders or zips of aligned 112x112 crops, one folder per identity."""
+    """Folders or zips of aligned 112x112 crops, one folder per identity; rendered faces if left out."""
+    identities: int = 200
+    """How many people to render where --data is left out."""
+    per_identity: int = 30
+    """How many faces to render of each."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     json: bool = False
     """Print one JSON object an epoch."""
 
 
 def train(argv: list[str]) -> None:
-    """Train a recipe on folders or zips of aligned crops.
+    """Train a recipe on folders or zips of aligned crops, or on rendered faces.
 
     The first word names the recipe; every field of it is a flag of its own, e.g.
     `train resnet_softmax --epochs 8 --data crops.zip --out my.safetensors`.
     """
     if not argv or argv[0].startswith("-"):
-        print(
-            "usage: python -m facelab train RECIPE --data PATH... --out FILE [--FIELD VALUE ...]\n\nrecipes:"
-        )
+        print("usage: python -m facelab train RECIPE [--data PATH...] --out FILE [--FIELD VALUE ...]\n")
+        print("recipes:")
         for name, recipe in RECIPES.items():
             print(f"  {name:<20}{recipe.backbone}, {recipe.loss}, {recipe.epochs} epochs")
         print("\n`train RECIPE --help` shows every field with its value.")
@@ -57,11 +61,8 @@ def _train(command: Train) -> None:
     recipe, out = command.recipe, Path(command.out)
     if out.suffix != ".safetensors":
         raise ValueError(f"--out is {command.out}; it must end in .safetensors")
-    data = load_crops(command.data, CACHE, track)
-    for name, reason in data.skipped:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+    data, sources = _crops(command)
     training, held_out = split_identities(data, recipe.held_out, recipe.seed)
-    sources = ", ".join(Path(path).stem for path in command.data)
     provenance = f"{sources}: {len(training.identities)} identities, {len(training)} crops"
     header = checkpoint.Header(recipe, len(training.identities), provenance)
     with tqdm(desc=out.stem, unit="step", disable=None) as bar:
@@ -84,6 +85,17 @@ def _train(command: Train) -> None:
         else:
             checkpoint.update_header(out, replace(header, operating_points=points))
     print(f"wrote {out}", file=sys.stderr)
+
+
+def _crops(command: Train) -> tuple[CropSet, str]:
+    """The crops to train on and what to call them."""
+    if not command.data:
+        faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
+        return faces.crop_set(track), "rendered faces"
+    data = load_crops(command.data, CACHE, track)
+    for name, reason in data.skipped:
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    return data, ", ".join(Path(path).stem for path in command.data)
 
 
 def _report_epoch(progress: Progress, json: bool) -> None:

@@ -62,10 +62,14 @@ def evaluate(
     probe = np.stack([vectors[name] for name, keep in zip(second, kept) if keep])
     scores = load(model).score(gallery, probe).astype(np.float64)
     report = verification_report(scores, pairs.same[kept], pairs.folds[kept])
-    share = np.array([kept[pairs.folds == fold].mean() for fold in np.unique(pairs.folds[kept])])
-    right = (report.pop("fold_accuracy") * share).sum()  # a fold without any scored pair adds nothing
-    report["accuracy_all"] = float(right / len(np.unique(pairs.folds)))
+    report["accuracy_all"] = _accuracy_all(report.pop("fold_accuracy"), kept, pairs.folds)
     return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
+
+
+def _accuracy_all(fold_accuracy: np.ndarray, kept: np.ndarray, folds: np.ndarray) -> float:
+    """Mean over all folds with the pairs that were not kept as wrong; a fold of none but such counts as 0."""
+    share = np.array([kept[folds == fold].mean() for fold in np.unique(folds[kept])])
+    return float((fold_accuracy * share).sum() / len(np.unique(folds)))
 
 
 def calibrate(

@@ -3,14 +3,19 @@
 import io
 import itertools
 import os
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from facelab import checkpoint
+from facelab import checkpoint, cli, cli_train, embedder
+from facelab.cli import main
 from facelab.data.folders import CropSet
 from facelab.data.parametric import NUISANCE, ParametricFaces, render, sample_identities, typical, with_values
 from facelab.faces import Photo, find_faces
@@ -18,6 +23,8 @@ from facelab.metrics.operating import measure_operating_points
 from facelab.recipe import Recipe
 from facelab.train import train
 
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")  # a busy machine is no failure
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 PEOPLE = 4
 POSES = ((-8.0, 0.0), (6.0, 0.3), (0.0, 0.1))  # yaw in degrees, smile
@@ -118,3 +125,56 @@ def one_sentence(text: str, *roots: os.PathLike) -> bool:
     return (
         bool(text) and "\n" not in text and "Traceback" not in text and not any(str(r) in text for r in roots)
     )
+
+
+CROP = encoded(Image.new("RGB", (112, 112), "teal"), "PNG")
+
+
+def zipped(path: Path, entries: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    """Write a zip of these files."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def as_zip(folder: Path, path: Path) -> Path:
+    """Write a zip of all files below a folder."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return zipped(path, {p.relative_to(folder).as_posix(): p.read_bytes() for p in files})
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that announces a size and ends there."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def own_cache_and_models(tmp_path, tiny_checkpoint, monkeypatch):
+    """Commands find the tiny checkpoint by the name `tiny`, and keep nothing outside the test's folder."""
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "tiny.safetensors").write_bytes(tiny_checkpoint.read_bytes())
+    for module in (cli, cli_train):
+        monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(embedder, "CHECKPOINTS", models)
+
+
+@pytest.fixture
+def photos(album) -> list[str]:
+    """Two photos of one person."""
+    return [str(album / "p1" / "p1_0001.jpg"), str(album / "p1" / "p1_0002.jpg")]
+
+
+def refused(capsys, *argv: object) -> str:
+    """The one sentence on stderr of a command that must end with status 2 and say nothing on stdout."""
+    assert main([str(arg) for arg in argv]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("facelab: ") and err.endswith("\n") and one_sentence(err), err
+    return err.removeprefix("facelab: ").strip()

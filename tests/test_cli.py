@@ -1,50 +1,22 @@
 """The command line: exact JSON, one sentence on stderr and status 2 for bad input, help that can be read."""
 
-import inspect
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import encoded, one_sentence
+from conftest import encoded, one_sentence, refused
 from PIL import Image
 
-from facelab import checkpoint, cli, cli_train, embedder, terminal
-from facelab.cli import COMMANDS, main
+from facelab import checkpoint, cli, embedder
+from facelab.cli import main
 from facelab.data.parametric import ParametricFaces
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 COMPARE = ["model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"]
-
-
-@pytest.fixture(autouse=True)
-def own_cache_and_models(tmp_path, tiny_checkpoint, monkeypatch):
-    """Commands find the tiny checkpoint by the name `tiny`, and keep nothing outside the test's folder."""
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "tiny.safetensors").write_bytes(tiny_checkpoint.read_bytes())
-    for module in (cli, cli_train):
-        monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(embedder, "CHECKPOINTS", models)
-
-
-@pytest.fixture
-def photos(album) -> list[str]:
-    return [str(album / "p1" / "p1_0001.jpg"), str(album / "p1" / "p1_0002.jpg")]
-
-
-def refused(capsys, *argv: object) -> str:
-    """The one sentence on stderr of a command that must end with status 2 and say nothing on stdout."""
-    assert main([str(arg) for arg in argv]) == 2
-    out, err = capsys.readouterr()
-    assert not out
-    assert err.startswith("facelab: ") and err.endswith("\n") and one_sentence(err), err
-    return err.removeprefix("facelab: ").strip()
 
 
 # compare
@@ -225,7 +197,7 @@ def test_calibrate_writes_thresholds_that_compare_then_uses(capsys, tmp_path, ph
     assert "does not exist" in refused(capsys, *argv, "--people", tmp_path / "missing.txt")
 
 
-# prepare, train, models
+# prepare, models
 
 
 def test_prepare_ends_with_what_failed_and_why(capsys, album, tmp_path):
@@ -238,68 +210,6 @@ def test_prepare_ends_with_what_failed_and_why(capsys, album, tmp_path):
     assert capsys.readouterr().out.startswith("0 crops written, 12 were there, 1 failed")
     assert "does not exist" in refused(capsys, "prepare", tmp_path / "nowhere", tmp_path / "out")
     assert "choose another" in refused(capsys, "prepare", album, album / "out")
-
-
-@pytest.fixture
-def training_crops(tmp_path) -> Path:
-    crops, labels = ParametricFaces(6, 4, seed=2).rows(torch.arange(24))
-    for i, (crop, label) in enumerate(zip(np.asarray(crops), np.asarray(labels))):
-        (tmp_path / "people" / str(label)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(crop).save(tmp_path / "people" / str(label) / f"{i}.png")
-    return tmp_path / "people"
-
-
-def test_train_takes_any_field_and_writes_a_checkpoint_of_it(capsys, training_crops, tmp_path):
-    out = tmp_path / "mine.safetensors"
-    fields = ["--epochs", "2", "--batch-size", "8", "--embedding-dim", "8", "--neck", "pool", "--seed", "3",
-              "--held-out", "0.34", "--precision", "fp32"]  # fmt: skip
-    argv = ["train", "resnet_softmax", *fields, "--data", str(training_crops), "--out", str(out), "--json"]
-    assert main(argv) == 0
-    printed, err = capsys.readouterr()
-    epochs = [json.loads(line) for line in printed.splitlines()]
-    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
-    assert all({"loss", "accuracy", "eer", "auc"} <= set(epoch) for epoch in epochs)
-    header = checkpoint.describe(out)
-    recipe = header.recipe
-    assert (recipe.epochs, recipe.batch_size, recipe.embedding_dim, recipe.neck, recipe.seed) == (
-        2,
-        8,
-        8,
-        "pool",
-        3,
-    )
-    assert header.num_classes == 4 and header.data == "people: 4 identities, 16 crops"
-    assert header.metrics["held_out"]["eer"] == pytest.approx(epochs[-1]["eer"])
-    assert "no thresholds were set: 12 genuine and 16 impostor pairs are too few" in err
-    assert err.endswith(f"wrote {out}\n")
-
-
-def test_json_of_a_loss_without_accuracy_is_still_json(capsys):
-    from types import SimpleNamespace
-
-    progress = SimpleNamespace(epoch=1, loss=0.5, accuracy=float("nan"), validation={"eer": 0.5})
-    cli_train._report_epoch(progress, True)
-    assert json.loads(capsys.readouterr().out) == {"epoch": 1, "loss": 0.5, "accuracy": None, "eer": 0.5}
-
-
-def test_train_refuses_what_it_cannot_do(capsys, training_crops, tmp_path):
-    out = ["--out", tmp_path / "a.safetensors"]
-    for argv, words in (
-        (["resnet_softmx"], "unknown recipe 'resnet_softmx': did you mean resnet_softmax?"),
-        (["resnet_softmax"], "Missing from python -m facelab train resnet_softmax: --out"),
-        (["resnet_softmax", "--out", "a.pt", "--data", training_crops], "it must end in .safetensors"),
-        (["resnet_softmax", *out], "no data was given"),
-        (["resnet_softmax", *out, "--data", tmp_path / "none"], "does not exist; give a folder or a zip"),
-        (["resnet_softmax", *out, "--data", training_crops, "--epochs", "0"], "epochs is 0; it must lie in"),
-        (["resnet_softmax", *out, "--data", training_crops, "--epochs", "few"], "--epochs"),
-        (["resnet_softmax", *out, "--data", training_crops, "--held-out", "0.9"], "too few to hold out"),
-        (
-            ["resnet_softmax", *out, "--data", training_crops, "--backbone", "resnet81"],
-            "did you mean resnet18?",
-        ),
-    ):
-        assert words in refused(capsys, "train", *argv)
-    assert not (tmp_path / "a.safetensors").exists()
 
 
 def test_models_lists_what_is_here_and_survives_a_damaged_file(capsys, tmp_path, monkeypatch):
@@ -315,122 +225,3 @@ def test_models_lists_what_is_here_and_survives_a_damaged_file(capsys, tmp_path,
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len({len(line) for line in lines}) == 1 and "tiny" in lines[1] and "reference" in lines[2]
-
-
-# Help and errors of the whole
-
-
-def test_without_arguments_every_command_is_explained_in_a_line(capsys):
-    for argv in ([], ["--help"], ["-h"]):
-        assert main(argv) == 0
-        out, err = capsys.readouterr()
-        assert out.startswith("usage: python -m facelab COMMAND") and not err
-        for name, command in COMMANDS.items():
-            assert re.search(rf"^  {name} +\S.*\.|\?$", out, re.MULTILINE)
-            assert command.__doc__.splitlines()[0] in out
-
-
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
-def test_help_explains_every_argument_of_a_command(name, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([name, "--help"])
-    assert not stop.value.code
-    out, err = capsys.readouterr()
-    assert not err and out.startswith(f"usage: python -m facelab {name}")
-    words = re.sub(r"[│─\s]+", " ", out)
-    assert COMMANDS[name].__doc__.splitlines()[0] in words
-    parameters = inspect.signature(COMMANDS[name]).parameters.values()
-    described = dict(re.findall(r"^ {8}(\w+): (.+?)$", COMMANDS[name].__doc__, re.MULTILINE))
-    assert set(described) == {p.name for p in parameters}
-    for parameter in parameters:
-        assert " ".join(described[parameter.name].split()[:4]) in words
-        if parameter.kind is not parameter.POSITIONAL_ONLY:
-            assert f" --{parameter.name.replace('_', '-')} " in words
-    assert "STR STR" not in words  # positional arguments are called by what they are
-
-
-def test_help_of_train_shows_recipes_and_then_every_field(capsys):
-    assert main(["train"]) == main(["train", "--help"]) == 0
-    assert "resnet_softmax" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "resnet_softmax", "--help"])
-    assert not stop.value.code
-    out = capsys.readouterr().out
-    for field in ("--epochs", "--lr", "--label-smoothing", "--held-out", "--data", "--out"):
-        assert field in out
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (["compair"], "unknown command 'compair': did you mean compare?"),
-        (["--json"], "unknown command '--json'"),
-    ],
-)
-def test_an_unknown_command_is_answered_with_the_nearest(argv, words, capsys):
-    assert words in refused(capsys, *argv)
-
-
-def test_errors_of_the_system_become_sentences():
-    assert (
-        terminal.one_sentence(OSError(28, "No space left on device", "a.npy"))
-        == "No space left on device: a.npy"
-    )
-    assert terminal.one_sentence(OSError("disk on\n  fire")) == "disk on fire"
-    assert terminal.one_sentence(ValueError("two\nlines")) == "two lines"
-
-
-def test_an_interrupt_ends_quietly(capsys, photos, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "compare_photos", interrupt)
-    assert main(["compare", *photos]) == 130
-    assert capsys.readouterr().err == "facelab: stopped\n"
-
-
-# As a process
-
-
-def run(*argv: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "facelab", *argv], cwd=ROOT, capture_output=True, text=True, **options
-    )
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_missing_photo_is_one_sentence_whatever_the_terminal_can_draw(encoding):
-    done = run("compare", "a.jpg", env=os.environ | {"PYTHONIOENCODING": encoding})
-    assert done.returncode == 2 and not done.stdout
-    assert done.stderr == (
-        "facelab: Missing from python -m facelab compare: PHOTO Second photo; "
-        "`python -m facelab compare --help` explains\n"
-    )
-
-
-def test_python_m_facelab_without_arguments_teaches(tmp_path):
-    done = run()
-    assert (done.returncode, done.stderr) == (0, "") and "compare" in done.stdout
-
-
-def test_a_png_is_read_by_a_fresh_process_too(album, tmp_path, tiny_checkpoint):
-    """Pillow knows WebP only after its plug-ins are loaded, which other libraries may have done."""
-    with Image.open(album / "p1" / "p1_0001.jpg") as image:
-        image.save(tmp_path / "a.png")
-        image.save(tmp_path / "b.webp")
-    done = run(
-        "compare",
-        str(tmp_path / "a.png"),
-        str(tmp_path / "b.webp"),
-        "--model",
-        str(tiny_checkpoint),
-        "--json",
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["score"] > 0.9
-
-
-def test_a_reader_that_leaves_early_is_no_error():
-    command = f"{sys.executable} -m facelab train | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, env=os.environ)
-    assert done.stdout.strip() == "0" and done.stderr == ""

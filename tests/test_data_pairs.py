@@ -168,11 +168,14 @@ def test_any_text_is_read_or_refused_in_one_sentence(tmp_path_factory, text):
         assert len(pairs.first) == len(pairs.second) == len(pairs.same) == len(pairs.folds) > 0
 
 
-def test_people_files(tmp_path, shared):
+def test_people_files(tmp_path):
     (tmp_path / "people.txt").write_text("2\n2\nAnn\t3\nBo_Li\t1\n1\nCy\t2\n")
     assert read_people(tmp_path / "people.txt") == ["Ann", "Bo_Li", "Cy"]
     with pytest.raises(ValueError, match="does not exist"):
         read_people(tmp_path / "missing.txt")
+
+
+def test_the_real_people_files(shared):
     train = read_people(shared / "lfw-protocol" / "peopleDevTrain.txt")
     test = read_people(shared / "lfw-protocol" / "peopleDevTest.txt")
     assert (len(train), len(test)) == (4038, 1711) and not set(train) & set(test)

@@ -273,3 +273,11 @@ def test_a_huge_dataset_costs_nothing_until_it_is_looked_at():
 
 def test_the_public_names_are_there():
     assert all(hasattr(parametric, name) for name in parametric.__all__)
+
+
+def test_a_crop_set_holds_every_face_in_order():
+    faces = ParametricFaces(3, 5, seed=4, first=7)
+    data = faces.crop_set()
+    crops, labels = faces.rows(torch.arange(15))
+    assert np.array_equal(data.crops, crops.numpy()) and data.labels.tolist() == labels.tolist()
+    assert data.identities == ("rendered/7", "rendered/8", "rendered/9") and len(set(data.names)) == 15

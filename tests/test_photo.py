@@ -1,18 +1,12 @@
 """Reading photos: every kind of file gives the same upright pixels, and every bad one a sentence."""
 
 import io
-import os
-import struct
-import subprocess
-import sys
 import threading
 import warnings
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import encoded, one_sentence
+from conftest import encoded, one_sentence, png_header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -21,7 +15,6 @@ from facelab import photo
 from facelab.photo import MAX_SIDE, read_photo
 
 ORIENTATION = 0x0112
-GIB = 2**20  # in KiB
 
 
 @pytest.fixture(scope="module")
@@ -213,16 +206,6 @@ def test_a_large_webp_is_the_same_by_either_decoder(scene, mode, monkeypatch):
 # What cannot be read
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that announces a size and ends there."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
-
-
 def bad_files() -> dict[str, tuple[bytes, str]]:
     noise = Image.effect_noise((300, 300), 60)
     jpeg, png = encoded(noise, "JPEG"), encoded(noise, "PNG")
@@ -316,64 +299,3 @@ def test_eight_threads_read_alike(scene):
     assert all(np.array_equal(seen[i], seen[i % 4]) for i in range(len(files)))
     with pytest.warns(UserWarning, match="still heard"):  # no thread has silenced the others' warnings
         warnings.warn("still heard", stacklevel=1)
-
-
-# Memory, measured over a whole fresh process
-
-CHILD = """
-import sys, time
-from facelab.faces import find_faces, read_photo
-started = time.process_time()
-try:
-    find_faces(read_photo(sys.argv[1]))
-except ValueError as error:
-    print(error)
-peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(time.process_time() - started, peak)  # not ru_maxrss, which a child takes over from its parent
-"""
-needs_proc = pytest.mark.skipif(
-    not os.path.exists("/proc/self/status"), reason="peak memory needs Linux's /proc"
-)
-
-
-def in_a_fresh_process(path: Path) -> tuple[str, float, int]:
-    """(what it answers, CPU seconds, peak memory in KiB) of reading a photo and finding its faces."""
-    run = subprocess.run(
-        [sys.executable, "-c", CHILD, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    *answer, figures = run.stdout.splitlines()
-    seconds, peak = figures.split()
-    return "\n".join(answer), float(seconds), int(peak)
-
-
-@needs_proc
-@pytest.mark.parametrize("kind", ["photo.jpg", "rgb.png", "rgba.png", "palette.png", "photo.webp"])
-def test_fifty_megapixels_are_handled_within_a_gigabyte(kind, tmp_path):
-    image = Image.radial_gradient("L").resize((8160, 6120)).convert("RGB")
-    if kind == "rgba.png":
-        image.putalpha(200)
-    if kind == "palette.png":
-        image = image.quantize(16, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    options = {"transparency": 3} if kind == "palette.png" else {}
-    options |= {"compress_level": 1} if kind.endswith("png") else {"quality": 60, "method": 0}
-    image.save(tmp_path / kind, **options)
-    answer, _, peak = in_a_fresh_process(tmp_path / kind)
-    assert not answer
-    assert peak < 1.0 * GIB, f"{peak / 1024:.0f} MB"
-
-
-@needs_proc
-def test_a_decompression_bomb_costs_neither_time_nor_memory(tmp_path):
-    """The same process with a photo of 40x40 pixels is the yardstick: imports alone take most of it."""
-    Image.new("RGB", (39, 39)).save(tmp_path / "small.png")
-    (tmp_path / "bomb.png").write_bytes(png_header(20_000, 20_000))
-    _, _, usual = in_a_fresh_process(tmp_path / "small.png")
-    answer, seconds, peak = in_a_fresh_process(tmp_path / "bomb.png")
-    assert answer.startswith("bomb.png has")
-    assert seconds < 1
-    assert peak < usual + 30 * 1024
