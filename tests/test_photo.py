@@ -167,8 +167,7 @@ def test_a_callers_image_stays_as_it_was(tmp_path):
     Image.new("RGB", (4000, 3000), "navy").save(tmp_path / "a.jpg")
     with Image.open(tmp_path / "a.jpg") as image:
         assert max(read_photo(image).pixels.shape) == MAX_SIDE
-        assert image.size == (4000, 3000)
-        assert image.mode == "RGB"
+        assert (image.size, image.mode) == ((4000, 3000), "RGB")
     rgba = Image.new("RGBA", (4000, 3000), (1, 2, 3, 4))
     read_photo(rgba)
     assert rgba.size == (4000, 3000)

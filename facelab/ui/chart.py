@@ -17,8 +17,9 @@ DRAW = """
 const plot = element.querySelector('.facelab-chart');
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const draw = () => {
+  if (!window.Plotly) return;
   plot.style.display = props.value ? '' : 'none';
-  if (!props.value || !window.Plotly) return;
+  if (!props.value) return Plotly.purge(plot);
   const figure = JSON.parse(props.value);
   const layout = figure.layout;
   const axis = {gridcolor: css('--border-color-primary'), linecolor: css('--border-color-primary')};
@@ -34,7 +35,7 @@ const draw = () => {
 const whenReady = () => (window.Plotly ? draw() : setTimeout(whenReady, 30));
 watch('value', draw);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
-new ResizeObserver(() => plot.data && Plotly.Plots.resize(plot)).observe(plot);
+new ResizeObserver(() => plot.data && plot.offsetParent && Plotly.Plots.resize(plot)).observe(plot);
 whenReady();
 """
 
