@@ -1,22 +1,48 @@
 """Launching, with everything that could keep or send a visitor's photo switched off.
 
-Uploads go to a folder of this process's own, which is removed when it ends; run history (which stores
-inputs in the browser), analytics, sharing and server-side rendering are off.
+Uploads go to a folder of this process's own, which is removed when it ends, and by the next start if it
+was killed; run history (which stores inputs in the browser), analytics, sharing and server-side rendering
+are off.
 """
 
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
+from pathlib import Path
 
 MAX_UPLOAD = "25mb"  # a 50-megapixel JPEG
+PREFIX = "facelab-uploads-"
+
+
+def upload_folder() -> Path:
+    """A fresh folder for this process's uploads, removed at its end; killed processes' go now."""
+    for old in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if not _alive(old.name.removeprefix(PREFIX).split("-")[0]):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _alive(pid: str) -> bool:
+    if os.name != "posix":  # where signal 0 is no mere question
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:  # another user's process
+        return True
+    except (ProcessLookupError, ValueError):
+        return False
+    return True
 
 
 def serve(port: int) -> None:
     """Build the page and serve it until the process ends, on this machine only unless it is a Space."""
-    folder = tempfile.mkdtemp(prefix="facelab-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = folder  # read when gradio is imported
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run
+    os.environ["GRADIO_TEMP_DIR"] = str(upload_folder())  # read when gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import torch
 

@@ -1,0 +1,73 @@
+"""No upload outlives its process, however that ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from facelab.serve import PREFIX, upload_folder
+
+ROOT = Path(__file__).parent.parent
+HOLD = """
+import signal, sys, time
+from facelab.serve import upload_folder
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+folder = upload_folder()
+(folder / "photo.jpg").write_bytes(b"x")
+print(folder, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def hold(temporary):
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+    )
+    return process, Path(process.stdout.readline().decode().strip())
+
+
+def test_a_stopped_process_takes_its_uploads_with_it(temporary):
+    process, folder = hold(temporary)
+    assert (folder / "photo.jpg").exists()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0 and not folder.exists()
+
+
+def test_uploads_of_a_killed_process_go_at_the_next_start_and_no_others(temporary):
+    killed, left = hold(temporary)
+    killed.kill()
+    killed.wait(30)
+    running, kept = hold(temporary)  # starting removes what the killed one left
+    assert not left.exists()
+    mine = upload_folder()
+    assert kept.exists() and mine.exists() and mine.name.startswith(f"{PREFIX}{os.getpid()}-")
+    running.terminate()
+    running.wait(30)
+    assert not kept.exists()
+
+
+def test_app_cleans_up_when_it_is_terminated(temporary):
+    environment = os.environ | {"TMPDIR": str(temporary), "PORT": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not any(path.is_file() for path in temporary.glob(f"{PREFIX}*/**/*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)  # the opening example is put there while the page is built
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not list(temporary.glob(f"{PREFIX}*"))
