@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from facelab.compare import look, look_at_both, score_faces
-from facelab.data.parametric import NUISANCE, render, sample_identities, typical, with_values
+from facelab.data.parametric import sample_identities
 from facelab.embedder import load, model_names
 from facelab.ui.compare import outcome, show_pair
+from facelab.ui.examples import portrait
 
 REPEATS = 20
 WIDTH, HEIGHT = 4000, 3000
@@ -24,11 +25,9 @@ WIDTH, HEIGHT = 4000, 3000
 
 def photo(seed: int) -> bytes:
     """A rendered portrait on a 12-megapixel canvas, with sensor noise so that the JPEG has a photo's size."""
-    nuisance = with_values(typical(NUISANCE, 1), NUISANCE, {"yaw": 8.0})
-    pixels = render(sample_identities(1, seed), nuisance, 512)[0].permute(1, 2, 0).numpy()
-    portrait = Image.fromarray((pixels * 255).round().astype(np.uint8)).resize((HEIGHT, HEIGHT))
+    face = portrait(sample_identities(1, seed), {"yaw": 8.0}, 512).resize((HEIGHT, HEIGHT))
     canvas = Image.new("RGB", (WIDTH, HEIGHT), (120, 130, 140))
-    canvas.paste(portrait, ((WIDTH - HEIGHT) // 2, 0))
+    canvas.paste(face, ((WIDTH - HEIGHT) // 2, 0))
     noise = np.random.default_rng(seed).normal(0, 6, (HEIGHT, WIDTH, 1))
     buffer = io.BytesIO()
     pixels = (np.asarray(canvas) + noise).clip(0, 255).astype(np.uint8)

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from facelab.data.parametric import NUISANCE, relative, render, sample_identities, typical, with_values
 
@@ -15,14 +16,17 @@ SEEDS = (6, 5)  # two identities that both models tell apart
 def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
     """Pairs by what they show; the first is the one that a tab opens with."""
     first, second = (sample_identities(1, seed) for seed in SEEDS)
+    alike = relative(first, 0.3, SEEDS[0])
+    start = portrait(first, {"yaw": -10.0, "smile": 0.0})
     return {
-        "One person, twice": (_portrait(first, -10.0, 0.0), _portrait(first, 14.0, 0.6)),
-        "Look-alikes": (_portrait(first, -10.0, 0.0), _portrait(relative(first, 0.3, SEEDS[0]), 6.0, 0.2)),
-        "Two people": (_portrait(first, -10.0, 0.0), _portrait(second, 8.0, 0.3)),
+        "One person, twice": (start, portrait(first, {"yaw": 14.0, "smile": 0.6})),
+        "Look-alikes": (start, portrait(alike, {"yaw": 6.0, "smile": 0.2})),
+        "Two people": (start, portrait(second, {"yaw": 8.0, "smile": 0.3})),
     }
 
 
-def _portrait(identity, yaw: float, smile: float) -> Image.Image:
-    nuisance = with_values(typical(NUISANCE, 1), NUISANCE, {"yaw": yaw, "smile": smile})
-    pixels = render(identity, nuisance, SIZE)[0].permute(1, 2, 0).numpy()
+def portrait(identity: Tensor, conditions: dict[str, float], size: int = SIZE) -> Image.Image:
+    """Photograph one identity (1, K) under neutral conditions but for those that are named."""
+    nuisance = with_values(typical(NUISANCE, 1), NUISANCE, conditions)
+    pixels = render(identity, nuisance, size)[0].permute(1, 2, 0).numpy()
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
