@@ -6,7 +6,9 @@ the channel count, so that PReLU (one slope per channel) and ReLU are interchang
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 Activation = Callable[[int], nn.Module]
 
@@ -19,6 +21,16 @@ def relu(channels: int) -> nn.Module:
 def prelu(channels: int) -> nn.Module:
     """One learned negative slope per channel (He et al. 2015, arXiv:1502.01852), usual in face networks."""
     return nn.PReLU(channels)
+
+
+def relu6(channels: int) -> nn.Module:
+    """ReLU cut off at 6, which low-precision arithmetic on phones can hold (arXiv:1801.04381)."""
+    return nn.ReLU6(inplace=True)
+
+
+def silu(channels: int) -> nn.Module:
+    """x·sigmoid(x), also called Swish (arXiv:1702.03118)."""
+    return nn.SiLU(inplace=True)
 
 
 class ConvNormAct(nn.Sequential):
@@ -41,3 +53,81 @@ class ConvNormAct(nn.Sequential):
         super().__init__(conv, nn.BatchNorm2d(out_channels))
         if act is not None:
             self.append(act(out_channels))
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate in (0, 1) that sees all channels' means (arXiv:1709.01507, eq. 2 to 4).
+
+    Args:
+        channels: C of the map (B, C, H, W).
+        squeezed: channels between the two linear maps, C/16 in the paper.
+        act: activation between them.
+    """
+
+    def __init__(self, channels: int, squeezed: int, act: Activation = relu) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            act(squeezed),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
+
+
+def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Pad a map as TensorFlow and JAX do: to ceil(size/stride) outputs, the odd row and column at the end."""
+    height, width = (max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in x.shape[2:])
+    if height == width == 0:
+        return x
+    return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+
+
+class ScaledStdConv2d(nn.Conv2d):
+    """A convolution whose filters always have mean 0 and variance gain²/fan-in (arXiv:2102.06171, eq. 1).
+
+    Where the input has variance 1, so has the output: what batch norm did to the signal is done to the
+    weights. Padding is "same". Simplified as in timm: ε = 1e-5 is added to the variance, where the authors'
+    code takes the larger of both.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
+        padding = kernel // 2 if stride == 1 else 0  # else `pad_same` does it, by the size of the input
+        super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups)
+        nn.init.kaiming_normal_(self.weight, mode="fan_in", nonlinearity="linear")
+        nn.init.zeros_(self.bias)
+        self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
+
+    def standardised(self) -> Tensor:
+        """The filters in use: (C_out, C_in / groups, kernel, kernel)."""
+        scale = self.gain.flatten() * self.weight[0].numel() ** -0.5
+        filters = self.weight.reshape(1, len(self.weight), -1)  # batch norm over each filter's own weights
+        return F.batch_norm(filters, None, None, scale, training=True, eps=1e-5).view_as(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] > 1:
+            x = pad_same(x, self.kernel_size[0], self.stride[0])
+        return F.conv2d(x, self.standardised(), self.bias, self.stride, self.padding, groups=self.groups)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of each place of a map (B, C, H, W) (arXiv:1607.06450)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class LayerScale(nn.Module):
+    """One learned factor per channel, small at first (CaiT, arXiv:2103.17239, section 2): (B, C, H, W)."""
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels, 1, 1), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight

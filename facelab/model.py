@@ -15,6 +15,7 @@ from facelab.backbones import build_backbone
 from facelab.faces import CROP_SIZE, to_tensor
 from facelab.recipe import Recipe
 from facelab.registry import nearest
+from facelab.regularise import place
 
 
 def pool_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> nn.Sequential:
@@ -77,8 +78,11 @@ def feature_shape(backbone: nn.Sequential) -> tuple[int, int]:
 
 
 def build_model(recipe: Recipe) -> FaceModel:
-    """The network that a recipe describes, with fresh weights."""
-    return FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
+    """The network that a recipe describes, with fresh weights and its regularisers in place."""
+    model = FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
+    if recipe.drop_block or recipe.stochastic_depth:
+        place(model.backbone, recipe.drop_block, recipe.drop_block_size, recipe.stochastic_depth)
+    return model
 
 
 def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> Iterator[np.ndarray]:

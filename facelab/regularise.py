@@ -8,6 +8,7 @@ scaled up so that the mean stays.
 """
 
 import functools
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
@@ -213,6 +214,44 @@ def set_progress(model: nn.Module, progress: float) -> None:
     for module in model.modules():
         if isinstance(module, DropBlock2d):
             module.progress = progress
+
+
+def place(backbone: nn.Sequential, drop_block: float, drop_block_size: int, stochastic_depth: float) -> None:
+    """Put DropBlock and stochastic depth into a backbone, in place; no key of its state_dict changes.
+
+    DropBlock follows every block of the last two stages, the paper's groups 3 and 4 (arXiv:1810.12890,
+    section 4.1). Stochastic depth ends the branch of every block that has a shortcut; of L such blocks the
+    l-th is dropped at l/L of the rate (arXiv:1603.09382, eq. 4).
+
+    Args:
+        backbone: of named stages, see `facelab.backbones`.
+        drop_block: final share of values dropped, in [0, 1); 0 places none.
+        drop_block_size: side of DropBlock's blocks, >= 1.
+        stochastic_depth: drop rate of the last residual block, in [0, 1); 0 places none.
+
+    Raises:
+        ValueError: a rate or size is out of range, or a family without shortcuts should use stochastic depth.
+    """
+    DropBlock2d(drop_block, drop_block_size)  # checks both before anything is changed
+    _check_rate(stochastic_depth)
+    stages = {name: stage for name, stage in backbone.named_children() if name.startswith("stage")}
+    blocks = [block for stage in stages.values() for block in stage]
+    residual = [block for block in blocks if isinstance(getattr(block, "shortcut", None), nn.Module)]
+    if stochastic_depth > 0 and not residual:
+        raise ValueError(
+            f"stochastic_depth is {stochastic_depth}, but this backbone has no residual blocks; set it to 0"
+        )
+    if stochastic_depth > 0:
+        for i, block in enumerate(residual, 1):
+            block.residual.add_module("drop", StochasticDepth(stochastic_depth * i / len(residual)))
+    if drop_block > 0:
+        for name in list(stages)[-2:]:
+            children = OrderedDict()
+            for key, block in stages[name].named_children():
+                children[key] = block  # the name stays, and with it the weights' keys
+                children[f"{key}_drop"] = DropBlock2d(drop_block, drop_block_size)
+            setattr(backbone, name, nn.Sequential(children))
+    backbone.train(backbone.training)  # the new modules follow
 
 
 def _check_rate(rate: float) -> None:

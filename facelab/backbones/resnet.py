@@ -1,63 +1,126 @@
 """ResNet: layers learn a residual F(x) and the block returns F(x) + x (He et al. 2015, arXiv:1512.03385).
 
 The identity path lets gradients reach early layers unchanged, which made networks of 18 to 152 layers
-trainable where plain stacks of the same depth got worse. `resnet18` is the paper's; `resnet_face` keeps its
-block and its 2-2-2-2 plan for 112x112 crops at half the width, with a 3x3 stem in place of the 7x7 one and
-its pooling, and PReLU in place of ReLU, as face networks do.
+trainable where plain stacks of the same depth got worse. `resnet18`, `resnet34` and `resnet50` are
+torchvision's, which differ from the paper in one thing: a bottleneck halves the map in its 3x3 convolution,
+not in the 1x1 before it. `resnet_face` keeps ResNet-18's blocks and its 2-2-2-2 plan for 112x112 crops at
+half the width, with a 3x3 stem in place of the 7x7 one and its pooling, and PReLU in place of ReLU, as face
+networks do.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from facelab.layers import Activation, ConvNormAct, prelu, relu
 
+Block = Callable[[int, int, int], nn.Module]
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (figure 2); a 1x1 projection where the shape changes."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1, act: Activation = relu) -> None:
+class Residual(nn.Module):
+    """act(F(x) + shortcut(x)) (eq. 1 and 2), the form of every block that descends from ResNet."""
+
+    def __init__(self, residual: nn.Sequential, shortcut: nn.Module, act: nn.Module) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            ConvNormAct(in_channels, channels, 3, stride, act=act),
-            ConvNormAct(channels, channels, 3, act=None),
-        )
-        nn.init.zeros_(self.residual[1][1].weight)  # a block starts as the identity (arXiv:1706.02677, 5.1)
-        same = stride == 1 and in_channels == channels
-        self.shortcut = nn.Identity() if same else ConvNormAct(in_channels, channels, 1, stride, act=None)
-        self.act = act(channels)
+        self.residual = residual
+        self.shortcut = shortcut
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.residual(x) + self.shortcut(x))
+        return self.act(self.residual(x).add_(self.shortcut(x)))  # in place: a map less to keep and to move
 
 
-def stage(in_channels: int, channels: int, blocks: int, stride: int, act: Activation = relu) -> nn.Sequential:
-    """`blocks` basic blocks, of which the first changes the channels and, with stride 2, halves the map."""
-    first = BasicBlock(in_channels, channels, stride, act)
-    return nn.Sequential(first, *(BasicBlock(channels, channels, act=act) for _ in range(blocks - 1)))
+def projection(in_channels: int, channels: int, stride: int) -> nn.Module:
+    """The shortcut: x itself, or a 1x1 convolution where the shape changes (section 3.3, option B)."""
+    if stride == 1 and in_channels == channels:
+        return nn.Identity()
+    return ConvNormAct(in_channels, channels, 1, stride, act=None)
+
+
+def basic_block(in_channels: int, channels: int, stride: int, act: Activation = relu) -> Residual:
+    """Two 3x3 convolutions and a shortcut (figure 2)."""
+    residual = nn.Sequential(
+        ConvNormAct(in_channels, channels, 3, stride, act=act),
+        ConvNormAct(channels, channels, 3, act=None),
+    )
+    nn.init.zeros_(residual[-1][1].weight)  # a block starts as the identity (arXiv:1706.02677, 5.1)
+    return Residual(residual, projection(in_channels, channels, stride), act(channels))
+
+
+def bottleneck_branch(
+    in_channels: int, width: int, channels: int, stride: int, groups: int = 1, act: Activation = relu
+) -> nn.Sequential:
+    """F(x) of a bottleneck: 1x1 to `width` channels, 3x3 among them in `groups`, 1x1 to `channels`."""
+    residual = nn.Sequential(
+        ConvNormAct(in_channels, width, 1, act=act),
+        ConvNormAct(width, width, 3, stride, groups, act=act),
+        ConvNormAct(width, channels, 1, act=None),
+    )
+    nn.init.zeros_(residual[-1][1].weight)
+    return residual
+
+
+def bottleneck(in_channels: int, channels: int, stride: int, act: Activation = relu) -> Residual:
+    """The 3x3 convolution works on a quarter of the channels (figure 5, right)."""
+    residual = bottleneck_branch(in_channels, channels // 4, channels, stride, act=act)
+    return Residual(residual, projection(in_channels, channels, stride), act(channels))
+
+
+def imagenet_stem() -> nn.Sequential:
+    """(B, 3, H, W) -> (B, 64, H/4, W/4) (table 1, conv1 and the pooling after it)."""
+    return nn.Sequential(ConvNormAct(3, 64, 7, stride=2), nn.MaxPool2d(3, stride=2, padding=1))
+
+
+def face_stem() -> ConvNormAct:
+    """(B, 3, 112, 112) -> (B, 32, 56, 56): small crops keep what a 7x7 stem and its pooling would blur."""
+    return ConvNormAct(3, 32, 3, stride=2, act=prelu)
+
+
+def network(
+    stem: nn.Module,
+    block: Block,
+    channels: Sequence[int],
+    depths: Sequence[int],
+    strides: Sequence[int] = (1, 2, 2, 2),
+    stem_channels: int = 64,
+) -> nn.Sequential:
+    """A stem and then stages, each of equal blocks of which the first changes channels and map.
+
+    Args:
+        stem: (B, 3, H, W) -> (B, stem_channels, h, w).
+        block: `block(in_channels, channels, stride)` builds one.
+        channels, depths, strides: of each stage its channels, its number of blocks, its first block's stride.
+        stem_channels: what the stem gives.
+    """
+    backbone = nn.Sequential(OrderedDict(stem=stem))
+    before = stem_channels
+    for i, (width, depth, stride) in enumerate(zip(channels, depths, strides, strict=True), 1):
+        first = block(before, width, stride)
+        backbone.add_module(
+            f"stage{i}", nn.Sequential(first, *(block(width, width, 1) for _ in range(1, depth)))
+        )
+        before = width
+    return backbone
 
 
 def resnet18() -> nn.Sequential:
     """The paper's 18-layer network (table 1) up to its last feature map: (B, 512, H/32, W/32)."""
-    return nn.Sequential(
-        OrderedDict(
-            stem=nn.Sequential(ConvNormAct(3, 64, 7, stride=2), nn.MaxPool2d(3, stride=2, padding=1)),
-            stage1=stage(64, 64, blocks=2, stride=1),
-            stage2=stage(64, 128, blocks=2, stride=2),
-            stage3=stage(128, 256, blocks=2, stride=2),
-            stage4=stage(256, 512, blocks=2, stride=2),
-        )
-    )
+    return network(imagenet_stem(), basic_block, (64, 128, 256, 512), (2, 2, 2, 2))
+
+
+def resnet34() -> nn.Sequential:
+    """More blocks of the same kind: (B, 512, H/32, W/32)."""
+    return network(imagenet_stem(), basic_block, (64, 128, 256, 512), (3, 4, 6, 3))
+
+
+def resnet50() -> nn.Sequential:
+    """ResNet-34's plan with bottlenecks of four times the channels: (B, 2048, H/32, W/32)."""
+    return network(imagenet_stem(), bottleneck, (256, 512, 1024, 2048), (3, 4, 6, 3))
 
 
 def resnet_face() -> nn.Sequential:
     """ResNet-18 at half width for 112x112 crops: (B, 3, 112, 112) -> (B, 256, 4, 4)."""
-    return nn.Sequential(
-        OrderedDict(
-            stem=ConvNormAct(3, 32, 3, stride=2, act=prelu),
-            stage1=stage(32, 32, blocks=2, stride=2, act=prelu),
-            stage2=stage(32, 64, blocks=2, stride=2, act=prelu),
-            stage3=stage(64, 128, blocks=2, stride=2, act=prelu),
-            stage4=stage(128, 256, blocks=2, stride=2, act=prelu),
-        )
-    )
+    block = partial(basic_block, act=prelu)
+    return network(face_stem(), block, (32, 64, 128, 256), (2, 2, 2, 2), (2, 2, 2, 2), stem_channels=32)

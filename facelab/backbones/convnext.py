@@ -1,0 +1,95 @@
+"""ConvNeXt: a ResNet brought up to date, step by step (Liu et al. 2022, arXiv:2201.03545).
+
+Vision transformers had changed many small things at once; applied to a ResNet one by one, they make a plain
+convolutional network just as good. A depthwise 7x7 convolution mixes places, two linear maps per place mix
+channels and widen them fourfold in between, with one layer norm and one GELU per block. Patches of 4x4 pixels
+are the stem, and separate 2x2 convolutions halve the map.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from facelab.backbones.resnet import Residual
+from facelab.layers import LayerNorm2d, LayerScale
+
+
+class ToChannelsLast(nn.Module):
+    """(B, C, H, W) -> (B, H, W, C), a view, for layers that work on the last dimension."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1)
+
+
+class ToChannelsFirst(nn.Module):
+    """(B, H, W, C) -> (B, C, H, W), a view."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2)
+
+
+def convnext_block(channels: int, scale: float = 1e-6) -> Residual:
+    """x + F(x), without an activation after the sum (figure 4).
+
+    Args:
+        channels: C, before and after.
+        scale: of F(x) at first, for each channel; 1e-6 is the paper's.
+    """
+    residual = nn.Sequential(
+        nn.Conv2d(channels, channels, 7, padding=3, groups=channels),
+        ToChannelsLast(),
+        nn.LayerNorm(channels, eps=1e-6),
+        nn.Linear(channels, 4 * channels),
+        nn.GELU(),
+        nn.Linear(4 * channels, channels),
+        ToChannelsFirst(),
+        LayerScale(channels, scale),
+    )
+    return Residual(residual, nn.Identity(), nn.Identity())
+
+
+def halve(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
+    """Layer norm and a strided convolution (section 2.6)."""
+    conv = nn.Conv2d(in_channels, channels, kernel, stride=2, padding=(kernel - 1) // 2)
+    return nn.Sequential(LayerNorm2d(in_channels, eps=1e-6), conv)
+
+
+def convnext(
+    channels: Sequence[int], depths: Sequence[int], kernel: int = 2, scale: float = 1e-6
+) -> nn.Sequential:
+    """Stem and stages, each after the first beginning with `halve`.
+
+    Args:
+        channels, depths: of each stage its channels and its number of blocks.
+        kernel: of the convolutions that halve the map.
+        scale: of each residual at first.
+    """
+    stem = nn.Sequential(nn.Conv2d(3, channels[0], 4, stride=4), LayerNorm2d(channels[0], eps=1e-6))
+    backbone = nn.Sequential(OrderedDict(stem=stem))
+    for i, (width, depth) in enumerate(zip(channels, depths, strict=True)):
+        first = [halve(channels[i - 1], width, kernel)] if i > 0 else []
+        blocks = (convnext_block(width, scale) for _ in range(depth))
+        backbone.add_module(f"stage{i + 1}", nn.Sequential(*first, *blocks))
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)  # appendix A.1
+            nn.init.zeros_(module.bias)
+    return backbone
+
+
+def convnext_tiny() -> nn.Sequential:
+    """The paper's ConvNeXt-T up to its last feature map: (B, 768, H/32, W/32).
+
+    The layer norm after the average pooling belongs to the classifier and is left to the neck.
+    """
+    return convnext((96, 192, 384, 768), (3, 3, 9, 3))
+
+
+def convnext_face() -> nn.Sequential:
+    """ConvNeXt-T at half width and a third of its depth: (B, 3, 112, 112) -> (B, 320, 4, 4).
+
+    Maps are halved by 3x3 convolutions, as 2x2 ones would drop the last row and column of a 7x7 map, and the
+    residuals start at 0.1, CaiT's choice for shallow networks.
+    """
+    return convnext((48, 96, 192, 320), (1, 1, 3, 1), kernel=3, scale=0.1)
