@@ -10,7 +10,6 @@ import functools
 import io
 import json
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,10 +21,22 @@ import numpy as np
 import torch
 from PIL import Image
 
-from facelab.data.folders import ImageFolder, Track, untracked
+from facelab.data.images import ImageFolder, Track, untracked
 from facelab.embedder import as_face, load
-from facelab.faces import Face, Photo, align, find_faces, main_face, read_photo
+from facelab.faces import (
+    DETECTION_SIDE,
+    MIN_CONFIDENCE,
+    MIN_FACE,
+    Face,
+    Photo,
+    align,
+    find_faces,
+    main_face,
+    read_photo,
+)
+from facelab.files import Written, replacing
 
+DETECTOR = f"mtcnn-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}"  # another one's faces are not reused
 FEW = 8  # photos for which starting processes takes longer than it saves
 
 
@@ -39,15 +50,6 @@ class Found:
     confidence: float = 0.0
     embedding: np.ndarray | None = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """How `prepare` ended: crops written, crops there before, and what failed with its reason."""
-
-    written: int
-    kept: int
-    failures: tuple[tuple[str, str], ...]
 
 
 @functools.cache
@@ -85,9 +87,9 @@ def _locate(path: str, name: str, known: Found | None) -> tuple[np.ndarray, Foun
     return photo.pixels, Found(name, face.box.tolist(), face.landmarks.tolist(), face.confidence)
 
 
-def _embed_photo(item: tuple[str, str, str, bool, Found | None]) -> Found:
-    path, name, model, aligned, known = item
-    embedder = load(model)
+def _embed_photo(item: tuple[str, str, str, bool, bool, Found | None]) -> Found:
+    path, name, model, aligned, flip, known = item
+    embedder = load(model, flip)
     try:
         if aligned:
             photo = read_photo(_folder(path).read(name))
@@ -109,6 +111,7 @@ def embed_images(
     cache: Path | None = None,
     jobs: int = 1,
     track: Track = untracked,
+    flip: bool = True,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Embed the main face of each named image.
 
@@ -120,14 +123,15 @@ def embed_images(
         cache: where found faces are kept between runs; None keeps nothing.
         jobs: processes.
         track: draws progress.
+        flip: add the embedding of the mirrored crop; the reference never does.
 
     Returns:
         ({name: (D,) embedding}, {name: why there is none}).
     """
     load(model)  # a bad name fails here, once, and not in every worker
-    file = None if cache is None or aligned else cache / f"faces-{folder.fingerprint()}.jsonl"
+    file = None if cache is None or aligned else cache / f"faces-{folder.fingerprint()}-{DETECTOR}.jsonl"
     known = _read_found(file)
-    items = [(str(folder.path), name, model, aligned, known.get(name)) for name in names]
+    items = [(str(folder.path), name, model, aligned, flip, known.get(name)) for name in names]
     embeddings, failures = {}, {}
     with _appending(file) as log:
         for found in track(_parallel(_embed_photo, items, jobs), len(items), f"embed with {model}"):
@@ -173,14 +177,8 @@ def _prepare_photo(item: tuple[str, str, str]) -> tuple[str, str]:
     except (ValueError, OSError) as error:
         return name, str(error)
     crop = align(pixels, np.array(found.landmarks, np.float32))
-    out = Path(target)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_suffix(f".{os.getpid()}.part")
-    try:
+    with replacing(Path(target)) as part:
         Image.fromarray(crop).save(part, "JPEG", quality=95, subsampling=0)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
     return name, ""
 
 
@@ -194,7 +192,7 @@ def _targets(names: Sequence[str], out: Path) -> dict[str, Path]:
     }
 
 
-def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Prepared:
+def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Written:
     """Align the main face of every photo of a folder or zip into `out`, keeping the folder structure.
 
     Crops that are there already are kept, so a stopped run goes on where it was.
@@ -212,4 +210,4 @@ def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> P
         for name, error in track(_parallel(_prepare_photo, todo, jobs), len(todo), "align")
         if error
     ]
-    return Prepared(len(todo) - len(failures), len(targets) - len(todo), tuple(failures))
+    return Written(len(todo) - len(failures), len(targets) - len(todo), tuple(failures))

@@ -1,4 +1,4 @@
-"""The command line: `python -m facelab compare | evaluate | calibrate | train | prepare | models`.
+"""The command line: `python -m facelab compare | evaluate | calibrate | train | data | embed | submit | ...`.
 
 Each command is a function whose signature and docstring are its flags and its help (tyro). Results go to
 stdout, progress and complaints to stderr; the exit status is 0 for a result and 2 for bad input, answered
@@ -15,14 +15,23 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from facelab import checkpoint, reference
-from facelab.bulk import prepare as prepare_photos
+from facelab.cli_data import data, embed, submit
+from facelab.cli_evaluate import (
+    check_flags,
+    print_all_pairs,
+    print_classification,
+    print_identification,
+    print_pairs,
+)
 from facelab.cli_train import train
 from facelab.compare import DEFAULT_FAR
 from facelab.compare import compare as compare_photos
 from facelab.data.pairs import read_people
 from facelab.embedder import DEFAULT_MODEL, checkpoint_names, find_checkpoint, reference_points_path
 from facelab.evaluate import calibrate as calibrate_model
+from facelab.evaluate import embed_folder, evaluate_classes, evaluate_embeddings, read_embedded
 from facelab.evaluate import evaluate as evaluate_model
+from facelab.protocols import judge_all_pairs, judge_identification
 from facelab.registry import nearest
 from facelab.terminal import CACHE, JOBS, one_sentence, parse, track
 
@@ -72,29 +81,57 @@ def compare(
 
 
 def evaluate(
-    model: Model,
+    model: Annotated[str | None, arg(metavar="MODEL")] = None,
     /,
-    images: str,
-    pairs: str,
+    images: str | None = None,
+    pairs: str | None = None,
+    all_pairs: bool = False,
+    identify: bool = False,
+    classify: bool = False,
+    embeddings: str | None = None,
     aligned: bool = False,
+    no_flip: bool = False,
+    intervals: bool = False,
     save: str | None = None,
     jobs: int = JOBS,
     json: bool = False,
 ) -> None:
-    """Judge a model on a list of pairs, by LFW's protocol.
+    """Judge a model: verification on a list of pairs or on all, identification, or classification.
 
     Args:
         model: A checkpoint's name or path, or `reference`.
         images: Folder or zip of photos, one folder per person.
-        pairs: LFW's pairs.txt, or a file of `image1 image2 label` lines.
+        pairs: LFW's pairs.txt, or a file of `image1 image2 label` lines, judged by LFW's protocol.
+        all_pairs: Verification on all pairs of the images, down to a false-accept rate of one in a million.
+        identify: Identification. Everyone's first image is the gallery, and the others are looked up in it;
+            then once more with half of the people unknown to it.
+        classify: Name the people whom the model was trained on, in other aligned crops of theirs.
+        embeddings: An .npz file of `names` and `embeddings` that is judged instead of a model.
         aligned: The images are aligned 112x112 crops already.
+        no_flip: Do not add the embedding of the mirrored crop.
+        intervals: Add 95 % bootstrap intervals.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Processes that work at once.
         json: Print one JSON object.
     """
+    protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
+    protocols["--classify"] = classify
+    check_flags(model, images, embeddings, save, protocols)
     if save and model == reference.NAME:
         raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
-    report = evaluate_model(model, images, pairs, aligned, CACHE, jobs, track)
+    options = (aligned, CACHE, jobs, track, not no_flip)
+    if pairs and embeddings:
+        report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
+    elif pairs:
+        report, show = evaluate_model(model, images, pairs, *options, intervals), print_pairs
+    elif classify:
+        report, show = evaluate_classes(model, images, CACHE, track), print_classification
+    else:
+        embedded = read_embedded(embeddings) if embeddings else embed_folder(model, images, *options)
+        if all_pairs:
+            report, show = judge_all_pairs(embedded, intervals), print_all_pairs
+        else:
+            report, show = judge_identification(embedded, intervals), print_identification
     failures = report.pop("failures")
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)
@@ -104,18 +141,8 @@ def evaluate(
         checkpoint.update_header(path, header)
     if json:
         print(jsonlib.dumps(report))
-        return
-    print(f"{report['pairs']} pairs, {report['skipped']} skipped because {len(failures)} photos show no face")
-    _print_figures(report)
-
-
-def _print_figures(report: dict[str, Any]) -> None:
-    print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
-    print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
-    print(f"EER           {report['eer']:.4f}")
-    print(f"AUC           {report['auc']:.4f}")
-    for far, tar in report["tar_at_far"].items():
-        print(f"TAR@FAR={far:<6}{tar:.4f}")
+    else:
+        show(report, len(failures))
 
 
 def calibrate(
@@ -152,26 +179,6 @@ def calibrate(
             )
 
 
-def prepare(
-    source: Annotated[str, arg(metavar="SOURCE")],
-    out: Annotated[str, arg(metavar="OUT")],
-    /,
-    jobs: int = JOBS,
-) -> None:
-    """Cut aligned 112x112 crops from a folder or zip of photos; a stopped run goes on where it was.
-
-    Args:
-        source: Folder or zip of photos.
-        out: Folder for the crops; the folder structure stays.
-        jobs: Processes that work at once.
-    """
-    done = prepare_photos(source, out, jobs, track)
-    print(f"{done.written} crops written, {done.kept} were there, {len(done.failures)} failed")
-    width = max((len(name) for name, _ in done.failures), default=0)
-    for name, reason in done.failures:
-        print(f"{name:<{width}}  {reason}")
-
-
 def models(json: bool = False) -> None:
     """List the models that are here, with the figures that were measured.
 
@@ -206,7 +213,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "calibrate": calibrate,
     "train": train,
-    "prepare": prepare,
+    "data": data,
+    "embed": embed,
+    "submit": submit,
     "models": models,
 }
 
@@ -222,8 +231,8 @@ def main(argv: list[str]) -> int:
     try:
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")
-        if name == "train":
-            train(rest)
+        if name in ("train", "data"):  # what follows depends on their first word
+            COMMANDS[name](rest)
         else:
             parse(COMMANDS[name], rest, f"python -m facelab {name}")()
     except BrokenPipeError:  # the reader of our output has left, as in `... | head`

@@ -80,8 +80,12 @@ def find_checkpoint(name: str) -> Path:
     raise ValueError(f"there is no model {name!r}: {nearest(name, model_names())}")
 
 
-def load(name: str = DEFAULT_MODEL) -> Embedder:
+def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
     """Load an embedder by a checkpoint's name or path, or `reference`.
+
+    Args:
+        name: which one.
+        flip: add the embedding of the mirrored crop, for our checkpoints; thresholds were measured so.
 
     Raises:
         ValueError: unknown name, damaged file, or the reference is not installed.
@@ -89,15 +93,15 @@ def load(name: str = DEFAULT_MODEL) -> Embedder:
     if name == reference.NAME:
         return _load_reference()
     path = find_checkpoint(name)
-    return _load_checkpoint(name, path, path.stat().st_mtime_ns)
+    return _load_checkpoint(name, path, path.stat().st_mtime_ns, flip)
 
 
 @functools.lru_cache(maxsize=4)
-def _load_checkpoint(name: str, path: Path, modified: int) -> Embedder:
+def _load_checkpoint(name: str, path: Path, modified: int, flip: bool) -> Embedder:
     model, _, header = checkpoint.load(path)
 
     def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
-        return embed(model, np.stack([face.crop for face in faces]))
+        return embed(model, np.stack([face.crop for face in faces]), flip)
 
     return Embedder(name, embed_faces, cosine, "cosine similarity", header.operating_points)
 

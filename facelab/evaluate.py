@@ -1,25 +1,82 @@
-"""Judge an embedder on a list of pairs, or measure the operating points that turn its scores into
-decisions.
+"""Judge an embedder by a protocol, or measure the operating points that turn its scores into decisions.
 
-Images may be raw photos, in which the main face is found and aligned first, or aligned crops. A photo
-without a face cannot be scored: its pairs are left out of `accuracy` and counted as wrong in
-`accuracy_all`.
+Images may be raw photos, in which the main face is found and aligned first, or aligned crops; or there is
+no model at all, and another program's vectors are read from a file. `facelab/protocols.py` does the judging.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import torch
 
+from facelab import checkpoint
 from facelab.bulk import embed_images
-from facelab.data.folders import ImageFolder, Selection, Track, untracked
+from facelab.data.embeddings import load_embeddings
+from facelab.data.folders import Selection
+from facelab.data.hw2p2 import load_split
+from facelab.data.images import ImageFolder, Track, untracked
 from facelab.data.pairs import read_pairs, resolve
-from facelab.embedder import load
+from facelab.embedder import find_checkpoint, load
+from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
-from facelab.metrics.verification import all_pairs, verification_report
-from facelab.model import FaceModel, embed
+from facelab.metrics.verification import all_pairs, cosine
+from facelab.model import FaceModel, embed_batches
+from facelab.protocols import Embedded, judge_pairs
 
 MAX_PER_PERSON = 10  # photos; a few people with hundreds would otherwise decide the genuine scores
+
+
+def embed_folder(
+    model: str,
+    images: str,
+    aligned: bool = False,
+    cache: Path | None = None,
+    jobs: int = 1,
+    track: Track = untracked,
+    flip: bool = True,
+) -> Embedded:
+    """Embed the main face of every image, for the protocols that need all of them.
+
+    Args:
+        model: a checkpoint's name or path, or `reference`.
+        images: folder or zip, one folder per identity.
+        aligned: the images are aligned 112x112 crops.
+        cache: where found faces are kept between runs.
+        jobs: processes.
+        track: draws progress.
+        flip: add the embedding of the mirrored crop; the reference never does.
+
+    Raises:
+        ValueError: bad input.
+    """
+    folder = ImageFolder(images)
+    return _embedded(model, folder, folder.names, aligned, cache, jobs, track, flip)
+
+
+def _embedded(
+    model: str,
+    folder: ImageFolder,
+    names: Sequence[str],
+    aligned: bool,
+    cache: Path | None,
+    jobs: int,
+    track: Track,
+    flip: bool,
+) -> Embedded:
+    vectors, failures = embed_images(model, folder, names, aligned, cache, jobs, track, flip)
+    return Embedded(vectors, failures, load(model).score)
+
+
+def read_embedded(path: str) -> Embedded:
+    """Vectors of an .npz file (`names`, `embeddings`), to be compared by cosine.
+
+    Raises:
+        ValueError: no such file, or not what it should be.
+    """
+    names, embeddings = load_embeddings(path)
+    return Embedded(dict(zip(names, embeddings)), {}, cosine)
 
 
 def evaluate(
@@ -30,6 +87,8 @@ def evaluate(
     cache: Path | None = None,
     jobs: int = 1,
     track: Track = untracked,
+    flip: bool = True,
+    intervals: bool = False,
 ) -> dict[str, object]:
     """Score every pair of a list and report the field's figures.
 
@@ -37,14 +96,11 @@ def evaluate(
         model: a checkpoint's name or path, or `reference`.
         images: folder or zip.
         pairs_file: LFW's form or `image1 image2 label`.
-        aligned: the images are aligned 112x112 crops.
-        cache: where found faces are kept between runs.
-        jobs: processes.
-        track: draws progress.
+        aligned, cache, jobs, track, flip: as in `embed_folder`.
+        intervals: add 95 % bootstrap intervals.
 
     Returns:
-        {"accuracy", "accuracy_std" (over folds), "accuracy_all", "eer", "auc", "tar_at_far", "pairs",
-        "skipped", "failures": {image: why}}.
+        The report of `judge_pairs`.
 
     Raises:
         ValueError: bad input, or too few pairs left to judge.
@@ -52,24 +108,55 @@ def evaluate(
     pairs = read_pairs(pairs_file)
     folder = ImageFolder(images)
     names = resolve(pairs.first + pairs.second, folder.names)
-    vectors, failures = embed_images(model, folder, sorted(set(names)), aligned, cache, jobs, track)
-    first, second = names[: len(pairs)], names[len(pairs) :]
-    kept = np.array([a in vectors and b in vectors for a, b in zip(first, second)])
-    if not kept.any():
-        name, reason = next(iter(failures.items()))
-        raise ValueError(f"no pair could be scored; {name}: {reason}")
-    gallery = np.stack([vectors[name] for name, keep in zip(first, kept) if keep])
-    probe = np.stack([vectors[name] for name, keep in zip(second, kept) if keep])
-    scores = load(model).score(gallery, probe).astype(np.float64)
-    report = verification_report(scores, pairs.same[kept], pairs.folds[kept])
-    report["accuracy_all"] = _accuracy_all(report.pop("fold_accuracy"), kept, pairs.folds)
-    return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
+    embedded = _embedded(model, folder, sorted(set(names)), aligned, cache, jobs, track, flip)
+    return judge_pairs(embedded, pairs, names, intervals)
 
 
-def _accuracy_all(fold_accuracy: np.ndarray, kept: np.ndarray, folds: np.ndarray) -> float:
-    """Mean over all folds with the pairs that were not kept as wrong; a fold of none but such counts as 0."""
-    share = np.array([kept[folds == fold].mean() for fold in np.unique(folds[kept])])
-    return float((fold_accuracy * share).sum() / len(np.unique(folds)))
+def evaluate_embeddings(file: str, pairs_file: str, intervals: bool = False) -> dict[str, object]:
+    """Score every pair of a list by another program's vectors -> the report of `judge_pairs`.
+
+    Raises:
+        ValueError: bad input.
+    """
+    pairs, embedded = read_pairs(pairs_file), read_embedded(file)
+    names = resolve(pairs.first + pairs.second, sorted(embedded.vectors))
+    return judge_pairs(embedded, pairs, names, intervals)
+
+
+def evaluate_classes(
+    model: str, images: str, cache: Path | None = None, track: Track = untracked
+) -> dict[str, object]:
+    """Closed set: name the people whom a checkpoint was trained on, in crops that it has not seen.
+
+    Args:
+        model: a checkpoint's name or path.
+        images: folder or zip of aligned crops, one folder per identity, named as in training.
+        cache: where decoded crops are kept.
+        track: draws progress.
+
+    Returns:
+        `classification_report`, "images", "identities" (K), "most_confused": [(true name, taken for, how
+        often), ...], and "failures": {image: why}.
+
+    Raises:
+        ValueError: bad input, a loss that names nobody, or people whom the checkpoint does not know.
+    """
+    network, loss_fn, header = checkpoint.load(find_checkpoint(model))
+    if not hasattr(loss_fn, "logits"):
+        raise ValueError(
+            f"{model} was trained with {header.recipe.loss}, which has no classes; use --identify"
+        )
+    if not header.identities:
+        raise ValueError(f"{model} does not say whom it was trained on; train it again, or use --identify")
+    data = load_split(Path(images), header.identities, cache, track)
+    everything = data.select(range(len(data.identities)))
+    batches = track(everything.batches(128), -(-len(data) // 128), f"classify with {model}")
+    embeddings = torch.from_numpy(np.concatenate(list(embed_batches(network, batches, flip=False))))
+    with torch.no_grad():
+        logits = loss_fn.logits(embeddings).numpy()
+    pairs = [(data.identities[a], data.identities[b], n) for a, b, n in most_confused(logits, data.labels)]
+    sizes = {"images": len(data), "identities": len(header.identities), "most_confused": pairs}
+    return classification_report(logits, data.labels) | sizes | {"failures": dict(data.skipped)}
 
 
 def calibrate(
@@ -116,5 +203,5 @@ def calibrate(
 
 def held_out_points(model: FaceModel, held_out: Selection, source: str) -> OperatingPoints:
     """Operating points of a network in training, on the identities that it has not seen."""
-    vectors = embed(model, held_out.batch(np.arange(len(held_out))))
+    vectors = np.concatenate(list(embed_batches(model, held_out.batches(128))))
     return measure_operating_points(*all_pairs(vectors, held_out.labels), source)

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from facelab import checkpoint, cli, cli_train, embedder
+from facelab import checkpoint, cli, cli_data, cli_train, embedder
 from facelab.cli import main
 from facelab.data.folders import CropSet
 from facelab.data.parametric import NUISANCE, ParametricFaces, render, sample_identities, typical, with_values
@@ -160,7 +160,7 @@ def own_cache_and_models(tmp_path, tiny_checkpoint, monkeypatch):
     models = tmp_path / "models"
     models.mkdir()
     (models / "tiny.safetensors").write_bytes(tiny_checkpoint.read_bytes())
-    for module in (cli, cli_train):
+    for module in (cli, cli_train, cli_data):
         monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(embedder, "CHECKPOINTS", models)
 

@@ -8,8 +8,8 @@ from conftest import CROP, as_zip, one_sentence, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab.data import folders
-from facelab.data.folders import ImageFolder
+from facelab.data import images
+from facelab.data.images import ImageFolder
 
 # Hostile and broken archives
 
@@ -31,13 +31,13 @@ def test_a_zip_bomb_is_refused_by_what_its_directory_says(tmp_path):
 
 
 def test_an_entry_beyond_64_megabytes_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 1000)
     with pytest.raises(ValueError, match=r"unpacks a/x.png to 1,001 bytes"):
         ImageFolder(zipped(tmp_path / "a.zip", {"a/x.png": bytes(1001)}))
 
 
 def test_a_large_file_of_a_folder_is_not_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 2**20)
     (tmp_path / "x.png").write_bytes(bytes(2**20 + 1))
     with pytest.raises(ValueError, match=r"x.png is larger than 1 MB; reduce it first"):
         ImageFolder(tmp_path).read("x.png")
@@ -97,6 +97,6 @@ def test_a_damaged_zip_never_raises_anything_but_value_error(tmp_path_factory, d
     try:
         folder = ImageFolder(root / "a.zip")
         for name in folder.names:
-            assert len(folder.read(name)) <= folders.MAX_FILE_BYTES
+            assert len(folder.read(name)) <= images.MAX_FILE_BYTES
     except ValueError as error:
         assert one_sentence(str(error))

@@ -10,7 +10,7 @@ import pytest
 from conftest import encoded, one_sentence
 from PIL import Image
 
-from facelab import bulk
+from facelab import bulk, faces
 from facelab.bulk import embed_images, prepare
 from facelab.data.folders import ImageFolder
 from facelab.embedder import load
@@ -252,3 +252,19 @@ def test_a_disk_that_fills_up_stops_the_run_and_leaves_no_part(album, tmp_path, 
     with pytest.raises(OSError, match="No space left"):
         prepare(str(album), str(tmp_path / "out"))
     assert files_below(tmp_path / "out") == set()
+
+
+def test_faces_that_another_detector_found_are_not_reused(
+    album, tiny_checkpoint, tmp_path, detections, monkeypatch
+):
+    folder = ImageFolder(album)
+    names = folder.names[:1]
+    for confidence, looked_at in ((0.95, 1), (0.95, 1), (0.5, 2)):
+        monkeypatch.setattr(bulk, "DETECTOR", f"mtcnn-960-40-{confidence}")
+        embed_images(str(tiny_checkpoint), folder, names, cache=tmp_path)
+        assert detections["photos"] == looked_at
+
+
+def test_the_detectors_name_holds_all_that_faces_says_of_it():
+    for value in (faces.DETECTION_SIDE, faces.MIN_FACE, faces.MIN_CONFIDENCE):
+        assert str(value) in bulk.DETECTOR.split("-")

@@ -1,7 +1,6 @@
 """The command line: exact JSON, one sentence on stderr and status 2 for bad input, help that can be read."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -197,19 +196,7 @@ def test_calibrate_writes_thresholds_that_compare_then_uses(capsys, tmp_path, ph
     assert "does not exist" in refused(capsys, *argv, "--people", tmp_path / "missing.txt")
 
 
-# prepare, models
-
-
-def test_prepare_ends_with_what_failed_and_why(capsys, album, tmp_path):
-    argv = ["prepare", str(album), str(tmp_path / "out"), "--jobs", "1"]
-    assert main(argv) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "12 crops written, 0 were there, 1 failed"
-    assert re.fullmatch(r"p0/p0_0004\.jpg  no face was found; .*", lines[1])
-    assert main(argv) == 0
-    assert capsys.readouterr().out.startswith("0 crops written, 12 were there, 1 failed")
-    assert "does not exist" in refused(capsys, "prepare", tmp_path / "nowhere", tmp_path / "out")
-    assert "choose another" in refused(capsys, "prepare", album, album / "out")
+# models
 
 
 def test_models_lists_what_is_here_and_survives_a_damaged_file(capsys, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from conftest import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab.data.pairs import FOLDS, read_pairs, read_people, resolve
+from facelab.data.pairs import FOLDS, read_pairs, read_people, read_unlabelled_pairs, resolve
 
 
 def written(tmp_path, text: str):
@@ -216,3 +216,29 @@ def test_two_suffixes_of_one_name_are_ambiguous_without_a_suffix():
     assert resolve(["a/1.png"], names) == ["a/1.png"]
     with pytest.raises(ValueError, match="2 files match"):
         resolve(["a/1"], names)
+
+
+# Lists without labels
+
+
+@pytest.mark.parametrize("text", ["a/x.jpg b.png\nc.jpg d.jpg\n", "a/x.jpg,b.png\r\n\r\nc.jpg , d.jpg"])
+def test_a_test_list_is_read_in_order(text, tmp_path):
+    assert read_unlabelled_pairs(written(tmp_path, text)) == (("a/x.jpg", "c.jpg"), ("b.png", "d.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "a b\nc d 1\n",
+            r"line 2: expected `image1 image2`, got 'c d 1'; a list with labels",
+        ),
+        ("a\n", r"line 1: expected `image1 image2`, got 'a'"),
+        ("a,\n", "line 1: expected"),
+        (" \n", "is empty; it needs one pair a line"),
+    ],
+)
+def test_another_list_is_no_test_list(text, words, tmp_path):
+    with pytest.raises(ValueError, match=words) as error:
+        read_unlabelled_pairs(written(tmp_path, text))
+    assert one_sentence(str(error.value), tmp_path)

@@ -1,18 +1,24 @@
 """Evaluation: the figures are those of the scores, and photos without a face cost what they should."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import one_sentence
 from PIL import Image
 
+from facelab import checkpoint
 from facelab import evaluate as evaluation
 from facelab.data.folders import CropSet, ImageFolder
+from facelab.data.parametric import ParametricFaces
 from facelab.embedder import Embedder
-from facelab.evaluate import calibrate, evaluate, held_out_points
+from facelab.evaluate import calibrate, evaluate, evaluate_classes, held_out_points
 from facelab.metrics.verification import all_pairs, cosine, verification_report
 from facelab.model import embed
+from facelab.recipe import Recipe
+from facelab.train import train
 
 KEYS = {
     "accuracy",
@@ -194,3 +200,46 @@ def test_an_archive_of_aligned_crops_is_evaluated_without_detection(crop_folder,
     rows = [(a, b, int(a[:3] == b[:3])) for a, b in itertools.combinations(names, 2)]
     report = evaluate(str(tiny_checkpoint), str(crop_folder), pairs_file(tmp_path, rows), aligned=True)
     assert report["accuracy"] == 1 and report["skipped"] == 0  # noise of one seed is nearer than of two
+
+
+# closed set
+
+
+@pytest.fixture
+def classifier(tmp_path) -> tuple[Path, Path, CropSet]:
+    """(checkpoint, its training crops as a folder, the same in memory)."""
+    data = ParametricFaces(4, 4, seed=3).crop_set()
+    for crop, name in zip(data.crops, data.names):
+        (tmp_path / "crops" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(crop).save(tmp_path / "crops" / f"{name}.png")
+    recipe = Recipe(
+        neck="pool", embedding_dim=8, epochs=2, batch_size=8, held_out=0.0, precision="fp32", lr=0.05
+    )
+    last = list(train(recipe, data))[-1]
+    path = tmp_path / "mine.safetensors"
+    header = checkpoint.Header(recipe, 4, "rendered faces", identities=data.identities)
+    checkpoint.save(path, last.model, last.loss_fn, header)
+    return path, tmp_path / "crops", data
+
+
+def test_classes_are_judged_by_the_checkpoints_own_logits(classifier):
+    path, folder, data = classifier
+    report = evaluate_classes(str(path), str(folder))
+    model, loss_fn, _ = checkpoint.load(path)
+    with torch.no_grad():
+        logits = loss_fn.logits(torch.from_numpy(embed(model, data.crops, flip=False)))
+    expected = (logits.argmax(1).numpy() == data.labels).mean()
+    assert report["top_1"] == pytest.approx(expected) and report["images"] == 16 and report["identities"] == 4
+    assert report["nll"] == pytest.approx(
+        torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.labels)).item(), rel=1e-4
+    )
+    assert all(name != other for name, other, _ in report["most_confused"])
+
+
+def test_people_whom_a_checkpoint_does_not_know_are_refused(classifier, tiny_checkpoint):
+    path, folder, _ = classifier
+    (folder / "0").rename(folder / "stranger")
+    with pytest.raises(ValueError, match="classes that were not trained on"):
+        evaluate_classes(str(path), str(folder))
+    with pytest.raises(ValueError, match="does not say whom it was trained on"):
+        evaluate_classes(str(tiny_checkpoint), str(folder))

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facelab.data import folders
+from facelab.data.cropfile import CropFile
 from facelab.data.folders import CropSet, ImageFolder, load_crops, split_identities
 
 
 def values(data: CropSet) -> list[int]:
     """The grey value of each crop, which says which file it was."""
-    return data.crops[:, 50, 50, 0].tolist()
+    return data.crops[:][:, 50, 50, 0].tolist()
 
 
 # Folders and zips
@@ -68,9 +69,9 @@ def test_the_second_start_decodes_nothing(crop_folder, tmp_path, monkeypatch):
     first = load_crops([crop_folder], tmp_path / "cache")
     monkeypatch.setattr(folders, "read_photo", lambda source: pytest.fail("decoded again"))
     second = load_crops([crop_folder], tmp_path / "cache")
-    assert np.array_equal(first.crops, second.crops) and np.array_equal(first.labels, second.labels)
+    assert np.array_equal(first.crops[:], second.crops[:]) and np.array_equal(first.labels, second.labels)
     assert (first.identities, first.names, first.skipped) == (second.identities, second.names, second.skipped)
-    assert isinstance(second.crops, np.memmap)
+    assert isinstance(second.crops, CropFile)
 
 
 def test_a_changed_file_or_a_lost_array_is_decoded_again(crop_folder, tmp_path):
@@ -150,7 +151,8 @@ def test_unreadable_and_misshapen_images_are_reported_and_the_good_ones_kept(cro
         reasons = dict(data.skipped)
         assert set(reasons) == {"id1/broken.jpg", "id1/wide.png", "id2/empty.png"}
         assert (
-            "200x112 is no aligned 112x112 crop; run `python -m facelab prepare`" in reasons["id1/wide.png"]
+            "200x112 is no aligned 112x112 crop; run `python -m facelab data prepare`"
+            in reasons["id1/wide.png"]
         )
 
 

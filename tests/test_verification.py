@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score, roc_curve
+from torchmetrics.functional.classification import binary_eer
 
 from facelab.metrics.verification import (
     all_pairs,
@@ -19,6 +21,7 @@ from facelab.metrics.verification import (
     roc,
     tar_at_far,
     threshold_at_far,
+    thresholds_at_far,
     verification_report,
 )
 
@@ -107,7 +110,7 @@ def test_threshold_at_far_never_exceeds_far_and_is_tight(impostor, far):
 
 @given(scores, scores, rates)
 def test_tar_at_far_is_the_best_that_any_threshold_reaches(genuine, impostor, far):
-    assume(far < 1)
+    assume(far < 1 - 1e-9)  # at 1 it is the lowest impostor score by definition
     candidates = [np.inf, *np.nextafter([*genuine, *impostor], np.inf), *genuine, *impostor]
     legal = [t for t in candidates if far_at(impostor, t) <= far + 1e-12]
     assert tar_at_far(genuine, impostor, far) == pytest.approx(max(1 - frr_at(genuine, t) for t in legal))
@@ -232,3 +235,31 @@ def test_all_pairs_are_each_taken_once(n, seed):
               for i in range(n) for j in range(i + 1, n)]  # fmt: skip
     assert genuine.tolist() == pytest.approx([v for v, same in values if same], abs=1e-6)
     assert impostor.tolist() == pytest.approx([v for v, same in values if not same], abs=1e-6)
+
+
+@given(scores, scores, rates)
+def test_the_curve_gives_the_figures_of_the_scores(genuine, impostor, far):
+    assume(far < 1 - 1e-9)
+    curve = roc(genuine, impostor)
+    assert curve.tar_at_far(far) == tar_at_far(genuine, impostor, far)
+    expected = {"eer": equal_error_rate(genuine, impostor)[0], "auc": auc(genuine, impostor)}
+    assert curve.figures([far]) == expected | {"tar_at_far": {f"{far:g}": curve.tar_at_far(far)}}
+
+
+def test_a_curve_refuses_a_far_that_is_no_rate():
+    for far in (0, -0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
+            roc(np.arange(3.0), np.arange(3.0)).tar_at_far(far)
+
+
+@given(scores, st.lists(rates, max_size=5))
+def test_many_thresholds_are_each_alone(impostor, fars):
+    assert thresholds_at_far(impostor, fars).tolist() == [threshold_at_far(impostor, far) for far in fars]
+
+
+def test_eer_is_torchmetrics_within_the_step_that_it_does_not_interpolate():
+    rng = np.random.default_rng(4)
+    genuine, impostor = rng.normal(0.6, 0.1, 3000), rng.normal(0.4, 0.1, 5000)
+    truth = torch.tensor(np.repeat([1, 0], [3000, 5000]))
+    theirs = binary_eer(torch.tensor(np.concatenate([genuine, impostor])), truth).item()
+    assert equal_error_rate(genuine, impostor)[0] == pytest.approx(theirs, abs=1 / 3000)

@@ -16,24 +16,25 @@ from facelab.faces import to_tensor
 from facelab.recipe import Recipe
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what Pillow's convert("L") uses
+DRAWS = 14  # random numbers that a variant of one crop takes
 
 
-def augment(crops: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Draw one random variant of each crop.
+def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
+    """One variant of each crop, a function of the numbers that were drawn for it.
 
     Args:
         crops: (B, H, W, 3) uint8.
-        recipe: its fields flip, rotate, zoom, shift, jitter, grey and erase say how strongly.
-        generator: a CPU generator; the same state gives the same variants on every device.
+        recipe: its fields flip, rotate, zoom, shift, jitter, saturation, grey and erase say how strongly.
+        draw: (DRAWS, B) uniform in [0, 1), a column per crop.
 
     Returns:
         (B, 3, H, W) float32, in [-1, 1].
     """
     x = to_tensor(crops)
-    draw = torch.rand((13, len(x)), generator=generator).to(x.device)
+    draw = draw.to(x.device)
     x = _affine(x, recipe, draw[:5])
-    x = _colour(x, recipe, draw[5:8])
-    return _erase(x, recipe, draw[8:13])
+    x = _colour(x, recipe, draw[5:9])
+    return _erase(x, recipe, draw[9:])
 
 
 def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
@@ -49,9 +50,10 @@ def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
 
 def _colour(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
-    """Some crops turn grey; then brightness is added and contrast scaled about the crop's mean."""
+    """Colours fade or deepen, or turn grey; then brightness is added and contrast scaled about the mean."""
     luma = torch.einsum("bchw,c->bhw", x, x.new_tensor(LUMA)).unsqueeze(1)
-    x = torch.where((draw[0] < recipe.grey).view(-1, 1, 1, 1), luma, x)
+    saturation = torch.where(draw[0] < recipe.grey, 0.0, 1 + (draw[3] * 2 - 1) * recipe.saturation)
+    x = torch.lerp(luma, x, saturation.view(-1, 1, 1, 1))
     brightness, contrast = ((draw[1:3] * 2 - 1) * recipe.jitter).view(2, -1, 1, 1, 1)
     mean = luma.mean((2, 3), keepdim=True)
     return ((x - mean) * (1 + contrast) + mean + brightness).clamp_(-1, 1)

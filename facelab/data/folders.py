@@ -1,15 +1,16 @@
 """Folder-per-identity datasets, read from a directory or straight from a zip, and split by identity.
 
-Crops are decoded once into one uint8 array on disk and memory-mapped after that, so a second start reads no
+Crops are decoded once into one uint8 file on disk and read from there by batch, so a second start reads no
 JPEG and a large set needs no RAM. Splits are by identity: open-set verification is measured on people whom
-training never saw. A zip is never unpacked: its entries are checked and read in memory.
+training never saw. Where a source has all its crops in `images/` and says in `labels.txt` who is on them
+(`image label` a line, as the course's homework does), that list takes the place of the folders.
 """
 
 import hashlib
-import json
+import itertools
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,95 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from facelab.faces import CROP_SIZE, IMAGE_SUFFIXES, read_photo
+from facelab.data.cropfile import CropFile, is_whole, read_index, write_index, writing_crops
+from facelab.data.images import LABELS, ImageFolder, Track, untracked
+from facelab.faces import CROP_SIZE, read_photo
 
-MAX_FILE_BYTES = 64 * 2**20
-MAX_RATIO = 200  # of unpacked to packed size; photographs stay near 1, even blank bitmaps of use below 100
-
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
-
-
-def untracked(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """No progress bar; the command line passes one that draws."""
-    return items
-
-
-class ImageFolder:
-    """The image files below a directory or inside a zip, by relative name with forward slashes.
-
-    Args:
-        path: a directory or a .zip file.
-
-    Raises:
-        ValueError: no such path, not a zip, no image in it, or an entry that a safe archive does not have.
-    """
-
-    def __init__(self, path: str | os.PathLike) -> None:
-        self.path = Path(path)
-        self._zip: zipfile.ZipFile | None = None
-        if self.path.is_dir():
-            found = (p.relative_to(self.path) for p in self.path.rglob("*") if p.is_file())
-            names = [p.as_posix() for p in found]
-        elif self.path.is_file():
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
-                raise ValueError(f"{self.path} is neither a folder nor a whole zip; make it again") from error
-            names = [_checked(info, self.path).filename for info in self._zip.infolist() if not info.is_dir()]
-        else:
-            raise ValueError(f"{self.path} does not exist; give a folder or a zip of images")
-        self.names = sorted({name for name in names if _is_image(name)})
-        if not self.names:
-            raise ValueError(f"{self.path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file.
-
-        Raises:
-            ValueError: it is larger than 64 MB, or its part of the archive is damaged.
-        """
-        try:
-            with open(self.path / name, "rb") if self._zip is None else self._zip.open(name) as file:
-                data = file.read(MAX_FILE_BYTES + 1)  # bounded here too: a header can lie about the size
-        except Exception as error:  # zlib.error, EOFError, NotImplementedError, ...
-            raise ValueError(f"{name} cannot be read from {self.path.name}; copy it again") from error
-        if len(data) > MAX_FILE_BYTES:
-            raise ValueError(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MB; reduce it first")
-        return data
-
-    def fingerprint(self) -> str:
-        """A short hash of names, sizes and times, which changes when the content does."""
-        parts: list[object] = [str(self.path.resolve())]
-        if self._zip is not None:
-            stat = self.path.stat()
-            parts += [stat.st_size, stat.st_mtime_ns]
-        else:
-            for name in self.names:
-                stat = (self.path / name).stat()
-                parts += [name, stat.st_size, stat.st_mtime_ns]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _is_image(name: str) -> bool:
-    """Whether a relative name is an image's and no part of it is hidden, as macOS leaves them in archives."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return name.lower().endswith(IMAGE_SUFFIXES) and not hidden
-
-
-def _checked(info: zipfile.ZipInfo, archive: Path) -> zipfile.ZipInfo:
-    path = PurePosixPath(info.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in info.filename:
-        raise ValueError(
-            f"{archive.name} has an entry outside its own folder ({info.filename}); it was not read"
-        )
-    if info.file_size > MAX_FILE_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1024):
-        raise ValueError(
-            f"{archive.name} unpacks {info.filename} to {info.file_size:,} bytes; it was not read"
-        )
-    if info.flag_bits & 1:
-        raise ValueError(f"{archive.name} is encrypted; give a plain zip")
-    return info
+AHEAD = 64  # images that are decoded before they are asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +30,14 @@ class CropSet:
     """Aligned crops with their identities.
 
     Attributes:
-        crops: (N, 112, 112, 3) uint8, usually memory-mapped.
+        crops: (N, 112, 112, 3) uint8, in memory or in a file.
         labels: (N,) int64 in [0, K).
         identities: K names, by label.
         names: N relative file names.
         skipped: (name, reason) of files that could not be read.
     """
 
-    crops: np.ndarray
+    crops: np.ndarray | CropFile
     labels: np.ndarray
     identities: tuple[str, ...]
     names: tuple[str, ...]
@@ -139,11 +56,17 @@ class CropSet:
         )
 
 
+def fewer_than(data: "CropSet | Selection", count: int) -> tuple[str, ...]:
+    """The identities with fewer than `count` crops, e.g. too few for batches of K crops each."""
+    crops = np.bincount(data.labels, minlength=len(data.identities))
+    return tuple(name for name, n in zip(data.identities, crops) if n < count)
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Some rows of a crop array: `crops[rows]` belong to `labels`, which count the `identities` from 0."""
 
-    crops: np.ndarray
+    crops: np.ndarray | CropFile
     rows: np.ndarray
     labels: np.ndarray
     identities: tuple[str, ...]
@@ -152,12 +75,13 @@ class Selection:
         return len(self.rows)
 
     def batch(self, index: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8, read in file order, which is kinder to a disk than a random one."""
-        rows = self.rows[index]
-        order = np.argsort(rows)
-        out = np.empty((len(rows), *self.crops.shape[1:]), np.uint8)
-        out[order] = self.crops[rows[order]]
-        return out
+        """(B, 112, 112, 3) uint8; safe to call from several threads."""
+        return self.crops[self.rows[index]]
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """All crops in order, (up to `size`, 112, 112, 3) uint8 at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))))
 
 
 def split_identities(data: CropSet, held_out: float, seed: int) -> tuple[Selection, Selection]:
@@ -188,75 +112,136 @@ def load_crops(
 
     Args:
         paths: directories or zips.
-        cache: directory for the decoded arrays; None keeps them in memory and writes nothing.
+        cache: directory for the decoded crops; None keeps them in memory and writes nothing.
         track: draws progress.
 
     Raises:
-        ValueError: nothing readable, or images that are not 112x112 crops.
+        ValueError: nothing readable, a folder without images, or images outside any folder.
     """
     if not paths:
         raise ValueError("no data was given; name at least one folder or zip of aligned crops")
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise ValueError(f"a source is named twice in {', '.join(map(str, paths))}; name each once")
     sources = [ImageFolder(path) for path in paths]
+    people = _people(sources)
     if cache is None:
-        return _decode(sources, None, track)
+        crops = np.empty((len(people), CROP_SIZE, CROP_SIZE, 3), np.uint8)
+        free = iter(crops)
+        return _crop_set(crops, _decode(people, lambda crop: np.copyto(next(free), crop), track))
     key = hashlib.sha256(" ".join(source.fingerprint() for source in sources).encode()).hexdigest()[:16]
-    array, index = cache / f"crops-{key}.npy", cache / f"crops-{key}.json"
-    if not (index.exists() and array.exists()):  # the index is written last: then the array is whole
-        cache.mkdir(parents=True, exist_ok=True)
-        part = cache / f"crops-{key}.{os.getpid()}.part.npy"
-        try:
-            decoded = _decode(sources, part, track)
-            os.replace(part, array)
-        finally:
-            part.unlink(missing_ok=True)
-        _write_index(index, decoded)
-    return _read_cached(array, index)
+    file, index = cache / f"crops-{key}.npy", cache / f"crops-{key}.json"
+    known = read_index(index)
+    if known is None or not is_whole(file, len(known["names"])):
+        index.unlink(missing_ok=True)
+        with writing_crops(file, len(people)) as write:
+            known = _decode(people, write, track)
+        write_index(index, known)  # last: then the crops are whole
+    return _crop_set(CropFile(file, len(known["names"])), known)
 
 
-def _decode(sources: list[ImageFolder], path: Path | None, track: Track) -> CropSet:
-    """Decode every image, into a memory-mapped file at `path` or into memory."""
-    entries = [(source, name) for source in sources for name in source.names]
-    shape = (len(entries), CROP_SIZE, CROP_SIZE, 3)
-    if path is None:
-        crops = np.empty(shape, np.uint8)
-    else:
-        crops = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-        _reserve(path)
-    titles = _titles(sources)
-    people, names, skipped = [], [], []
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
-        results = pool.map(_read_crop, entries)
-        try:
-            for (source, name), result in zip(entries, track(results, len(entries), "decode")):
-                if isinstance(result, str):
-                    skipped.append((name, result))
-                    continue
-                crops[len(names)] = result
-                people.append(f"{titles[source]}/{PurePosixPath(name).parent}")
-                names.append(name)
-        except BaseException:  # a stopped run must not wait for all that was queued
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    if not names:
-        raise ValueError(f"no readable crop: {skipped[0][0]}: {skipped[0][1]}")
-    identities, labels = np.unique(people, return_inverse=True)
-    return CropSet(crops[: len(names)], labels, tuple(map(str, identities)), tuple(names), tuple(skipped))
+def _crop_set(crops: np.ndarray | CropFile, index: dict[str, Any]) -> CropSet:
+    labels, names = np.asarray(index["labels"], np.int64), tuple(index["names"])
+    skipped = tuple((name, reason) for name, reason in index["skipped"])
+    return CropSet(
+        crops[: len(names)] if isinstance(crops, np.ndarray) else crops,
+        labels,
+        tuple(index["identities"]),
+        names,
+        skipped,
+    )
 
 
-def _titles(sources: list[ImageFolder]) -> dict[ImageFolder, str]:
+Person = tuple[ImageFolder, str, str | None]  # where, image, identity; None if a list leaves the image out
+
+
+def _people(sources: list[ImageFolder]) -> list[Person]:
+    """Every image with its identity.
+
+    Raises:
+        ValueError: a source in which some images belong to nobody, or some folders hold none.
+    """
+    people: list[Person] = []
+    for source, title in zip(sources, _titles(sources)):
+        name = source.path.name
+        if LABELS in source.texts and all(image.startswith("images/") for image in source.names):
+            labels = parse_labels(source.read(LABELS).decode("utf-8-sig", "replace"), f"{name}/{LABELS}")
+            found = (labels.get(image.removeprefix("images/")) for image in source.names)
+            people += [
+                (source, image, label and f"{title}/{label}") for image, label in zip(source.names, found)
+            ]
+            continue
+        loose = next((image for image in source.names if len(PurePosixPath(image).parts) == 1), None)
+        if loose:
+            raise ValueError(
+                f"{name} holds images outside any identity folder (first: {loose}); "
+                "put each person's images into a folder of their own"
+            )
+        if source.empty:
+            raise ValueError(
+                f"{name} has {len(source.empty)} folder(s) without any image (first: {source.empty[0]}); "
+                "delete them or put that person's images there"
+            )
+        people += [(source, image, f"{title}/{PurePosixPath(image).parent}") for image in source.names]
+    return people
+
+
+def parse_labels(text: str, name: str) -> dict[str, str]:
+    """The lines of a labels.txt -> {image below images/: label}.
+
+    Raises:
+        ValueError: a line that is not `image label` (its number is given).
+    """
+    labels = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        image, _, label = line.strip().rpartition(" ")
+        if line.strip() and not image:
+            raise ValueError(f"{name}, line {number}: expected `image label`, got {line[:80].strip()!r}")
+        labels[image.strip()] = label
+    labels.pop("", None)
+    return labels
+
+
+def _titles(sources: list[ImageFolder]) -> list[str]:
     """What identities of each source are called by: its name, numbered where two sources share one."""
     stems = [source.path.resolve().stem for source in sources]
     seen = [stems[: i + 1].count(stem) for i, stem in enumerate(stems)]
-    return {source: stem if n == 1 else f"{stem} ({n})" for source, stem, n in zip(sources, stems, seen)}
+    return [stem if n == 1 else f"{stem} ({n})" for stem, n in zip(stems, seen)]
 
 
-def _reserve(path: Path) -> None:
-    """Claim the file's whole space now: a full disk is an error here and a crash when it is met in memory."""
-    if hasattr(os, "posix_fallocate"):
-        with open(path, "rb+") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+def _decode(people: list[Person], write: Callable[[np.ndarray], object], track: Track) -> dict[str, Any]:
+    """Decode every image and write the good ones in order -> labels, identities, names and skipped."""
+    known, names, skipped = [], [], []
+    results = decoded((source, image) for source, image, _ in people)
+    for (_, image, person), result in zip(people, track(results, len(people), "decode")):
+        if isinstance(result, str) or person is None:
+            skipped.append((image, result if isinstance(result, str) else f"is not named in {LABELS}"))
+            continue
+        write(result)
+        known.append(person)
+        names.append(image)
+    if not names:
+        raise ValueError(f"no readable crop: {skipped[0][0]}: {skipped[0][1]}")
+    identities, labels = np.unique(known, return_inverse=True)
+    return {"labels": labels.tolist(), "identities": identities.tolist(), "names": names, "skipped": skipped}
+
+
+def decoded(images: Iterable[tuple[ImageFolder, str]]) -> Iterator[np.ndarray | str]:
+    """The crop (112, 112, 3) uint8 of each image, or why it could not be read; in order, a few ahead.
+
+    Pillow decodes outside the interpreter's lock. No more than 64 crops are held, however slow the reader.
+    """
+    images, waiting = iter(images), deque()
+    with ThreadPoolExecutor() as pool:
+        try:
+            while True:
+                waiting.extend(
+                    pool.submit(_read_crop, x) for x in itertools.islice(images, AHEAD - len(waiting))
+                )
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:  # a stopped run must not wait for what was queued
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_crop(entry: tuple[ImageFolder, str]) -> np.ndarray | str:
@@ -268,25 +253,7 @@ def _read_crop(entry: tuple[ImageFolder, str]) -> np.ndarray | str:
         return str(error)
     if pixels.shape[:2] != (CROP_SIZE, CROP_SIZE):
         height, width = pixels.shape[:2]
-        return f"{width}x{height} is no aligned 112x112 crop; run `python -m facelab prepare` on the photos"
+        return (
+            f"{width}x{height} is no aligned 112x112 crop; run `python -m facelab data prepare` on the photos"
+        )
     return pixels
-
-
-def _write_index(path: Path, data: CropSet) -> None:
-    index = {
-        "labels": data.labels.tolist(),
-        "identities": data.identities,
-        "names": data.names,
-        "skipped": data.skipped,
-    }
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(index))
-    os.replace(part, path)
-
-
-def _read_cached(array: Path, index: Path) -> CropSet:
-    values = json.loads(index.read_text())
-    crops = np.load(array, mmap_mode="r", allow_pickle=False)[: len(values["names"])]
-    skipped = tuple((name, reason) for name, reason in values["skipped"])
-    labels = np.asarray(values["labels"], np.int64)
-    return CropSet(crops, labels, tuple(values["identities"]), tuple(values["names"]), skipped)

@@ -97,6 +97,29 @@ def _read_plain(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
     return Pairs(tuple(row[0] for _, row in lines), tuple(row[1] for _, row in lines), same, folds)
 
 
+def read_unlabelled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read a course's test list, `image1 image2` a line, whose truth only the course knows.
+
+    Returns:
+        (P first images, P second images).
+
+    Raises:
+        ValueError: no such file, not text, empty, or a line of another form (its number is given).
+    """
+    name = Path(path).name
+    lines = [(i, _fields(line)) for i, line in enumerate(_read_text(path).splitlines(), 1)]
+    lines = [(i, fields) for i, fields in lines if fields]
+    if not lines:
+        raise ValueError(f"{name} is empty; it needs one pair a line")
+    for number, row in lines:
+        if len(row) != 2 or not all(row):
+            raise ValueError(
+                f"{name}, line {number}: expected `image1 image2`, got {' '.join(row)!r}; "
+                "a list with labels is for `evaluate`"
+            )
+    return tuple(row[0] for _, row in lines), tuple(row[1] for _, row in lines)
+
+
 def read_people(path: str | os.PathLike) -> list[str]:
     """The names in one of LFW's people files (`name count` a line below headers of bare numbers).
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from facelab.metrics.verification import equal_error_rate, tar_at_far, threshold_at_far
+from facelab.metrics.verification import equal_error_rate, thresholds_at_far
 
 BINS = 80
 FARS = 10.0 ** -(np.arange(16, 65) / 16)  # sixteen a decade, from 1 in 10 to 1 in 10,000
@@ -109,6 +109,7 @@ def measure_operating_points(genuine: np.ndarray, impostor: np.ndarray, source: 
             f"{len(genuine)} genuine and {len(impostor)} impostor pairs are too few to set thresholds; "
             f"give at least {MIN_ACCEPTED} and {MIN_ACCEPTED / FARS[0]:.0f}"
         )
+    thresholds = thresholds_at_far(impostor, far)
     eer, eer_threshold = equal_error_rate(genuine, impostor)
     edges = np.linspace(*_limits(genuine, impostor), BINS + 1)
     slope, intercept = fit_logistic(genuine, impostor)
@@ -119,8 +120,8 @@ def measure_operating_points(genuine: np.ndarray, impostor: np.ndarray, source: 
         eer=eer,
         eer_threshold=eer_threshold,
         far=tuple(map(float, far)),
-        threshold=tuple(threshold_at_far(impostor, rate) for rate in far),
-        frr=tuple(1 - tar_at_far(genuine, impostor, rate) for rate in far),
+        threshold=tuple(map(float, thresholds)),
+        frr=tuple(float((genuine < threshold).mean()) for threshold in thresholds),
         edges=tuple(map(float, edges)),
         genuine=tuple(map(float, np.histogram(genuine, edges)[0] / len(genuine))),
         impostor=tuple(map(float, np.histogram(impostor, edges)[0] / len(impostor))),

@@ -5,7 +5,7 @@ share of impostor pairs accepted, the false-reject rate (FRR) the share of genui
 figure here comes from sorting the scores once, so it is exact, ties included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,52 @@ class Roc:
 
     Attributes:
         thresholds: (T,) falling, the first +inf, where nothing is accepted.
-        far: (T,) rising from 0 to 1.
-        frr: (T,) falling from 1 to 0.
+        far: (T,) false-accept rates, rising from 0 to 1.
+        tar: (T,) true-accept rates, rising from 0 to 1.
     """
 
     thresholds: np.ndarray
     far: np.ndarray
-    frr: np.ndarray
+    tar: np.ndarray
+
+    @property
+    def frr(self) -> np.ndarray:
+        """(T,) false-reject rates, falling from 1 to 0."""
+        return 1 - self.tar
+
+    def auc(self) -> float:
+        """Area under the curve by trapezoids, which counts a tie of a genuine and an impostor pair half."""
+        return float(np.trapezoid(self.tar, self.far))
+
+    def equal_error_rate(self) -> tuple[float, float]:
+        """(EER, its threshold), where FAR = FRR on the straight lines between the points."""
+        gap = self.far - self.frr  # rises from -1 to 1
+        after = int(np.argmax(gap >= 0))
+        before = after - 1
+        share = -gap[before] / (gap[after] - gap[before])
+        rate = self.far[before] + share * (self.far[after] - self.far[before])
+        low = self.thresholds[after]
+        high = self.thresholds[before] if np.isfinite(self.thresholds[before]) else low
+        return float(rate), float(high + share * (low - high))
+
+    def tar_at_far(self, far: float) -> float:
+        """The highest true-accept rate of the points whose false-accept rate is at most `far`.
+
+        Raises:
+            ValueError: far is not in (0, 1].
+        """
+        _check_rate(far)
+        return float(self.tar[np.searchsorted(self.far, far + 1e-12, side="right") - 1])
+
+    def figures(self, fars: Sequence[float] = FARS) -> dict[str, object]:
+        """{"eer", "auc", "tar_at_far": {rate: TAR}}, as a report prints them."""
+        tar = {f"{far:g}": self.tar_at_far(far) for far in fars}
+        return {"eer": self.equal_error_rate()[0], "auc": self.auc(), "tar_at_far": tar}
+
+
+def _check_rate(far: float) -> None:
+    if not 0 < far <= 1:
+        raise ValueError(f"far is {far}; it must lie in (0, 1]")
 
 
 def _checked(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,17 +100,13 @@ def roc(genuine: np.ndarray, impostor: np.ndarray) -> Roc:
     distinct = np.unique(np.concatenate([genuine, impostor]))[::-1]
     thresholds = np.concatenate([[np.inf], distinct])
     far = _accepted(impostor, thresholds) / len(impostor)
-    frr = 1 - _accepted(genuine, thresholds) / len(genuine)
-    return Roc(thresholds, far, frr)
+    tar = _accepted(genuine, thresholds) / len(genuine)
+    return Roc(thresholds, far, tar)
 
 
 def auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
     """Area under the ROC: the chance that a genuine pair outscores an impostor pair, ties counting half."""
-    genuine, impostor = _checked(genuine, impostor)
-    ordered = np.sort(impostor)
-    below = np.searchsorted(ordered, genuine, side="left")
-    not_above = np.searchsorted(ordered, genuine, side="right")
-    return float((below + not_above).sum() / (2 * len(genuine) * len(impostor)))
+    return roc(genuine, impostor).auc()
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
@@ -79,30 +114,35 @@ def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, 
 
     Between two thresholds the curve is taken as straight, which decides the figure when scores tie.
     """
-    curve = roc(genuine, impostor)
-    gap = curve.far - curve.frr  # rises from -1 to 1
-    after = int(np.argmax(gap >= 0))
-    before = after - 1
-    share = -gap[before] / (gap[after] - gap[before])
-    rate = curve.far[before] + share * (curve.far[after] - curve.far[before])
-    low = curve.thresholds[after]
-    high = curve.thresholds[before] if np.isfinite(curve.thresholds[before]) else low
-    return float(rate), float(high + share * (low - high))
+    return roc(genuine, impostor).equal_error_rate()
+
+
+def thresholds_at_far(impostor: np.ndarray, fars: Sequence[float]) -> np.ndarray:
+    """For each rate, the lowest threshold that accepts at most that share of the impostor pairs.
+
+    For a rate of 1, which any threshold keeps to, it is the lowest impostor score.
+
+    Args:
+        impostor: (I,) scores of pairs of two people.
+        fars: F rates in (0, 1].
+
+    Returns:
+        (F,) thresholds.
+
+    Raises:
+        ValueError: a rate is out of range, or there is no score, or one that is NaN.
+    """
+    for far in fars:
+        _check_rate(far)
+    ordered = np.sort(_finite("impostor", impostor))[::-1]
+    allowed = np.floor(np.asarray(fars) * len(ordered) + 1e-9).astype(int)
+    just_above = np.nextafter(ordered[np.minimum(allowed, len(ordered) - 1)], np.inf)
+    return np.where(allowed < len(ordered), just_above, ordered[-1])
 
 
 def threshold_at_far(impostor: np.ndarray, far: float) -> float:
-    """The lowest threshold that accepts at most a share `far` of the impostor pairs.
-
-    Raises:
-        ValueError: far is not in (0, 1], or there is no score, or one that is NaN.
-    """
-    if not 0 < far <= 1:
-        raise ValueError(f"far is {far}; it must lie in (0, 1]")
-    ordered = np.sort(_finite("impostor", impostor))[::-1]
-    allowed = int(np.floor(far * len(ordered) + 1e-9))
-    if allowed >= len(ordered):
-        return float(ordered[-1])
-    return float(np.nextafter(ordered[allowed], np.inf))
+    """`thresholds_at_far` for one rate."""
+    return float(thresholds_at_far(impostor, [far])[0])
 
 
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float:
@@ -151,14 +191,11 @@ def verification_report(scores: np.ndarray, same: np.ndarray, folds: np.ndarray)
     """The figures of one pairs list: accuracy, its folds, EER, AUC and TAR at three false-accept rates."""
     scores, same = np.asarray(scores), np.asarray(same, bool)
     accuracy = fold_accuracy(scores, same, folds)
-    genuine, impostor = scores[same], scores[~same]
     return {
         "accuracy": float(accuracy.mean()),
         "accuracy_std": float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0,
         "fold_accuracy": accuracy,
-        "eer": equal_error_rate(genuine, impostor)[0],
-        "auc": auc(genuine, impostor),
-        "tar_at_far": {f"{far:g}": tar_at_far(genuine, impostor, far) for far in FARS},
+        **roc(scores[same], scores[~same]).figures(),
     }
 
 

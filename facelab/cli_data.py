@@ -1,0 +1,158 @@
+"""`python -m facelab data | embed | submit`: get images, keep embeddings, write homework submissions.
+
+`data` has commands of its own; each shows progress, goes on where a stopped run was, and ends with a list of
+what failed and why.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from tyro.conf import arg
+
+from facelab.bulk import embed_images
+from facelab.bulk import prepare as prepare_photos
+from facelab.data.embeddings import save_embeddings
+from facelab.data.images import ImageFolder
+from facelab.data.sources import lfw as write_lfw
+from facelab.data.sources import olivetti as write_olivetti
+from facelab.data.unpack import unpack as unpack_archive
+from facelab.files import Written
+from facelab.registry import nearest
+from facelab.submit import submit as submit_homework
+from facelab.terminal import CACHE, JOBS, parse, track
+
+Model = Annotated[str, arg(metavar="MODEL")]
+Source = Annotated[str, arg(metavar="SOURCE")]
+Archive = Annotated[str, arg(metavar="ARCHIVE")]
+Out = Annotated[str, arg(metavar="OUT")]
+Npz = Annotated[str, arg(metavar="OUT.npz")]
+Root = Annotated[str, arg(metavar="ROOT")]
+
+
+def lfw(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
+    """Fetch Labeled Faces in the Wild: 13,233 photos, one folder per person, and its lists of pairs.
+
+    The first run downloads about 200 MB through scikit-learn. Then `evaluate MODEL --images OUT --pairs
+    OUT/pairs.txt` judges a model by LFW's protocol, and `data prepare OUT crops/` cuts crops.
+
+    Args:
+        out: Folder for the photos and lists.
+        cache: Folder where scikit-learn keeps what it downloads.
+    """
+    print("fetching LFW through scikit-learn; the first time takes minutes", file=sys.stderr)
+    _report(write_lfw(out, cache, track), "files")
+
+
+def olivetti(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
+    """Fetch the Olivetti faces: 40 people, 10 grey portraits each, one folder per person.
+
+    The first run downloads about 4 MB through scikit-learn. The portraits are 64x64; `data prepare`
+    enlarges them to crops.
+
+    Args:
+        out: Folder for the images.
+        cache: Folder where scikit-learn keeps what it downloads.
+    """
+    _report(write_olivetti(out, cache, track), "images")
+
+
+def unpack(archive: Archive, out: Out, /) -> None:
+    """Unpack the images and lists of a zip or tar, after all of its entries have been checked.
+
+    An archive that would write outside OUT, holds links or unpacks out of all proportion is refused whole.
+
+    Args:
+        archive: A .zip, .tar, .tar.gz, .tar.xz or .tar.bz2 file.
+        out: Folder for the files; the folder structure stays.
+    """
+    _report(unpack_archive(archive, out, track), "files")
+
+
+def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
+    """Cut aligned 112x112 crops from a folder or zip of photos; a stopped run goes on where it was.
+
+    Args:
+        source: Folder or zip of photos.
+        out: Folder for the crops; the folder structure stays.
+        jobs: Processes that work at once.
+    """
+    _report(prepare_photos(source, out, jobs, track), "crops")
+
+
+DATA: dict[str, Callable[..., None]] = {
+    "lfw": lfw,
+    "olivetti": olivetti,
+    "unpack": unpack,
+    "prepare": prepare,
+}
+
+
+def data(argv: list[str]) -> None:
+    """Get images: fetch LFW or Olivetti, unpack an archive, cut aligned crops.
+
+    The first word names what to do, e.g. `data prepare photos/ crops/`.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: python -m facelab data COMMAND ...   (data COMMAND --help explains each)\n")
+        for name, command in DATA.items():
+            print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
+        return
+    if argv[0] not in DATA:
+        raise ValueError(f"unknown command {argv[0]!r}: {nearest(argv[0], DATA)}")
+    parse(DATA[argv[0]], argv[1:], f"python -m facelab data {argv[0]}")()
+
+
+def embed(model: Model, source: Source, out: Npz, /, aligned: bool = False, jobs: int = JOBS) -> None:
+    """Keep the embedding of every image of a folder or zip in an .npz file, which `evaluate` reads.
+
+    Args:
+        model: A checkpoint's name or path, or `reference`.
+        source: Folder or zip of photos.
+        out: File for `names` (N) and `embeddings` (N, D).
+        aligned: The images are aligned 112x112 crops already.
+        jobs: Processes that work at once.
+    """
+    if Path(out).suffix != ".npz":
+        raise ValueError(f"OUT is {out}; it must end in .npz")
+    folder = ImageFolder(source)
+    vectors, failures = embed_images(model, folder, folder.names, aligned, CACHE, jobs, track)
+    if not vectors:
+        name, reason = next(iter(failures.items()))
+        raise ValueError(f"no image could be embedded; {name}: {reason}")
+    save_embeddings(out, list(vectors), np.stack(list(vectors.values())))
+    print(f"{len(vectors)} embeddings written to {out}, {len(failures)} images failed")
+    _list_failures(tuple(failures.items()))
+
+
+def submit(model: Model, root: Root, /, out: str) -> None:
+    """Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.
+
+    The crops must be 112x112, as the course has given them since 2024.
+
+    Args:
+        model: A checkpoint's name or path; for classes, one that was trained on the homework's classes.
+        root: Folder to which the homework's data unpacks.
+        out: Folder for the two files.
+    """
+    done = submit_homework(model, root, out, track)
+    for path in done.files:
+        print(f"wrote {path}")
+    for note in done.notes:
+        print(note, file=sys.stderr)
+    _list_failures(tuple(done.failures.items()))
+    if not done.files:
+        raise ValueError(f"{root} asks for nothing that this checkpoint can answer")
+
+
+def _report(done: Written, things: str) -> None:
+    print(f"{done.written} {things} written, {done.kept} were there, {len(done.failures)} failed")
+    _list_failures(done.failures)
+
+
+def _list_failures(failures: Sequence[tuple[str, str]]) -> None:
+    width = max((len(name) for name, _ in failures), default=0)
+    for name, reason in failures:
+        print(f"{name:<{width}}  {reason}")

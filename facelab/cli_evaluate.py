@@ -1,0 +1,93 @@
+"""How `python -m facelab evaluate` reads its flags together, and how it prints each protocol's figures."""
+
+from typing import Any
+
+Report = dict[str, Any]
+
+
+def check_flags(
+    model: str | None, images: str | None, embeddings: str | None, save: str | None, protocols: dict[str, Any]
+) -> None:
+    """Refuse flags that do not go together.
+
+    Args:
+        model, images, embeddings, save: as given, None if left out.
+        protocols: flag of each protocol -> its value, which is false if left out.
+
+    Raises:
+        ValueError: says which flag to give or to leave out.
+    """
+    if embeddings and (model or images):
+        raise ValueError("--embeddings is judged without a model; leave MODEL and --images out")
+    if embeddings and protocols["--classify"]:
+        raise ValueError("--classify needs a checkpoint's classes; give MODEL and --images instead")
+    if embeddings and save:
+        raise ValueError("--save writes into a checkpoint and --embeddings has none; leave it out")
+    if not embeddings and not (model and images):
+        raise ValueError("say what to judge: MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz")
+    given = [flag for flag, value in protocols.items() if value]
+    if len(given) != 1:
+        raise ValueError(f"give one of {', '.join(protocols)}, not {' and '.join(given) or 'none'}")
+
+
+def print_pairs(report: Report, failures: int) -> None:
+    """Verification on a list."""
+    print(f"{report['pairs']} pairs, {report['skipped']} skipped because {failures} photos show no face")
+    print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
+    print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
+    _print_roc(report)
+
+
+def print_all_pairs(report: Report, failures: int) -> None:
+    """Verification on all pairs, with the geometry."""
+    _print_set(report, failures)
+    print(f"{report['genuine_pairs']:,} genuine and {report['impostor_pairs']:,} impostor pairs")
+    _print_roc(report)
+    print(f"angle         {report['intra_class_angle']:.1f}° to the own center,", end=" ")
+    print(f"{report['inter_class_angle']:.1f}° between nearest centers")
+
+
+def print_identification(report: Report, failures: int) -> None:
+    """Closed set, then open set."""
+    _print_set(report, failures)
+    intervals = report.get("interval", {})
+    print(f"closed set: {report['probes']:,} probes against {report['gallery']:,} people, one photo each")
+    for name, words in (("rank_1", "rank 1"), ("rank_5", "rank 5")):
+        print(f"{words:<14}{report[name]:.4f}{_between(intervals.get(name))}")
+    opened = report["open_set"]
+    print(
+        f"open set: {opened['mated_probes']:,} mated and {opened['unmated_probes']:,} unmated probes", end=" "
+    )
+    print(f"against {opened['gallery']:,} people")
+    for far, rate in opened["dir_at_far"].items():
+        print(f"DIR@FAR={far:<5} {rate:.4f}")
+
+
+def print_classification(report: Report, failures: int) -> None:
+    """Closed set, with calibration."""
+    print(f"{report['images']:,} crops of {report['identities']:,} people, {failures} could not be read")
+    print(f"top 1         {report['top_1']:.4f}")
+    print(f"top 5         {report['top_5']:.4f}")
+    print(f"ECE           {report['ece']:.4f}, {report['ece_after_temperature']:.4f} at temperature", end=" ")
+    print(f"{report['temperature']:.3f}, fitted to these crops")
+    print(f"NLL           {report['nll']:.4f}")
+    print(f"Brier         {report['brier']:.4f}")
+    for name, other, count in report["most_confused"][:5]:
+        print(f"{name} taken for {other} {count} times")
+
+
+def _print_set(report: Report, failures: int) -> None:
+    print(f"{report['images']:,} images of {report['identities']:,} people,", end=" ")
+    print(f"{failures} skipped because no face was found")
+
+
+def _print_roc(report: Report) -> None:
+    intervals = report.get("interval", {})
+    print(f"EER           {report['eer']:.4f}{_between(intervals.get('eer'))}")
+    print(f"AUC           {report['auc']:.4f}{_between(intervals.get('auc'))}")
+    for far, tar in report["tar_at_far"].items():
+        print(f"TAR@FAR={far:<5} {tar:.4f}{_between(intervals.get('tar_at_far', {}).get(far))}")
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return f"  95 %: {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""

@@ -1,0 +1,121 @@
+"""Batches: which crops a step sees, and how they reach the device.
+
+The order of an epoch is a function of seed and epoch alone, so a resumed run meets the same batches. Either
+all crops are shuffled, or a batch holds P people with K crops each (FaceNet, arXiv:1503.03832, section 3.2;
+P x K as in arXiv:1703.07737), without which a pair loss sees few genuine pairs. A GPU that has room holds
+all crops; else one batch is read ahead.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facelab.data.folders import Selection
+from facelab.recipe import Recipe
+
+RESIDENT_SHARE = 0.4  # of a GPU's free memory that crops may take
+
+
+def epoch_order(data: Selection, recipe: Recipe, epoch: int) -> np.ndarray:
+    """The batches of one epoch.
+
+    A last batch that is not full is left out, unless it is the only one.
+
+    Returns:
+        (S, B) int64, rows of `data`: S steps of B crops.
+
+    Raises:
+        ValueError: batches of people are asked for and there are too few, or some with one crop only.
+    """
+    rng = np.random.default_rng((recipe.seed, epoch))
+    if recipe.images_per_identity:
+        return _people(data, recipe.batch_size, recipe.images_per_identity, rng)
+    order = rng.permutation(len(data))
+    size = min(recipe.batch_size, len(order))
+    return order[: len(order) // size * size].reshape(-1, size)
+
+
+def _people(data: Selection, batch_size: int, per_identity: int, rng: np.random.Generator) -> np.ndarray:
+    """Batches of different people with K crops each.
+
+    Every person's crops are shuffled and dealt in hands of K, the last one filled up with others of the same
+    person. A batch then takes a hand each of the people who have most left, which plays the most batches
+    that are possible with different people in each; at last the batches are shuffled.
+    """
+    count = np.bincount(data.labels, minlength=len(data.identities))
+    people = batch_size // per_identity
+    if len(count) < people:
+        raise ValueError(
+            f"a batch takes {people} people with {per_identity} crops each and there are {len(count)}; "
+            f"lower batch_size to {len(count) * per_identity} or less"
+        )
+    if count.min() < 2:
+        single = data.identities[int(count.argmin())]
+        raise ValueError(
+            f"{(count < 2).sum()} people have one crop only, the first {single}; batches of people need two: "
+            "add crops, leave those people out or set images_per_identity 0"
+        )
+    hands = [_deal(np.flatnonzero(data.labels == label), per_identity, rng) for label in range(len(count))]
+    batches, left = [], np.array([len(hand) for hand in hands])
+    steps = max(1, len(data) // batch_size)
+    while len(batches) < steps and (left > 0).sum() >= people:
+        chosen = np.lexsort((rng.random(len(left)), -left))[:people]
+        batches.append(np.concatenate([hands[label][left[label] - 1] for label in chosen]))
+        left[chosen] -= 1
+    return rng.permutation(np.stack(batches))
+
+
+def _deal(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """(H, size): shuffled rows in hands; the last is filled with rows from other hands, or repeated for want
+    of them.
+    """
+    rows = rng.permutation(rows)
+    short = -len(rows) % size
+    spare = rows[: len(rows) - (size - short)] if short else rows[:0]
+    fill = rng.choice(spare if len(spare) >= short else rows, short, replace=len(spare) < short)
+    return np.concatenate([rows, fill]).reshape(-1, size)
+
+
+def on_device(data: Selection, device: torch.device) -> Tensor | None:
+    """All crops of a selection on a GPU, (N, 112, 112, 3) uint8, if they fit there; else None."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    if len(data) * int(np.prod(data.crops.shape[1:])) > RESIDENT_SHARE * free:
+        return None
+    crops = torch.empty((len(data), *data.crops.shape[1:]), dtype=torch.uint8, device=device)
+    for rows in np.array_split(np.arange(len(data)), max(1, len(data) // 4096)):
+        crops[torch.from_numpy(rows).to(device)] = torch.from_numpy(data.batch(rows)).to(device)
+    return crops
+
+
+def read_batches(
+    data: Selection, order: np.ndarray, device: torch.device, resident: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Crops of each row of `order`, (B, 112, 112, 3) uint8 on the device.
+
+    Args:
+        data: where the crops are.
+        order: (S, B) rows of it.
+        device: where they go.
+        resident: what `on_device` gave.
+    """
+    if resident is not None:
+        yield from (resident[torch.from_numpy(rows).to(device)] for rows in order)
+        return
+    with ThreadPoolExecutor(1) as ahead:
+        coming = None
+        for rows in order:
+            crops, coming = coming, ahead.submit(_read, data, rows, device)
+            if crops is not None:
+                yield crops.result().to(device, non_blocking=True)
+        if coming is not None:
+            yield coming.result().to(device, non_blocking=True)
+
+
+def _read(data: Selection, rows: np.ndarray, device: torch.device) -> Tensor:
+    crops = torch.from_numpy(data.batch(rows))
+    return crops.pin_memory() if device.type == "cuda" else crops

@@ -1,0 +1,210 @@
+"""Archives of images, unpacked with care.
+
+A zip or tar may come from a stranger. All its entries are looked at before one is written: a name that leads
+out of the folder, a link or a device, or a size that no photo collection has refuses the whole archive. Only
+images and lists (.txt, .csv) are written, each whole or not at all, so a stopped run goes on where it was.
+"""
+
+import bz2
+import contextlib
+import errno
+import gzip
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from facelab.data.images import MAX_FILE_BYTES, MAX_RATIO, TEXT_SUFFIXES, Track, is_shown, leaves, untracked
+from facelab.files import Written, replacing
+from facelab.photo import IMAGE_SUFFIXES
+
+MAX_FILES = 2_000_000
+MAX_BYTES = 2**40  # of all files together
+SMALL = 2**20  # an archive of less counts as this large where its ratio is judged
+DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, tarfile.TarError)  # how a broken archive shows
+HERE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)  # one name, not the disk, is at fault
+OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by a file's first two bytes
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    size: int
+    place: zipfile.ZipInfo | tarfile.TarInfo | int
+
+
+def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = untracked) -> Written:
+    """Unpack the images and lists of a zip or tar (.tar, .tar.gz, .tar.xz, .tar.bz2) into a folder.
+
+    Hidden files and other kinds are left out. Files that are there with the right size are kept.
+
+    Args:
+        archive: the file.
+        out: the folder.
+        track: draws progress.
+
+    Raises:
+        ValueError: not such an archive, cut short, without an image, or one that a careful reader refuses:
+            entries that lead out of the folder, links, devices, encryption, or sizes out of all proportion.
+        OSError: the disk is full.
+    """
+    path, out = Path(archive), Path(out)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; name a zip or tar of images")
+    written, kept, failures = 0, 0, []
+    with contextlib.closing(_Zip(path) if zipfile.is_zipfile(path) else _Tar(path)) as source:
+        entries = _accepted(path, source)
+        for entry in track(source.in_order(entries), len(entries), "unpack"):
+            try:
+                if _write(source, entry, out.joinpath(*PurePosixPath(entry.name).parts)):
+                    written += 1
+                else:
+                    kept += 1
+            except ValueError as error:
+                failures.append((entry.name, str(error)))
+    return Written(written, kept, tuple(failures))
+
+
+def _write(source: "_Zip | _Tar", entry: _Entry, target: Path) -> bool:
+    """Write one file, unless it is there."""
+    try:
+        if target.is_file() and target.stat().st_size == entry.size:
+            return False
+        content = source.read(entry)
+        with replacing(target) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        if error.errno not in HERE:
+            raise
+        raise ValueError(f"cannot be written under this name: {error.strerror}") from error
+    return True
+
+
+def _accepted(path: Path, source: "_Zip | _Tar") -> list[_Entry]:
+    """The entries to write, after all have been judged."""
+    entries, total, seen = [], 0, set()
+    limit = min(MAX_BYTES, MAX_RATIO * max(path.stat().st_size, SMALL))
+    try:
+        for count, entry in enumerate(source.entries(), 1):
+            total += entry.size
+            if count > MAX_FILES or total > limit:
+                raise ValueError(f"{path.name} unpacks to more than {limit:,} bytes; it was not unpacked")
+            if leaves(entry.name):
+                raise ValueError(
+                    f"{path.name} has an entry outside its own folder ({entry.name}); it was not unpacked"
+                )
+            if is_shown(entry.name, IMAGE_SUFFIXES + TEXT_SUFFIXES) and entry.name not in seen:
+                seen.add(entry.name)
+                entries.append(entry)
+    except DAMAGE as error:
+        raise ValueError(f"{path.name} is cut short or damaged; download it again") from error
+    if not any(is_shown(entry.name, IMAGE_SUFFIXES) for entry in entries):
+        raise ValueError(f"{path.name} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+    return entries
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        try:
+            self._path, self._zip = path, zipfile.ZipFile(path)
+        except Exception as error:  # a hostile directory makes zipfile raise anything
+            raise ValueError(f"{path.name} is no whole zip; download it again") from error
+        self.close = self._zip.close
+
+    def entries(self) -> Iterator[_Entry]:
+        for info in self._zip.infolist():
+            if info.flag_bits & 1:
+                raise ValueError(f"{self._path.name} is encrypted; unpack it with its password first")
+            if (info.external_attr >> 16) & 0o170000 == 0o120000:
+                raise ValueError(f"{self._path.name} holds a link ({info.filename}); it was not unpacked")
+            if not info.filename.endswith("/"):
+                yield _Entry(info.filename, info.file_size, info)
+
+    def in_order(self, entries: list[_Entry]) -> Iterator[_Entry]:
+        yield from entries
+
+    def read(self, entry: _Entry) -> bytes:
+        try:
+            with self._zip.open(entry.place) as file:
+                return _whole(file, entry)
+        except Exception as error:  # zlib.error, BadZipFile, NotImplementedError, ...
+            raise ValueError(f"cannot be read from {self._path.name}; download it again") from error
+
+
+class _Tar:
+    """A tar is read from front to back, once to judge its entries and once to write them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open()
+
+    def _open(self) -> None:
+        with open(self._path, "rb") as file:
+            opener = OPENERS.get(file.read(2), open)
+        self._file = _Bounded(opener(self._path, "rb"))
+        try:
+            self._tar = tarfile.open(fileobj=self._file, mode="r:")  # noqa: SIM115  close() closes it
+        except DAMAGE as error:
+            self._file.close()
+            raise ValueError(f"{self._path.name} is neither a zip nor a tar; name one of images") from error
+
+    def _members(self) -> Iterator[tarfile.TarInfo]:
+        for info in self._tar:
+            yield info
+            self._tar.members.clear()  # tarfile keeps every header that it has read
+        self._file.seek(self._tar.offset)
+        end = self._file.read(tarfile.BLOCKSIZE)  # tarfile takes rubbish for the end as well
+        if len(end) < tarfile.BLOCKSIZE or any(end):
+            raise tarfile.ReadError("there is no end mark")
+
+    def close(self) -> None:
+        self._tar.close()
+        self._file.close()
+
+    def entries(self) -> Iterator[_Entry]:
+        for info in self._members():
+            if info.isdir():
+                continue
+            if not info.isreg() or info.issparse():
+                kind = "link" if info.issym() or info.islnk() else "special file"
+                raise ValueError(f"{self._path.name} holds a {kind} ({info.name}); it was not unpacked")
+            yield _Entry(info.name, info.size, info.offset)
+
+    def in_order(self, entries: list[_Entry]) -> Iterator[_Entry]:
+        self.close()
+        self._open()
+        wanted = {entry.place: entry.name for entry in entries}
+        for info in self._members():
+            if info.offset in wanted:
+                yield _Entry(wanted[info.offset], info.size, info)
+
+    def read(self, entry: _Entry) -> bytes:
+        return _whole(self._tar.extractfile(entry.place), entry)
+
+
+def _whole(file: BinaryIO, entry: _Entry) -> bytes:
+    """All bytes of an entry, neither more nor fewer than announced."""
+    content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"is larger than {MAX_FILE_BYTES // 2**20} MB; reduce it first")
+    if len(content) != entry.size:
+        raise ValueError("is shorter than its archive says; download it again")
+    return content
+
+
+class _Bounded:
+    """A file for tarfile, which trusts a header and would read gigabytes of names at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= 2 * MAX_FILE_BYTES:
+            raise tarfile.ReadError(f"a header announces {size:,} bytes")
+        return self._file.read(size)

@@ -1,0 +1,162 @@
+"""Identification: one photo against a gallery of N people. Who is it, and is it any of them at all?
+
+Each person in the gallery is one template. In the closed set every probe has its mate there, and rank-k is
+the share of probes whose mate is among the k best. In the open set some probes have none: a threshold must
+keep these from being taken for someone, and the detection and identification rate (DIR) says how many of
+the others are still found (Phillips, Grother and Micheals, "Evaluation Methods in Face Recognition", 2011).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.metrics.similarity import ScoreMatrix, checked, cosine_matrix, normalised
+from facelab.metrics.verification import threshold_at_far
+
+CHUNK = 512  # probes at once: 40 MB at most against 10,000 templates
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a gallery answered to P probes.
+
+    Attributes:
+        top: (P,) the best score that a template reached.
+        mate: (P,) the score of the probe's own template; NaN for an unmated probe.
+        rank: (P,) int64, the mate's rank from 1; 0 for an unmated probe. Templates that tie with the mate
+            stand before it, so that a model which gives one score to everybody identifies nobody.
+    """
+
+    top: np.ndarray
+    mate: np.ndarray
+    rank: np.ndarray
+
+    @property
+    def mated(self) -> np.ndarray:
+        """(P,) whether the probe's identity is in the gallery."""
+        return self.rank > 0
+
+
+@dataclass(frozen=True, eq=False)
+class DirCurve:
+    """Open-set rates at every distinct threshold, from strictest to loosest.
+
+    Attributes:
+        thresholds: (T,) falling, the first +inf, where nobody is detected.
+        far: (T,) share of unmated probes whose best score is at or above it.
+        dir: (T,) share of mated probes whose mate has rank 1 and a score at or above it.
+    """
+
+    thresholds: np.ndarray
+    far: np.ndarray
+    dir: np.ndarray
+
+
+def templates(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One template a person: the mean of their normalised embeddings, so that each photo weighs the same.
+
+    Args:
+        embeddings: (N, D).
+        labels: (N,) identities.
+
+    Returns:
+        ((G, D) float32, not normalised again; (G,) their identities, sorted).
+
+    Raises:
+        ValueError: wrong shapes or NaN.
+    """
+    embeddings, labels = checked(embeddings, labels)
+    people, person = np.unique(labels, return_inverse=True)
+    sums = np.zeros((len(people), embeddings.shape[1]), np.float32)
+    np.add.at(sums, person, normalised(embeddings))
+    return sums / np.bincount(person)[:, None].astype(np.float32), people
+
+
+def search(
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    probes: np.ndarray,
+    probe_labels: np.ndarray,
+    score: ScoreMatrix = cosine_matrix,
+) -> Search:
+    """Compare every probe with every template, a few hundred probes at a time.
+
+    Args:
+        gallery: (G, D), one row a person.
+        gallery_labels: (G,) identities, all different.
+        probes: (P, D).
+        probe_labels: (P,) identities; one that the gallery does not have makes its probe unmated.
+        score: every pair of two sets -> similarities.
+
+    Raises:
+        ValueError: wrong shapes, NaN, or an identity with two templates.
+    """
+    gallery, gallery_labels = checked(gallery, gallery_labels)
+    probes, probe_labels = checked(probes, probe_labels)
+    order = np.argsort(gallery_labels, kind="stable")
+    gallery, people = gallery[order], gallery_labels[order]
+    if (people[1:] == people[:-1]).any():
+        twice = people[1:][people[1:] == people[:-1]][0]
+        raise ValueError(f"the gallery has two templates of {twice}; merge them with `templates`")
+    place = np.searchsorted(people, probe_labels).clip(max=len(people) - 1)
+    mated = people[place] == probe_labels
+    top, mate, rank = np.empty(len(probes)), np.empty(len(probes)), np.empty(len(probes), np.int64)
+    for start in range(0, len(probes), CHUNK):
+        part = slice(start, start + CHUNK)
+        scores = score(probes[part], gallery)
+        mates = np.take_along_axis(scores, place[part, None], 1)
+        top[part], mate[part] = scores.max(1), mates[:, 0]
+        rank[part] = (scores >= mates).sum(1)  # the mate itself makes it count from 1
+    return Search(top, np.where(mated, mate, np.nan), np.where(mated, rank, 0))
+
+
+def cmc(found: Search, ranks: int) -> np.ndarray:
+    """Cumulative match characteristic: (ranks,) share of mated probes whose mate has rank k or better.
+
+    Raises:
+        ValueError: there is no mated probe.
+    """
+    rank = _mated(found, found.rank)
+    return np.array([(rank <= k).mean() for k in range(1, ranks + 1)])
+
+
+def dir_at_far(found: Search, far: float) -> float:
+    """Detection and identification rate at rank 1, at the threshold whose false-alarm rate is at most `far`.
+
+    DIR(t) is the share of mated probes whose mate has rank 1 and a score of t or more; FAR(t) is the share of
+    unmated probes whose best score is t or more.
+
+    Raises:
+        ValueError: there is no mated or no unmated probe, or far is not in (0, 1].
+    """
+    return float((_detected(found) >= threshold_at_far(_unmated_top(found), far)).mean())
+
+
+def dir_curve(found: Search) -> DirCurve:
+    """DIR and FAR at every distinct score.
+
+    Raises:
+        ValueError: there is no mated or no unmated probe.
+    """
+    detected, unmated = np.sort(_detected(found)), np.sort(_unmated_top(found))
+    distinct = np.unique(np.concatenate([detected[np.isfinite(detected)], unmated]))[::-1]
+    thresholds = np.append(np.inf, distinct)
+    far, rate = ((len(side) - np.searchsorted(side, thresholds)) / len(side) for side in (unmated, detected))
+    return DirCurve(thresholds, far, rate)
+
+
+def _detected(found: Search) -> np.ndarray:
+    """The mate's score of each mated probe; -inf where it is not at rank 1 and no threshold finds it."""
+    return np.where(_mated(found, found.rank) == 1, _mated(found, found.mate), -np.inf)
+
+
+def _mated(found: Search, values: np.ndarray) -> np.ndarray:
+    if not found.mated.any():
+        raise ValueError("there is no mated probe; give a second photo of someone in the gallery")
+    return values[found.mated]
+
+
+def _unmated_top(found: Search) -> np.ndarray:
+    if found.mated.all():
+        raise ValueError("there is no unmated probe; give photos of people who are not in the gallery")
+    return found.top[~found.mated]

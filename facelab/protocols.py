@@ -1,0 +1,228 @@
+"""The protocols of papers on embedded images: a list of pairs, all pairs, and identification.
+
+Each takes vectors, in whatever way they came to be, and returns one report. A photo that could not be
+embedded has no vector: a list counts its pairs as wrong in `accuracy_all`, the other protocols count it as
+skipped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from facelab import reference
+from facelab.data.pairs import Pairs
+from facelab.metrics.confidence import intervals_by_identity, intervals_by_pair, mean_interval
+from facelab.metrics.geometry import inter_class_angle, intra_class_angle
+from facelab.metrics.identification import Search, cmc, dir_at_far, search, templates
+from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
+from facelab.metrics.streaming import stream_roc
+from facelab.metrics.verification import FARS, Score, cosine, verification_report
+
+MATRICES: dict[Score, ScoreMatrix] = {cosine: cosine_matrix, reference.score: distance_matrix}
+ALL_PAIRS_FARS = tuple(10.0**-k for k in range(1, 7))
+MAX_IMAGES_FOR_INTERVALS = 2000  # two million pairs, each weighed anew in every draw
+DRAWS_OF_ALL_PAIRS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Images as vectors.
+
+    Attributes:
+        vectors: {image: (D,) embedding}.
+        failures: {image: why there is none}.
+        score: paired rows -> similarities.
+    """
+
+    vectors: dict[str, np.ndarray]
+    failures: dict[str, str]
+    score: Score
+
+    def labelled(self) -> tuple[np.ndarray, np.ndarray]:
+        """((N, D) embeddings, (N,) the folder that each image lies in, which is its identity).
+
+        Raises:
+            ValueError: there is no embedding.
+        """
+        if not self.vectors:
+            name, reason = next(iter(self.failures.items()))
+            raise ValueError(f"no photo could be embedded; {name}: {reason}")
+        labels = np.array([str(PurePosixPath(name).parent) for name in self.vectors])
+        return np.stack(list(self.vectors.values())), labels
+
+    def matrix(self) -> tuple[ScoreMatrix, tuple[float, float]]:
+        """(the score for every pair of two sets, its lowest and highest value)."""
+        if self.score is cosine:
+            return cosine_matrix, (-1.0, 1.0)
+        longest = max(float(np.linalg.norm(vector)) for vector in self.vectors.values())
+        return MATRICES[self.score], (1 - 2 * longest, 1.0)
+
+
+def judge_pairs(
+    embedded: Embedded, pairs: Pairs, names: Sequence[str], intervals: bool = False
+) -> dict[str, object]:
+    """Verification on a list of pairs, by LFW's protocol.
+
+    Args:
+        embedded: the images' vectors.
+        pairs: P pairs.
+        names: 2P image names, of all first images and then of all second ones.
+        intervals: add 95 % bootstrap intervals, for which pairs are drawn.
+
+    Returns:
+        {"accuracy", "accuracy_std" (over folds), "accuracy_all", "eer", "auc", "tar_at_far", "pairs",
+        "skipped", "failures": {image: why}}, and "interval": {"eer", "auc", "tar_at_far"} if asked for.
+
+    Raises:
+        ValueError: too few pairs left to judge.
+    """
+    vectors, failures = embedded.vectors, embedded.failures
+    first, second = names[: len(pairs)], names[len(pairs) :]
+    kept = np.array([a in vectors and b in vectors for a, b in zip(first, second)])
+    if not kept.any():
+        name, reason = next(iter(failures.items()))
+        raise ValueError(f"no pair could be scored; {name}: {reason}")
+    gallery = np.stack([vectors[name] for name, keep in zip(first, kept) if keep])
+    probes = np.stack([vectors[name] for name, keep in zip(second, kept) if keep])
+    scores, same = embedded.score(gallery, probes).astype(np.float64), pairs.same[kept]
+    report = verification_report(scores, same, pairs.folds[kept])
+    report["accuracy_all"] = _accuracy_all(report.pop("fold_accuracy"), kept, pairs.folds)
+    if intervals:
+        report["interval"] = intervals_by_pair(scores[same], scores[~same])
+    return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
+
+
+def _accuracy_all(fold_accuracy: np.ndarray, kept: np.ndarray, folds: np.ndarray) -> float:
+    """Mean over all folds with the pairs that were not kept as wrong; a fold of none but such counts as 0."""
+    share = np.array([kept[folds == fold].mean() for fold in np.unique(folds[kept])])
+    return float((fold_accuracy * share).sum() / len(np.unique(folds)))
+
+
+def judge_all_pairs(embedded: Embedded, intervals: bool = False) -> dict[str, object]:
+    """Verification on all pairs among the images, streamed, with the angles within and between identities.
+
+    Args:
+        embedded: the images' vectors; the folder that an image lies in is its identity.
+        intervals: add 95 % bootstrap intervals, for which whole people are drawn; for 2,000 images at most.
+
+    Returns:
+        {"eer", "auc", "tar_at_far" (1e-1 to 1e-6, if an impostor pair stands behind it), "error" (how much
+        streaming may cost, see `StreamedRoc`), "genuine_pairs", "impostor_pairs", "intra_class_angle",
+        "inter_class_angle" (degrees), "identities", "images", "skipped", "failures"}, and "interval" if asked
+        for.
+
+    Raises:
+        ValueError: no pair of one of the kinds, or too many images for intervals.
+    """
+    embeddings, labels = embedded.labelled()
+    if intervals and len(labels) > MAX_IMAGES_FOR_INTERVALS:
+        raise ValueError(
+            f"intervals of all pairs are drawn for {MAX_IMAGES_FOR_INTERVALS:,} images at most, not for "
+            f"{len(labels):,}; leave --intervals out or give a list of pairs"
+        )
+    score, limits = embedded.matrix()
+    streamed = stream_roc(embeddings, labels, score, limits)
+    report = streamed.curve.figures(_backed(ALL_PAIRS_FARS, streamed.impostor_pairs)) | {
+        "error": streamed.error,
+        "genuine_pairs": streamed.genuine_pairs,
+        "impostor_pairs": streamed.impostor_pairs,
+        "intra_class_angle": intra_class_angle(embeddings, labels),
+        "inter_class_angle": inter_class_angle(embeddings, labels),
+    }
+    if intervals:
+        report["interval"] = _all_pairs_intervals(score(embeddings, embeddings), labels)
+    return report | _counts(embedded, labels)
+
+
+def _all_pairs_intervals(scores: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    _, person = np.unique(labels, return_inverse=True)
+    first, second = np.triu_indices(len(labels), 1)
+    same = person[first] == person[second]
+    values = scores[first, second]
+    strangers = np.stack([person[first[~same]], person[second[~same]]], 1)
+    return intervals_by_identity(
+        values[same], values[~same], person[first[same]], strangers, DRAWS_OF_ALL_PAIRS
+    )
+
+
+def _backed(fars: Sequence[float], count: int) -> list[float]:
+    """The first rate, and of the others those of which `count` impostors have one to spare."""
+    return [far for far in fars if far == fars[0] or far * count >= 1]
+
+
+def _counts(embedded: Embedded, labels: np.ndarray) -> dict[str, object]:
+    return {
+        "identities": len(np.unique(labels)),
+        "images": len(labels),
+        "skipped": len(embedded.failures),
+        "failures": embedded.failures,
+    }
+
+
+def judge_identification(embedded: Embedded, intervals: bool = False, seed: int = 0) -> dict[str, object]:
+    """Closed-set and open-set identification, one photo a person in the gallery.
+
+    The gallery holds everyone's first image by name, and all others are probes: the closed set. For the open
+    set a random half of the people is unknown: they are taken out of the gallery, and all their images are
+    unmated probes.
+
+    Args:
+        embedded: the images' vectors; the folder that an image lies in is its identity.
+        intervals: add 95 % bootstrap intervals of the closed set's ranks, for which whole people are drawn.
+        seed: of the choice of unknown people.
+
+    Returns:
+        {"rank_1", "rank_5", "gallery", "probes", "open_set": {"dir_at_far" (1e-1 to 1e-3, if an unmated
+        probe stands behind it), "gallery", "mated_probes", "unmated_probes"}, "identities", "images",
+        "skipped", "failures"}, and "interval": {"rank_1", "rank_5"} if asked for.
+
+    Raises:
+        ValueError: nobody has a second image, or nobody of the known half, or there is one person only.
+    """
+    embeddings, labels = embedded.labelled()
+    enrolled = _first_of_each(np.array(list(embedded.vectors)), labels)
+    people = np.unique(labels)
+    if enrolled.all():
+        raise ValueError("nobody has a second image to be found by; identification needs probes")
+    if len(people) < 2:
+        raise ValueError("all images lie in one folder; identification needs a folder a person")
+    score, _ = embedded.matrix()
+    closed = _search(embeddings, labels, enrolled, score)
+    known = ~np.isin(labels, np.random.default_rng(seed).permutation(people)[: len(people) // 2])
+    rank_1, rank_5 = cmc(closed, 5)[[0, 4]]
+    report = {
+        "rank_1": float(rank_1),
+        "rank_5": float(rank_5),
+        "gallery": int(enrolled.sum()),
+        "probes": len(closed.rank),
+        "open_set": _open_set(_search(embeddings, labels, enrolled & known, score)),
+    }
+    report["open_set"]["gallery"] = int((enrolled & known).sum())
+    if intervals:
+        hits = {"rank_1": closed.rank <= 1, "rank_5": closed.rank <= 5}
+        report["interval"] = {name: mean_interval(hit, labels[~enrolled]) for name, hit in hits.items()}
+    return report | _counts(embedded, labels)
+
+
+def _first_of_each(names: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) whether an image is the first by name of its identity."""
+    order = np.lexsort((names, labels))
+    first = np.zeros(len(labels), bool)
+    first[order[np.unique(labels[order], return_index=True)[1]]] = True
+    return first
+
+
+def _search(embeddings: np.ndarray, labels: np.ndarray, enrolled: np.ndarray, score: ScoreMatrix) -> Search:
+    gallery, people = templates(embeddings[enrolled], labels[enrolled])
+    return search(gallery, people, embeddings[~enrolled], labels[~enrolled], score)
+
+
+def _open_set(found: Search) -> dict[str, object]:
+    unmated = int((~found.mated).sum())
+    return {
+        "dir_at_far": {f"{far:g}": dir_at_far(found, far) for far in _backed(FARS, unmated)},
+        "mated_probes": int(found.mated.sum()),
+        "unmated_probes": unmated,
+    }
