@@ -34,6 +34,7 @@ class Header:
         data: where the crops came from, in words.
         metrics: measured figures by name of the test.
         operating_points: thresholds and histograms; None before calibration.
+        identities: K names of the training identities by class, or empty where they are not kept.
     """
 
     recipe: Recipe
@@ -41,6 +42,7 @@ class Header:
     data: str
     metrics: dict[str, object] = field(default_factory=dict)
     operating_points: OperatingPoints | None = None
+    identities: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         values = asdict(self) | {"recipe": self.recipe.to_dict()}
@@ -53,7 +55,9 @@ class Header:
         values = json.loads(text)
         points = values.pop("operating_points")
         recipe = Recipe.from_dict(values.pop("recipe"))
-        return cls(recipe, operating_points=OperatingPoints.from_dict(points) if points else None, **values)
+        identities = tuple(values.pop("identities", ()))
+        points = OperatingPoints.from_dict(points) if points else None
+        return cls(recipe, operating_points=points, identities=identities, **values)
 
 
 def save(path: str | os.PathLike, model: FaceModel, loss_fn: nn.Module, header: Header) -> None:
@@ -62,7 +66,11 @@ def save(path: str | os.PathLike, model: FaceModel, loss_fn: nn.Module, header: 
     Raises:
         OSError: the disk is full or the folder cannot be written; an older file stays as it was.
     """
-    _write(Path(path), _stored(model, "model.") | _stored(loss_fn, "loss."), header)
+    write(Path(path), _stored(model, "model.") | _stored(loss_fn, "loss."), _metadata(header))
+
+
+def _metadata(header: Header) -> dict[str, str]:
+    return {"format": FORMAT, "facelab": header.to_json()}
 
 
 def _stored(module: nn.Module, prefix: str) -> dict[str, Tensor]:
@@ -78,11 +86,16 @@ def _stored(module: nn.Module, prefix: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
+def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a .safetensors file beside its place and rename it: whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older file stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, part, metadata={"format": FORMAT, "facelab": header.to_json()})
+        save_file(tensors, part, metadata=metadata)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         part.chmod(0o644)  # the library makes files that only their owner may read
@@ -100,6 +113,16 @@ def _open(path: str | os.PathLike):
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{Path(path).name} is no whole .safetensors file: {error}") from error
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of any .safetensors file.
+
+    Raises:
+        ValueError: no such file, or not a whole one.
+    """
+    with _open(path) as file:
+        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def describe(path: str | os.PathLike) -> Header:
@@ -129,8 +152,7 @@ def load(path: str | os.PathLike) -> tuple[FaceModel, nn.Module, Header]:
         ValueError: as `describe`; or keys, shapes or values that do not belong.
     """
     header = describe(path)
-    with _open(path) as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
+    _, tensors = read(path)
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{Path(path).name} holds NaN or infinity in {key}; train it again")
@@ -157,9 +179,7 @@ def _rebuilt(header: Header, tensors: dict[str, Tensor]) -> tuple[FaceModel, nn.
 
 def update_header(path: str | os.PathLike, header: Header) -> None:
     """Replace the header and keep every weight bit for bit."""
-    with _open(path) as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-    _write(Path(path), tensors, header)
+    write(Path(path), read(path)[1], _metadata(header))
 
 
 def with_metrics(header: Header, name: str, figures: dict[str, object]) -> Header:

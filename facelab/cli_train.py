@@ -1,24 +1,34 @@
-"""`python -m facelab train`: a recipe's fields as flags, its epochs as lines, its result as a checkpoint."""
+"""`python -m facelab train`: a recipe's fields as flags, its epochs as lines, its result as a checkpoint.
+
+Beside the checkpoint lies the state of the run until it ends, from which `--resume` goes on. Under
+`torchrun` every process runs this same command and the first one alone prints and writes."""
 
 import json as jsonlib
 import math
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import tyro
+from accelerate import Accelerator, PartialState
 from tqdm import tqdm
 
-from facelab import checkpoint
-from facelab.data.folders import CropSet, load_crops, split_identities
+from facelab import checkpoint, resume
+from facelab.data.folders import CropSet, Selection, load_crops, split_identities
 from facelab.data.parametric import ParametricFaces
 from facelab.evaluate import held_out_points
 from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
-from facelab.registry import nearest
+from facelab.recipes import find_recipe
+from facelab.recipes import listing as recipe_listing
 from facelab.terminal import CACHE, parse, track
 from facelab.train import Progress
 from facelab.train import train as train_recipe
+
+SAVE_SECONDS = 60  # between two savings of a run's state within an epoch: what a kill can cost
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,12 @@ class Train:
     per_identity: int = 30
     """How many faces to render of each."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
+    resume: bool = False
+    """Go on with the run that was stopped, exactly as if it had not been."""
+    overwrite: bool = False
+    """Begin anew even if OUT is there already, or a stopped run of it."""
+    log: Literal["tensorboard", "trackio"] | None = None
+    """Also log to this, in a folder `logs` beside OUT; it must be installed."""
     json: bool = False
     """Print one JSON object an epoch."""
 
@@ -41,70 +57,118 @@ class Train:
 def train(argv: list[str]) -> None:
     """Train a recipe on folders or zips of aligned crops, or on rendered faces.
 
-    The first word names the recipe; every field of it is a flag of its own, e.g.
+    The first word names the recipe, or a file of one; every field of it is a flag of its own, e.g.
     `train resnet_softmax --epochs 8 --data crops.zip --out my.safetensors`.
     """
     if not argv or argv[0].startswith("-"):
         print("usage: python -m facelab train RECIPE [--data PATH...] --out FILE [--FIELD VALUE ...]\n")
-        print("recipes:")
-        for name, recipe in RECIPES.items():
-            print(f"  {name:<20}{recipe.backbone}, {recipe.loss}, {recipe.epochs} epochs")
+        print(
+            "RECIPE is a .json or .toml file of fields, a checkpoint whose recipe to take, or one of these:"
+        )
+        print(recipe_listing())
         print("\n`train RECIPE --help` shows every field with its value.")
         return
-    if argv[0] not in RECIPES:
-        raise ValueError(f"unknown recipe {argv[0]!r}: {nearest(argv[0], RECIPES)}")
-    default = Train(out=tyro.MISSING, recipe=RECIPES[argv[0]])
+    default = Train(out=tyro.MISSING, recipe=find_recipe(argv[0]))
     _train(parse(Train, argv[1:], f"python -m facelab train {argv[0]}", default)())
 
 
 def _train(command: Train) -> None:
-    recipe, out = command.recipe, Path(command.out)
-    if out.suffix != ".safetensors":
-        raise ValueError(f"--out is {command.out}; it must end in .safetensors")
+    out = Path(command.out)
+    state = _state_to_resume(command, out)
+    if command.log and find_spec(command.log) is None:
+        raise ValueError(f"{command.log} is not installed; `pip install {command.log}`, or leave --log out")
+    first = PartialState().is_main_process
     data, sources = _crops(command)
-    training, held_out = split_identities(data, recipe.held_out, recipe.seed)
+    training, held_out = split_identities(data, command.recipe.held_out, command.recipe.seed)
     provenance = f"{sources}: {len(training.identities)} identities, {len(training)} crops"
-    header = checkpoint.Header(recipe, len(training.identities), provenance)
-    with tqdm(desc=out.stem, unit="step", disable=None) as bar:
-        for progress in train_recipe(recipe, data):
-            bar.total = progress.steps
-            bar.set_postfix(
-                loss=f"{progress.loss:.3f}", acc=f"{progress.accuracy:.3f}", lr=f"{progress.lr:.4f}"
-            )
-            bar.update()
-            if progress.step == progress.steps or progress.validation:
-                _report_epoch(progress, command.json)
-                header = replace(header, metrics={"held_out": progress.validation})
-                checkpoint.save(out, progress.model, progress.loss_fn, header)
-    if progress.validation:
-        source = f"{len(held_out.identities)} held-out identities of {sources}"
-        try:
-            points = held_out_points(progress.model, held_out, source)
-        except ValueError as error:
-            print(f"no thresholds were set: {error}", file=sys.stderr)
-        else:
-            checkpoint.update_header(out, replace(header, operating_points=points))
-    print(f"wrote {out}", file=sys.stderr)
+    header = checkpoint.Header(
+        command.recipe, len(training.identities), provenance, identities=training.identities
+    )
+    run = train_recipe(command.recipe, data, state)
+    last = None
+    for progress in _shown(run, command, first):
+        last = progress
+        if first and progress.epoch_done:
+            header = replace(header, metrics={"held_out": progress.validation})
+            checkpoint.save(out, progress.model, progress.loss_fn, header)
+    if first and last is not None:
+        _finish(out, header, last, held_out, sources, command.json)
+
+
+def _state_to_resume(command: Train, out: Path) -> Path | None:
+    """The state to go on from, after a look at what must not be lost.
+
+    Raises:
+        ValueError: OUT is no .safetensors file, there is nothing to resume, or something would be
+            overwritten.
+    """
+    state = resume.state_path(out)
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out is {out}; it must end in .safetensors")
+    if command.resume:
+        if not state.is_file():
+            why = f"{out} is finished" if out.is_file() else f"{state} does not exist"
+            raise ValueError(f"there is nothing to resume: {why}; leave --resume out to begin")
+        return state
+    for path, way in ((state, "a stopped run: --resume goes on with it"), (out, "a checkpoint")):
+        if path.is_file() and not command.overwrite:
+            raise ValueError(f"{path} is there already, {way}; choose another --out, or add --overwrite")
+    return None
 
 
 def _crops(command: Train) -> tuple[CropSet, str]:
     """The crops to train on and what to call them."""
-    if not command.data:
-        faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
-        return faces.crop_set(track), "rendered faces"
-    data = load_crops(command.data, CACHE, track)
+    with PartialState().main_process_first():  # the others then find them in the cache
+        if not command.data:
+            faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
+            return faces.crop_set(track), "rendered faces"
+        data = load_crops(command.data, CACHE, track)
     for name, reason in data.skipped:
         print(f"skipped {name}: {reason}", file=sys.stderr)
     return data, ", ".join(Path(path).stem for path in command.data)
 
 
+def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Progress]:
+    """The run's progress, drawn, logged, and its state saved on the way."""
+    tracker = _tracker(command) if command.log and first else None
+    saved = time.monotonic()
+    with tqdm(desc=Path(command.out).stem, unit="step", disable=None if first else True) as bar:
+        for progress in run:
+            bar.total, bar.n = progress.steps, progress.step
+            bar.set_postfix(
+                loss=f"{progress.loss:.3f}", acc=f"{progress.accuracy:.3f}", lr=f"{progress.lr:.4f}"
+            )
+            if tracker:
+                tracker.log(_figures(progress), progress.step)
+            if first and progress.epoch_done:
+                _report_epoch(progress, command.json)
+            yield progress
+            due = progress.epoch_done or time.monotonic() - saved > SAVE_SECONDS
+            if first and due and progress.step < progress.steps:
+                resume.save(resume.state_path(Path(command.out)), progress.run)
+                saved = time.monotonic()
+    if tracker:
+        tracker.end_training()
+
+
+def _tracker(command: Train) -> Accelerator:
+    """Accelerate's logger of that name."""
+    out = Path(command.out)
+    accelerator = Accelerator(log_with=command.log, project_dir=str(out.parent / "logs"))
+    values = {k: v for k, v in command.recipe.to_dict().items() if isinstance(v, (bool, int, float, str))}
+    accelerator.init_trackers(out.stem, values)
+    return accelerator
+
+
+def _figures(progress: Progress) -> dict[str, float]:
+    """What a step has to say in numbers."""
+    named = {"loss": progress.loss, "accuracy": progress.accuracy, "lr": progress.lr}
+    return named | {f"loss/{name}": value for name, value in progress.parts.items()} | progress.validation
+
+
 def _report_epoch(progress: Progress, json: bool) -> None:
-    figures = {
-        "epoch": progress.epoch,
-        "loss": progress.loss,
-        "accuracy": progress.accuracy,
-        **progress.validation,
-    }
+    figures = {"epoch": progress.epoch, "loss": progress.loss}
+    figures |= progress.parts | {"accuracy": progress.accuracy} | progress.validation
     if json:
         known = {name: None if math.isnan(value) else value for name, value in figures.items()}
         print(jsonlib.dumps(known), flush=True)  # a NaN would be no JSON
@@ -113,3 +177,27 @@ def _report_epoch(progress: Progress, json: bool) -> None:
     tqdm.write(
         f"{row}  ({progress.images_per_second:.0f} images/s, {progress.seconds_left / 60:.0f} min left)"
     )
+
+
+def _finish(
+    out: Path, header: checkpoint.Header, last: Progress, held_out: Selection, sources: str, json: bool
+) -> None:
+    """Thresholds into the checkpoint, a table onto the terminal, and the run's state off the disk."""
+    points = None
+    if len(held_out):
+        source = f"{len(held_out.identities)} held-out identities of {sources}"
+        try:
+            points = held_out_points(last.model, held_out, source)
+        except ValueError as error:
+            print(f"no thresholds were set: {error}", file=sys.stderr)
+        else:
+            checkpoint.update_header(out, replace(header, operating_points=points))
+    resume.state_path(out).unlink(missing_ok=True)
+    if not json:
+        recipe = header.recipe
+        rows = {"trained": f"{recipe.backbone} with {recipe.loss}", "on": header.data}
+        rows |= {name: f"{value:.4f}" for name, value in _figures(last).items()}
+        rows |= {"thresholds from": points.source} if points else {}
+        width = max(map(len, rows))
+        print("\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()))
+    print(f"wrote {out}", file=sys.stderr)

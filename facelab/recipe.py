@@ -6,8 +6,10 @@ paper's.
 """
 
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from types import NoneType, UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
+from facelab.backbones import BACKBONES
 from facelab.losses import loss_options
 from facelab.registry import nearest
 
@@ -17,13 +19,23 @@ class Recipe:
     """A training run: network, loss, optimiser and augmentation."""
 
     backbone: str = "resnet_face"
-    """The convolutional network, a name in BACKBONES (see `python -m facelab models`)."""
+    """The convolutional network, a name in BACKBONES, e.g. convnext_face; a wrong one is told all of them."""
     neck: Literal["flatten", "pool"] = "flatten"
     """How the feature map becomes a vector: keep every position, or average them."""
     embedding_dim: int = 256
     """D, the length of the embedding."""
     dropout: float = 0.0
     """Share of the neck's inputs dropped in training, in [0, 1)."""
+    drop_block: float = 0.0
+    """Share of the last two stages' maps that DropBlock blanks in the end, rising from 0; in [0, 1)."""
+    drop_block_size: int = 3
+    """Side of DropBlock's blocks; clamped to the map."""
+    stochastic_depth: float = 0.0
+    """Chance that the last residual branch is skipped for a sample; earlier ones less; in [0, 1)."""
+    init_from: str | None = None
+    """Weights to start from: a checkpoint's name or path, or `imagenet`. None: fresh ones."""
+    freeze: str | None = None
+    """Freeze the network from its first layer up to this stage, or `neck` for all of it. None: train all."""
     loss: str = "softmax"
     """What is minimised: a name in LOSSES, or a classification and a pair loss, as in softmax+triplet."""
     label_smoothing: float | None = None
@@ -53,17 +65,29 @@ class Recipe:
     epochs: int = 24
     """Passes over the training crops."""
     batch_size: int = 256
-    """Crops in one step."""
+    """Crops in one step, of all processes together."""
+    images_per_identity: int = 0
+    """K: a batch holds batch_size/K people with K crops each, as pair losses want; 0 shuffles freely."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum, as AlexNet and most face networks; AdamW, as ConvNeXt."""
     lr: float = 0.15
-    """Peak learning rate of SGD, reached after the warm-up and taken to zero along a cosine."""
+    """Peak learning rate, reached after the warm-up."""
+    schedule: Literal["cosine", "step", "one_cycle"] = "cosine"
+    """Its course then: down along a cosine, times 0.1 at each milestone, or up and down in one cycle."""
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    """Shares of the run at which the step schedule multiplies the learning rate by 0.1."""
     warmup: float = 0.1
-    """Share of all steps in which the learning rate rises from zero, in [0, 1)."""
+    """Share of all steps in which the learning rate rises, in [0, 1)."""
     momentum: float = 0.9
-    """Momentum of SGD (Nesterov's)."""
+    """Momentum of SGD (Nesterov's), or the first beta of AdamW, in [0, 1)."""
     weight_decay: float = 5e-4
     """L2 pull on weight matrices and kernels; biases and norms are spared."""
     clip: float = 5.0
     """Largest norm of the whole gradient; 0 leaves it alone."""
+    clip_adaptive: float = 0.0
+    """λ of NFNet's adaptive clipping: largest ratio of a unit's gradient to its weights; 0 is off."""
+    average: float = 0.0
+    """Decay of the moving average of weights that is validated and kept, in [0, 1), e.g. 0.999; 0 is off."""
     flip: bool = True
     """Mirror half of the crops."""
     rotate: float = 10.0
@@ -71,9 +95,11 @@ class Recipe:
     zoom: float = 0.1
     """Largest relative change of scale."""
     shift: float = 0.06
-    """Largest shift as a share of the crop's side."""
+    """Largest shift as a share of the crop's side: a random crop that keeps the size."""
     jitter: float = 0.3
     """Largest relative change of brightness and of contrast."""
+    saturation: float = 0.0
+    """Largest relative change of colour saturation."""
     grey: float = 0.2
     """Share of colour crops turned grey."""
     erase: float = 0.4
@@ -82,20 +108,38 @@ class Recipe:
     """Share of identities kept out of training, to measure verification and to set thresholds."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of convolutions: auto takes bf16 where the machine computes it fast."""
+    compile: bool = False
+    """Let torch.compile fuse the network: minutes to begin with, faster steps on a GPU."""
     seed: int = 0
     """Seeds the weights, the split, the order and the augmentation."""
 
     def __post_init__(self) -> None:
-        _check_range(self, "dropout warmup held_out", 0, 1, "[0, 1)")
-        _check_range(self, "grey erase zoom shift jitter", 0, 1.000001, "[0, 1]")
-        _check_range(self, "epochs batch_size embedding_dim", 1, float("inf"), "1, 2, 3, ...")
-        _check_range(self, "lr momentum weight_decay clip rotate", 0, float("inf"), "[0, ∞)")
+        for name, hint in get_type_hints(type(self)).items():
+            _check_type(name, getattr(self, name), hint)
+        _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
+        _check_range(self, "warmup momentum average held_out", 0, 1, "[0, 1)")
+        _check_range(self, "grey erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
+        _check_range(self, "epochs batch_size embedding_dim drop_block_size", 1, float("inf"), "1, 2, 3, ...")
+        _check_range(self, "lr weight_decay clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"unknown backbone {self.backbone!r}: {nearest(self.backbone, BACKBONES)}")
+        self._check_batches()
         legal = loss_options(self.loss)
         for option in LOSS_FIELDS:
             if getattr(self, option) is not None and option not in legal:
                 raise ValueError(
                     f"loss {self.loss!r} takes no {option}; leave it out. It takes: {', '.join(legal)}"
                 )
+
+    def _check_batches(self) -> None:
+        """Whether the batch divides into people, and the milestones lie within the run."""
+        per, size = self.images_per_identity, self.batch_size
+        if per < 0 or per == 1 or (per and (size % per or size < 2 * per)):
+            raise ValueError(
+                f"images_per_identity is {per}; it must be 0, or 2 or more and divide batch_size {size}"
+            )
+        if not all(0 < share < 1 for share in self.milestones):
+            raise ValueError(f"milestones are {self.milestones}; each must lie in (0, 1)")
 
     def loss_options(self) -> dict[str, float | bool | str]:
         """The fields that go to the loss: those that are set."""
@@ -116,13 +160,28 @@ class Recipe:
         for key in values:
             if key not in legal:
                 raise ValueError(f"unknown recipe field {key!r}: {nearest(key, legal)}")
-        return cls(**values)
+        milestones = {"milestones": tuple(values["milestones"])} if "milestones" in values else {}
+        return cls(**values | milestones)  # JSON has no tuples
 
 
 LOSS_FIELDS = (
     "label_smoothing", "bias", "hard_share", "center_weight", "center_rate", "margin", "margin_warmup",
     "scale", "pair_margin", "mining", "normalise", "pair_weight",
 )  # fmt: skip
+
+
+def _check_type(name: str, value: object, hint: type) -> None:
+    """Refuse a value that a file or a caller gave a wrong type, before arithmetic stumbles over it."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if get_origin(kinds[0]) is Literal:
+        if value not in (legal := get_args(kinds[0])) and not (value is None and len(kinds) > 1):
+            raise ValueError(f"unknown {name} {value!r}: {nearest(str(value), legal)}")
+        return
+    plain = tuple(get_origin(kind) or kind for kind in kinds)
+    whole_is_real = float in plain and isinstance(value, int)
+    if not (isinstance(value, plain) or whole_is_real) or (isinstance(value, bool) and bool not in plain):
+        names = " or ".join("none" if kind is NoneType else kind.__name__ for kind in plain)
+        raise ValueError(f"{name} is {value!r}; it must be of type {names}")
 
 
 def _check_range(recipe: Recipe, names: str, low: float, high: float, legal: str) -> None:

@@ -1,28 +1,36 @@
 """The training loop: one generator of Progress that the command line prints, the page streams and tests
 consume.
 
-Every random draw comes from a generator seeded by (recipe seed, epoch, step), so equal recipes and data
-give equal losses, and closing the generator between two steps stops a run cleanly. Crops stay uint8 until
-they lie on the device, where augmentation runs.
+Every random draw follows from the recipe's seed and the step, so equal recipes and data give equal losses, a
+resumed run goes on exactly, and closing the generator between two steps stops a run cleanly. Crops stay
+uint8 until they lie on the device, where augmentation runs. Several processes train as one
+(`facelab.parallel`).
 """
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
-from facelab.data.augment import augment
+from facelab import parallel, resume
+from facelab.data.augment import DRAWS, augment
+from facelab.data.batches import epoch_order, on_device, read_batches
 from facelab.data.folders import CropSet, Selection, split_identities
 from facelab.losses import build_loss
 from facelab.metrics.verification import all_pairs, auc, equal_error_rate, tar_at_far
-from facelab.model import FaceModel, build_model, embed
+from facelab.model import FaceModel, build_model, embed_batches
+from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
+from facelab.regularise import set_progress
+from facelab.resume import Run
+from facelab.transfer import freeze, initialise
 
-SMOOTHING = 0.98  # of the running loss and accuracy that Progress shows
+SMOOTHING = 0.98  # of the running accuracy that Progress shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +41,15 @@ class Progress:
         step, steps: steps done, and in all.
         epoch, epochs: passes begun, and in all.
         loss: of this step's batch.
+        parts: its unweighted terms by name, for losses that are sums; else empty.
         accuracy: running share of batch crops whose highest logit is right; NaN for losses without logits.
         lr: learning rate of this step.
-        images_per_second: over the epoch so far.
-        seconds_left: estimate from the pace of the run so far.
-        validation: figures on held-out identities, after the last step of an epoch; else empty.
-        model, loss_fn: live references; save them, do not change them.
+        images_per_second: of all processes, since this call began or the epoch did.
+        seconds_left: estimate from the pace so far.
+        model, loss_fn: the weights to use, averaged if the recipe says so; save them, do not change them.
+        run: what `resume.save` takes.
+        epoch_done: whether this was the last step of its epoch.
+        validation: then, figures on held-out identities if there are any; else empty.
     """
 
     step: int
@@ -46,67 +57,120 @@ class Progress:
     epoch: int
     epochs: int
     loss: float
+    parts: dict[str, float]
     accuracy: float
     lr: float
     images_per_second: float
     seconds_left: float
     model: FaceModel
     loss_fn: nn.Module
+    run: Run
+    epoch_done: bool
     validation: dict[str, float] = field(default_factory=dict)
 
 
-def pick_device() -> torch.device:
-    """The CUDA GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[Progress]:
+    """Train a recipe on crops, one `Progress` per step.
 
+    Args:
+        recipe: describes the run.
+        data: all crops, those to hold out included.
+        state: what `resume.save` wrote, to go on from there; None begins.
 
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """bf16 where asked for, or on `auto` where the hardware multiplies it natively; None means float32.
-
-    float16 is never chosen: CPUs emulate it about a hundred times slower.
+    Raises:
+        ValueError: data that do not suit the recipe, a state that is not of this run, or a loss that is no
+            longer finite.
     """
-    if precision == "auto":
-        native = (
-            torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    accelerator = parallel.start(recipe.precision)
+    training, held_out = split_identities(data, recipe.held_out, recipe.seed)
+    _require_pairs(held_out)
+    run, frozen = _begin(recipe, training, accelerator.device)
+    if state is not None:
+        resume.restore(state, run)
+    network = parallel.distribute(run.model, accelerator)
+    network = torch.compile(network) if recipe.compile else network
+    resident = on_device(training, accelerator.device)
+    each = len(epoch_order(training, recipe, 0))
+    pace = _Pace(run.step, each * recipe.epochs)
+    for epoch in range(run.step // each, recipe.epochs):
+        pace.begin_epoch()
+        order = epoch_order(training, recipe, epoch)[run.step - epoch * each :]
+        mine = order[:, parallel.share_of(order.shape[1], accelerator)]
+        for rows, crops in zip(order, read_batches(training, mine, accelerator.device, resident)):
+            _train_mode(run.model, run.loss_fn, frozen)
+            labels = torch.from_numpy(training.labels[rows]).to(accelerator.device)
+            lr = learning_rate(recipe, run.step, pace.steps)
+            set_progress(run.model, run.step / pace.steps)
+            loss, parts = _step(run, network, crops, labels, lr, accelerator)
+            done = run.step == (epoch + 1) * each
+            validation = _end_epoch(run, held_out) if done else {}
+            speed, left = pace.after(run.step, len(rows))
+            model, loss_fn = run.best()
+            yield Progress(
+                run.step, pace.steps, epoch + 1, recipe.epochs, loss, parts, run.accuracy, lr, speed, left,
+                model, loss_fn, run, done, validation,
+            )  # fmt: skip
+
+
+class _Pace:
+    """Images per second, and the time that is left."""
+
+    def __init__(self, done: int, steps: int) -> None:
+        self.done, self.steps, self.started = done, steps, time.perf_counter()
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        self.images, self.epoch_started = 0, time.perf_counter()
+
+    def after(self, step: int, images: int) -> tuple[float, float]:
+        now = time.perf_counter()
+        self.images += images
+        left = (now - self.started) / (step - self.done) * (self.steps - step)
+        return self.images / (now - self.epoch_started), left
+
+
+def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[Run, list[nn.Module]]:
+    """A run before its first step, and the stages that stay in eval mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = build_model(recipe)
+        classes = len(training.identities)
+        loss_fn = build_loss(recipe.loss, recipe.embedding_dim, classes, recipe.loss_options())
+    initialise(model, loss_fn, recipe, training.identities)
+    frozen = freeze(model, recipe.freeze)
+    model, loss_fn = model.to(device, memory_format=torch.channels_last), loss_fn.to(device)
+    optimizer = build_optimizer(recipe, [model, loss_fn])
+    average = Average([model, loss_fn], recipe.average) if recipe.average else None
+    return Run(recipe, resume.fingerprint(training), model, loss_fn, optimizer, average), frozen
+
+
+def _require_pairs(held_out: Selection) -> None:
+    if len(held_out) and np.bincount(held_out.labels).max() < 2:
+        raise ValueError(
+            f"the {len(held_out.identities)} held-out people have one crop each, so no genuine pair; "
+            "add crops, or set held_out 0"
         )
-        return torch.bfloat16 if native else None
-    return {"fp32": None, "bf16": torch.bfloat16}[precision]
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Linear warm-up to the peak, then half a cosine down to zero (SGDR, arXiv:1608.03983, eq. 5)."""
-    warm = recipe.warmup * steps
-    if step < warm:
-        return recipe.lr * (step + 1) / math.ceil(warm)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
+def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -> None:
+    """Training mode for all but the frozen stages; validation or the consumer may have left eval mode."""
+    model.train()
+    loss_fn.train()
+    for stage in frozen:
+        stage.eval()
 
 
-def build_optimizer(recipe: Recipe, modules: list[nn.Module]) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; weight decay pulls on matrices and kernels, not on biases and norms."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
-
-
-def epoch_batches(
-    data: Selection, batch_size: int, seed: int, epoch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Shuffled batches (crops, labels) of one epoch; a short last batch is dropped unless it is the first."""
-    order = np.random.default_rng((seed, epoch)).permutation(len(data))
-    size = min(batch_size, len(order))
-    for start in range(0, len(order) - size + 1, size):
-        index = order[start : start + size]
-        yield data.batch(index), data.labels[index]
+def _end_epoch(run: Run, held_out: Selection) -> dict[str, float]:
+    if hasattr(run.loss_fn, "end_epoch"):
+        run.loss_fn.end_epoch()
+    return validate(run.best()[0], held_out)
 
 
 def validate(model: FaceModel, held_out: Selection) -> dict[str, float]:
     """Verification figures over all pairs of the held-out identities; empty if none are held out."""
     if not len(held_out):
         return {}
-    embeddings = embed(model, held_out.batch(np.arange(len(held_out))), flip=False)
+    embeddings = np.concatenate(list(embed_batches(model, held_out.batches(128), flip=False)))
     genuine, impostor = all_pairs(embeddings, held_out.labels)
     return {
         "eer": equal_error_rate(genuine, impostor)[0],
@@ -115,58 +179,67 @@ def validate(model: FaceModel, held_out: Selection) -> dict[str, float]:
     }
 
 
-def train(recipe: Recipe, data: CropSet) -> Iterator[Progress]:
-    """Train a recipe on crops, one `Progress` per step.
-
-    Raises:
-        ValueError: too few identities, or a loss that is no longer finite.
-    """
-    device = pick_device()
-    training, held_out = split_identities(data, recipe.held_out, recipe.seed)
-    torch.manual_seed(recipe.seed)
-    model = build_model(recipe).to(device, memory_format=torch.channels_last)
-    loss_fn = build_loss(
-        recipe.loss, recipe.embedding_dim, len(training.identities), recipe.loss_options()
-    ).to(device)
-    optimizer = build_optimizer(recipe, [model, loss_fn])
-    steps = recipe.epochs * max(1, len(training) // recipe.batch_size)
-    step, started, accuracy = 0, time.perf_counter(), float("nan")
-    for epoch in range(recipe.epochs):
-        epoch_started, seen = time.perf_counter(), 0
-        model.train()
-        for crops, labels in epoch_batches(training, recipe.batch_size, recipe.seed, epoch):
-            lr = learning_rate(recipe, step, steps)
-            x = _variants(crops, recipe, step, device)
-            loss, hits = _step(model, loss_fn, optimizer, x, torch.from_numpy(labels).to(device), lr, recipe)
-            accuracy = hits if math.isnan(accuracy) else SMOOTHING * accuracy + (1 - SMOOTHING) * hits
-            step, seen = step + 1, seen + len(labels)
-            last = step == steps or step % (steps // recipe.epochs) == 0
-            speed = seen / (time.perf_counter() - epoch_started)
-            if last and hasattr(loss_fn, "end_epoch"):
-                loss_fn.end_epoch()
-            validation = validate(model, held_out) if last else {}
-            left = (time.perf_counter() - started) / step * (steps - step)
-            yield Progress(
-                step,
-                steps,
-                epoch + 1,
-                recipe.epochs,
-                loss,
-                accuracy,
-                lr,
-                speed,
-                left,
-                model,
-                loss_fn,
-                validation,
-            )
+def _draws(recipe: Recipe, step: int, batch: int, accelerator: Accelerator) -> Tensor:
+    """The random numbers of this process's crops at one step, a function of seed and step alone."""
+    generator = torch.Generator().manual_seed(_step_seed(recipe, step))
+    return torch.rand((DRAWS, batch), generator=generator)[:, parallel.share_of(batch, accelerator)]
 
 
-def _variants(crops: np.ndarray, recipe: Recipe, step: int, device: torch.device) -> Tensor:
-    """Augmented crops of one step, (B, 3, 112, 112), a function of seed and step alone."""
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    x = augment(torch.from_numpy(crops).to(device), recipe, generator)
-    return x.contiguous(memory_format=torch.channels_last)
+def _step_seed(recipe: Recipe, step: int) -> int:
+    return (recipe.seed * 1_000_003 + step) % 2**63
+
+
+def _step(
+    run: Run, network: nn.Module, crops: Tensor, labels: Tensor, lr: float, accelerator: Accelerator
+) -> tuple[float, dict[str, float]]:
+    """One optimiser step -> (loss, its parts)."""
+    x = augment(crops, run.recipe, _draws(run.recipe, run.step, len(labels), accelerator))
+    x = x.contiguous(memory_format=torch.channels_last)
+    cuda = [x.device] if x.device.type == "cuda" else []
+    with torch.random.fork_rng(cuda), accelerator.autocast():
+        torch.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)  # for dropout's masks
+        embeddings = parallel.gather(network(x), accelerator)
+        _require_finite(embeddings, "embedding", lr)
+        loss = run.loss_fn(embeddings, labels)
+    value, parts, hits = _read(loss, embeddings, labels, run.loss_fn)
+    _require_finite(torch.tensor(value), "loss", lr)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    parallel.share_gradients(run.loss_fn, accelerator)
+    _update(run, lr)
+    run.step += 1
+    keep = min(SMOOTHING, (run.step - 1) / run.step)  # a plain mean at first
+    run.accuracy = keep * run.accuracy + (1 - keep) * hits
+    if run.average:
+        run.average.update(run.step)
+    return value, parts
+
+
+def _update(run: Run, lr: float) -> None:
+    """Clip the gradient and take the optimiser's step."""
+    if run.recipe.clip_adaptive:
+        clip_adaptively(run.model.parameters(), run.recipe.clip_adaptive)
+    if run.recipe.clip:
+        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, run.recipe.clip)
+    for group in run.optimizer.param_groups:
+        group["lr"] = lr
+    run.optimizer.step()
+
+
+@torch.no_grad()
+def _read(
+    loss: Tensor, embeddings: Tensor, labels: Tensor, loss_fn: nn.Module
+) -> tuple[float, dict[str, float], float]:
+    """(loss, its parts, accuracy of the batch), fetched from the device in one go."""
+    parts = getattr(loss_fn, "parts", {})
+    hits = loss.new_tensor(float("nan"))
+    if hasattr(loss_fn, "logits"):
+        hits = (loss_fn.logits(embeddings.detach()).argmax(1) == labels).float().mean()
+    value, hits, *terms = torch.stack(
+        [loss.float(), hits.float(), *(p.float() for p in parts.values())]
+    ).tolist()
+    return value, dict(zip(parts, terms)), hits
 
 
 def _require_finite(value: Tensor, name: str, lr: float) -> None:
@@ -174,34 +247,3 @@ def _require_finite(value: Tensor, name: str, lr: float) -> None:
         raise ValueError(
             f"the {name} became NaN or infinite at learning rate {lr:.3g}; lower --lr or raise --warmup"
         )
-
-
-def _step(
-    model: FaceModel,
-    loss_fn: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    labels: Tensor,
-    lr: float,
-    recipe: Recipe,
-) -> tuple[float, float]:
-    """One optimiser step -> (loss, accuracy of the batch)."""
-    dtype = autocast_dtype(recipe.precision, x.device)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    with torch.autocast(x.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-        embeddings = model(x)
-        _require_finite(embeddings, "embedding", lr)
-        loss = loss_fn(embeddings, labels)
-    _require_finite(loss, "loss", lr)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if recipe.clip:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, recipe.clip)
-    optimizer.step()
-    if not hasattr(loss_fn, "logits"):
-        return loss.item(), float("nan")
-    with torch.no_grad():
-        hits = (loss_fn.logits(embeddings.detach().float()).argmax(1) == labels).float().mean()
-    return loss.item(), hits.item()

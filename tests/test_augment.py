@@ -1,9 +1,11 @@
 """Augmentation: identities where everything is switched off, and each switch does what it says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from facelab.data.augment import augment
+from facelab.data.augment import DRAWS, LUMA, augment
 from facelab.faces import to_tensor
 from facelab.recipe import Recipe
 
@@ -14,14 +16,15 @@ CROPS = torch.randint(
 
 
 def run(seed=0, **fields):
-    return augment(CROPS, Recipe(**{**OFF.to_dict(), **fields}), torch.Generator().manual_seed(seed))
+    draw = torch.rand((DRAWS, len(CROPS)), generator=torch.Generator().manual_seed(seed))
+    return augment(CROPS, replace(OFF, **fields), draw)
 
 
 def test_all_off_is_the_crop():
     assert torch.allclose(run(), to_tensor(CROPS), atol=1e-4)
 
 
-def test_same_generator_same_variants():
+def test_same_draws_same_variants():
     fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "grey": 0.5, "erase": 0.5}
     assert torch.equal(run(3, **fields), run(3, **fields))
     assert not torch.equal(run(3, **fields), run(4, **fields))
@@ -33,6 +36,24 @@ def test_flip_mirrors_about_half_of_the_crops():
     unchanged = [torch.allclose(out[i], straight[i], atol=1e-4) for i in range(32)]
     assert all(m != u for m, u in zip(mirrored, unchanged))
     assert 6 <= sum(mirrored) <= 26
+
+
+def test_saturation_moves_colours_along_their_grey():
+    x, out = to_tensor(CROPS), run(saturation=0.5)
+    luma = torch.einsum("bchw,c->bhw", x, torch.tensor(LUMA))[:, None]
+    factor = ((out - luma) / (x - luma)).flatten(1)
+    inside = (out.abs() < 0.99) & ((x - luma).abs() > 0.1)
+    for crop in range(len(x)):
+        values = factor[crop][inside[crop].flatten()]
+        assert 0.5 <= values.mean() <= 1.5 and values.std() < 0.01
+    assert factor.new_tensor([f[i.flatten()].mean() for f, i in zip(factor, inside)]).std() > 0.1
+
+
+def test_a_crop_depends_on_its_own_draws_alone():
+    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "grey": 0.5, "erase": 0.5}
+    draw = torch.rand((DRAWS, 32), generator=torch.Generator().manual_seed(1))
+    part = augment(CROPS[8:16], replace(OFF, **fields), draw[:, 8:16])
+    assert torch.allclose(part, augment(CROPS, replace(OFF, **fields), draw)[8:16], atol=1e-6)
 
 
 def test_grey_equalises_the_channels():
@@ -55,8 +76,8 @@ def test_rotation_and_shift_stay_within_their_range():
     dot = torch.zeros(200, 112, 112, 3, dtype=torch.uint8)
     dot[:, 54:58, 90:94] = 255  # 36 pixels right of the centre
     for fields, bound in (({"shift": 0.1}, 11.2 + 1), ({"rotate": 20.0}, 36 * 0.35 + 1)):
-        recipe = Recipe(**{**OFF.to_dict(), **fields})
-        out = augment(dot, recipe, torch.Generator().manual_seed(1))[:, 0] + 1
+        draw = torch.rand((DRAWS, len(dot)), generator=torch.Generator().manual_seed(1))
+        out = augment(dot, replace(OFF, **fields), draw)[:, 0] + 1
         ys, xs = torch.arange(112.0).view(-1, 1), torch.arange(112.0)
         mass = out.sum((1, 2))
         y, x = (out * ys).sum((1, 2)) / mass, (out * xs).sum((1, 2)) / mass

@@ -1,5 +1,6 @@
 """`python -m facelab train`: any field is a flag, the result is a checkpoint of it."""
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,12 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import refused
+from conftest import one_sentence, refused
 from PIL import Image
+from safetensors import SafetensorError
 
 from facelab import checkpoint, cli_train
 from facelab.cli import main
 from facelab.data.parametric import ParametricFaces
+from facelab.recipe import Recipe
+from facelab.recipes import find_recipe
 
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 
@@ -60,7 +64,7 @@ def test_without_data_it_trains_on_rendered_faces_and_says_so(tmp_path):
 
 
 def test_json_of_a_loss_without_accuracy_is_still_json(capsys):
-    progress = SimpleNamespace(epoch=1, loss=0.5, accuracy=float("nan"), validation={"eer": 0.5})
+    progress = SimpleNamespace(epoch=1, loss=0.5, parts={}, accuracy=float("nan"), validation={"eer": 0.5})
     cli_train._report_epoch(progress, True)
     assert json.loads(capsys.readouterr().out) == {"epoch": 1, "loss": 0.5, "accuracy": None, "eer": 0.5}
 
@@ -76,6 +80,9 @@ def test_train_refuses_what_it_cannot_do(capsys, training_crops, tmp_path):
         (["resnet_softmax", *out, "--data", training_crops, "--epochs", "0"], "epochs is 0; it must lie in"),
         (["resnet_softmax", *out, "--data", training_crops, "--epochs", "few"], "--epochs"),
         (["resnet_softmax", *out, "--data", training_crops, "--held-out", "0.9"], "too few to hold out"),
+        (["resnet_softmax", *out, "--resume"], "there is nothing to resume"),
+        (["resnet_softmax", *out, "--log", "trackio"], "trackio is not installed; `pip install trackio`"),
+        (["mine.toml"], "No such file or directory: mine.toml"),
         (
             ["resnet_softmax", *out, "--data", training_crops, "--backbone", "resnet81"],
             "did you mean resnet18?",
@@ -83,3 +90,114 @@ def test_train_refuses_what_it_cannot_do(capsys, training_crops, tmp_path):
     ):
         assert words in refused(capsys, "train", *argv)
     assert not (tmp_path / "a.safetensors").exists()
+
+
+SMALL = [
+    "--identities",
+    "6",
+    "--per-identity",
+    "4",
+    "--held-out",
+    "0.34",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "8",
+]
+SMALL += ["--embedding-dim", "8", "--precision", "fp32"]
+
+
+def stopped(monkeypatch, steps: int, *argv: str) -> None:
+    """Run the command, with its state saved after every step, and stop it after some."""
+    monkeypatch.setattr(cli_train, "SAVE_SECONDS", 0)
+    whole = cli_train.train_recipe
+
+    def cut(*args):
+        yield from itertools.islice(whole(*args), steps)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_train, "train_recipe", cut)
+        assert main(["train", "resnet_softmax", *argv]) == 130
+
+
+def test_a_stopped_run_resumes_to_the_same_checkpoint(capsys, monkeypatch, tmp_path):
+    whole, pieces = tmp_path / "whole.safetensors", tmp_path / "pieces.safetensors"
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(whole)]) == 0
+    stopped(monkeypatch, 3, *SMALL, "--out", str(pieces))
+    assert (tmp_path / "pieces.run.safetensors").is_file()
+    capsys.readouterr()
+    words = refused(capsys, "train", "resnet_softmax", *SMALL, "--out", pieces)
+    assert "a stopped run: --resume goes on with it" in words
+    words = refused(capsys, "train", "resnet_softmax", *SMALL, "--out", pieces, "--resume", "--lr", "0.01")
+    assert "was begun with lr 0.15, not 0.01" in words
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(pieces), "--resume"]) == 0
+    capsys.readouterr()
+    assert pieces.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [pieces.name, whole.name]
+    assert "nothing to resume: " in refused(
+        capsys, "train", "resnet_softmax", *SMALL, "--out", pieces, "--resume"
+    )
+
+
+def test_nothing_good_is_overwritten(capsys, tmp_path, monkeypatch):
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(out)]) == 0
+    before = out.read_bytes()
+    capsys.readouterr()
+    assert "is there already, a checkpoint" in refused(
+        capsys, "train", "resnet_softmax", *SMALL, "--out", out
+    )
+    wild = [*SMALL, "--out", str(out), "--overwrite", "--lr", "1e12", "--clip", "0", "--warmup", "0"]
+    assert "became NaN or infinite" in refused(capsys, "train", "resnet_softmax", *wild)
+    assert out.read_bytes() == before
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(out), "--overwrite", "--seed", "1"]) == 0
+    assert checkpoint.describe(out).recipe.seed == 1
+
+
+def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(capsys, tmp_path, monkeypatch):
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(out)]) == 0
+    before = out.read_bytes()
+
+    def full(*args: object, **named: object) -> None:
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    capsys.readouterr()
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(out), "--overwrite"]) == 2
+    words = capsys.readouterr().err
+    assert (
+        one_sentence(words) and "mine.safetensors could not be written" in words and "No space left" in words
+    )
+    assert out.read_bytes() == before
+
+
+def test_a_recipe_comes_from_a_file_or_a_checkpoint(capsys, tmp_path, tiny_checkpoint):
+    recipe = Recipe(loss="arcface", margin=0.3, milestones=(0.2, 0.4), schedule="step")
+    (tmp_path / "mine.json").write_text(json.dumps(recipe.to_dict()))
+    assert find_recipe(str(tmp_path / "mine.json")) == recipe
+    (tmp_path / "mine.toml").write_text(
+        'loss = "arcface"\nmargin = 0.3\nmilestones = [0.2, 0.4]\nschedule = "step"'
+    )
+    assert find_recipe(str(tmp_path / "mine.toml")) == recipe
+    assert find_recipe(str(tiny_checkpoint)) == checkpoint.describe(tiny_checkpoint).recipe
+    for name, text, words in (
+        ("a.json", '{"lerning_rate": 1}', "unknown recipe field 'lerning_rate'"),
+        ("b.json", "[1]", "holds no fields"),
+        ("c.toml", "loss = ", "is no valid toml file"),
+        ("d.json", '{"epochs": "ten"}', "epochs is 'ten'; it must be of type int"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert words in refused(capsys, "train", tmp_path / name, "--out", tmp_path / "x.safetensors")
+
+
+def test_progress_is_logged_with_tensorboard(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    out = tmp_path / "mine.safetensors"
+    assert main(["train", "resnet_softmax", *SMALL, "--out", str(out), "--log", "tensorboard"]) == 0
+    (log,) = (tmp_path / "logs" / "mine").glob("events.*")
+    reader = events.EventAccumulator(str(log))
+    reader.Reload()
+    assert [event.step for event in reader.Scalars("loss")] == [1, 2, 3, 4]
+    assert [event.step for event in reader.Scalars("eer")] == [2, 4]

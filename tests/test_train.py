@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 
 from facelab.data.folders import CropSet, split_identities
 from facelab.data.parametric import ParametricFaces
+from facelab.losses.pairs import Triplet
 from facelab.recipe import Recipe
-from facelab.train import autocast_dtype, build_optimizer, epoch_batches, learning_rate, train
+from facelab.regularise import DropBlock2d
+from facelab.train import train, validate
 
 TINY = Recipe(epochs=2, batch_size=16, embedding_dim=16, held_out=0.2, precision="fp32", lr=0.05)
 
@@ -30,7 +33,7 @@ def losses(recipe, data, count=None):
 def test_same_recipe_same_losses_and_another_seed_others(rendered):
     first = losses(TINY, rendered)
     assert first == losses(TINY, rendered)
-    assert first != losses(Recipe(**{**TINY.to_dict(), "seed": 1}), rendered)
+    assert first != losses(replace(TINY, seed=1), rendered)
 
 
 def test_first_loss_is_the_entropy_of_ignorance(rendered):
@@ -39,7 +42,7 @@ def test_first_loss_is_the_entropy_of_ignorance(rendered):
 
 
 def test_it_learns(rendered):
-    recipe = Recipe(**{**TINY.to_dict(), "epochs": 12, "erase": 0.0, "rotate": 0.0})
+    recipe = replace(TINY, epochs=12, erase=0.0, rotate=0.0)
     run = losses(recipe, rendered)
     assert np.mean(run[-4:]) < 0.6 * np.mean(run[:4])
 
@@ -47,7 +50,8 @@ def test_it_learns(rendered):
 def test_progress_counts_and_validates_once_an_epoch(rendered):
     run = list(train(TINY, rendered))
     assert [p.step for p in run] == list(range(1, len(run) + 1)) and run[-1].step == run[-1].steps
-    assert [bool(p.validation) for p in run] == [p.step % (len(run) // 2) == 0 for p in run]
+    assert [p.epoch_done for p in run] == [p.step % (len(run) // 2) == 0 for p in run]
+    assert [bool(p.validation) for p in run] == [p.epoch_done for p in run]
     figures = run[-1].validation
     assert 0 <= figures["eer"] <= 1 and 0 <= figures["auc"] <= 1
     assert run[-1].seconds_left == 0
@@ -71,32 +75,59 @@ def test_nothing_of_the_held_out_identities_is_trained_on(rendered):
 
 def test_an_infinite_loss_ends_the_run_in_one_sentence(rendered):
     with pytest.raises(ValueError, match="lower --lr"):
-        losses(Recipe(**{**TINY.to_dict(), "lr": 1e12, "warmup": 0.0, "clip": 0.0, "epochs": 20}), rendered)
+        losses(replace(TINY, lr=1e12, warmup=0.0, clip=0.0, epochs=20), rendered)
 
 
-def test_learning_rate_rises_to_the_peak_and_falls_to_zero():
-    recipe = Recipe(lr=0.2, warmup=0.1)
-    rates = [learning_rate(recipe, step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(0.02) and rates[9] == pytest.approx(0.2) == max(rates)
-    assert rates[55] == pytest.approx(0.1) and rates[-1] < 0.001
-    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
+def test_parts_are_the_unweighted_terms(rendered):
+    progress = next(train(replace(TINY, loss="center", center_weight=0.1), rendered))
+    assert progress.loss == pytest.approx(
+        progress.parts["softmax"] + 0.1 * progress.parts["center"], rel=1e-5
+    )
+    assert next(train(TINY, rendered)).parts == {}
 
 
-def test_weight_decay_spares_vectors():
-    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
-    decayed, spared = build_optimizer(Recipe(), [module]).param_groups
-    assert [p.shape for p in decayed["params"]] == [(4, 3)] and decayed["weight_decay"] == 5e-4
-    assert len(spared["params"]) == 3 and spared["weight_decay"] == 0
+def test_validation_and_what_is_kept_use_the_averaged_weights(rendered):
+    run = list(train(replace(TINY, average=0.5), rendered))
+    assert run[-1].model is not run[-1].run.model
+    assert validate(run[-1].model, split_identities(rendered, 0.2, 0)[1]) == run[-1].validation
+    plain = list(train(TINY, rendered))
+    assert [p.loss for p in run] == [p.loss for p in plain]  # averaging watches and does not touch
 
 
-def test_an_epoch_shows_every_crop_at_most_once(rendered):
-    data, _ = split_identities(rendered, 0, 0)
-    seen = [crop.tobytes() for crops, _ in epoch_batches(data, 16, seed=0, epoch=0) for crop in crops]
-    assert len(seen) == len(set(seen)) == len(data) // 16 * 16
-    again = [labels.tolist() for _, labels in epoch_batches(data, 16, seed=0, epoch=1)]
-    assert again != [labels.tolist() for _, labels in epoch_batches(data, 16, seed=0, epoch=0)]
+def test_batches_of_people_reach_the_loss(rendered, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Triplet, "forward", lambda self, x, y: seen.append(y) or x.square().mean())
+    list(train(replace(TINY, loss="triplet", images_per_identity=4), rendered))
+    assert seen and all(sorted(torch.bincount(y)[torch.bincount(y) > 0].tolist()) == [4] * 4 for y in seen)
 
 
-def test_float16_is_never_chosen():
-    for precision in ("auto", "fp32", "bf16"):
-        assert autocast_dtype(precision, torch.device("cpu")) in (None, torch.bfloat16)
+def test_drop_block_is_placed_and_its_rate_rises(rendered):
+    rates = []
+    for progress in train(replace(TINY, drop_block=0.3), rendered):
+        blocks = [m for m in progress.model.modules() if isinstance(m, DropBlock2d)]
+        rates.append({block.progress for block in blocks})
+    assert len(blocks) == 4 and all(len(rate) == 1 for rate in rates)
+    assert [rate.pop() for rate in rates] == [step / len(rates) for step in range(len(rates))]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"optimizer": "adamw", "lr": 0.005, "weight_decay": 0.05}, {"clip_adaptive": 0.05}]
+)
+def test_other_optimisers_learn_too(rendered, fields):
+    run = losses(replace(TINY, epochs=8, erase=0.0, rotate=0.0, **fields), rendered)
+    assert np.mean(run[-4:]) < 0.8 * np.mean(run[:4])
+
+
+def test_held_out_people_with_one_crop_each_are_refused(rendered):
+    first = np.unique(rendered.labels, return_index=True)[1]
+    single = CropSet(rendered.crops[first], rendered.labels[first], rendered.identities, rendered.names)
+    with pytest.raises(ValueError, match="held-out people have one crop each, so no genuine pair"):
+        next(train(TINY, single))
+
+
+def test_the_callers_random_numbers_are_left_alone(rendered):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    list(itertools.islice(train(replace(TINY, dropout=0.5), rendered), 2))
+    assert torch.equal(torch.rand(3), expected)

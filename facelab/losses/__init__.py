@@ -1,10 +1,10 @@
 """The table of losses. Every loss is `loss_fn(embeddings (B, D), labels (B,)) -> scalar`.
 
 A loss owns its prototypes, centers and schedules, all in its state_dict; the optimiser takes the parameters
-of model and loss alike, and the trainer has no branch on a loss's name. Two methods are optional:
-`logits(embeddings)` gives class scores without margin, and `end_epoch()`, called after the last step of each
-epoch, closes the statistics of losses that count epochs. Schedules advance by a step in each forward in
-training mode, and stand still in eval.
+of model and loss alike, and the trainer has no branch on a loss's name. Optional are `logits(embeddings)`,
+class scores without margin; `end_epoch()`, called after the last step of each epoch, which closes the
+statistics of losses that count epochs; and `parts`, the unweighted terms of the last batch's loss by name.
+Schedules advance by a step in each forward in training mode, and stand still in eval.
 
 A pair loss is used alone (`loss="triplet"`, which has no logits) or added to a classification loss with the
 weight `pair_weight` (`loss="softmax+triplet"`). Its margin is called `pair_margin`, so that both fit one flat

@@ -93,4 +93,6 @@ class Center(nn.Module):
         pull = center_loss(offsets)
         if self.training:
             update_centers(self.centers, offsets, labels, self.center_rate)
-        return F.cross_entropy(self.logits(embeddings), labels) + self.center_weight * pull
+        softmax = F.cross_entropy(self.logits(embeddings), labels)
+        self.parts = {"softmax": softmax.detach(), "center": pull.detach()}
+        return softmax + self.center_weight * pull

@@ -194,7 +194,9 @@ class Sum(nn.Module):
         return self.classification.logits(embeddings)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        return self.classification(embeddings, labels) + self.pair_weight * self.pair(embeddings, labels)
+        named, paired = self.classification(embeddings, labels), self.pair(embeddings, labels)
+        self.parts = {"classification": named.detach(), "pair": paired.detach()}
+        return named + self.pair_weight * paired
 
     def end_epoch(self) -> None:
         """Close the epoch for a classification loss that counts epochs."""

@@ -1,0 +1,139 @@
+"""Everything that a stopped run needs to go on exactly, in one .safetensors file beside its checkpoint.
+
+A checkpoint is for use: rounded to fp16, and without the optimiser. Here are all tensors in full: network,
+loss with its centers and schedules, moving average, the optimiser's momentum. Random numbers need no place,
+since each step draws its own from seed and step.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facelab import checkpoint
+from facelab.data.folders import Selection
+from facelab.model import FaceModel
+from facelab.optim import Average
+from facelab.recipe import Recipe
+
+FORMAT = "facelab-run/1"
+
+
+@dataclass(eq=False)
+class Run:
+    """A training run between two steps.
+
+    Attributes:
+        recipe: what is trained.
+        data: `fingerprint` of the crops.
+        model, loss_fn: in training.
+        optimizer: of both.
+        average: moving average of both, or None.
+        step: steps done.
+        accuracy: running accuracy, as Progress shows it.
+    """
+
+    recipe: Recipe
+    data: str
+    model: FaceModel
+    loss_fn: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: Average | None
+    step: int = 0
+    accuracy: float = 0.0
+
+    def best(self) -> tuple[FaceModel, nn.Module]:
+        """The network and loss to validate and keep: the averaged ones, if there are."""
+        return tuple(self.average.copy) if self.average else (self.model, self.loss_fn)
+
+
+def fingerprint(data: Selection) -> str:
+    """A hash of who is in the data, in which order; not of the pixels."""
+    digest = hashlib.sha256(json.dumps(data.identities).encode())
+    digest.update(data.labels.tobytes())
+    digest.update(data.rows.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def state_path(out: Path) -> Path:
+    """Where the state of a run lies whose checkpoint is `out`."""
+    return out.with_suffix(".run.safetensors")
+
+
+def save(path: Path, run: Run) -> None:
+    """Write the state of a run: whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older file stays as it was.
+    """
+    header = {"recipe": run.recipe.to_dict(), "data": run.data, "step": run.step, "accuracy": run.accuracy}
+    checkpoint.write(path, _tensors(run), {"format": FORMAT, "run": json.dumps(header)})
+
+
+def restore(path: Path, run: Run) -> None:
+    """Put the saved state into a run that was built from the same recipe and data.
+
+    Raises:
+        ValueError: no such file, damaged, or of another recipe or other data.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is nothing to resume: {path} does not exist; leave --resume out to begin")
+    metadata, tensors = checkpoint.read(path)
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path.name} is not the state of a run; leave --resume out to begin anew")
+    try:
+        header = json.loads(metadata["run"])
+        was = Recipe.from_dict(header["recipe"])
+        data, step, accuracy = str(header["data"]), int(header["step"]), float(header["accuracy"])
+    except Exception as error:  # a tampered header makes its readers raise anything
+        raise ValueError(f"{path.name} has a damaged header; leave --resume out to begin anew") from error
+    _require_same(was, data, run, path)
+    _load(run, tensors, path)
+    run.step, run.accuracy = step, accuracy
+
+
+def _require_same(was: Recipe, data: str, run: Run, path: Path) -> None:
+    for name in (field.name for field in fields(Recipe)):
+        old, new = getattr(was, name), getattr(run.recipe, name)
+        if old != new:
+            raise ValueError(
+                f"{path.name} was begun with {name} {old}, not {new}; resume with what it began with"
+            )
+    if data != run.data:
+        raise ValueError(f"{path.name} was begun with other data; resume with the same folders or zips")
+
+
+def _modules(run: Run) -> dict[str, nn.Module]:
+    modules = {"model.": run.model, "loss.": run.loss_fn}
+    return modules | ({"average.": run.average.copy} if run.average else {})
+
+
+def _tensors(run: Run) -> dict[str, Tensor]:
+    tensors = {}
+    for prefix, module in _modules(run).items():
+        tensors |= {prefix + key: value for key, value in module.state_dict().items()}
+    for index, values in run.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
+    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+
+def _load(run: Run, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        for prefix, module in _modules(run).items():
+            module.load_state_dict(_below(tensors, prefix))
+        state = run.optimizer.state_dict()
+        for key, value in _below(tensors, "optimizer.").items():
+            index, name = key.split(".")
+            state["state"].setdefault(int(index), {})[name] = value
+        run.optimizer.load_state_dict(state)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path.name} does not fit its own recipe: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,73 @@
+"""Transfer learning, both ways of the course: start from trained weights and train everything, or freeze the
+first stages and train the rest.
+
+What is taken over is the embedding network; the head (the loss with its prototypes) is new, unless it was
+trained for the same people and loss. Frozen stages stay in eval mode, so that their batch statistics freeze
+too.
+"""
+
+from torch import nn
+
+from facelab import checkpoint
+from facelab.backbones.pretrained import pretrained
+from facelab.embedder import find_checkpoint
+from facelab.model import FaceModel
+from facelab.recipe import Recipe
+from facelab.registry import nearest
+
+IMAGENET = "imagenet"
+SHAPE = ("backbone", "neck", "embedding_dim")  # the fields on which the network's tensors depend
+
+
+def initialise(model: FaceModel, loss_fn: nn.Module, recipe: Recipe, identities: tuple[str, ...]) -> None:
+    """Fill a fresh network with the weights that `recipe.init_from` names, in place.
+
+    Args:
+        model, loss_fn: built from the recipe.
+        recipe: of this run.
+        identities: names of the people to train on, by label.
+
+    Raises:
+        ValueError: unknown, damaged, or of a network of another shape.
+    """
+    if recipe.init_from is None:
+        return
+    if recipe.init_from == IMAGENET:
+        model.backbone.load_state_dict(pretrained(recipe.backbone).state_dict())
+        return
+    source, source_loss, header = checkpoint.load(find_checkpoint(recipe.init_from))
+    for name in SHAPE:
+        theirs, ours = getattr(header.recipe, name), getattr(recipe, name)
+        if theirs != ours:
+            raise ValueError(
+                f"{recipe.init_from} has {name} {theirs} and this run {ours}; set {name} to {theirs}"
+            )
+    model.load_state_dict(source.state_dict())
+    then, now = header.recipe, recipe
+    if header.identities == identities and (then.loss, then.loss_options()) == (now.loss, now.loss_options()):
+        loss_fn.load_state_dict(source_loss.state_dict())
+
+
+def freeze(model: FaceModel, upto: str | None) -> list[nn.Module]:
+    """Stop the training of the network's stages from the first to `upto`, inclusive.
+
+    Args:
+        model: its parameters stop requiring gradients, in place.
+        upto: name of a stage, `neck` for the whole network, or None for nothing.
+
+    Returns:
+        The frozen stages; keep them in eval mode.
+
+    Raises:
+        ValueError: no such stage; the sentence lists them.
+    """
+    if upto is None:
+        return []
+    stages = dict(model.backbone.named_children()) | {"neck": model.neck}
+    if upto not in stages:
+        raise ValueError(f"there is no stage {upto!r} to freeze: {nearest(upto, stages)}")
+    names = list(stages)
+    frozen = [stages[name] for name in names[: names.index(upto) + 1]]
+    for stage in frozen:
+        stage.requires_grad_(False)
+    return frozen

@@ -1,0 +1,87 @@
+"""Two processes train as one: the same losses, figures and weights, with mining over the global batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, PartialState
+
+from facelab import parallel
+from facelab.parallel import SharedBatchNorm, autocast_dtype, share_of
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = ROOT / "tests" / "programs" / "shared_batch.py"
+
+
+def printed(*launcher: str) -> dict:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launcher, str(PROGRAM)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def runs() -> tuple[dict, dict]:
+    two = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    return printed(), printed(*two)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "arcface", "triplet", "center", "online_label_smoothing"])
+def test_two_processes_give_the_curve_of_one(runs, loss):
+    one, two = (run[loss] for run in runs)
+    assert len(one["losses"]) == 20 and len(set(one["losses"])) == 20
+    assert two["losses"] == pytest.approx(one["losses"], rel=0, abs=1e-5)
+    assert two["figures"] == pytest.approx(one["figures"], rel=0, abs=1e-9) and one["figures"]
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-9)
+
+
+class Processes:
+    """What `share_of` asks an accelerator."""
+
+    def __init__(self, index: int, count: int) -> None:
+        self.process_index, self.num_processes = index, count
+
+
+def test_shares_cover_the_batch_in_order():
+    shares = [share_of(12, Processes(i, 3)) for i in range(3)]
+    assert [(share.start, share.stop) for share in shares] == [(0, 4), (4, 8), (8, 12)]
+    with pytest.raises(ValueError, match="batch_size is 10; with 4 processes it must be a multiple of 4"):
+        share_of(10, Processes(0, 4))
+
+
+def test_shared_batch_norm_of_one_process_is_batch_norm(monkeypatch):
+    monkeypatch.setattr(parallel.dist, "get_world_size", lambda: 1)
+    monkeypatch.setattr(parallel, "all_reduce", lambda x: x)
+    for shape in ((6, 5), (4, 5, 3, 2)):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3 + 1
+        plain = torch.nn.BatchNorm1d(5) if len(shape) == 2 else torch.nn.BatchNorm2d(5)
+        torch.nn.init.normal_(plain.weight), torch.nn.init.normal_(plain.bias)
+        shared = torch.nn.Sequential(plain)
+        parallel._synchronise_norms(shared)
+        assert type(shared[0]) is SharedBatchNorm and shared[0].weight is plain.weight
+        ours = shared(x)
+        shared[0].running_mean.data, mean = torch.zeros(5), shared[0].running_mean.clone()
+        shared[0].running_var.data, variance = torch.ones(5), shared[0].running_var.clone()
+        assert torch.allclose(ours, plain(x), atol=1e-6)
+        assert torch.allclose(mean, plain.running_mean) and torch.allclose(variance, plain.running_var)
+
+
+def test_one_process_may_change_its_precision():
+    assert parallel.start("bf16").mixed_precision == "bf16"
+    accelerator = parallel.start("fp32")
+    assert accelerator.mixed_precision == "no" and accelerator.num_processes == 1
+    model = torch.nn.Linear(2, 2)
+    assert parallel.distribute(model, accelerator) is model
+    x = torch.ones(3, 2)
+    assert parallel.gather(x, accelerator) is x
+    assert AcceleratorState().device == PartialState().device
+
+
+def test_float16_is_never_chosen():
+    for precision in ("auto", "fp32", "bf16"):
+        assert autocast_dtype(precision, torch.device("cpu")) in (None, torch.bfloat16)

@@ -1,0 +1,106 @@
+"""A run that is killed and resumed ends as if it had not been; a state of another run is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import one_sentence
+
+from facelab import checkpoint, resume
+from facelab.data.parametric import ParametricFaces
+from facelab.recipe import Recipe
+from facelab.train import train
+
+ROOT = Path(__file__).parent.parent
+KILLS = 7  # per loss, 21 in all
+RECIPE = Recipe(epochs=2, batch_size=8, embedding_dim=8, neck="pool", held_out=0.0, precision="fp32", lr=0.05)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ParametricFaces(4, 6, seed=1).crop_set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("loss", ["softmax", "center", "online_label_smoothing"])
+def test_killed_at_random_moments_it_ends_bit_for_bit_the_same(loss, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "tests/programs/killed.py"), loss, str(KILLS), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split(" kills")[0]) >= KILLS
+
+
+@pytest.mark.parametrize("fields", [{"optimizer": "adamw", "lr": 0.001}, {"schedule": "one_cycle"}])
+def test_any_step_can_be_resumed(data, tmp_path, fields):
+    recipe = replace(RECIPE, **fields)
+    whole, states = [], []
+    for progress in train(recipe, data):
+        states.append(tmp_path / f"{progress.step}.safetensors")
+        resume.save(states[-1], progress.run)
+        whole.append((progress.loss, progress.accuracy))
+    for step in (2, 3, 5):
+        rest = [(p.loss, p.accuracy) for p in train(recipe, data, states[step - 1])]
+        assert rest == whole[step:]
+    assert list(train(recipe, data, states[-1])) == []
+
+
+@pytest.fixture(scope="module")
+def saved(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "one.run.safetensors"
+    resume.save(path, next(train(RECIPE, data)).run)
+    return path
+
+
+def refusal(recipe, data, path) -> str:
+    with pytest.raises(ValueError) as error:
+        next(train(recipe, data, path))
+    assert one_sentence(str(error.value))
+    return str(error.value)
+
+
+def test_a_state_of_another_run_is_refused_by_name(data, saved, tmp_path):
+    assert "was begun with lr 0.05, not 0.1" in refusal(replace(RECIPE, lr=0.1), data, saved)
+    assert "was begun with loss softmax, not center" in refusal(replace(RECIPE, loss="center"), data, saved)
+    assert "was begun with other data" in refusal(RECIPE, ParametricFaces(4, 5, seed=1).crop_set(), saved)
+    assert "there is nothing to resume" in refusal(RECIPE, data, tmp_path / "none.run.safetensors")
+
+
+def test_a_damaged_state_is_refused(data, saved, tmp_path, tiny_checkpoint):
+    torn = tmp_path / "torn.run.safetensors"
+    torn.write_bytes(saved.read_bytes()[:-100])
+    assert "no whole .safetensors file" in refusal(RECIPE, data, torn)
+    assert "is not the state of a run" in refusal(RECIPE, data, tiny_checkpoint)
+    metadata, tensors = checkpoint.read(saved)
+    for key in ("model.neck.3.weight", "loss.linear.bias"):
+        checkpoint.write(torn, {k: v for k, v in tensors.items() if k != key}, metadata)
+        assert "does not fit its own recipe" in refusal(RECIPE, data, torn)
+    checkpoint.write(torn, tensors, metadata | {"run": json.dumps({"recipe": {"lerning_rate": 1}})})
+    assert "damaged header" in refusal(RECIPE, data, torn)
+
+
+def test_a_failed_save_leaves_the_old_state(data, saved, tmp_path, monkeypatch):
+    run = next(train(RECIPE, data)).run
+    path = tmp_path / "a.run.safetensors"
+    resume.save(path, run)
+    before = path.read_bytes()
+
+    def full(*args: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        resume.save(path, run)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_state_is_exact_and_the_checkpoint_rounded(data, saved, tmp_path):
+    progress = next(train(RECIPE, data))
+    resume.save(tmp_path / "a.safetensors", progress.run)
+    weight = progress.model.neck[3].weight
+    assert torch.equal(checkpoint.read(tmp_path / "a.safetensors")[1]["model.neck.3.weight"], weight)
