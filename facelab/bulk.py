@@ -36,7 +36,7 @@ from facelab.faces import (
 )
 from facelab.files import Written, replacing
 
-DETECTOR = f"mtcnn-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}"  # another one's faces are not reused
+DETECTOR = f"mtcnn-centred-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}"  # another one's faces are not reused
 FEW = 8  # photos for which starting processes takes longer than it saves
 
 

@@ -25,6 +25,8 @@ from facelab.data.parametric.field import apply, ellipsoid, quadrics, ripple, ro
 from facelab.data.parametric.head import portrait_frame
 from facelab.data.parametric.shot import Values, take_shot
 from facelab.data.parametric.table import normals
+from facelab.faces import find_faces
+from facelab.photo import Photo
 
 
 def neutral(n: int, changes: dict | None = None) -> torch.Tensor:
@@ -164,20 +166,17 @@ def test_noise_has_the_strength_it_says_and_follows_grain():
 # --- the detector ------------------------------------------------------------------------------------------
 
 
-def test_the_real_detector_finds_rendered_faces():
-    mtcnn = pytest.importorskip("facenet_pytorch").MTCNN(keep_all=True, min_face_size=40)
-    n = 40
+def test_the_real_detector_finds_rendered_faces_and_their_landmarks():
+    n = 48
     people, conditions = sample_identities(n, 21), sample_nuisances(n, 22)
     yaw = conditions[:, list(NUISANCE).index("yaw")]
     conditions = with_values(conditions, NUISANCE, {"yaw": yaw.clamp(-20.0, 20.0)})
     truth = landmarks(people, conditions, 256).numpy()
     pixels = (render(people, conditions, 256) * 255.0).byte().permute(0, 2, 3, 1).numpy()
-    found, errors = 0, []
+    errors = []
     for picture, points in zip(pixels, truth):
-        _, probability, marks = mtcnn.detect(Image.fromarray(picture), landmarks=True)
-        if marks is not None and probability[0] is not None and probability.max() >= 0.95:
-            found += 1
-            offset = np.asarray(marks[probability.argmax()], float) - points
-            errors.append(np.linalg.norm(offset, axis=1).mean() / np.linalg.norm(points[0] - points[1]))
-    assert found >= 0.95 * n
-    assert np.median(errors) < 0.06
+        if faces := find_faces(Photo(np.ascontiguousarray(picture), 1.0)):
+            offset = np.linalg.norm(faces[0].landmarks - points, axis=1)
+            errors.append(offset / np.linalg.norm(points[0] - points[1]))
+    assert len(errors) >= 0.95 * n
+    assert np.median(errors) < 0.045  # the benchmark, on 800 faces, holds it to 0.04
