@@ -15,8 +15,9 @@ from torch import nn
 
 from facelab.data.augment import DRAWS, augment
 from facelab.data.batches import epoch_order, on_device, read_batches
-from facelab.data.folders import CropSet, Selection, split_identities
+from facelab.data.folders import CropSet, Selection
 from facelab.data.parametric import ParametricFaces
+from facelab.data.splits import split_identities
 from facelab.model import FaceModel, build_model
 from facelab.optim import build_optimizer
 from facelab.parallel import autocast_dtype

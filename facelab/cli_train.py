@@ -18,8 +18,9 @@ from accelerate import Accelerator, PartialState
 from tqdm import tqdm
 
 from facelab import checkpoint, resume
-from facelab.data.folders import CropSet, Selection, load_crops, split_identities
+from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
+from facelab.data.splits import split
 from facelab.evaluate import held_out_points
 from facelab.recipe import Recipe
 from facelab.recipes import find_recipe
@@ -79,7 +80,8 @@ def _train(command: Train) -> None:
         raise ValueError(f"{command.log} is not installed; `pip install {command.log}`, or leave --log out")
     first = PartialState().is_main_process
     data, sources = _crops(command)
-    training, held_out = split_identities(data, command.recipe.held_out, command.recipe.seed)
+    parts = split(data, command.recipe)
+    training = parts.training
     provenance = f"{sources}: {len(training.identities)} identities, {len(training)} crops"
     header = checkpoint.Header(
         command.recipe, len(training.identities), provenance, identities=training.identities
@@ -92,7 +94,7 @@ def _train(command: Train) -> None:
             header = replace(header, metrics={"held_out": progress.validation})
             checkpoint.save(out, progress.model, progress.loss_fn, header)
     if first and last is not None:
-        _finish(out, header, last, held_out, sources, command.json)
+        _finish(out, header, last, parts.people, sources, command.json)
 
 
 def _state_to_resume(command: Train, out: Path) -> Path | None:

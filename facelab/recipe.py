@@ -62,6 +62,10 @@ class Recipe:
     """Whether contrastive compares unit vectors. None: the loss's default."""
     pair_weight: float | None = None
     """Weight of the pair loss after the + of a sum. None: the sum's default."""
+    teacher: str | None = None
+    """An .npz file of a stronger network's embeddings of the crops, to be imitated. None: no teacher."""
+    teacher_weight: float = 10.0
+    """λ of the teacher: weight of 1 - cosine to its embedding, beside the loss."""
     epochs: int = 24
     """Passes over the training crops."""
     batch_size: int = 256
@@ -106,6 +110,8 @@ class Recipe:
     """Share of crops in which one random rectangle is blanked."""
     held_out: float = 0.08
     """Share of identities kept out of training, to measure verification and to set thresholds."""
+    held_out_images: float = 0.0
+    """Share of each other identity's crops kept out of training, to measure classification."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of convolutions: auto takes bf16 where the machine computes it fast."""
     compile: bool = False
@@ -117,10 +123,11 @@ class Recipe:
         for name, hint in get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
         _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
-        _check_range(self, "warmup momentum average held_out", 0, 1, "[0, 1)")
+        _check_range(self, "warmup momentum average held_out held_out_images", 0, 1, "[0, 1)")
         _check_range(self, "grey erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
         _check_range(self, "epochs batch_size embedding_dim drop_block_size", 1, float("inf"), "1, 2, 3, ...")
         _check_range(self, "lr weight_decay clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
+        _check_range(self, "teacher_weight", 0, float("inf"), "[0, ∞)")
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}: {nearest(self.backbone, BACKBONES)}")
         self._check_batches()

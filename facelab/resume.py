@@ -18,6 +18,7 @@ from facelab.data.folders import Selection
 from facelab.model import FaceModel
 from facelab.optim import Average
 from facelab.recipe import Recipe
+from facelab.teacher import Teacher
 
 FORMAT = "facelab-run/1"
 
@@ -32,6 +33,7 @@ class Run:
         model, loss_fn: in training.
         optimizer: of both.
         average: moving average of both, or None.
+        teacher: what is imitated, or None.
         step: steps done.
         accuracy: running accuracy, as Progress shows it.
     """
@@ -42,6 +44,7 @@ class Run:
     loss_fn: nn.Module
     optimizer: torch.optim.Optimizer
     average: Average | None
+    teacher: Teacher | None = None
     step: int = 0
     accuracy: float = 0.0
 

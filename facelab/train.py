@@ -20,14 +20,17 @@ from torch import Tensor, nn
 from facelab import parallel, resume
 from facelab.data.augment import DRAWS, augment
 from facelab.data.batches import epoch_order, on_device, read_batches
-from facelab.data.folders import CropSet, Selection, split_identities
+from facelab.data.folders import CropSet, Selection
+from facelab.data.splits import Split, split
 from facelab.losses import build_loss
+from facelab.metrics.closed_set import classification_report
 from facelab.metrics.verification import all_pairs, auc, equal_error_rate, tar_at_far
 from facelab.model import FaceModel, build_model, embed_batches
 from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
 from facelab.regularise import set_progress
 from facelab.resume import Run
+from facelab.teacher import load_teacher
 from facelab.transfer import freeze, initialise
 
 SMOOTHING = 0.98  # of the running accuracy that Progress shows
@@ -49,7 +52,7 @@ class Progress:
         model, loss_fn: the weights to use, averaged if the recipe says so; save them, do not change them.
         run: what `resume.save` takes.
         epoch_done: whether this was the last step of its epoch.
-        validation: then, figures on held-out identities if there are any; else empty.
+        validation: then, figures on what is held out, if anything is; else empty.
     """
 
     step: int
@@ -82,14 +85,16 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
             longer finite.
     """
     accelerator = parallel.start(recipe.precision)
-    training, held_out = split_identities(data, recipe.held_out, recipe.seed)
-    _require_pairs(held_out)
+    parts_of_data = split(data, recipe)
+    training = parts_of_data.training
     run, frozen = _begin(recipe, training, accelerator.device)
+    run.teacher = load_teacher(recipe, data, training, accelerator.device)
     if state is not None:
         resume.restore(state, run)
     network = parallel.distribute(run.model, accelerator)
     network = torch.compile(network) if recipe.compile else network
     resident = on_device(training, accelerator.device)
+    labels = torch.from_numpy(training.labels).to(accelerator.device)
     each = len(epoch_order(training, recipe, 0))
     pace = _Pace(run.step, each * recipe.epochs)
     for epoch in range(run.step // each, recipe.epochs):
@@ -98,12 +103,12 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
         mine = order[:, parallel.share_of(order.shape[1], accelerator)]
         for rows, crops in zip(order, read_batches(training, mine, accelerator.device, resident)):
             _train_mode(run.model, run.loss_fn, frozen)
-            labels = torch.from_numpy(training.labels[rows]).to(accelerator.device)
+            rows = torch.from_numpy(rows).to(accelerator.device)
             lr = learning_rate(recipe, run.step, pace.steps)
             set_progress(run.model, run.step / pace.steps)
-            loss, parts = _step(run, network, crops, labels, lr, accelerator)
+            loss, parts = _step(run, network, crops, rows, labels[rows], lr, accelerator)
             done = run.step == (epoch + 1) * each
-            validation = _end_epoch(run, held_out) if done else {}
+            validation = _end_epoch(run, parts_of_data) if done else {}
             speed, left = pace.after(run.step, len(rows))
             model, loss_fn = run.best()
             yield Progress(
@@ -144,14 +149,6 @@ def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[R
     return Run(recipe, resume.fingerprint(training), model, loss_fn, optimizer, average), frozen
 
 
-def _require_pairs(held_out: Selection) -> None:
-    if len(held_out) and np.bincount(held_out.labels).max() < 2:
-        raise ValueError(
-            f"the {len(held_out.identities)} held-out people have one crop each, so no genuine pair; "
-            "add crops, or set held_out 0"
-        )
-
-
 def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -> None:
     """Training mode for all but the frozen stages; validation or the consumer may have left eval mode."""
     model.train()
@@ -160,23 +157,39 @@ def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -
         stage.eval()
 
 
-def _end_epoch(run: Run, held_out: Selection) -> dict[str, float]:
+def _end_epoch(run: Run, parts: Split) -> dict[str, float]:
     if hasattr(run.loss_fn, "end_epoch"):
         run.loss_fn.end_epoch()
-    return validate(run.best()[0], held_out)
+    model, loss_fn = run.best()
+    return validate(model, parts.people) | validate_classes(model, loss_fn, parts.images)
 
 
-def validate(model: FaceModel, held_out: Selection) -> dict[str, float]:
-    """Verification figures over all pairs of the held-out identities; empty if none are held out."""
-    if not len(held_out):
+def validate(model: FaceModel, people: Selection) -> dict[str, float]:
+    """Verification figures over all pairs of people whom training never saw; empty if there are none."""
+    if not len(people):
         return {}
-    embeddings = np.concatenate(list(embed_batches(model, held_out.batches(128), flip=False)))
-    genuine, impostor = all_pairs(embeddings, held_out.labels)
+    genuine, impostor = all_pairs(_embedded(model, people), people.labels)
     return {
         "eer": equal_error_rate(genuine, impostor)[0],
         "auc": auc(genuine, impostor),
         "tar_at_far_0.01": tar_at_far(genuine, impostor, 0.01),
     }
+
+
+@torch.no_grad()
+def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) -> dict[str, float]:
+    """Closed-set figures on other crops of the training identities; empty if there are none, or no logits."""
+    if not len(images) or not hasattr(loss_fn, "logits"):
+        return {}
+    embeddings = torch.from_numpy(_embedded(model, images)).to(next(model.parameters()).device)
+    loss_fn.eval()
+    report = classification_report(loss_fn.logits(embeddings).float().cpu().numpy(), images.labels)
+    return {name: report[name] for name in ("top_1", "ece", "nll", "ece_after_temperature")}
+
+
+def _embedded(model: FaceModel, data: Selection) -> np.ndarray:
+    """(N, D), without the mirrored crop's."""
+    return np.concatenate(list(embed_batches(model, data.batches(128), flip=False)))
 
 
 def _draws(recipe: Recipe, step: int, batch: int, accelerator: Accelerator) -> Tensor:
@@ -190,7 +203,13 @@ def _step_seed(recipe: Recipe, step: int) -> int:
 
 
 def _step(
-    run: Run, network: nn.Module, crops: Tensor, labels: Tensor, lr: float, accelerator: Accelerator
+    run: Run,
+    network: nn.Module,
+    crops: Tensor,
+    rows: Tensor,
+    labels: Tensor,
+    lr: float,
+    accelerator: Accelerator,
 ) -> tuple[float, dict[str, float]]:
     """One optimiser step -> (loss, its parts)."""
     x = augment(crops, run.recipe, _draws(run.recipe, run.step, len(labels), accelerator))
@@ -201,7 +220,11 @@ def _step(
         embeddings = parallel.gather(network(x), accelerator)
         _require_finite(embeddings, "embedding", lr)
         loss = run.loss_fn(embeddings, labels)
-    value, parts, hits = _read(loss, embeddings, labels, run.loss_fn)
+        parts = dict(getattr(run.loss_fn, "parts", {}))
+        if run.teacher is not None:
+            parts["teacher"] = run.teacher(embeddings, rows)
+            loss = loss + parts["teacher"]
+    value, parts, hits = _read(loss, parts, embeddings, labels, run.loss_fn)
     _require_finite(torch.tensor(value), "loss", lr)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -229,10 +252,9 @@ def _update(run: Run, lr: float) -> None:
 
 @torch.no_grad()
 def _read(
-    loss: Tensor, embeddings: Tensor, labels: Tensor, loss_fn: nn.Module
+    loss: Tensor, parts: dict[str, Tensor], embeddings: Tensor, labels: Tensor, loss_fn: nn.Module
 ) -> tuple[float, dict[str, float], float]:
     """(loss, its parts, accuracy of the batch), fetched from the device in one go."""
-    parts = getattr(loss_fn, "parts", {})
     hits = loss.new_tensor(float("nan"))
     if hasattr(loss_fn, "logits"):
         hits = (loss_fn.logits(embeddings.detach()).argmax(1) == labels).float().mean()

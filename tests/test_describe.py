@@ -49,6 +49,14 @@ def test_activation_memory_is_what_autograd_keeps():
     assert per_image == 4 * sum(inputs)
 
 
+def test_the_callers_gradient_mode_does_not_matter():
+    expected = describe("resnet_face")
+    for mode in (torch.no_grad, torch.inference_mode):
+        describe.cache_clear()
+        with mode():
+            assert describe("resnet_face") == expected
+
+
 @pytest.mark.parametrize("name", ["resnet_face", "densenet_face", "nfnet_face", "convnext_face"])
 def test_activation_memory_is_the_same_in_real_memory(name):
     """Counted by address of what autograd keeps on the CPU."""

@@ -19,7 +19,8 @@ from PIL import Image
 
 from facelab.data import folders
 from facelab.data.cropfile import CropFile
-from facelab.data.folders import CropSet, ImageFolder, load_crops, split_identities
+from facelab.data.folders import CropSet, ImageFolder, load_crops
+from facelab.data.splits import split_identities
 
 
 def values(data: CropSet) -> list[int]:

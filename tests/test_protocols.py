@@ -218,7 +218,7 @@ def test_flags_that_do_not_go_together_are_answered_in_one_sentence(capsys, file
         (["tiny", "--pairs", pairs], "say what to judge"),
         (["tiny", "--embeddings", file, "--all-pairs"], "without a model; leave MODEL and --images out"),
         (["--embeddings", file, "--all-pairs", "--save", "x"], "--embeddings has none; leave it out"),
-        (["--embeddings", file], "give one of --pairs, --all-pairs, --identify, not none"),
+        (["--embeddings", file], "give one of --pairs, --all-pairs, --identify, --classify, not none"),
         (["--embeddings", file, "--all-pairs", "--identify"], "not --all-pairs and --identify"),
         (["--embeddings", tmp_path / "no.npz", "--all-pairs"], "no.npz does not exist"),
         (["--embeddings", tmp_path / "objects.npz", "--all-pairs"], "objects.npz holds Python objects"),

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from facelab.data.folders import CropSet, split_identities
+from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
+from facelab.data.splits import split, split_identities
 from facelab.losses.pairs import Triplet
+from facelab.model import embed
 from facelab.recipe import Recipe
 from facelab.regularise import DropBlock2d
 from facelab.train import train, validate
@@ -92,6 +94,21 @@ def test_validation_and_what_is_kept_use_the_averaged_weights(rendered):
     assert validate(run[-1].model, split_identities(rendered, 0.2, 0)[1]) == run[-1].validation
     plain = list(train(TINY, rendered))
     assert [p.loss for p in run] == [p.loss for p in plain]  # averaging watches and does not touch
+
+
+def test_held_out_images_are_classified_by_the_loss(rendered):
+    recipe = replace(TINY, held_out_images=0.25, average=0.5)
+    last = list(train(recipe, rendered))[-1]
+    images = split(rendered, recipe).images
+    model, loss_fn = last.model.eval(), last.loss_fn.eval()
+    with torch.no_grad():
+        logits = loss_fn.logits(
+            torch.from_numpy(embed(model, images.batch(np.arange(len(images))), flip=False))
+        )
+    hits = (logits.argmax(1).numpy() == images.labels).mean()
+    assert len(images) == 16 and last.validation["top_1"] == pytest.approx(hits)
+    assert {"eer", "top_1", "ece", "nll"} <= set(last.validation)
+    assert "top_1" not in list(train(replace(recipe, loss="triplet"), rendered))[-1].validation
 
 
 def test_batches_of_people_reach_the_loss(rendered, monkeypatch):

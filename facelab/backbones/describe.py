@@ -64,6 +64,8 @@ class Description:
 
 
 @functools.lru_cache
+@torch.inference_mode(False)  # whatever mode the caller is in
+@torch.enable_grad()
 def describe(name: str, size: int = 112) -> Description:
     """Measure a backbone of the table on images of size x size pixels.
 

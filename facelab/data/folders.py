@@ -78,29 +78,14 @@ class Selection:
         """(B, 112, 112, 3) uint8; safe to call from several threads."""
         return self.crops[self.rows[index]]
 
+    def take(self, index: np.ndarray) -> "Selection":
+        """Some of these rows; labels stay what they are."""
+        return Selection(self.crops, self.rows[index], self.labels[index], self.identities)
+
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """All crops in order, (up to `size`, 112, 112, 3) uint8 at a time."""
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))))
-
-
-def split_identities(data: CropSet, held_out: float, seed: int) -> tuple[Selection, Selection]:
-    """Split into training and held-out identities, disjoint; equal seeds give equal splits.
-
-    Args:
-        data: all crops.
-        held_out: share of identities to hold out, in [0, 1); rounded, and at least 2 unless 0.
-        seed: of the shuffle.
-
-    Raises:
-        ValueError: fewer than two identities would be left to train on.
-    """
-    count = len(data.identities)
-    held = max(2, round(held_out * count)) if held_out > 0 else 0
-    if count - held < 2:
-        raise ValueError(f"{count} identities are too few to hold out {held}; give more, or held_out 0")
-    order = np.random.default_rng(seed).permutation(count)
-    return data.select(sorted(order[held:])), data.select(sorted(order[:held]))
 
 
 def load_crops(

@@ -1,0 +1,77 @@
+"""Who and what is kept out of training: people, to measure verification, and photos of the others, to measure
+classification.
+
+Verification is an open-set question, so it is asked about people whom training never saw. Classification is
+a closed-set one: other photos of the very people who were trained on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.data.folders import CropSet, Selection
+from facelab.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Disjoint parts of a crop set.
+
+    Attributes:
+        training: crops to learn from.
+        images: held-out crops of the same identities, with the same labels; may be empty.
+        people: crops of held-out identities, labelled from 0; may be empty.
+    """
+
+    training: Selection
+    images: Selection
+    people: Selection
+
+
+def split(data: CropSet, recipe: Recipe) -> Split:
+    """Split as a recipe says; equal seeds give equal splits, and all that it does not say plays no part.
+
+    Raises:
+        ValueError: too few identities would be left to train on, or the held-out ones have one crop each.
+    """
+    training, people = split_identities(data, recipe.held_out, recipe.seed)
+    if len(people) and np.bincount(people.labels).max() < 2:
+        raise ValueError(
+            f"the {len(people.identities)} held-out people have one crop each, so no genuine pair; "
+            "add crops, or set held_out 0"
+        )
+    return Split(*split_images(training, recipe.held_out_images, recipe.seed), people)
+
+
+def split_identities(data: CropSet, held_out: float, seed: int) -> tuple[Selection, Selection]:
+    """Split into training and held-out identities, disjoint; equal seeds give equal splits.
+
+    Args:
+        data: all crops.
+        held_out: share of identities to hold out, in [0, 1); rounded, and at least 2 unless 0.
+        seed: of the shuffle.
+
+    Raises:
+        ValueError: fewer than two identities would be left to train on.
+    """
+    count = len(data.identities)
+    held = max(2, round(held_out * count)) if held_out > 0 else 0
+    if count - held < 2:
+        raise ValueError(f"{count} identities are too few to hold out {held}; give more, or held_out 0")
+    order = np.random.default_rng(seed).permutation(count)
+    return data.select(sorted(order[held:])), data.select(sorted(order[:held]))
+
+
+def split_images(data: Selection, held_out: float, seed: int) -> tuple[Selection, Selection]:
+    """Hold out a share of everyone's crops -> (training, held-out), disjoint, both with all identities.
+
+    Args:
+        data: crops to split.
+        held_out: share of each identity's crops, in [0, 1); rounded, at least 1, and none of the last two.
+        seed: of the choice.
+    """
+    rng = np.random.default_rng((seed, 1))
+    out = np.zeros(len(data), bool)
+    for label in range(len(data.identities)) if held_out else ():
+        rows = rng.permutation(np.flatnonzero(data.labels == label))
+        out[rows[: min(max(1, round(held_out * len(rows))), max(0, len(rows) - 2))]] = True
+    return data.take(np.flatnonzero(~out)), data.take(np.flatnonzero(out))

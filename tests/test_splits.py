@@ -1,0 +1,56 @@
+"""What is kept out of training: people, and photos of the people who stay."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facelab.data.folders import CropSet
+from facelab.data.splits import split, split_images
+from facelab.recipe import Recipe
+
+
+def labelled(sizes: list[int]) -> CropSet:
+    """So many crops of each person."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    identities = tuple(f"p{i}" for i in range(len(sizes)))
+    return CropSet(
+        np.zeros((len(labels), 1, 1, 3), np.uint8), labels, identities, tuple(map(str, range(len(labels))))
+    )
+
+
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=20), st.floats(0.01, 0.9), st.integers(0, 99))
+def test_held_out_images_are_a_share_of_everyones(sizes, share, seed):
+    data = labelled(sizes)
+    everyone = data.select(range(len(sizes)))
+    training, images = split_images(everyone, share, seed)
+    assert sorted([*training.rows, *images.rows]) == list(range(len(data)))
+    assert training.identities == images.identities == data.identities
+    for label, size in enumerate(sizes):
+        out = (images.labels == label).sum()
+        assert out == min(max(1, round(share * size)), max(0, size - 2))
+        assert set(data.labels[images.rows[images.labels == label]]) <= {label}
+    again, _ = split_images(everyone, share, seed)
+    assert np.array_equal(again.rows, training.rows)
+
+
+def test_nothing_is_held_out_unless_asked():
+    data = labelled([3, 4, 5])
+    training, images = split_images(data.select(range(3)), 0.0, 0)
+    assert len(training) == 12 and len(images) == 0
+
+
+def test_the_three_parts_are_disjoint_and_people_are_strangers():
+    data = labelled([6] * 10)
+    parts = split(data, Recipe(held_out=0.2, held_out_images=0.3, seed=4))
+    rows = [set(part.rows) for part in (parts.training, parts.images, parts.people)]
+    assert sum(map(len, rows)) == len(set().union(*rows)) == 60
+    assert [len(row) for row in rows] == [32, 16, 12]
+    assert set(parts.people.identities).isdisjoint(parts.training.identities)
+    alone = split(data, Recipe(held_out=0.2, seed=4))
+    assert alone.people.identities == parts.people.identities  # one choice does not move the other
+
+
+def test_held_out_people_need_two_crops():
+    with pytest.raises(ValueError, match="held-out people have one crop each, so no genuine pair"):
+        split(labelled([1] * 10), Recipe(held_out=0.2))

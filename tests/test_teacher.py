@@ -1,0 +1,71 @@
+"""Distillation: the gap to the teacher is what the formula says, and training closes it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from facelab.data.embeddings import save_embeddings
+from facelab.data.parametric import ParametricFaces
+from facelab.data.splits import split_identities
+from facelab.recipe import Recipe
+from facelab.teacher import Teacher, load_teacher
+from facelab.train import train
+
+RECIPE = Recipe(
+    epochs=6, batch_size=8, embedding_dim=8, neck="pool", held_out=0.34, precision="fp32", lr=0.05
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return ParametricFaces(6, 6, seed=1).crop_set()
+
+
+@pytest.fixture(scope="module")
+def taught(data, tmp_path_factory):
+    """(npz, embeddings by crop), in another order than the crops, around a common offset."""
+    path = tmp_path_factory.mktemp("teacher") / "teacher.npz"
+    people = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    embeddings = people[data.labels] + 5
+    order = np.random.default_rng(1).permutation(len(data))
+    save_embeddings(path, [data.names[i] for i in order], embeddings[order])
+    return path, embeddings
+
+
+def test_the_penalty_is_one_minus_the_mean_cosine_to_centred_directions():
+    rng = torch.Generator().manual_seed(0)
+    directions, x = torch.randn(5, 3, generator=rng) + 4, torch.randn(2, 3, generator=rng)
+    centred = directions - directions.mean(0)
+    rows = torch.tensor([3, 1])
+    expected = sum(
+        1 - x[i] @ centred[r] / (x[i].norm() * centred[r].norm()) for i, r in enumerate(rows.tolist())
+    )
+    assert Teacher(directions, 2.0)(x, rows).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert Teacher(directions, 2.0)(centred[rows] * 7, rows).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_each_crop_gets_its_own_embedding(data, taught):
+    path, embeddings = taught
+    training, _ = split_identities(data, 0.34, 0)
+    teacher = load_teacher(replace(RECIPE, teacher=str(path)), data, training, torch.device("cpu"))
+    assert torch.allclose(
+        teacher.directions, Teacher(torch.from_numpy(embeddings[training.rows]), 1.0).directions, atol=1e-6
+    )
+
+
+def test_training_moves_towards_the_teacher(data, taught):
+    run = list(train(replace(RECIPE, teacher=str(taught[0]), teacher_weight=3.0), data))
+    gaps = [progress.parts["teacher"] for progress in run]
+    assert np.mean(gaps[-3:]) < 0.5 * gaps[0]
+    assert all(p.loss > p.parts["teacher"] for p in run)
+
+
+def test_what_does_not_fit_is_refused(data, taught, tmp_path):
+    path, embeddings = taught
+    with pytest.raises(ValueError, match="numbers and embedding_dim is 16; set it to 8"):
+        next(train(replace(RECIPE, teacher=str(path), embedding_dim=16), data))
+    save_embeddings(tmp_path / "few.npz", data.names[:3], embeddings[:3])
+    with pytest.raises(ValueError, match=r"lacks \d+ of the training crops"):
+        next(train(replace(RECIPE, teacher=str(tmp_path / "few.npz")), data))
