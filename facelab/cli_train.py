@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from facelab import checkpoint, resume
@@ -22,6 +22,7 @@ from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
 from facelab.data.splits import split
 from facelab.evaluate import held_out_points
+from facelab.parallel import processes
 from facelab.recipe import Recipe
 from facelab.recipes import find_recipe
 from facelab.recipes import listing as recipe_listing
@@ -78,7 +79,7 @@ def _train(command: Train) -> None:
     state = _state_to_resume(command, out)
     if command.log and find_spec(command.log) is None:
         raise ValueError(f"{command.log} is not installed; `pip install {command.log}`, or leave --log out")
-    first = PartialState().is_main_process
+    first = processes().is_main_process
     data, sources = _crops(command)
     parts = split(data, command.recipe)
     training = parts.training
@@ -120,7 +121,7 @@ def _state_to_resume(command: Train, out: Path) -> Path | None:
 
 def _crops(command: Train) -> tuple[CropSet, str]:
     """The crops to train on and what to call them."""
-    with PartialState().main_process_first():  # the others then find them in the cache
+    with processes().main_process_first():  # the others then find them in the cache
         if not command.data:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
             return faces.crop_set(track), "rendered faces"

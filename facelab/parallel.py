@@ -9,7 +9,7 @@ processes, started by `torchrun` or `accelerate launch`; alone, all of this is t
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
@@ -28,13 +28,18 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16}[precision]
 
 
+def processes() -> PartialState:
+    """This process among those that `torchrun` or `accelerate launch` started; alone, the first of one."""
+    return PartialState(cpu=not torch.cuda.is_available())  # left to itself it would not look for other CPUs
+
+
 def start(precision: str) -> Accelerator:
     """Join the other processes, if there are any, on a CUDA GPU each or on CPUs.
 
     Args:
         precision: `auto`, `fp32` or `bf16`, as in a recipe.
     """
-    cuda = torch.cuda.is_available()
+    cuda = processes().device.type == "cuda"
     dtype = autocast_dtype(precision, torch.device("cuda" if cuda else "cpu"))
     AcceleratorState._reset_state()  # one process may train in bf16 first and in float32 then
     accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if dtype else "no")

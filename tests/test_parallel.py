@@ -17,18 +17,25 @@ ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "tests" / "programs" / "shared_batch.py"
 
 
-def printed(*launcher: str) -> dict:
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+
+
+def launched(*words: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, str(PROGRAM)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def printed(*launcher: str) -> dict:
+    done = launched(*launcher, str(PROGRAM))
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def runs() -> tuple[dict, dict]:
-    two = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    return printed(), printed(*two)
+    return printed(), printed(*TWO)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "arcface", "triplet", "center", "online_label_smoothing"])
@@ -38,6 +45,30 @@ def test_two_processes_give_the_curve_of_one(runs, loss):
     assert two["losses"] == pytest.approx(one["losses"], rel=0, abs=1e-5)
     assert two["figures"] == pytest.approx(one["figures"], rel=0, abs=1e-9) and one["figures"]
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-9)
+
+
+def test_the_command_trains_as_one_and_speaks_once(tmp_path):
+    out = tmp_path / "mine.safetensors"
+    fields = [
+        "--identities",
+        "6",
+        "--per-identity",
+        "4",
+        "--held-out",
+        "0.34",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "8",
+    ]
+    fields += ["--embedding-dim", "8", "--precision", "fp32", "--json", "--out", str(out)]
+    done = launched(*TWO, "-m", "facelab", "train", "resnet_softmax", *fields)
+    assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [1, 2]
+    assert done.stderr.count(f"wrote {out}") == 1 and [path.name for path in tmp_path.iterdir()] == [out.name]
+    odd = launched(
+        *TWO, "-m", "facelab", "train", "resnet_softmax", *fields, "--overwrite", "--batch-size", "9"
+    )
+    assert "with 2 processes it must be a multiple of 2" in odd.stderr
 
 
 class Processes:
