@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import arg
 
 from facelab import checkpoint, reference
+from facelab.card import model_card
 from facelab.cli_data import data, embed, submit
 from facelab.cli_evaluate import (
     check_flags,
@@ -179,18 +180,23 @@ def calibrate(
             )
 
 
-def models(json: bool = False) -> None:
+def models(json: bool = False, markdown: bool = False) -> None:
     """List the models that are here, with the figures that were measured.
 
     Args:
         json: Print one JSON list.
+        markdown: Print the page that goes with the checkpoints, in Markdown.
     """
-    rows = []
+    headers = {}
     for name in checkpoint_names():
         try:
-            rows.append({"model": name} | _header(name))
+            headers[name] = checkpoint.describe(find_checkpoint(name))
         except ValueError as error:  # one damaged file must not hide the others
             print(f"facelab: {error}", file=sys.stderr)
+    if markdown:
+        print(model_card(headers), end="")
+        return
+    rows = [{"model": name} | jsonlib.loads(header.to_json()) for name, header in headers.items()]
     if reference.is_installed():
         rows.append({"model": reference.NAME, "data": "dlib's own, see its documentation", "metrics": {}})
     if json:
@@ -202,10 +208,6 @@ def models(json: bool = False) -> None:
         figures = (f"{lfw['accuracy']:.4f}", f"{lfw['tar_at_far']['0.01']:.4f}") if lfw else ("-", "-")
         backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
         print(f"{row['model']:<22}{backbone:<14}{loss:<12}{figures[0]:>8}{figures[1]:>14}")
-
-
-def _header(name: str) -> dict[str, Any]:
-    return jsonlib.loads(checkpoint.describe(find_checkpoint(name)).to_json())
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,0 +1,84 @@
+"""The page that goes with the checkpoints, written from their headers alone, so that it cannot say what they
+do not.
+
+Runs that differ in nothing but their seed are one row, with the mean and the spread of their figures. What a
+model was trained on, what it must not be used for and on whom it fails stands below, as a model card has it
+(Mitchell et al. 2019, arXiv:1810.03993).
+"""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from facelab.checkpoint import Header
+
+TEST = "lfw_view2"
+TITLE = """# Checkpoints
+
+Written by `python -m facelab models --markdown` from the headers of the files; do not edit. Accuracy, EER
+and TAR@FAR are LFW view 2: all 6,000 pairs from the raw photos, through our own detection and alignment,
+flip-averaged. Nothing was chosen by them: thresholds come from the set named under "calibrated on".
+
+| model | network | loss | accuracy | EER | TAR@FAR=0.01 | 0.001 |
+|---|---|---|---|---|---|---|"""
+CARD = """
+## Terms and limits
+
+- **Data.** CelebA crops (non-commercial research only, images may not be redistributed; none are in these
+  files). Some of its folders hold a wrong face, and about 1 in 150 of its people also occurs in LFW under
+  their name, which flatters the figures slightly. Measured on LFW (free for research with credit).
+- **Use.** Research and teaching. Not for identifying people without their consent, not for surveillance,
+  and not for deciding anything about a person.
+- **Who it fails on.** CelebA and LFW show celebrities, mostly adult and facing the camera. People who are
+  rare there are recognised less well than the figures say; by how much, the photos do not tell, for they
+  carry no such labels. Profiles, children, and small or blurred faces do worse as well.
+- **Form.** `.safetensors`: weights in fp16, and a header with recipe, figures, thresholds and score
+  histograms. `facelab.load(name)` rebuilds the network; nothing is ever unpickled.
+"""
+
+
+def model_card(headers: Mapping[str, Header]) -> str:
+    """The page in Markdown.
+
+    Args:
+        headers: by checkpoint name, in the order of the table.
+    """
+    rows = [_row(names, [headers[name] for name in names]) for names in _by_recipe(headers)]
+    details = [_details(name, header) for name, header in headers.items()]
+    return "\n".join([TITLE, *rows, "", *details, CARD])
+
+
+def _by_recipe(headers: Mapping[str, Header]) -> list[list[str]]:
+    """Names whose recipes differ in the seed alone, together."""
+    groups = defaultdict(list)
+    for name, header in headers.items():
+        groups[json.dumps(header.recipe.to_dict() | {"seed": None}, sort_keys=True)].append(name)
+    return list(groups.values())
+
+
+def _row(names: Sequence[str], headers: Sequence[Header]) -> str:
+    tests = [header.metrics[TEST] for header in headers if TEST in header.metrics]
+    figures = [
+        _mean([test["accuracy"] for test in tests]),
+        _mean([test["eer"] for test in tests]),
+        _mean([test["tar_at_far"]["0.01"] for test in tests]),
+        _mean([test["tar_at_far"]["0.001"] for test in tests]),
+    ]
+    recipe = headers[0].recipe
+    called = ", ".join(f"`{name}`" for name in names)
+    return "| " + " | ".join([called, f"`{recipe.backbone}`", f"`{recipe.loss}`", *figures]) + " |"
+
+
+def _mean(values: Sequence[float]) -> str:
+    """The mean, with the standard deviation over seeds where there are several."""
+    if not values:
+        return "not measured"
+    spread = f" ± {statistics.stdev(values):.4f} ({len(values)} seeds)" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def _details(name: str, header: Header) -> str:
+    points = header.operating_points
+    source = f"calibrated on {points.source}" if points else "not calibrated"
+    return f"- `{name}`: trained on {header.data}; {source}."

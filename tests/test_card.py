@@ -1,0 +1,41 @@
+"""The checkpoints' page says what their headers say, and no more."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from facelab import checkpoint
+from facelab.card import model_card
+from facelab.cli import main
+from facelab.recipe import Recipe
+
+ROOT = Path(__file__).parent.parent
+
+
+def header(accuracy: float, seed: int, loss: str = "softmax") -> checkpoint.Header:
+    figures = {"accuracy": accuracy, "eer": 0.1, "tar_at_far": {"0.01": 0.5, "0.001": 0.25}}
+    recipe = replace(Recipe(), seed=seed, loss=loss)
+    return checkpoint.Header(recipe, 5, "somewhere: 5 identities, 50 crops", {"lfw_view2": figures})
+
+
+def test_runs_that_differ_in_their_seed_are_one_row_with_mean_and_spread():
+    page = model_card({"a": header(0.8, 0), "b": header(0.9, 1), "c": header(0.7, 0, "center")})
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert rows[0] == (
+        "| `a`, `b` | `resnet_face` | `softmax` | 0.8500 ± 0.0707 (2 seeds) | 0.1000 ± 0.0000 (2 seeds) "
+        "| 0.5000 ± 0.0000 (2 seeds) | 0.2500 ± 0.0000 (2 seeds) |"
+    )
+    assert (
+        rows[1] == "| `c` | `resnet_face` | `center` | 0.7000 | 0.1000 | 0.5000 | 0.2500 |" and len(rows) == 2
+    )
+
+
+def test_what_was_not_measured_is_not_claimed(tiny_run):
+    _, _, tiny = tiny_run
+    page = model_card({"tiny": tiny})
+    assert "| not measured | not measured |" in page
+    assert "- `tiny`: trained on rendered faces; calibrated on normal draws." in page
+
+
+def test_the_page_beside_the_checkpoints_is_theirs(capsys):
+    assert main(["models", "--markdown"]) == 0
+    assert (ROOT / "checkpoints" / "README.md").read_text("utf-8") == capsys.readouterr().out
