@@ -96,7 +96,7 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
     return _load_checkpoint(name, path, path.stat().st_mtime_ns, flip)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _load_checkpoint(name: str, path: Path, modified: int, flip: bool) -> Embedder:
     model, _, header = checkpoint.load(path)
 

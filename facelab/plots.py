@@ -8,9 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from facelab.compare import Verdict
+from facelab.metrics.identification import DirCurve
 from facelab.metrics.operating import OperatingPoints
 
 GENUINE, IMPOSTOR, SCORE = "#0072B2", "#D55E00", "#009E73"
+MARGIN = {"l": 8, "r": 24, "t": 44, "b": 44}
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 
 
 def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) -> go.Figure:
@@ -70,3 +73,83 @@ def _mark(figure: go.Figure, x: float, height: float, text: str, colour: str, da
     figure.add_annotation(
         x=x, y=height, yref="paper", yanchor="bottom", text=f"{text} {x:.2f}", showarrow=False
     )
+
+
+def model_scores(verdicts: list[Verdict]) -> go.Figure:
+    """One row a model: its threshold as a bar across, its score as a disc (same) or a cross (different)."""
+    names = [verdict.model for verdict in verdicts]
+    scores, thresholds = ([getattr(v, field) for v in verdicts] for field in ("score", "threshold"))
+    figure = go.Figure()
+    for verdict in verdicts:
+        ends = {"x0": verdict.threshold, "x1": verdict.score, "y0": verdict.model, "y1": verdict.model}
+        figure.add_shape(type="line", **ends, layer="below", line={"color": "#888888", "width": 2})
+    figure.add_scatter(
+        x=thresholds,
+        y=names,
+        mode="markers",
+        name="its threshold",
+        marker={"symbol": "line-ns-open", "size": 26, "color": "#888888", "line": {"width": 4}},
+        hovertemplate="%{y}: threshold %{x:.3f}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=scores,
+        y=names,
+        mode="markers",
+        name="this pair (● same, ✖ different)",
+        marker={
+            "symbol": ["circle" if verdict.same else "x" for verdict in verdicts],
+            "size": 15,
+            "color": [GENUINE if verdict.same else IMPOSTOR for verdict in verdicts],
+        },
+        hovertemplate="%{y}: score %{x:.3f}<extra></extra>",
+    )
+    figure.update_layout(
+        margin=MARGIN,
+        height=150 + 46 * len(names),
+        legend=LEGEND,
+        xaxis={"title": {"text": "score, on its own scale"}, "zeroline": False},
+        yaxis={"automargin": True, "autorange": "reversed", "type": "category"},
+        uirevision="keep",
+    )
+    return figure
+
+
+def identification_curve(curve: DirCurve, far: float, rate: float) -> go.Figure:
+    """DIR against FAR at every threshold, as steps, with the threshold in use at (far, rate)."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=curve.far * 100,
+        y=curve.dir * 100,
+        mode="lines+markers",
+        line={"color": GENUINE, "width": 3, "shape": "hv"},
+        marker={"size": 6},
+        name="every threshold",
+        text=[f"{threshold:.3f}" for threshold in curve.thresholds],
+        hovertemplate="threshold %{text}: %{y:.0f} % named, %{x:.0f} % strangers taken<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[far * 100],
+        y=[rate * 100],
+        mode="markers",
+        marker={"symbol": "diamond", "size": 16, "color": IMPOSTOR},
+        name="threshold in use",
+        hovertemplate="in use: %{y:.0f} % named, %{x:.0f} % strangers taken<extra></extra>",
+    )
+    figure.update_layout(
+        margin=MARGIN,
+        height=320,
+        legend=LEGEND,
+        xaxis={
+            "title": {"text": "strangers taken for someone (FAR), %"},
+            "range": [-4, 104],
+            "zeroline": False,
+        },
+        yaxis={
+            "title": {"text": "known people named rightly (DIR), %"},
+            "range": [-4, 104],
+            "automargin": True,
+            "zeroline": False,
+        },
+        uirevision="keep",
+    )
+    return figure

@@ -15,7 +15,7 @@ from facelab import reference
 from facelab.data.pairs import Pairs
 from facelab.metrics.confidence import intervals_by_identity, intervals_by_pair, mean_interval
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
-from facelab.metrics.identification import Search, cmc, dir_at_far, search, templates
+from facelab.metrics.identification import Search, cmc, dir_at_far, search
 from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
 from facelab.metrics.streaming import stream_roc
 from facelab.metrics.verification import FARS, Score, cosine, verification_report
@@ -215,8 +215,7 @@ def _first_of_each(names: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _search(embeddings: np.ndarray, labels: np.ndarray, enrolled: np.ndarray, score: ScoreMatrix) -> Search:
-    gallery, people = templates(embeddings[enrolled], labels[enrolled])
-    return search(gallery, people, embeddings[~enrolled], labels[~enrolled], score)
+    return search(embeddings[enrolled], labels[enrolled], embeddings[~enrolled], labels[~enrolled], score)
 
 
 def _open_set(found: Search) -> dict[str, object]:

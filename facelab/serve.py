@@ -5,16 +5,23 @@ was killed; run history (which stores inputs in the browser), analytics, sharing
 are off.
 """
 
+import asyncio
 import atexit
+import contextlib
+import datetime
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 MAX_UPLOAD = "25mb"  # a 50-megapixel JPEG
 PREFIX = "facelab-uploads-"
+IDLE = datetime.timedelta(minutes=15)  # after which nothing of a visit is left in memory
+LOOK_EVERY = 20.0  # seconds
 
 
 def upload_folder() -> Path:
@@ -39,6 +46,35 @@ def _alive(pid: str) -> bool:
     return True
 
 
+@contextlib.asynccontextmanager
+async def forgetting(app: Any) -> AsyncIterator[None]:
+    """While the server runs, forget visits that nobody has used for `IDLE`.
+
+    Gradio by itself keeps what a page last showed, photos as data among it, until ten thousand visits later,
+    and a closed page's gallery for an hour.
+    """
+    task = asyncio.create_task(_forget_on_and_on(app.state_holder))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _forget_on_and_on(sessions: Any) -> None:
+    while True:
+        forget_idle(sessions, datetime.datetime.now())
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def forget_idle(sessions: Any, now: datetime.datetime) -> None:
+    """Delete the values of every session last used more than `IDLE` ago, and the session with them."""
+    for name, used in list(sessions.time_last_used.items()):
+        if now - used > IDLE:
+            sessions.delete_state(name)
+            sessions.session_data.pop(name, None)
+            sessions.time_last_used.pop(name, None)
+
+
 def serve(port: int) -> None:
     """Build the page and serve it until the process ends, on this machine only unless it is a Space."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run
@@ -60,5 +96,6 @@ def serve(port: int) -> None:
         run_history=False,
         show_error=False,
         ssr_mode=False,
+        app_kwargs={"lifespan": forgetting},
         share=False,
     )

@@ -1,95 +1,42 @@
-"""The page without a browser: its API, its privacy, and what the callbacks answer."""
+"""The Compare tab without a browser: what its callbacks answer, and the pieces that tabs share."""
 
-import time
+import re
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
 from PIL import Image
 
-from facelab.ui import build_app, cards, compare, serve_plotly
+from facelab import plots
+from facelab.compare import judge, score_faces
+from facelab.embedder import load, model_names
+from facelab.metrics.identification import DirCurve
+from facelab.reference import NAME as REFERENCE
+from facelab.ui import build_app, cards, compare, controls, heat, serve_plotly
 from facelab.ui.examples import example_pairs
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """The app served in this process, with uploads that expire after two seconds."""
-    folder = tmp_path_factory.mktemp("uploads")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        patch.setattr("facelab.ui.CACHE_SECONDS", (1, 2))
-        app = build_app()
-        _, url, _ = app.launch(
-            prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
-        )
-        yield Client(url, verbose=False), folder
-        app.close()
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    paths = []
-    for i, image in enumerate(example_pairs()["One person, twice"]):
-        paths.append(str(folder / f"visitor-{i}.png"))
-        image.save(paths[-1])
-    return paths
-
-
-def test_compare_endpoint_gives_the_command_line_json(page, files):
-    client, _ = page
-    far = 0.01
-    got = client.predict(*map(handle_file, files), compare.model_names()[0], far, api_name="/compare")
-    wanted = compare.compare_photos(*files, compare.model_names()[0], far)
-    assert got.keys() == wanted.keys()
-    assert got["score"] == pytest.approx(wanted["score"], abs=1e-4) and got["same"] == wanted["same"]
-
-
-def test_only_compare_is_public(page):
-    client, _ = page
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/compare"}
-
-
-def test_endpoint_answers_bad_input_with_a_sentence(page, files, tmp_path):
-    client, _ = page
-    bad = tmp_path / "words.jpg"
-    bad.write_text("not a photo")
-    with pytest.raises(Exception, match=r"Photo B: .*words\.jpg is not a photo"):
-        client.predict(
-            handle_file(files[0]), handle_file(str(bad)), "resnet_softmax", 0.01, api_name="/compare"
-        )
-    for far in (0, 2, -1):
-        with pytest.raises(Exception, match="false-accept rate"):
-            client.predict(*map(handle_file, files), "resnet_softmax", far, api_name="/compare")
-
-
-def test_uploads_are_deleted(page, files):
-    client, folder = page
-    client.predict(*map(handle_file, files), "resnet_softmax", 0.01, api_name="/compare")
-    deadline = time.monotonic() + 30
-    while any(path.name.startswith("visitor") for path in folder.rglob("*")):
-        assert time.monotonic() < deadline, "an upload is still on disk"
-        time.sleep(0.5)
+def pair():
+    return compare.outcome(*example_pairs()["One person, twice"], "resnet_softmax", 2.0)[0]
 
 
 def test_what_the_page_shows_agrees_with_the_core():
-    pair, card, figure, *_ = compare.outcome(
-        *example_pairs()["One person, twice"], compare.model_names()[0], 2.0
-    )
-    verdict = compare.judge(compare.load(pair.model), pair.score, 0.01)
+    pair, card, figure, *_ = compare.outcome(*example_pairs()["One person, twice"], model_names()[0], 2.0)
+    verdict = judge(load(pair.model), pair.score, 0.01)
     assert f"{verdict.score:.3f}" in card and f"{verdict.threshold:.3f}" in card
     assert [shape.x0 for shape in figure.layout.shapes] == [verdict.threshold, verdict.score]
     assert sum(figure.data[0].y) == pytest.approx(100, abs=0.1) == sum(figure.data[1].y)
 
 
 def test_slider_runs_no_network(monkeypatch):
-    pair = compare.outcome(*example_pairs()["Two people"], compare.model_names()[0], 2.0)[0]
+    pair = compare.outcome(*example_pairs()["Two people"], model_names()[0], 2.0)[0]
     monkeypatch.setattr(compare, "score_faces", lambda *_: pytest.fail("the slider embedded again"))
-    loose, strict = (compare.on_strictness(pair, s)[0] for s in (1.0, 4.0))
-    assert loose != strict
-    assert compare.on_strictness(None, 3.0) == (gr.skip(), gr.skip())
+    scores = {"resnet_softmax": pair.score}
+    loose, strict = (compare.on_strictness(pair, scores, s) for s in (1.0, 4.0))
+    assert loose[0] != strict[0] and loose[2] != strict[2]  # the verdict, and every model's
+    assert compare.on_strictness(None, None, 3.0) == [gr.skip()] * 4
 
 
 def test_text_from_outside_is_escaped():
@@ -105,7 +52,7 @@ def test_no_probability_is_shown_as_certain(probability, shown):
 
 
 def test_pictures_on_the_page_are_data_and_not_files():
-    pair = compare.outcome(*example_pairs()["Two people"], compare.model_names()[0], 2.0)[0]
+    pair = compare.outcome(*example_pairs()["Two people"], model_names()[0], 2.0)[0]
     html = cards.sighting_card(pair.a, 0, "Photo A")
     assert html.count('src="data:image/jpeg;base64,') == 2 and "file=" not in html
 
@@ -114,7 +61,7 @@ def test_without_the_reference_the_page_works_and_says_so(monkeypatch):
     monkeypatch.setattr("facelab.reference.is_installed", lambda: False)
     app = build_app()
     texts = [block.value for block in app.blocks.values() if isinstance(block, gr.Markdown)]
-    assert compare.WITHOUT_REFERENCE in texts
+    assert controls.WITHOUT_REFERENCE in texts
 
 
 def test_plotly_is_served_from_the_package():
@@ -130,3 +77,60 @@ def test_photo_input_hands_on_an_unreadable_file(tmp_path):
         field = compare.PhotoInput("Photo A", "x", Image.fromarray(np.zeros((50, 50, 3), np.uint8)))
     payload = field.data_model(path=str(bad), orig_name="bad.jpg")
     assert field.preprocess(payload) == str(bad) and field.preprocess(None) is None
+
+
+def test_every_model_is_judged_at_its_own_threshold(pair):
+    scores, table, figure, _ = compare.explain(pair, 2.0)
+    assert list(scores) == model_names()
+    for i, name in enumerate(scores):
+        score = score_faces(load(name), pair.a, pair.b)
+        verdict = judge(load(name), score, 0.01)
+        row = re.search(rf"<th scope=.row.>{name}</th>(.*?)</tr>", table).group(1)
+        assert f"{score:.3f}" in row and f"{verdict.threshold:.3f}" in row and f"{verdict.frr:.1%}" in row
+        assert ("✔ same" in row) == verdict.same
+        thresholds, shown = figure.data[-2:]
+        assert (thresholds.y[i], thresholds.x[i]) == (name, verdict.threshold)
+        assert shown.x[i] == pytest.approx(score)
+        assert shown.marker.symbol[i] == ("circle" if verdict.same else "x")
+
+
+def test_a_model_without_thresholds_is_named_below_the_table(monkeypatch):
+    def refuse(embedder, score, far):
+        raise ValueError(f"{embedder.name} has no thresholds yet")
+
+    monkeypatch.setattr(compare, "judge", refuse)
+    table, figure = compare.show_scores({"resnet_softmax": 0.5}, 2.0)
+    assert "resnet_softmax has no thresholds yet" in table and not figure.data[-1].x
+
+
+def test_the_maps_on_the_page_sum_to_the_score(pair):
+    html = compare.why(pair)
+    sums = [float(x) for x in re.findall(r"<b>(-?[\d.]+)</b>", html)]
+    assert sums == pytest.approx([pair.score] * 3, abs=1e-4)
+    for svg in re.findall(r"<svg.*?</svg>", html):
+        cells = [int(x.replace("−", "-")) for x in re.findall(r">(−?\d+)</text>", svg)]
+        assert sum(cells) / 1000 == pytest.approx(pair.score, abs=0.0005 * len(cells))
+        for cell, fill in zip(cells, re.findall(r'fill="(#\w+)"', svg), strict=True):
+            assert cell == 0 or fill == (heat.ADDS if cell > 0 else heat.TAKES)
+
+
+def test_the_reference_has_no_map_and_the_page_says_why(pair):
+    reference = compare.Pair(pair.a, pair.b, 0, 0, REFERENCE, 0.5)
+    assert "closed program" in compare.why(reference) and "<svg" not in compare.why(reference)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.1234, "123"), (-0.0123, "−12"), (-0.0001, "0"), (0.0, "0")])
+def test_thousandths_have_a_true_minus(value, shown):
+    assert heat.signed(value) == shown
+
+
+def test_new_photos_clear_every_answer():
+    first = compare.on_new_photo()
+    assert first[0] is None and first[7] is None and len(first) == 11
+    assert compare.EVERY_MODEL in first[8] and first[10] == ""
+
+
+def test_the_identification_curve_is_drawn_in_percent_with_the_threshold_in_use():
+    curve = DirCurve(np.array([np.inf, 0.9, 0.5]), np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.5, 1.0]))
+    figure = plots.identification_curve(curve, 0.0, 0.5)
+    assert list(figure.data[0].y) == [0, 50, 100] and list(figure.data[1].y) == [50]

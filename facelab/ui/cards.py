@@ -53,6 +53,27 @@ def verdict_card(verdict: Verdict) -> str:
     )
 
 
+def models_card(verdicts: list[Verdict], without: list[str]) -> str:
+    """One row a model: the same two faces, its score, its threshold and what it says."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(v.model)}</th>'
+        f"<td>{'✔ same' if v.same else '✖ different'}</td><td>{v.score:.3f}</td><td>{v.threshold:.3f}</td>"
+        f"<td>{percent(v.probability_same)}</td><td>{v.frr:.1%}</td></tr>"
+        for v in verdicts
+    )
+    notes = "".join(f'<p class="fl-small">{html.escape(sentence)}</p>' for sentence in without)
+    return (
+        f'<div class="fl-card" role="status"><h3>The same two faces under every model</h3>'
+        f"<p>A score means nothing without its own model’s threshold: compare what the models say, not their "
+        f"scores.</p><div class='fl-scroll' tabindex='0' role='region' aria-label='Every model’s answer'>"
+        f"<table class='fl-table'><thead><tr>"
+        f"<th scope='col'>model</th><th scope='col'>says</th><th scope='col'>score</th>"
+        f"<th scope='col'>its threshold</th><th scope='col'>probability same</th>"
+        f"<th scope='col'>refuses of one person</th></tr></thead><tbody>{rows}</tbody></table></div>{notes}"
+        f"</div>"
+    )
+
+
 def percent(probability: float) -> str:
     """A probability in words that never claim certainty."""
     if probability > 0.999:
@@ -65,14 +86,15 @@ def sighting_card(sighting: Sighting, chosen: int, name: str) -> str:
     count = len(sighting.faces)
     found = "1 face found" if count == 1 else f"{count} faces found; face {chosen + 1} is used"
     return (
-        f'<div class="fl-seen"><figure><div class="fl-photo">{_image(sighting.photo.pixels, name)}'
+        f'<div class="fl-seen"><figure><div class="fl-photo">{picture(sighting.photo.pixels, name)}'
         f"{_boxes(sighting, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
-        f"<figure>{_image(sighting.faces[chosen].crop, f'aligned face of {name}')}"
+        f"<figure>{picture(sighting.faces[chosen].crop, f'aligned face of {name}')}"
         f"<figcaption>what the network sees, 112×112</figcaption></figure></div>"
     )
 
 
-def _image(pixels: np.ndarray, alt: str) -> str:
+def picture(pixels: np.ndarray, alt: str) -> str:
+    """An image (H, W, 3) as data, at most 560 pixels large."""
     image = Image.fromarray(pixels)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     buffer = io.BytesIO()

@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from facelab import plots
-from facelab.compare import DEFAULT_FAR, Sighting, judge, look_at_both, score_faces
-from facelab.compare import compare as compare_photos
+from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces
 from facelab.embedder import load, model_names
 from facelab.faces import Source
 from facelab.reference import NAME as REFERENCE
-from facelab.ui import cards
+from facelab.saliency import cosine_maps
+from facelab.ui import cards, heat
 from facelab.ui.chart import Chart
+from facelab.ui.controls import MINUTES, model_and_strictness
 from facelab.ui.examples import example_pairs
+from facelab.ui.photo_input import PhotoInput
 
 TITLE = "Compare"
 LEAD = (
@@ -28,8 +29,7 @@ LEAD = (
     "same way, the higher the score. **Where would you draw the line between “same” and “different”?**"
 )
 EMPTY = "Choose two photos and press Compare. They stay in memory for this visit only."
-WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
-MINUTES = 15
+EVERY_MODEL = "When two photos have been compared, every model says here what it thinks of them."
 STRICTNESS = 2.0  # 1 in 100: where a small network still recognises most people
 
 
@@ -43,36 +43,6 @@ class Pair:
     face_b: int
     model: str
     score: float
-
-
-class PhotoInput(gr.Image):
-    """An image input that hands on the file unread, so that our own reader refuses a bad one in words."""
-
-    def __init__(self, label: str, elem_id: str, value: Image.Image) -> None:
-        super().__init__(
-            value,
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "clipboard", "webcam"],
-            buttons=["fullscreen"],
-            label=label,
-            elem_id=elem_id,
-            height=260,
-        )
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The path of the upload, or None; a pasted data URL is written to the session's folder first."""
-        if payload is None or payload.path is not None:
-            return payload and payload.path
-        return super().preprocess(payload)
-
-    def get_block_name(self) -> str:
-        """Drawn by the page as any image input is."""
-        return "image"
-
-    def get_config(self, cls: type | None = None) -> dict[str, Any]:
-        """All of gr.Image's settings; gradio would otherwise send those of this constructor only."""
-        return super().get_config(gr.Image)
 
 
 def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
@@ -114,7 +84,7 @@ def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
 
 
 def outcome(photo_a: Source | None, photo_b: Source | None, model: str, strictness: float) -> list[Any]:
-    """Everything that the tab shows of two photos, or the sentence that says why not."""
+    """What the tab shows of two photos first, or the sentence that says why not."""
     try:
         pair = pair_of(photo_a, photo_b, model)
         return [pair, *show_pair(pair, strictness), *show_faces(pair)]
@@ -129,7 +99,7 @@ def blank(card: str) -> list[Any]:
 
 def on_new_photo() -> list[Any]:
     """An old verdict must not stand beside a new photo."""
-    return blank(cards.hint(EMPTY))
+    return [*blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
 
 
 def on_choice(pair: Pair | None, model: str, face_a: str, face_b: str, strictness: float) -> list[Any]:
@@ -142,19 +112,40 @@ def on_choice(pair: Pair | None, model: str, face_a: str, face_b: str, strictnes
     return [pair, *show_pair(pair, strictness), *show_faces(pair)[:2]]
 
 
-def on_strictness(pair: Pair | None, strictness: float) -> tuple[Any, Any]:
-    """The slider: the same score against another threshold."""
-    return (gr.skip(), gr.skip()) if pair is None else show_pair(pair, strictness)
+def on_strictness(pair: Pair | None, scores: dict[str, float] | None, strictness: float) -> list[Any]:
+    """The slider: the same scores against other thresholds."""
+    if pair is None:
+        return [gr.skip()] * 4
+    return [*show_pair(pair, strictness), *(show_scores(scores, strictness) if scores else [gr.skip()] * 2)]
 
 
-def api_compare(photo_a: str | None, photo_b: str | None, model: str, far: float) -> dict[str, object]:
-    """Compare two photos -> the JSON of `python -m facelab compare --json`."""
-    if photo_a is None or photo_b is None:
-        raise gr.Error("Both photos are needed; send two images.")
-    try:
-        return compare_photos(photo_a, photo_b, model, float(far))
-    except ValueError as error:
-        raise gr.Error(str(error)) from error
+def explain(pair: Pair | None, strictness: float) -> list[Any]:
+    """(every model's score, table, chart, where the chosen model's score comes from) of a pair."""
+    if pair is None:
+        return [None, cards.hint(EVERY_MODEL), None, ""]
+    chosen = pair.face_a, pair.face_b
+    scores = {name: score_faces(load(name), pair.a, pair.b, *chosen) for name in model_names()}
+    return [scores, *show_scores(scores, strictness), why(pair)]
+
+
+def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
+    """(table, chart) of every model's score at its own threshold; no network runs."""
+    verdicts: list[Verdict] = []
+    without = []  # models that have no threshold for this rate
+    for name, score in scores.items():
+        try:
+            verdicts.append(judge(load(name), score, 10.0**-strictness))
+        except ValueError as error:
+            without.append(str(error))
+    return [cards.models_card(verdicts, without), plots.model_scores(verdicts)]
+
+
+def why(pair: Pair) -> str:
+    """Heat maps of the chosen model's score, or why there are none."""
+    if pair.model == REFERENCE:
+        return cards.hint(heat.NOT_OURS)
+    crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
+    return heat.why_card(cosine_maps(pair.model, *crops), crops, pair.score)
 
 
 def build() -> None:
@@ -168,47 +159,29 @@ def build() -> None:
         ]
     with gr.Row(elem_classes="fl-examples"):
         examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in pairs]
-    model, strictness = _controls()
+    model, strictness = model_and_strictness(STRICTNESS)
     run = gr.Button("Compare", variant="primary", elem_id="compare")
-    results = _results(outcome(*opening, model.value, strictness.value))
+    first = outcome(*opening, model.value, strictness.value)
+    results = [*_results(first), *_explanation(explain(first[0], strictness.value))]
     _connect(photos, model, strictness, run, results)
     for button, name in zip(examples, pairs):
-        inputs = [*photos, model, strictness]
         load_example = functools.partial(pairs.get, name)
-        button.click(load_example, None, photos, api_visibility="private", show_progress="hidden").then(
-            outcome, inputs, results, api_visibility="private", show_progress_on=results[1]
+        loaded = button.click(
+            load_example, None, photos, api_visibility="private", show_progress="hidden"
+        ).then(
+            outcome,
+            [*photos, model, strictness],
+            results[:7],
+            api_visibility="private",
+            show_progress_on=results[1],
         )
-
-
-def _controls() -> tuple[gr.Radio, gr.Slider]:
-    names = model_names()
-    with gr.Row(elem_classes="fl-controls"):
-        model = gr.Radio(
-            [(f"{name}: strong, by others" if name == REFERENCE else name, name) for name in names],
-            value=names[0],
-            label="Model",
-            info="Which network turns faces into vectors.",
-            elem_id="model",
-        )
-        strictness = gr.Slider(
-            1,
-            4,
-            value=STRICTNESS,
-            step=0.1,
-            label="Strictness",
-            info="How rare a false accept must be (FAR): at 1 it is 1 in 10 pairs of different people, at 4 "
-            "it is 1 in 10,000.",
-            elem_id="strictness",
-        )
-    if REFERENCE not in names:
-        gr.Markdown(WITHOUT_REFERENCE)
-    return model, strictness
+        _then_explain(loaded, strictness, results)
 
 
 def _results(first: list[Any]) -> list[Any]:
     """The components that `outcome` fills, in its order, filled with the opening example."""
     pair, card, figure, *seen, radio_a, radio_b = first
-    verdict = gr.HTML(card, elem_id="verdict")
+    verdict = gr.HTML(card, elem_id="verdict", padding=False)
     chart = Chart(figure, "Scores of pairs of one and of two people, and this pair's", "chart")
     cards_seen, choices = [], []
     with gr.Row():
@@ -228,14 +201,36 @@ def _results(first: list[Any]) -> list[Any]:
     return [gr.State(pair, time_to_live=60 * MINUTES), verdict, chart, *cards_seen, *choices]
 
 
+def _explanation(first: list[Any]) -> list[Any]:
+    """The components that `explain` fills, in its order, filled with the opening example."""
+    scores, table, figure, why_html = first
+    return [
+        gr.State(scores, time_to_live=60 * MINUTES),
+        gr.HTML(table, elem_id="models", padding=False),
+        Chart(figure, "Every model's score and its own threshold", "models-chart"),
+        gr.HTML(why_html, elem_id="why", padding=False),
+    ]
+
+
+def _then_explain(event: Any, strictness: gr.Slider, results: list[Any]) -> None:
+    """After a verdict: what every model says, and where the score comes from."""
+    event.then(
+        explain,
+        [results[0], strictness],
+        results[7:],
+        api_visibility="private",
+        show_progress_on=results[8],
+    )
+
+
 def _connect(
     photos: list[PhotoInput], model: gr.Radio, strictness: gr.Slider, run: gr.Button, results: list[Any]
 ) -> None:
-    """Who answers what; only /compare is public."""
-    pair, verdict, chart, *_, face_a, face_b = results
-    run.click(
-        outcome, [*photos, model, strictness], results, api_visibility="private", show_progress_on=verdict
-    )
+    """Who answers what."""
+    pair, verdict, chart, _, _, face_a, face_b, scores, table, models_chart, _ = results
+    inputs = [*photos, model, strictness]
+    ran = run.click(outcome, inputs, results[:7], api_visibility="private", show_progress_on=verdict)
+    _then_explain(ran, strictness, results)
     for photo in photos:
         gr.on(
             [photo.input, photo.clear],
@@ -245,7 +240,7 @@ def _connect(
             api_visibility="private",
             show_progress="hidden",
         )
-    gr.on(
+    chosen = gr.on(
         [model.input, face_a.input, face_b.input],
         on_choice,
         [pair, model, face_a, face_b, strictness],
@@ -253,16 +248,13 @@ def _connect(
         api_visibility="private",
         show_progress_on=verdict,
     )
+    _then_explain(chosen, strictness, results)
     strictness.input(
         on_strictness,
-        [pair, strictness],
-        [verdict, chart],
+        [pair, scores, strictness],
+        [verdict, chart, table, models_chart],
         api_visibility="private",
         show_progress="hidden",
         trigger_mode="always_last",
         queue=False,
-    )
-    far = gr.Number(DEFAULT_FAR, label="far", visible=False)
-    gr.Button(visible=False).click(
-        api_compare, [*photos, model, far], gr.JSON(visible=False), api_name="compare"
     )

@@ -10,6 +10,10 @@ from facelab.data.parametric import NUISANCE, relative, render, sample_identitie
 
 SIZE = 384
 SEEDS = (6, 5)  # two identities that both models tell apart
+PEOPLE = {"Ada": 2, "Ben": 3, "Cleo": 4, "Dan": 5, "Eve": 6, "Finn": 17}  # all apart at a FAR of 0.001
+STRANGER = 31  # in nobody's gallery, and apart from all of these
+TWICE = 4  # the first so many have a second photo
+POSES = ({"yaw": 12.0, "smile": 0.5}, {"yaw": 3.0, "smile": 0.2}, {"yaw": -10.0, "smile": 0.0})
 
 
 @functools.cache
@@ -22,6 +26,28 @@ def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
         "One person, twice": (start, portrait(first, {"yaw": 14.0, "smile": 0.6})),
         "Look-alikes": (start, portrait(alike, {"yaw": 6.0, "smile": 0.2})),
         "Two people": (start, portrait(second, {"yaw": 8.0, "smile": 0.3})),
+    }
+
+
+@functools.cache
+def example_people() -> tuple[tuple[str, Image.Image], ...]:
+    """(name, photo) of a small gallery: four people twice, two and the sister of one once."""
+    photos = []
+    for i, (name, seed) in enumerate(PEOPLE.items()):
+        poses = POSES[: 2 if i < TWICE else 1]
+        photos += [(name, portrait(sample_identities(1, seed), pose)) for pose in poses]
+    sister = relative(sample_identities(1, PEOPLE["Ada"]), 0.3, 1)
+    return (*photos, ("Ada’s sister", portrait(sister, POSES[1])))
+
+
+@functools.cache
+def example_probes() -> dict[str, Image.Image]:
+    """Photos to ask that gallery about, by what they show; the first is the one that a tab opens with."""
+    dan, cleo = (sample_identities(1, PEOPLE[name]) for name in ("Dan", "Cleo"))
+    return {
+        "A stranger": portrait(sample_identities(1, STRANGER), POSES[1]),
+        "Someone enrolled": portrait(dan, POSES[2]),
+        "A look-alike of someone": portrait(relative(cleo, 0.3, 1), POSES[1]),
     }
 
 

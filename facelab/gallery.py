@@ -1,0 +1,295 @@
+"""A gallery: people enrolled by their photos, kept as embeddings only, and two ways to ask who a face is.
+
+The closed-set answer is the person of the nearest photo, whoever it is; the open-set answer is the same
+person if the score reaches a threshold, and otherwise "unknown" (Phillips, Grother and Micheals, "Evaluation
+Methods in Face Recognition", 2011). A person scores as their best photo does, because thresholds were
+measured on pairs of photos; a mean of several photos would need a threshold of its own.
+"""
+
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from facelab.compare import look
+from facelab.data.embeddings import load_embeddings
+from facelab.data.images import ImageFolder
+from facelab.embedder import DEFAULT_MODEL, Embedder, load
+from facelab.faces import Source, main_face
+from facelab.metrics.identification import Search
+from facelab.protocols import MATRICES
+
+MAX_PHOTOS = 500  # a page's gallery; larger sets are judged by `python -m facelab evaluate --identify`
+MAX_NAME = 60  # characters
+NamedPhoto = tuple[str, str, Callable[[], Source]]  # person, name of the photo, what reads it
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Who is enrolled.
+
+    Attributes:
+        model: name of the embedder; vectors of another one cannot be compared with these.
+        people: N names, the person on each photo.
+        embeddings: (N, D) float32.
+    """
+
+    model: str
+    people: tuple[str, ...] = ()
+    embeddings: np.ndarray | None = None
+
+    def counts(self) -> dict[str, int]:
+        """Photos of each person, in the order of enrolment."""
+        return {person: self.people.count(person) for person in dict.fromkeys(self.people)}
+
+
+@dataclass(frozen=True, eq=False)
+class Enrolment:
+    """A gallery after new photos.
+
+    Attributes:
+        gallery: with those in which a face was found.
+        crops: of each of these, the person and the face (112, 112, 3) uint8.
+        failures: one sentence for each other photo, beginning with its name.
+    """
+
+    gallery: Gallery
+    crops: tuple[tuple[str, np.ndarray], ...]
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who a face is, asked in two ways.
+
+    Attributes:
+        model: name of the embedder.
+        ranks: everyone in the gallery and their score, best first.
+        threshold: the least score that the open-set answer accepts.
+        far: false-accept rate of one comparison that the threshold was chosen for.
+        photos: in the gallery, each one comparison.
+    """
+
+    model: str
+    ranks: tuple[tuple[str, float], ...]
+    threshold: float
+    far: float
+    photos: int
+
+    @property
+    def closed_set(self) -> str:
+        """The nearest person, however far."""
+        return self.ranks[0][0]
+
+    @property
+    def open_set(self) -> str | None:
+        """The nearest person if the score reaches the threshold; None is "unknown"."""
+        return self.closed_set if self.ranks[0][1] >= self.threshold else None
+
+    @property
+    def stranger_accepted(self) -> float:
+        """P(a stranger is taken for someone) = 1 - (1 - FAR)^photos, were the comparisons independent."""
+        return 1 - (1 - self.far) ** self.photos
+
+
+def add(gallery: Gallery, people: Sequence[str], embeddings: np.ndarray) -> Gallery:
+    """The gallery with more photos; one that it has already is not counted twice.
+
+    Args:
+        gallery: left as it is.
+        people: M names, the person on each new photo.
+        embeddings: (M, D).
+
+    Raises:
+        ValueError: an unusable name, embeddings of another length, or too many photos.
+    """
+    people = [checked_name(person) for person in people]
+    embeddings = np.asarray(embeddings, np.float32)
+    if gallery.embeddings is not None:
+        _check_length(gallery, embeddings)
+        people = [*gallery.people, *people]
+        embeddings = np.concatenate([gallery.embeddings, embeddings])
+    once: dict[tuple[str, bytes], int] = {}
+    for i, (person, row) in enumerate(zip(people, embeddings)):
+        once.setdefault((person, row.tobytes()), i)
+    if len(once) > MAX_PHOTOS:
+        raise ValueError(f"{len(once)} photos are too many; a gallery here holds {MAX_PHOTOS} at most")
+    kept = list(once.values())
+    return Gallery(gallery.model, tuple(people[i] for i in kept), embeddings[kept])
+
+
+def enrol(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrolment:
+    """Add the main face of each photo; photos without one are named and left out.
+
+    Args:
+        gallery: left as it is.
+        photos: the new ones.
+
+    Raises:
+        ValueError: an unusable name, too many photos, or the model is not there.
+    """
+    embedder, people, vectors, crops, failures = load(gallery.model), [], [], [], []
+    for person, name, read in photos:
+        checked_name(person)
+        try:
+            sighting = look(read(), name)
+        except ValueError as error:
+            failures.append(str(error))
+            continue
+        face = main_face(sighting.faces, sighting.photo)
+        people.append(person)
+        vectors.append(embedder.embed(sighting.photo, [face])[0])
+        crops.append((checked_name(person), face.crop))
+    if vectors:
+        gallery = add(gallery, people, np.stack(vectors))
+    return Enrolment(gallery, tuple(crops), tuple(failures))
+
+
+def photos_in_zip(path: str | os.PathLike) -> list[NamedPhoto]:
+    """The photos of a zip with one folder per person, for `enrol`; it is read in memory, not unpacked.
+
+    Raises:
+        ValueError: not a safe zip of images, an image outside any folder, or too many.
+    """
+    folder = ImageFolder(path)
+    if len(folder.names) > MAX_PHOTOS:
+        raise ValueError(
+            f"{Path(path).name} holds {len(folder.names)} photos; a gallery here holds {MAX_PHOTOS} at most"
+        )
+    loose = [name for name in folder.names if "/" not in name]
+    if loose:
+        raise ValueError(
+            f"{Path(path).name} holds {loose[0]} outside any folder; put each person's photos into a folder "
+            "that has the person's name"
+        )
+    return [(PurePosixPath(name).parent.name, name, partial(folder.read, name)) for name in folder.names]
+
+
+def ask(gallery: Gallery, embedder: Embedder, probe: np.ndarray, far: float) -> Answer:
+    """Compare one embedding (D,) with everyone; no network runs.
+
+    Args:
+        gallery: at least one person.
+        embedder: the one that made gallery and probe.
+        probe: (D,).
+        far: false-accept rate of one comparison, in the range that was measured.
+
+    Raises:
+        ValueError: nobody is enrolled, or the rate or the probe does not fit.
+    """
+    if gallery.embeddings is None:
+        raise ValueError("Nobody is enrolled yet; enrol at least one person below.")
+    _check_length(gallery, probe[None])
+    scores = MATRICES[embedder.score](probe[None], gallery.embeddings)[0]
+    best: dict[str, float] = {}
+    for person, score in zip(gallery.people, scores.tolist()):
+        best[person] = max(score, best.get(person, -np.inf))
+    ranks = tuple(sorted(best.items(), key=lambda item: -item[1]))
+    threshold = embedder.calibrated().threshold_for(far)
+    return Answer(gallery.model, ranks, threshold, far, len(gallery.people))
+
+
+def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
+    """Who is the main face of a photo? The endpoint /identify.
+
+    Returns:
+        {"model", "closed_set" (a name), "open_set" (a name, or None for unknown), "score", "threshold",
+        "far", "stranger_accepted", "ranks": [{"person", "score"}, ...]}.
+
+    Raises:
+        ValueError: one sentence that says what to do.
+    """
+    embedder = load(gallery.model)
+    embedder.calibrated().threshold_for(far)  # refuse a bad rate before the photo is read
+    sighting = look(photo, "The photo")
+    probe = embedder.embed(sighting.photo, [main_face(sighting.faces, sighting.photo)])[0]
+    answer = ask(gallery, embedder, probe, far)
+    return {
+        "model": answer.model,
+        "closed_set": answer.closed_set,
+        "open_set": answer.open_set,
+        "score": answer.ranks[0][1],
+        "threshold": answer.threshold,
+        "far": answer.far,
+        "stranger_accepted": answer.stranger_accepted,
+        "ranks": [{"person": person, "score": score} for person, score in answer.ranks],
+    }
+
+
+def leave_one_out(gallery: Gallery, embedder: Embedder) -> Search:
+    """Each photo in turn is the probe, and all the others are the gallery.
+
+    Someone with two or more photos is still in it, a mated probe; someone with one is not, an unmated probe.
+    Curves of metrics/identification.py follow, without a photo more.
+
+    Raises:
+        ValueError: fewer than two people.
+    """
+    people, person = np.unique(np.array(gallery.people), return_inverse=True)
+    if len(people) < 2:
+        raise ValueError("a curve needs two people or more; enrol another")
+    scores = MATRICES[embedder.score](gallery.embeddings, gallery.embeddings).astype(np.float64)
+    np.fill_diagonal(scores, -np.inf)  # the probe itself is not in its gallery
+    best = np.full((len(people), len(person)), -np.inf)
+    np.maximum.at(best, person, scores.T)
+    mated = np.bincount(person)[person] > 1
+    mate = best[person, np.arange(len(person))]
+    rank = np.where(mated, (best >= mate).sum(0), 0)
+    return Search(best.max(0), np.where(mated, mate, np.nan), rank)
+
+
+def export(gallery: Gallery) -> bytes:
+    """The gallery as the content of an .npz file, without images: names `person/number@model` and embeddings.
+
+    Raises:
+        ValueError: nobody is enrolled.
+    """
+    if gallery.embeddings is None:
+        raise ValueError("Nobody is enrolled, so there is nothing to export.")
+    names = [f"{person}/{i:04d}@{gallery.model}" for i, person in enumerate(gallery.people, 1)]
+    buffer = io.BytesIO()
+    np.savez(buffer, names=np.array(names), embeddings=gallery.embeddings)
+    return buffer.getvalue()
+
+
+def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery:
+    """Read what `export` wrote.
+
+    Raises:
+        ValueError: another kind of file, or embeddings of another model.
+    """
+    names, embeddings = load_embeddings(path)
+    people = [name.rpartition("@")[0].rpartition("/")[0] for name in names]
+    models = {name.rpartition("@")[2] for name in names}
+    if not all(people):
+        raise ValueError(f"{Path(path).name} is no exported gallery; its names must be `person/number@model`")
+    if models != {model}:
+        raise ValueError(
+            f"{Path(path).name} holds embeddings of {', '.join(sorted(models))}, which {model} cannot "
+            "compare; choose that model or enrol the photos again"
+        )
+    return add(Gallery(model), people, embeddings)
+
+
+def checked_name(name: str) -> str:
+    """A person's name with single spaces.
+
+    Raises:
+        ValueError: nothing is left, or it is too long.
+    """
+    name = " ".join(name.split())
+    if not 0 < len(name) <= MAX_NAME:
+        raise ValueError(f"a name has 1 to {MAX_NAME} characters, not {len(name)}; give the person a name")
+    return name
+
+
+def _check_length(gallery: Gallery, embeddings: np.ndarray) -> None:
+    wanted, given = gallery.embeddings.shape[1], embeddings.shape[1]
+    if given != wanted:
+        raise ValueError(
+            f"these embeddings have {given} numbers, the gallery's {wanted}; enrol the photos again"
+        )

@@ -1,0 +1,92 @@
+"""Where in two faces a score comes from: the cosine, split exactly over the positions of the feature maps.
+
+In use both necks are affine in the feature map (pooling, flattening, a linear map and batch norms with fixed
+statistics), so an embedding is a sum of one vector per position and the inner product of two embeddings is
+a sum over pairs of positions. Nothing is approximated, unlike Grad-CAM (arXiv:1610.02391): for pooled
+features this is class activation mapping (arXiv:1512.04150, eq. 2) with the other face as the class weights.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facelab import checkpoint
+from facelab.embedder import find_checkpoint
+from facelab.faces import to_tensor
+from facelab.model import FaceModel
+
+
+def embedding_by_position(model: FaceModel, x: Tensor, flip: bool = True) -> Tensor:
+    """The terms that an embedding is the sum of, one per position of the feature map.
+
+    A position's term is what the neck gives for the feature map with all other positions at zero, less what
+    it gives for zeros alone. That constant belongs to no position; it is spread evenly over all of them.
+
+    Args:
+        model: put into eval mode, where batch norm and dropout make its neck affine.
+        x: (3, 112, 112), one face in [-1, 1].
+        flip: split the sum of the embeddings of the face and of its mirror image, as scores use it; the
+            mirror image's terms are put back where they belong on the face.
+
+    Returns:
+        (h, w, D); the sum over h and w is the embedding.
+    """
+    model.eval()
+    with torch.inference_mode():
+        terms = _terms(model, x)
+        return terms + _terms(model, x.flip(2)).flip(1) if flip else terms
+
+
+def _terms(model: FaceModel, x: Tensor) -> Tensor:
+    features = model.backbone(x[None])[0]
+    height, width = features.shape[1:]
+    alone = torch.eye(height * width, dtype=x.dtype, device=x.device).view(-1, 1, height, width) * features
+    constant = model.neck(torch.zeros_like(features)[None])
+    terms = model.neck(alone) - constant * (1 - 1 / (height * width))
+    return terms.view(height, width, -1)
+
+
+def cosine_by_position(model: FaceModel, a: Tensor, b: Tensor, flip: bool = True) -> Tensor:
+    """The cosine of two faces' embeddings as a sum over pairs of positions.
+
+    Args:
+        model: our network; its precision is the sum's.
+        a: (3, 112, 112), a face in [-1, 1].
+        b: (3, 112, 112), the other.
+        flip: as in `embedding_by_position`.
+
+    Returns:
+        (h, w, h, w): what a position of A and one of B add to the cosine, possibly below zero. Summed over
+        the last two it is A's map, over the first two B's, over all four the cosine.
+    """
+    terms_a, terms_b = (embedding_by_position(model, x, flip) for x in (a, b))
+    length = terms_a.sum((0, 1)).norm() * terms_b.sum((0, 1)).norm()
+    return torch.einsum("ijd,kld->ijkl", terms_a, terms_b) / length
+
+
+def cosine_maps(name: str, crop_a: np.ndarray, crop_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both faces' maps under one of our checkpoints, flip-averaged as its scores are.
+
+    Args:
+        name: a checkpoint's name or path.
+        crop_a: (112, 112, 3) uint8.
+        crop_b: (112, 112, 3) uint8.
+
+    Returns:
+        Two (h, w) float64 arrays, each of which sums to the cosine.
+
+    Raises:
+        ValueError: no such checkpoint; the reference is none.
+    """
+    path = find_checkpoint(name)
+    a, b = to_tensor(np.stack([crop_a, crop_b]))
+    pairs = cosine_by_position(_network(path, path.stat().st_mtime_ns), a, b).double().numpy()
+    return pairs.sum((2, 3)), pairs.sum((0, 1))
+
+
+@functools.lru_cache(maxsize=2)
+def _network(path: Path, modified: int) -> FaceModel:
+    return checkpoint.load(path)[0]

@@ -1,0 +1,115 @@
+"""The public endpoints: /compare, /identify, /embed and /models. Everything else on the page is private.
+
+They keep nothing between two calls: a gallery comes with each question, as the .npz file that the Identify
+tab exports.
+"""
+
+from typing import Any
+
+import gradio as gr
+
+from facelab import gallery as galleries
+from facelab.compare import DEFAULT_FAR, compare, describe_face, look
+from facelab.embedder import DEFAULT_MODEL, load, model_names
+from facelab.metrics.verification import FARS
+from facelab.ui.photo_input import PhotoInput
+
+
+def api_compare(photo_a: str | None, photo_b: str | None, model: str, far: float) -> dict[str, object]:
+    """Are two photos of one person? Gives the JSON of `python -m facelab compare --json`.
+
+    Args:
+        photo_a: a photo of a face
+        photo_b: another
+        model: a name that /models lists
+        far: how rare a false accept must be, 0.0001 to 0.1
+
+    Returns:
+        score, threshold, same, rates, calibrated probability, the set that these were measured on, the faces
+    """
+    if photo_a is None or photo_b is None:
+        raise gr.Error("Both photos are needed; send two images.")
+    return _answered(compare, photo_a, photo_b, model, float(far))
+
+
+def api_identify(photo: str | None, gallery: str | None, model: str, far: float) -> dict[str, object]:
+    """Who of a gallery is on a photo? The closed-set answer names the nearest; the open-set one may be null.
+
+    Args:
+        photo: a photo of a face
+        gallery: an .npz file that the Identify tab exported for the same model
+        model: a name that /models lists
+        far: how rare a false accept of one comparison must be, 0.0001 to 0.1
+
+    Returns:
+        closed_set, open_set, score, threshold, stranger_accepted, and ranks: everyone with their score
+    """
+    if photo is None or gallery is None:
+        raise gr.Error("A photo and a gallery are needed; send an image and an exported .npz file.")
+    return _answered(lambda: galleries.identify(photo, galleries.load_gallery(gallery, model), float(far)))
+
+
+def api_embed(photo: str | None, model: str) -> dict[str, object]:
+    """The vector of every face on a photo, largest face first.
+
+    Args:
+        photo: a photo with at least one face
+        model: a name that /models lists
+
+    Returns:
+        model, the name of the similarity to compare vectors with, and faces: box, landmarks and embedding
+    """
+    if photo is None:
+        raise gr.Error("A photo is needed; send an image.")
+    return _answered(_embed, photo, model)
+
+
+def api_models() -> list[dict[str, object]]:
+    """The models that the other endpoints take.
+
+    Returns:
+        for each: name, similarity, and, where it was calibrated, on what and its thresholds by FAR
+    """
+    return [_describe(name) for name in model_names()]
+
+
+def _embed(photo: str, model: str) -> dict[str, object]:
+    embedder = load(model)
+    seen = look(photo, "The photo")
+    vectors = embedder.embed(seen.photo, seen.faces).tolist()
+    faces = [describe_face(seen, i) | {"embedding": vector} for i, vector in enumerate(vectors)]
+    return {"model": model, "similarity": embedder.similarity, "faces": faces}
+
+
+def _describe(name: str) -> dict[str, object]:
+    embedder = load(name)
+    points = embedder.points
+    thresholds = {f"{far:g}": points.threshold_for(far) for far in FARS} if points else {}
+    return {
+        "name": name,
+        "similarity": embedder.similarity,
+        "calibration": points and points.source,
+        "thresholds": thresholds,
+    }
+
+
+def _answered(call: Any, *args: Any) -> Any:
+    """What a call returns; its sentence, if it refuses, becomes the endpoint's error."""
+    try:
+        return call(*args)
+    except ValueError as error:
+        raise gr.Error(str(error)) from error
+
+
+def build() -> None:
+    """The four endpoints, on components that are not shown."""
+    with gr.Row(visible=False):
+        photo, photo_a, photo_b = (PhotoInput(label) for label in ("Photo", "Photo A", "Photo B"))
+        gallery = gr.File(label="Gallery", file_types=[".npz"])
+        model = gr.Textbox(DEFAULT_MODEL, label="Model")
+        far = gr.Number(DEFAULT_FAR, label="False-accept rate")
+        answer, press = gr.JSON(label="Answer"), gr.Button()
+    press.click(api_compare, [photo_a, photo_b, model, far], answer, api_name="compare")
+    press.click(api_identify, [photo, gallery, model, far], answer, api_name="identify")
+    press.click(api_embed, [photo, model], answer, api_name="embed")
+    press.click(api_models, None, answer, api_name="models")

@@ -1,0 +1,138 @@
+"""The Identify tab, and what Compare says below its verdict, as a learner uses them in a real Chromium."""
+
+import re
+
+import pytest
+from PIL import Image
+
+from facelab import gallery as galleries
+from facelab.ui.examples import STRANGER
+
+from .test_compare_tab import jpeg, portrait
+
+
+def identify_tab(visit, *arguments):
+    page, watch = visit(*arguments)
+    page.get_by_role("tab", name="Identify").click()
+    page.wait_for_selector("#dir-chart .main-svg", timeout=20_000)
+    return page, watch
+
+
+def answers(page):
+    return page.locator("#answers h2").all_inner_texts()
+
+
+def after(page, selector, act):
+    """Do something and wait until the card is a new one."""
+    page.evaluate(f"document.querySelector('{selector} .fl-card').dataset.old = '1'")
+    act()
+    page.wait_for_selector(f"{selector} .fl-card:not([data-old])", timeout=60_000)
+
+
+def enrol(page, name, content, file="photo.jpg"):
+    page.locator("#name textarea, #name input").first.fill(name)
+    page.locator("#files input[type=file]").set_input_files(
+        {"name": file, "mimeType": "application/octet-stream", "buffer": content}
+    )
+    page.wait_for_selector(f"#files >> text={file.rsplit('.')[0]}", timeout=20_000)
+    after(page, "#status", lambda: page.locator("#enrol").click())
+    return page.locator("#status").inner_text()
+
+
+def test_one_photo_gets_two_answers_and_the_threshold_moves_one_of_them(visit):
+    page, _ = identify_tab(visit)
+    closed, opened = answers(page)
+    assert closed.startswith("→ ") and "Unknown" in opened
+    rates = page.locator("#meaning b").all_inner_texts()
+    page.locator("#identify-strictness input[type=number]").fill("1")
+    page.locator("#identify-strictness input[type=number]").press("Enter")
+    page.wait_for_selector("#answers h2 >> text=✔")
+    assert answers(page) == [closed, closed.replace("→", "✔")]
+    assert page.locator("#meaning b").all_inner_texts() != rates
+    page.get_by_role("button", name="Try: someone enrolled").click()
+    page.wait_for_selector("#answers h2 >> text=→ Dan", timeout=60_000)
+    assert page.locator("#answers li span").first.inner_text() == "Dan"
+    assert page.locator("#answers li").count() == page.locator("#gallery figure").count() == 7
+
+
+def test_two_visitors_never_see_each_other(visit):
+    """One enrols the stranger; the other, at the same time, still meets an unknown face."""
+    first, _ = identify_tab(visit)
+    second, _ = identify_tab(visit)
+    assert "1 photo added" in enrol(first, "Zoë", jpeg(portrait(STRANGER)))
+    first.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)  # the photo was asked again
+    after(second, "#answers", lambda: second.locator("#identify").click())
+    assert "Unknown" in answers(second)[1] and "Zoë" not in second.locator("body").inner_text()
+    assert second.locator("#gallery figure").count() == 7 and first.locator("#gallery figure").count() == 8
+    stored = first.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
+    assert "Zoë" not in stored and "data:image" not in stored
+
+
+def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
+    page, _ = identify_tab(visit)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export the gallery").click()
+    path = tmp_path / "gallery.npz"
+    download.value.save_as(path)
+    assert len(galleries.load_gallery(path).counts()) == 7
+    page.get_by_role("button", name="Empty the gallery").click()
+    page.wait_for_selector("#answers >> text=Nobody is enrolled yet")
+    page.wait_for_selector("#dir-chart .facelab-chart", state="hidden")
+    assert "11 photos added" in enrol(page, "", path.read_bytes(), "gallery.npz")
+    page.wait_for_selector("#answers h2 >> text=Unknown")
+    assert page.locator("#gallery figure").count() == 7 and page.locator("#gallery img").count() == 0
+
+
+def test_a_photo_without_a_face_and_one_without_a_name_say_what_to_do(visit):
+    page, _ = identify_tab(visit)
+    grey = jpeg(Image.new("RGB", (200, 200), "grey"))
+    assert "give the person a name" in enrol(page, "", grey)
+    page.locator("#name textarea, #name input").first.fill("Kim")
+    after(page, "#status", lambda: page.locator("#enrol").click())
+    assert "no face was found" in page.locator("#status").inner_text()
+    assert page.locator("#gallery figure").count() == 7
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone_needs_no_sideways_scroll_in_identify(visit, scheme):
+    page, _ = identify_tab(visit, 390, 844, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    bars = page.locator("#answers .fl-bar")
+    assert bars.first.bounding_box()["width"] > 60 and bars.first.bounding_box()["x"] < 390
+    shown = page.evaluate("getComputedStyle(document.querySelector('#dir-chart .xtick text')).fill")
+    assert (sum(map(int, re.findall(r"\d+", shown)[:3])) > 380) == (scheme == "dark")
+
+
+def test_identify_has_names_for_a_screen_reader_and_a_link(visit, served):
+    page, _ = identify_tab(visit)
+    assert page.url.endswith("tab=identify")
+    assert page.get_by_role("button", name="Identify", exact=True).count() == 1
+    assert page.get_by_label("Name").count() >= 1
+    assert page.locator("#dir-chart [role=img]").get_attribute("aria-label")
+    for image in page.locator("#gallery img, #answers img").all():
+        assert image.get_attribute("alt")
+    page.goto(f"{served}?tab=identify")
+    page.wait_for_selector("#dir-chart .main-svg", timeout=30_000)
+    assert page.get_by_role("tab", selected=True).inner_text() == "Identify"
+
+
+def test_compare_shows_every_model_and_where_the_score_comes_from(visit):
+    page, _ = visit()
+    before = page.locator("#models td").all_inner_texts()
+    page.get_by_role("button", name="Try: two people").click()
+    page.wait_for_selector("#verdict h2 >> text=Different people", timeout=60_000)
+    page.wait_for_function(
+        "(old) => document.querySelector('#models td:nth-of-type(2)').innerText != old", arg=before[1]
+    )
+    score = page.locator("#verdict .fl-figures b").first.inner_text()
+    assert page.locator("#models tbody tr").first.locator("td").nth(1).inner_text() == score
+    sums = [float(x) for x in page.locator("#why p b").all_inner_texts()]
+    assert sums == pytest.approx([float(score)] * 3, abs=6e-4)
+    for svg in page.locator("#why svg").all():
+        cells = [int(x.replace("−", "-")) for x in svg.locator("text").all_text_contents()]
+        assert sum(cells) == pytest.approx(1000 * float(score), abs=0.5 * len(cells) + 1)
+    page.locator("#strictness input[type=number]").fill("1")
+    page.locator("#strictness input[type=number]").press("Enter")
+    page.wait_for_selector("#verdict >> text=1 in 10 pairs")
+    threshold = page.locator("#verdict .fl-figures b").nth(1).inner_text()
+    assert page.locator("#models tbody tr").first.locator("td").nth(2).inner_text() == threshold

@@ -1,0 +1,125 @@
+"""The public endpoints, through gradio's own client: four of them, documented, and nothing else."""
+
+import time
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+
+from facelab import gallery as galleries
+from facelab.compare import compare, look
+from facelab.embedder import load, model_names
+from facelab.ui import build_app, enrol
+from facelab.ui.examples import example_pairs, example_probes
+
+MODEL = "resnet_softmax"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The app served in this process, with uploads that expire after two seconds."""
+    folder = tmp_path_factory.mktemp("uploads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.setattr("facelab.ui.CACHE_SECONDS", (1, 2))
+        app = build_app()
+        _, url, _ = app.launch(
+            prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
+        )
+        yield Client(url, verbose=False), folder
+        app.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for i, image in enumerate(example_pairs()["One person, twice"]):
+        paths.append(str(folder / f"visitor-{i}.png"))
+        image.save(paths[-1])
+    return paths
+
+
+def test_compare_endpoint_gives_the_command_line_json(page, files):
+    client, _ = page
+    far = 0.01
+    got = client.predict(*map(handle_file, files), MODEL, far, api_name="/compare")
+    wanted = compare(*files, MODEL, far)
+    assert got.keys() == wanted.keys()
+    assert got["score"] == pytest.approx(wanted["score"], abs=1e-4) and got["same"] == wanted["same"]
+
+
+def test_four_documented_endpoints_are_public(page):
+    client, _ = page
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/compare", "/identify", "/embed", "/models"}
+    for endpoint in endpoints.values():
+        assert len(endpoint["description"]) > 20
+    names = [parameter["parameter_name"] for parameter in endpoints["/identify"]["parameters"]]
+    assert names == ["photo", "gallery", "model", "far"]
+
+
+def test_endpoint_answers_bad_input_with_a_sentence(page, files, tmp_path):
+    client, _ = page
+    bad = tmp_path / "words.jpg"
+    bad.write_text("not a photo")
+    with pytest.raises(Exception, match=r"Photo B: .*words\.jpg is not a photo"):
+        client.predict(
+            handle_file(files[0]), handle_file(str(bad)), "resnet_softmax", 0.01, api_name="/compare"
+        )
+    for far in (0, 2, -1):
+        with pytest.raises(Exception, match="false-accept rate"):
+            client.predict(*map(handle_file, files), "resnet_softmax", far, api_name="/compare")
+
+
+def test_uploads_are_deleted(page, files):
+    client, folder = page
+    client.predict(*map(handle_file, files), "resnet_softmax", 0.01, api_name="/compare")
+    deadline = time.monotonic() + 30
+    while any(path.name.startswith("visitor") for path in folder.rglob("*")):
+        assert time.monotonic() < deadline, "an upload is still on disk"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gallery") / "gallery.npz"
+    path.write_bytes(galleries.export(enrol.example_gallery(MODEL).gallery))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    path = tmp_path_factory.mktemp("probe") / "stranger.png"
+    example_probes()["A stranger"].save(path)
+    return str(path)
+
+
+def test_identify_endpoint_answers_both_questions(page, exported, stranger):
+    client, _ = page
+    got = client.predict(handle_file(stranger), handle_file(exported), MODEL, 0.001, api_name="/identify")
+    wanted = galleries.identify(stranger, galleries.load_gallery(exported, MODEL), 0.001)
+    assert got["closed_set"] == wanted["closed_set"] and got["open_set"] is None
+    assert [rank["person"] for rank in got["ranks"]] == [rank["person"] for rank in wanted["ranks"]]
+    assert got["score"] == pytest.approx(wanted["score"], abs=1e-4) and got["score"] < got["threshold"]
+    with pytest.raises(Exception, match=f"holds embeddings of {MODEL}, which reference cannot compare"):
+        client.predict(handle_file(stranger), handle_file(exported), "reference", 0.001, api_name="/identify")
+
+
+def test_embed_endpoint_gives_the_vector_of_each_face(page, files):
+    client, _ = page
+    got = client.predict(handle_file(files[0]), MODEL, api_name="/embed")
+    seen = look(files[0], "x")
+    wanted = load(MODEL).embed(seen.photo, seen.faces)
+    np.testing.assert_allclose([face["embedding"] for face in got["faces"]], wanted, atol=1e-3)
+    assert got["similarity"] == "cosine similarity" and len(got["faces"][0]["landmarks"]) == 5
+    with pytest.raises(Exception, match="there is no model 'nobody'"):
+        client.predict(handle_file(files[0]), "nobody", api_name="/embed")
+
+
+def test_models_endpoint_lists_what_the_others_take(page):
+    client, _ = page
+    got = client.predict(api_name="/models")
+    assert [model["name"] for model in got] == model_names()
+    assert got[0]["thresholds"]["0.01"] == pytest.approx(load(MODEL).points.threshold_for(0.01))
+    assert "LFW view 1" in got[0]["calibration"]

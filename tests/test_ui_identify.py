@@ -1,0 +1,146 @@
+"""The Identify tab without a browser: whose gallery answers, and what it says."""
+
+import base64
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+from facelab import gallery as galleries
+from facelab.metrics.identification import dir_at_far, dir_curve
+from facelab.ui import enrol, identify, people
+from facelab.ui.examples import TWICE, example_people, example_probes
+
+MODEL = "resnet_softmax"
+
+
+class Quiet:
+    """A progress bar that draws nothing."""
+
+    def tqdm(self, items, desc, unit):
+        return items
+
+
+@pytest.fixture(scope="module")
+def stranger():
+    return identify.probe_of(example_probes()["A stranger"], MODEL)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """The stranger's photo as an upload."""
+    path = tmp_path / "me.png"
+    example_probes()["A stranger"].save(path)
+    return str(path)
+
+
+def headings(html):
+    return re.findall(r"<h2>(.*?)</h2>", html)
+
+
+def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stranger):
+    answers, gallery, meaning, figure = identify.show(stranger, None, False, MODEL, identify.STRICTNESS)
+    example = enrol.example_gallery(MODEL).gallery
+    assert len(example.people) == len(example_people()), "a face was not found"
+    scores = example.embeddings @ stranger.vector / np.linalg.norm(example.embeddings, axis=1)
+    nearest = example.people[int(scores.argmax())]
+    assert headings(answers) == [f"→ {nearest}", "? Unknown"]
+    assert f"{len(example.people)} photos" in gallery and figure is not None
+    assert f"{2 * TWICE} photos of people who have another" in meaning
+    loose = identify.show(stranger, None, False, MODEL, 1.0)[0]
+    assert headings(loose) == [f"→ {nearest}", f"✔ {nearest}"]
+
+
+@pytest.mark.parametrize("model", [MODEL, "reference"])
+def test_someone_enrolled_is_found_again(model):
+    probe = identify.probe_of(example_probes()["Someone enrolled"], model)
+    answers = identify.show(probe, None, False, model, identify.STRICTNESS)[0]
+    assert headings(answers) == ["→ Dan", "✔ Dan"]
+
+
+def test_the_curve_marks_the_rates_at_the_threshold():
+    gallery, embedder = enrol.example_gallery(MODEL).gallery, identify.load(MODEL)
+    found = galleries.leave_one_out(gallery, embedder)
+    for strictness in (1.0, 2.5, 4.0):
+        meaning, figure = identify.show_curve(gallery, strictness)
+        threshold = embedder.points.threshold_for(10**-strictness)
+        far = (found.top[~found.mated] >= threshold).mean()
+        rate = ((found.rank == 1) & (found.mate >= threshold))[found.mated].mean()
+        assert (figure.data[1].x[0], figure.data[1].y[0]) == pytest.approx((100 * far, 100 * rate))
+        assert f"<b>{rate:.0%}</b>" in meaning and f"<b>{far:.0%}</b>" in meaning
+    assert dir_curve(found).dir.max() == dir_at_far(found, 1.0)
+
+
+def test_enrolling_changes_the_answer_and_leaves_the_examples_alone(photo, stranger):
+    before = enrol.example_gallery(MODEL).gallery.people
+    session, own, note, *_ = enrol.on_enrol(None, False, MODEL, " Zoë ", [photo], Quiet())
+    assert own and "1 photo added, 1 new" in note
+    answers, gallery, *_ = identify.show(stranger, session, True, MODEL, 3.0)
+    assert headings(answers) == ["→ Zoë", "✔ Zoë"] and "Zoë" in gallery
+    assert enrol.example_gallery(MODEL).gallery.people == before
+    assert "empty" in identify.show(stranger, session, True, "reference", 3.0)[1]  # each model has its own
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "word"),
+    [
+        ("Zoë", [], "no file"),
+        ("", ["a.png"], "give the person a name"),
+        ("Zoë", ["a.zip", "b.png"], "comes alone"),
+        ("Zoë", ["missing.zip"], "missing.zip does not exist"),
+        ("Zoë", ["missing.npz"], "missing.npz does not exist"),
+    ],
+)
+def test_what_cannot_be_enrolled_gets_one_sentence_and_changes_nothing(name, files, word):
+    session, own, note, *_ = enrol.on_enrol(None, False, MODEL, name, files, Quiet())
+    assert (session, own) == (None, False) and 'role="alert"' in note and word in note
+
+
+def test_a_zip_names_the_photos_that_were_left_out(photo, tmp_path):
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        archive.write(photo, "Kim/1.png")
+        archive.writestr("Kim/2.png", b"words")
+    session, _, note, *_ = enrol.on_enrol({}, True, MODEL, "", [str(tmp_path / "class.zip")], Quiet())
+    assert session[MODEL].gallery.counts() == {"Kim": 1} and session[MODEL].crops.keys() == {"Kim"}
+    assert "1 left out" in note and "Kim/2.png" in note
+
+
+def test_export_and_import_through_the_page(photo, tmp_path, stranger):
+    session, *_ = enrol.on_enrol({}, True, MODEL, "Zoë", [photo], Quiet())
+    packed, note = enrol.on_export(session, True, MODEL)
+    (tmp_path / "gallery.npz").write_bytes(base64.b64decode(packed))
+    back, own, *_ = enrol.on_enrol({}, True, MODEL, "", [str(tmp_path / "gallery.npz")], Quiet())
+    answers = identify.show(stranger, back, own, MODEL, 3.0)[0]
+    assert headings(answers) == ["→ Zoë", "✔ Zoë"] and "no images" in note
+    refused = enrol.on_enrol({}, True, "reference", "", [str(tmp_path / "gallery.npz")], Quiet())
+    assert refused[0] == {} and f"embeddings of {MODEL}, which reference cannot compare" in refused[2]
+
+
+def test_an_empty_gallery_teaches(stranger):
+    session, own, _ = enrol.on_empty(None, MODEL)
+    answers, gallery, meaning, figure = identify.show(stranger, session, own, MODEL, 3.0)
+    assert "Nobody is enrolled yet" in answers and "a name and one photo are enough" in gallery
+    assert "two people or more" in meaning and figure is None
+    assert enrol.on_export(session, own, MODEL)[0] == ""
+
+
+def test_a_forgotten_gallery_is_not_replaced_by_the_examples(stranger):
+    answers, gallery, *_ = identify.show(stranger, None, True, MODEL, 3.0)
+    assert "forgotten after 15 minutes" in answers and "The gallery is empty" in gallery
+
+
+def test_names_are_escaped(stranger):
+    gallery = galleries.add(galleries.Gallery(MODEL), ["<script>x"], stranger.vector[None])
+    session = {MODEL: enrol.Enrolled(gallery, {})}
+    answers, card, *_ = identify.show(stranger, session, True, MODEL, 3.0)
+    assert "<script>" not in answers + card and "&lt;script&gt;x" in card
+    assert "<img" not in people.gallery_card(gallery, {})
+
+
+def test_forgetting_overwrites_the_vectors(photo):
+    session, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
+    enrol.forget(session)
+    assert not session[MODEL].gallery.embeddings.any()
+    assert enrol.example_gallery(MODEL).gallery.embeddings.any()
+    enrol.forget(None)
