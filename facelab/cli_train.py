@@ -1,7 +1,8 @@
 """`python -m facelab train`: a recipe's fields as flags, its epochs as lines, its result as a checkpoint.
 
 Beside the checkpoint lies the state of the run until it ends, from which `--resume` goes on. Under
-`torchrun` every process runs this same command and the first one alone prints and writes."""
+`torchrun` every process runs this same command and the first one alone prints and writes.
+"""
 
 import json as jsonlib
 import math

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import torch
 
 from facelab import checkpoint
@@ -22,7 +21,7 @@ from facelab.embedder import find_checkpoint, load
 from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, cosine
-from facelab.model import FaceModel, embed_batches
+from facelab.model import FaceModel, embed_all
 from facelab.protocols import Embedded, judge_pairs
 
 MAX_PER_PERSON = 10  # photos; a few people with hundreds would otherwise decide the genuine scores
@@ -151,7 +150,7 @@ def evaluate_classes(
     data = load_split(Path(images), header.identities, cache, track)
     everything = data.select(range(len(data.identities)))
     batches = track(everything.batches(128), -(-len(data) // 128), f"classify with {model}")
-    embeddings = torch.from_numpy(np.concatenate(list(embed_batches(network, batches, flip=False))))
+    embeddings = torch.from_numpy(embed_all(network, batches, flip=False))
     with torch.no_grad():
         logits = loss_fn.logits(embeddings).numpy()
     pairs = [(data.identities[a], data.identities[b], n) for a, b, n in most_confused(logits, data.labels)]
@@ -191,17 +190,14 @@ def calibrate(
     names = [name for person in photos.values() for name in person[:MAX_PER_PERSON]]
     if not names:
         raise ValueError(f"{folder.path.name} has no folder of any of these people")
-    vectors, failures = embed_images(model, folder, names, aligned, cache, jobs, track)
-    if not vectors:
-        name, reason = next(iter(failures.items()))
-        raise ValueError(f"no photo could be embedded; {name}: {reason}")
-    labels = np.array([str(PurePosixPath(name).parent) for name in vectors])
-    genuine, impostor = all_pairs(np.stack(list(vectors.values())), labels, load(model).score)
+    embedded = _embedded(model, folder, names, aligned, cache, jobs, track, flip=True)
+    embeddings, labels = embedded.labelled()
+    genuine, impostor = all_pairs(embeddings, labels, embedded.score)
     source = f"{title or folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
     return measure_operating_points(genuine, impostor, source)
 
 
 def held_out_points(model: FaceModel, held_out: Selection, source: str) -> OperatingPoints:
     """Operating points of a network in training, on the identities that it has not seen."""
-    vectors = np.concatenate(list(embed_batches(model, held_out.batches(128))))
+    vectors = embed_all(model, held_out.batches(128))
     return measure_operating_points(*all_pairs(vectors, held_out.labels), source)

@@ -134,7 +134,7 @@ def enrol(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrolment:
     """
     embedder, people, vectors, crops, failures = load(gallery.model), [], [], [], []
     for person, name, read in photos:
-        checked_name(person)
+        person = checked_name(person)
         try:
             sighting = look(read(), name)
         except ValueError as error:
@@ -143,7 +143,7 @@ def enrol(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrolment:
         face = main_face(sighting.faces, sighting.photo)
         people.append(person)
         vectors.append(embedder.embed(sighting.photo, [face])[0])
-        crops.append((checked_name(person), face.crop))
+        crops.append((person, face.crop))
     if vectors:
         gallery = add(gallery, people, np.stack(vectors))
     return Enrolment(gallery, tuple(crops), tuple(failures))

@@ -101,7 +101,12 @@ def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = 
         yield embeddings.float().cpu().numpy()
 
 
+def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> np.ndarray:
+    """`embed_batches` in one array: float32 (N, D), not normalised."""
+    return np.concatenate(list(embed_batches(model, batches, flip)))
+
+
 def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 128) -> np.ndarray:
     """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalised."""
     batches = (crops[i : i + batch_size] for i in range(0, len(crops), batch_size))
-    return np.concatenate(list(embed_batches(model, batches, flip)))
+    return embed_all(model, batches, flip)

@@ -77,12 +77,10 @@ def share_of(batch: int, accelerator: Accelerator) -> slice:
     Raises:
         ValueError: the batch does not divide evenly.
     """
-    processes = accelerator.num_processes
-    if batch % processes:
-        raise ValueError(
-            f"batch_size is {batch}; with {processes} processes it must be a multiple of {processes}"
-        )
-    each = batch // processes
+    count = accelerator.num_processes
+    if batch % count:
+        raise ValueError(f"batch_size is {batch}; with {count} processes it must be a multiple of {count}")
+    each = batch // count
     return slice(accelerator.process_index * each, (accelerator.process_index + 1) * each)
 
 

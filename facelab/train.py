@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -24,8 +23,8 @@ from facelab.data.folders import CropSet, Selection
 from facelab.data.splits import Split, split
 from facelab.losses import build_loss
 from facelab.metrics.closed_set import classification_report
-from facelab.metrics.verification import all_pairs, auc, equal_error_rate, tar_at_far
-from facelab.model import FaceModel, build_model, embed_batches
+from facelab.metrics.verification import all_pairs, roc
+from facelab.model import FaceModel, build_model, embed_all
 from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
 from facelab.regularise import set_progress
@@ -168,11 +167,12 @@ def validate(model: FaceModel, people: Selection) -> dict[str, float]:
     """Verification figures over all pairs of people whom training never saw; empty if there are none."""
     if not len(people):
         return {}
-    genuine, impostor = all_pairs(_embedded(model, people), people.labels)
+    embeddings = embed_all(model, people.batches(128), flip=False)
+    curve = roc(*all_pairs(embeddings, people.labels))
     return {
-        "eer": equal_error_rate(genuine, impostor)[0],
-        "auc": auc(genuine, impostor),
-        "tar_at_far_0.01": tar_at_far(genuine, impostor, 0.01),
+        "eer": curve.equal_error_rate()[0],
+        "auc": curve.auc(),
+        "tar_at_far_0.01": curve.tar_at_far(0.01),
     }
 
 
@@ -181,15 +181,11 @@ def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) ->
     """Closed-set figures on other crops of the training identities; empty if there are none, or no logits."""
     if not len(images) or not hasattr(loss_fn, "logits"):
         return {}
-    embeddings = torch.from_numpy(_embedded(model, images)).to(next(model.parameters()).device)
+    embeddings = torch.from_numpy(embed_all(model, images.batches(128), flip=False))
     loss_fn.eval()
+    embeddings = embeddings.to(next(model.parameters()).device)
     report = classification_report(loss_fn.logits(embeddings).float().cpu().numpy(), images.labels)
     return {name: report[name] for name in ("top_1", "ece", "nll", "ece_after_temperature")}
-
-
-def _embedded(model: FaceModel, data: Selection) -> np.ndarray:
-    """(N, D), without the mirrored crop's."""
-    return np.concatenate(list(embed_batches(model, data.batches(128), flip=False)))
 
 
 def _draws(recipe: Recipe, step: int, batch: int, accelerator: Accelerator) -> Tensor:

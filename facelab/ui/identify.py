@@ -108,11 +108,6 @@ def on_new_photo() -> list[Any]:
     return [None, cards.hint(EMPTY)]
 
 
-def keep(session: Session) -> Session:
-    """Use keeps a gallery: set again, it lives for another fifteen minutes."""
-    return session
-
-
 def build() -> None:
     """Lay the tab out; it opens with a finished example."""
     probes = example_probes()
@@ -170,7 +165,7 @@ def _connect(
         [asked, *shown],
         api_visibility="private",
         show_progress_on=shown[0],
-    ).then(keep, session, session, api_visibility="private", show_progress="hidden")
+    ).then(enrol.keep, session, session, api_visibility="private", show_progress="hidden")
     gr.on(
         [photo.input, photo.clear],
         on_new_photo,
