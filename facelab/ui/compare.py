@@ -11,10 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from facelab import plots
 from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces
 from facelab.embedder import load, model_names
 from facelab.faces import Source
+from facelab.plots import scores
 from facelab.reference import NAME as REFERENCE
 from facelab.saliency import cosine_maps
 from facelab.ui import cards, heat
@@ -64,7 +64,7 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
     """(verdict card, histogram) at a strictness; no network runs."""
     embedder = load(pair.model)
     verdict = judge(embedder, pair.score, 10.0**-strictness)
-    return cards.verdict_card(verdict), plots.score_histogram(
+    return cards.verdict_card(verdict), scores.score_histogram(
         embedder.calibrated(), verdict, embedder.similarity
     )
 
@@ -137,7 +137,7 @@ def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
             verdicts.append(judge(load(name), score, 10.0**-strictness))
         except ValueError as error:
             without.append(str(error))
-    return [cards.models_card(verdicts, without), plots.model_scores(verdicts)]
+    return [cards.models_card(verdicts, without), scores.model_scores(verdicts)]
 
 
 def why(pair: Pair) -> str:

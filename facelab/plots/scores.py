@@ -1,8 +1,4 @@
-"""Arrays to plotly figures: what a score means, drawn.
-
-Colours are Okabe and Ito's, told apart by colour-blind readers; every mark also differs in dash, shape or
-label. Backgrounds and text stay unset: the page's chart component takes them from its light or dark theme.
-"""
+"""What a score means, drawn."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,10 +6,7 @@ import plotly.graph_objects as go
 from facelab.compare import Verdict
 from facelab.metrics.identification import DirCurve
 from facelab.metrics.operating import OperatingPoints
-
-GENUINE, IMPOSTOR, SCORE = "#0072B2", "#D55E00", "#009E73"
-MARGIN = {"l": 8, "r": 24, "t": 44, "b": 44}
-LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, MARGIN, SCORE
 
 
 def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) -> go.Figure:

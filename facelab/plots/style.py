@@ -1,0 +1,9 @@
+"""What all figures share.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; every mark also differs in dash, shape or
+label. Backgrounds and text stay unset: the page's chart component takes them from its light or dark theme.
+"""
+
+GENUINE, IMPOSTOR, SCORE = "#0072B2", "#D55E00", "#009E73"
+MARGIN = {"l": 8, "r": 24, "t": 44, "b": 44}
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
