@@ -11,7 +11,7 @@ from PIL import Image
 from facelab.compare import judge, score_faces
 from facelab.embedder import load, model_names
 from facelab.metrics.identification import DirCurve
-from facelab.plots import scores
+from facelab.plots.scores import identification_curve
 from facelab.reference import NAME as REFERENCE
 from facelab.ui import build_app, cards, compare, controls, heat, serve_plotly
 from facelab.ui.examples import example_pairs
@@ -132,5 +132,5 @@ def test_new_photos_clear_every_answer():
 
 def test_the_identification_curve_is_drawn_in_percent_with_the_threshold_in_use():
     curve = DirCurve(np.array([np.inf, 0.9, 0.5]), np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.5, 1.0]))
-    figure = scores.identification_curve(curve, 0.0, 0.5)
+    figure = identification_curve(curve, 0.0, 0.5)
     assert list(figure.data[0].y) == [0, 50, 100] and list(figure.data[1].y) == [50]

@@ -14,7 +14,7 @@ import gradio as gr
 from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces
 from facelab.embedder import load, model_names
 from facelab.faces import Source
-from facelab.plots import scores
+from facelab.plots.scores import model_scores, score_histogram
 from facelab.reference import NAME as REFERENCE
 from facelab.saliency import cosine_maps
 from facelab.ui import cards, heat
@@ -64,9 +64,7 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
     """(verdict card, histogram) at a strictness; no network runs."""
     embedder = load(pair.model)
     verdict = judge(embedder, pair.score, 10.0**-strictness)
-    return cards.verdict_card(verdict), scores.score_histogram(
-        embedder.calibrated(), verdict, embedder.similarity
-    )
+    return cards.verdict_card(verdict), score_histogram(embedder.calibrated(), verdict, embedder.similarity)
 
 
 def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
@@ -137,7 +135,7 @@ def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
             verdicts.append(judge(load(name), score, 10.0**-strictness))
         except ValueError as error:
             without.append(str(error))
-    return [cards.models_card(verdicts, without), scores.model_scores(verdicts)]
+    return [cards.models_card(verdicts, without), model_scores(verdicts)]
 
 
 def why(pair: Pair) -> str:

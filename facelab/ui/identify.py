@@ -18,7 +18,7 @@ from facelab.embedder import load
 from facelab.faces import Source, main_face
 from facelab.gallery import Gallery
 from facelab.metrics.identification import dir_curve
-from facelab.plots import scores
+from facelab.plots.scores import identification_curve
 from facelab.ui import cards, enrol, people
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES, model_and_strictness
@@ -100,7 +100,7 @@ def show_curve(gallery: Gallery, strictness: float) -> list[Any]:
         return [cards.hint(f"A gallery can test itself once it is mixed: {error}."), None]
     at = int((curve.thresholds >= threshold).sum()) - 1
     far, rate = float(curve.far[at]), float(curve.dir[at])
-    return [people.curve_card(found, rate, far), scores.identification_curve(curve, far, rate)]
+    return [people.curve_card(found, rate, far), identification_curve(curve, far, rate)]
 
 
 def on_new_photo() -> list[Any]:
