@@ -117,7 +117,9 @@ class Recipe:
     compile: bool = False
     """Let torch.compile fuse the network: minutes to begin with, faster steps on a GPU."""
     seed: int = 0
-    """Seeds the weights, the split, the order and the augmentation."""
+    """Seeds the weights, the order and the augmentation."""
+    split_seed: int = 0
+    """Seeds what is held out, apart from `seed`: runs of several seeds are judged on the same people."""
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():

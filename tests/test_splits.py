@@ -42,13 +42,15 @@ def test_nothing_is_held_out_unless_asked():
 
 def test_the_three_parts_are_disjoint_and_people_are_strangers():
     data = labelled([6] * 10)
-    parts = split(data, Recipe(held_out=0.2, held_out_images=0.3, seed=4))
+    parts = split(data, Recipe(held_out=0.2, held_out_images=0.3, split_seed=4))
     rows = [set(part.rows) for part in (parts.training, parts.images, parts.people)]
     assert sum(map(len, rows)) == len(set().union(*rows)) == 60
     assert [len(row) for row in rows] == [32, 16, 12]
     assert set(parts.people.identities).isdisjoint(parts.training.identities)
-    alone = split(data, Recipe(held_out=0.2, seed=4))
+    alone = split(data, Recipe(held_out=0.2, split_seed=4))
     assert alone.people.identities == parts.people.identities  # one choice does not move the other
+    other = split(data, Recipe(held_out=0.2, held_out_images=0.3, split_seed=4, seed=1))
+    assert all((x.rows == y.rows).all() for x, y in zip(vars(other).values(), vars(parts).values()))
 
 
 def test_held_out_people_need_two_crops():

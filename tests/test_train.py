@@ -68,7 +68,7 @@ def test_closing_stops_the_run(rendered):
 
 
 def test_nothing_of_the_held_out_identities_is_trained_on(rendered):
-    training, held_out = split_identities(rendered, TINY.held_out, TINY.seed)
+    training, held_out = split_identities(rendered, TINY.held_out, TINY.split_seed)
     assert set(training.identities).isdisjoint(held_out.identities)
     assert set(training.rows).isdisjoint(held_out.rows)
     progress = next(iter(train(TINY, rendered)))

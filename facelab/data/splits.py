@@ -28,18 +28,18 @@ class Split:
 
 
 def split(data: CropSet, recipe: Recipe) -> Split:
-    """Split as a recipe says; equal seeds give equal splits, and all that it does not say plays no part.
+    """Split as a recipe says; equal split seeds give equal splits, whatever else differs.
 
     Raises:
         ValueError: too few identities would be left to train on, or the held-out ones have one crop each.
     """
-    training, people = split_identities(data, recipe.held_out, recipe.seed)
+    training, people = split_identities(data, recipe.held_out, recipe.split_seed)
     if len(people) and np.bincount(people.labels).max() < 2:
         raise ValueError(
             f"the {len(people.identities)} held-out people have one crop each, so no genuine pair; "
             "add crops, or set held_out 0"
         )
-    return Split(*split_images(training, recipe.held_out_images, recipe.seed), people)
+    return Split(*split_images(training, recipe.held_out_images, recipe.split_seed), people)
 
 
 def split_identities(data: CropSet, held_out: float, seed: int) -> tuple[Selection, Selection]:
