@@ -20,6 +20,7 @@ from facelab.faces import CROP_SIZE, Face, Photo
 from facelab.metrics.operating import OperatingPoints
 from facelab.metrics.verification import Score, cosine
 from facelab.model import embed
+from facelab.recipes import RECIPES
 from facelab.registry import nearest
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
@@ -58,9 +59,10 @@ class Embedder:
 
 
 def checkpoint_names() -> list[str]:
-    """Names of the checkpoints that come with the project, the default first."""
+    """Names of the checkpoints that come with the project: the default, then in the order of RECIPES."""
+    order = [DEFAULT_MODEL, *RECIPES]
     names = sorted(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
-    return sorted(names, key=lambda name: name != DEFAULT_MODEL)
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def model_names() -> list[str]:
@@ -96,7 +98,7 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
     return _load_checkpoint(name, path, path.stat().st_mtime_ns, flip)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=40)
 def _load_checkpoint(name: str, path: Path, modified: int, flip: bool) -> Embedder:
     model, _, header = checkpoint.load(path)
 

@@ -21,6 +21,7 @@ from facelab.ui import cards, heat
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES, model_and_strictness
 from facelab.ui.examples import example_pairs
+from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
 
 TITLE = "Compare"
@@ -146,7 +147,7 @@ def why(pair: Pair) -> str:
     return heat.why_card(cosine_maps(pair.model, *crops), crops, pair.score)
 
 
-def build() -> None:
+def build() -> Controls:
     """Lay the tab out; it opens with a finished example."""
     pairs = example_pairs()
     opening = next(iter(pairs.values()))
@@ -174,6 +175,7 @@ def build() -> None:
             show_progress_on=results[1],
         )
         _then_explain(loaded, strictness, results)
+    return {"model": model, "strictness": strictness}
 
 
 def _results(first: list[Any]) -> list[Any]:
@@ -222,7 +224,7 @@ def _then_explain(event: Any, strictness: gr.Slider, results: list[Any]) -> None
 
 
 def _connect(
-    photos: list[PhotoInput], model: gr.Radio, strictness: gr.Slider, run: gr.Button, results: list[Any]
+    photos: list[PhotoInput], model: gr.Dropdown, strictness: gr.Slider, run: gr.Button, results: list[Any]
 ) -> None:
     """Who answers what."""
     pair, verdict, chart, _, _, face_a, face_b, scores, table, models_chart, _ = results
@@ -239,7 +241,7 @@ def _connect(
             show_progress="hidden",
         )
     chosen = gr.on(
-        [model.input, face_a.input, face_b.input],
+        [model.change, face_a.input, face_b.input],
         on_choice,
         [pair, model, face_a, face_b, strictness],
         results[:5],
@@ -247,7 +249,7 @@ def _connect(
         show_progress_on=verdict,
     )
     _then_explain(chosen, strictness, results)
-    strictness.input(
+    strictness.change(
         on_strictness,
         [pair, scores, strictness],
         [verdict, chart, table, models_chart],

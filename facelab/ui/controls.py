@@ -9,13 +9,14 @@ MINUTES = 15  # without use, after which what a visitor gave is forgotten
 WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
 
 
-def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Radio, gr.Slider]:
+def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     """A choice of models and a slider of -log10 FAR; `prefix` goes before their ids."""
     names = model_names()
     with gr.Row(elem_classes="fl-controls"):
-        model = gr.Radio(
+        model = gr.Dropdown(
             [(f"{name}: strong, by others" if name == REFERENCE else name, name) for name in names],
             value=names[0],
+            filterable=False,
             label="Model",
             info="Which network turns faces into vectors.",
             elem_id=f"{prefix}model",

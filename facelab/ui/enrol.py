@@ -159,7 +159,7 @@ def forget(session: Session) -> None:
             enrolled.gallery.embeddings.fill(0)
 
 
-def section(session: gr.State, own: gr.Checkbox, model: gr.Radio) -> list[Any]:
+def section(session: gr.State, own: gr.Checkbox, model: gr.Dropdown) -> list[Any]:
     """Lay out what changes the gallery; gives the events after which it is shown anew."""
     gr.Markdown(LEAD)
     with gr.Row(elem_classes="fl-controls"):

@@ -24,6 +24,7 @@ from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES, model_and_strictness
 from facelab.ui.enrol import Enrolled, Session, current
 from facelab.ui.examples import example_probes
+from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
 
 TITLE = "Identify"
@@ -108,7 +109,7 @@ def on_new_photo() -> list[Any]:
     return [None, cards.hint(EMPTY)]
 
 
-def build() -> None:
+def build() -> Controls:
     """Lay the tab out; it opens with a finished example."""
     probes = example_probes()
     opening = next(iter(probes.values()))
@@ -146,6 +147,7 @@ def build() -> None:
             api_visibility="private",
             show_progress_on=shown[0],
         )
+    return {"model": model, "strictness": strictness}
 
 
 def _connect(
@@ -159,7 +161,7 @@ def _connect(
     """Who answers what."""
     session, _, model, strictness = settings
     gr.on(
-        [run.click, model.input],
+        [run.click, model.change],
         outcome,
         [photo, *settings],
         [asked, *shown],
@@ -174,7 +176,7 @@ def _connect(
         api_visibility="private",
         show_progress="hidden",
     )
-    strictness.input(
+    strictness.change(
         show,
         [asked, *settings],
         shown,

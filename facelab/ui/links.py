@@ -1,0 +1,93 @@
+"""Links to a tab and its settings: `/?tab=compare&strictness=3` opens what the sender saw.
+
+The address bar always holds the open tab and those of its settings that differ from their start. A setting
+that a link names and the page does not know, or a value that it does not offer, is left alone. Photos and
+galleries are never part of a link.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+Controls = dict[str, Component]  # a tab's settings, by the short names that a link gives them
+
+WRITE = """(...values) => {{
+  const [tab, names, starts, chosen] = {};
+  const address = new URL(window.location);
+  const open = address.searchParams.get('tab') ?? window.facelabTab ?? tab;
+  if (chosen && !window.facelabTab) return void (window.facelabTab = tab);  // the page's own first choice
+  if (chosen) window.facelabTab = tab;
+  if (!chosen && open !== tab) return;  // a setting of a tab that is not in sight
+  address.search = '';
+  address.searchParams.set('tab', tab);
+  names.forEach((name, i) => {{
+    if (String(values[i]) !== String(starts[i])) address.searchParams.set(name, values[i]);
+  }});
+  window.history.replaceState(null, '', address);
+}}"""
+
+
+@dataclass(frozen=True, eq=False)
+class LinkedTab:
+    """A tab on the page: the name that a link gives it, its item, and its settings."""
+
+    name: str
+    item: gr.Tab
+    controls: Controls
+
+
+def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
+    """Write the link whenever a tab is chosen or a setting changes; follow it when the page is opened."""
+    for tab in linked:
+        values = list(tab.controls.values())
+        tab.item.select(None, values, None, js=_write(tab, True), api_visibility="private")
+        for control in values:
+            control.change(None, values, None, js=_write(tab, False), api_visibility="private")
+
+    def follow(request: gr.Request) -> list[Any]:
+        return open_link(linked, request.query_params)
+
+    everything = [tabs, *(control for tab in linked for control in tab.controls.values())]
+    app.load(follow, None, everything, api_visibility="private", show_progress="hidden")
+
+
+def _write(tab: LinkedTab, chosen: bool) -> str:
+    starts = [_written(control.value) for control in tab.controls.values()]
+    return WRITE.format(json.dumps([tab.name, list(tab.controls), starts, chosen]))
+
+
+def _written(value: object) -> object:
+    """A value as JavaScript writes it into an address: 2.0 as 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def open_link(linked: list[LinkedTab], wanted: Mapping[str, str]) -> list[Any]:
+    """What a link changes: which tab is open, then each setting of every tab."""
+    names = [tab.name for tab in linked]
+    opened = wanted.get("tab", "")
+    out: list[Any] = [gr.Tabs(selected=opened) if opened in names else gr.skip()]
+    shown = opened or names[0]
+    for tab in linked:
+        for name, control in tab.controls.items():
+            value = legal_value(control, wanted.get(name)) if tab.name == shown else None
+            out.append(gr.skip() if value is None or value == control.value else value)
+    return out
+
+
+def legal_value(control: Component, text: str | None) -> object | None:
+    """What a link's text means to a control, or None if it is nothing that the control offers."""
+    if text is None:
+        return None
+    if isinstance(control, gr.Checkbox):
+        return {"true": True, "false": False}.get(text)
+    if isinstance(control, gr.Slider):
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        return value if control.minimum <= value <= control.maximum else None
+    return next((value for _, value in getattr(control, "choices", []) if str(value) == text), None)

@@ -1,0 +1,54 @@
+"""Links to a tab and its settings: what an address may set, and what it may not."""
+
+import gradio as gr
+import pytest
+
+from facelab.ui.links import LinkedTab, legal_value, open_link
+
+
+@pytest.fixture(scope="module")
+def tabs():
+    with gr.Blocks():
+        first = {
+            "model": gr.Radio([("A: strong", "a"), ("B", "b")], value="a"),
+            "far": gr.Slider(1, 4, value=2.0),
+        }
+        second = {
+            "far": gr.Slider(1, 4, value=3.0),
+            "flip": gr.Checkbox(False),
+            "bins": gr.Dropdown([5, 15], value=15),
+        }
+        return [LinkedTab("one", None, first), LinkedTab("two", None, second)]
+
+
+def changed(tabs, **wanted):
+    """(tab opened, {tab.setting: value}) of an address."""
+    opened, *values = open_link(tabs, wanted)
+    names = [f"{tab.name}.{name}" for tab in tabs for name in tab.controls]
+    settings = {name: v for name, v in zip(names, values, strict=True) if not isinstance(v, dict)}
+    return getattr(opened, "selected", None), settings
+
+
+def test_a_link_sets_the_tab_and_only_its_settings(tabs):
+    assert changed(tabs, tab="two", far="1.5", flip="true", bins="5") == (
+        "two",
+        {"two.far": 1.5, "two.flip": True, "two.bins": 5},
+    )
+    assert changed(tabs, tab="one", far="1.5", model="b") == ("one", {"one.model": "b", "one.far": 1.5})
+
+
+def test_without_a_tab_settings_are_those_of_the_first(tabs):
+    assert changed(tabs, far="4") == (None, {"one.far": 4.0})
+
+
+def test_what_the_page_does_not_offer_is_left_alone(tabs):
+    assert changed(tabs, tab="three", far="9", model="c", photo="x") == (None, {})
+    assert changed(tabs, tab="two", far="nan", flip="yes", bins="7") == ("two", {})
+    assert changed(tabs, tab="one", far="2", model="a") == ("one", {})  # their start: nothing to change
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", 1.0), ("4.0", 4.0), ("0.99", None), ("inf", None), ("x", None)]
+)
+def test_a_slider_takes_numbers_in_its_range(tabs, text, value):
+    assert legal_value(tabs[0].controls["far"], text) == value
