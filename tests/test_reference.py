@@ -87,3 +87,31 @@ def test_real_pairs_separate_at_the_authors_threshold(shared):
     scores = np.array([reference.score(vectors[a], vectors[b])[0] for a, b in zip(names[:40], names[40:])])
     right = (scores >= AUTHORS_THRESHOLD) == pairs.same[rows]
     assert right.mean() >= 0.9
+
+
+@installed
+@pytest.mark.parametrize("kind", ["noise", "smooth"])
+def test_the_network_gives_dlibs_own_numbers(kind):
+    import dlib
+    import torch
+    from PIL import Image
+
+    from facelab.reference_net import ReferenceNetwork
+
+    rng = np.random.default_rng(0)
+    side = 150 if kind == "noise" else 8
+    chip = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize((150, 150))
+    chip = np.array(chip)
+    path = reference._weights("dlib_face_recognition_resnet_model_v1.dat")
+    theirs = np.array(dlib.face_recognition_model_v1(path).compute_face_descriptor(chip))
+    with torch.inference_mode():
+        ours = ReferenceNetwork(path)(torch.from_numpy(chip).permute(2, 0, 1)[None].float())[0].numpy()
+    assert np.abs(ours - theirs).max() < 2e-6 < np.abs(theirs).max()
+
+
+def test_another_file_is_refused_in_one_sentence(tmp_path):
+    from facelab.reference_net import ReferenceNetwork
+
+    (tmp_path / "x.dat").write_bytes(b"no network")
+    with pytest.raises(ValueError, match="x.dat is not dlib's face network"):
+        ReferenceNetwork(tmp_path / "x.dat")
