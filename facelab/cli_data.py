@@ -14,18 +14,22 @@ from tyro.conf import arg
 
 from facelab.bulk import embed_images
 from facelab.bulk import prepare as prepare_photos
+from facelab.data.blends import write_blends
 from facelab.data.embeddings import save_embeddings
+from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
 from facelab.data.sources import lfw as write_lfw
 from facelab.data.sources import olivetti as write_olivetti
 from facelab.data.unpack import unpack as unpack_archive
 from facelab.files import Written
+from facelab.recipe import Recipe
 from facelab.registry import nearest
 from facelab.submit import submit as submit_homework
 from facelab.terminal import CACHE, JOBS, parse, track
 
 Model = Annotated[str, arg(metavar="MODEL")]
 Source = Annotated[str, arg(metavar="SOURCE")]
+Sources = Annotated[tuple[str, ...], arg(metavar="SOURCE...")]
 Archive = Annotated[str, arg(metavar="ARCHIVE")]
 Out = Annotated[str, arg(metavar="OUT")]
 Npz = Annotated[str, arg(metavar="OUT.npz")]
@@ -82,11 +86,30 @@ def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
     _report(prepare_photos(source, out, jobs, track), "crops")
 
 
+def blend(sources: Sources, /, out: Path, count: int = 30_000, seed: int = 0) -> None:
+    """Join aligned crops of different people into faces of nobody, for a network that imitates a teacher.
+
+    Nobody is used whom `train` holds out by its defaults. Then `embed reference` the sources and the blends,
+    and `train ... --teacher FILE.npz --unlabelled blends`.
+
+    Args:
+        sources: Folders or zips of aligned crops, as they are given to `train --data`.
+        out: Zip to write, e.g. blends.zip.
+        count: How many blends.
+        seed: Seed of the choice.
+    """
+    if out.suffix != ".zip":
+        raise ValueError(f"--out is {out}; it must end in .zip")
+    write_blends(load_crops(sources, CACHE, track), Recipe(seed=seed), out, count, track)
+    print(f"wrote {count} blends to {out}")
+
+
 DATA: dict[str, Callable[..., None]] = {
     "lfw": lfw,
     "olivetti": olivetti,
     "unpack": unpack,
     "prepare": prepare,
+    "blend": blend,
 }
 
 

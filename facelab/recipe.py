@@ -66,6 +66,10 @@ class Recipe:
     """An .npz file of a stronger network's embeddings of the crops, to be imitated. None: no teacher."""
     teacher_weight: float = 10.0
     """λ of the teacher: weight of 1 - cosine to its embedding, beside the loss."""
+    loss_weight: float = 1.0
+    """Weight of the loss beside the teacher's; 0 imitates the teacher alone."""
+    unlabelled: str | None = None
+    """The one of several data sources whose crops are imitated only: nobody knows who they are."""
     epochs: int = 24
     """Passes over the training crops."""
     batch_size: int = 256
@@ -129,10 +133,12 @@ class Recipe:
         _check_range(self, "grey erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
         _check_range(self, "epochs batch_size embedding_dim drop_block_size", 1, float("inf"), "1, 2, 3, ...")
         _check_range(self, "lr weight_decay clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
-        _check_range(self, "teacher_weight", 0, float("inf"), "[0, ∞)")
+        _check_range(self, "teacher_weight loss_weight", 0, float("inf"), "[0, ∞)")
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}: {nearest(self.backbone, BACKBONES)}")
         self._check_batches()
+        if self.teacher is None and (self.unlabelled is not None or self.loss_weight != 1):
+            raise ValueError("unlabelled and loss_weight need a teacher; name its file, or leave them out")
         legal = loss_options(self.loss)
         for option in LOSS_FIELDS:
             if getattr(self, option) is not None and option not in legal:
@@ -147,6 +153,8 @@ class Recipe:
             raise ValueError(
                 f"images_per_identity is {per}; it must be 0, or 2 or more and divide batch_size {size}"
             )
+        if per and self.unlabelled is not None:
+            raise ValueError(f"images_per_identity is {per} and some crops are unlabelled; set it to 0")
         if not all(0 < share < 1 for share in self.milestones):
             raise ValueError(f"milestones are {self.milestones}; each must lie in (0, 1)")
 

@@ -7,6 +7,7 @@ uint8 until they lie on the device, where augmentation runs. Several processes t
 (`facelab.parallel`).
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -215,7 +216,7 @@ def _step(
         torch.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)  # for dropout's masks
         embeddings = parallel.gather(network(x), accelerator)
         _require_finite(embeddings, "embedding", lr)
-        loss = run.loss_fn(embeddings, labels)
+        loss = run.recipe.loss_weight * _labelled_loss(run.loss_fn, embeddings, labels)
         parts = dict(getattr(run.loss_fn, "parts", {}))
         if run.teacher is not None:
             parts["teacher"] = run.teacher(embeddings, rows)
@@ -228,10 +229,19 @@ def _step(
     _update(run, lr)
     run.step += 1
     keep = min(SMOOTHING, (run.step - 1) / run.step)  # a plain mean at first
-    run.accuracy = keep * run.accuracy + (1 - keep) * hits
+    if run.step == 1 or not math.isnan(hits):  # a batch may hold nobody who is known
+        run.accuracy = keep * run.accuracy + (1 - keep) * hits
     if run.average:
         run.average.update(run.step)
     return value, parts
+
+
+def _labelled_loss(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """The loss of those crops of which it is known who they are."""
+    known = labels >= 0
+    if known.all():
+        return loss_fn(embeddings, labels)
+    return loss_fn(embeddings[known], labels[known]) if known.any() else embeddings.new_zeros(())
 
 
 def _update(run: Run, lr: float) -> None:
@@ -253,7 +263,8 @@ def _read(
     """(loss, its parts, accuracy of the batch), fetched from the device in one go."""
     hits = loss.new_tensor(float("nan"))
     if hasattr(loss_fn, "logits"):
-        hits = (loss_fn.logits(embeddings.detach()).argmax(1) == labels).float().mean()
+        known = labels >= 0
+        hits = (loss_fn.logits(embeddings.detach()[known]).argmax(1) == labels[known]).float().mean()
     value, hits, *terms = torch.stack(
         [loss.float(), hits.float(), *(p.float() for p in parts.values())]
     ).tolist()

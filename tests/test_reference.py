@@ -113,5 +113,5 @@ def test_another_file_is_refused_in_one_sentence(tmp_path):
     from facelab.reference_net import ReferenceNetwork
 
     (tmp_path / "x.dat").write_bytes(b"no network")
-    with pytest.raises(ValueError, match="x.dat is not dlib's face network"):
+    with pytest.raises(ValueError, match="is not dlib's face network"):
         ReferenceNetwork(tmp_path / "x.dat")

@@ -1,5 +1,7 @@
 """What is kept out of training: people, and photos of the people who stay."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,3 +58,38 @@ def test_the_three_parts_are_disjoint_and_people_are_strangers():
 def test_held_out_people_need_two_crops():
     with pytest.raises(ValueError, match="held-out people have one crop each, so no genuine pair"):
         split(labelled([1] * 10), Recipe(held_out=0.2))
+
+
+def with_blends():
+    """Ten people with six crops each, and twelve crops of nobody from a source of their own."""
+    data = labelled([6] * 10)
+    identities = tuple(f"real/{name}" for name in data.identities)
+    crops = np.concatenate([data.crops, data.crops[:12]])
+    names = (*data.names, *(f"b{i}" for i in range(12)))
+    labels = np.concatenate([data.labels, np.full(12, 10)])
+    return CropSet(crops, labels, (*identities, "blends/x"), names), CropSet(
+        data.crops, data.labels, identities, data.names
+    )
+
+
+def test_crops_of_nobody_are_trained_on_and_change_nothing_else():
+    more, data = with_blends()
+    recipe = Recipe(held_out=0.2, held_out_images=0.3, teacher="t.npz")
+    alone, parts = split(data, recipe), split(more, replace(recipe, unlabelled="blends"))
+    assert parts.people.identities == alone.people.identities
+    assert (parts.people.rows == alone.people.rows).all() and (parts.images.rows == alone.images.rows).all()
+    assert parts.training.identities == alone.training.identities
+    assert parts.training.rows.tolist() == [*alone.training.rows, *range(60, 72)]
+    assert parts.training.labels.tolist() == [*alone.training.labels, *[-1] * 12]
+
+
+def test_a_source_that_is_not_there_is_named():
+    with pytest.raises(
+        ValueError, match="unlabelled is 'blend'; it must be one of the sources: blends, real"
+    ):
+        split(with_blends()[0], Recipe(teacher="t.npz", unlabelled="blend"))
+
+
+def test_crops_of_nobody_need_a_teacher():
+    with pytest.raises(ValueError, match="need a teacher"):
+        Recipe(unlabelled="blends")

@@ -69,3 +69,23 @@ def test_what_does_not_fit_is_refused(data, taught, tmp_path):
     save_embeddings(tmp_path / "few.npz", data.names[:3], embeddings[:3])
     with pytest.raises(ValueError, match=r"lacks \d+ of the training crops"):
         next(train(replace(RECIPE, teacher=str(tmp_path / "few.npz")), data))
+
+
+def test_crops_of_nobody_count_for_the_teacher_alone(data, taught):
+    """Two of six people unlabelled: the loss is that of the known crops, the teacher's of all."""
+    nobody = replace(data, identities=tuple(f"{'b' if i > 3 else 'r'}/{i}" for i in range(6)))
+    recipe = replace(
+        RECIPE, teacher=str(taught[0]), held_out=0.0, batch_size=36, loss_weight=0.25, flip=False
+    )
+    recipe = replace(recipe, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, grey=0.0, erase=0.0)
+    step = next(train(replace(recipe, unlabelled="b"), nobody))
+    assert step.loss_fn.linear.out_features == 4 and 0 <= step.accuracy <= 1
+    both = next(train(recipe, data))
+    assert step.parts["teacher"] == pytest.approx(both.parts["teacher"], rel=1e-4)  # the same 36 crops
+    assert step.loss - step.parts["teacher"] == pytest.approx(0.25 * np.log(4), rel=0.5)
+    assert both.loss - both.parts["teacher"] == pytest.approx(0.25 * np.log(6), rel=0.5)
+
+
+def test_a_loss_without_weight_leaves_the_teacher_alone(data, taught):
+    run = next(train(replace(RECIPE, teacher=str(taught[0]), loss_weight=0.0), data))
+    assert run.loss == pytest.approx(run.parts["teacher"], rel=1e-6)

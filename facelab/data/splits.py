@@ -17,7 +17,7 @@ class Split:
     """Disjoint parts of a crop set.
 
     Attributes:
-        training: crops to learn from.
+        training: crops to learn from; those of nobody known come last, with the label -1.
         images: held-out crops of the same identities, with the same labels; may be empty.
         people: crops of held-out identities, labelled from 0; may be empty.
     """
@@ -33,31 +33,54 @@ def split(data: CropSet, recipe: Recipe) -> Split:
     Raises:
         ValueError: too few identities would be left to train on, or the held-out ones have one crop each.
     """
-    training, people = split_identities(data, recipe.held_out, recipe.split_seed)
+    known, nobody = _known(data, recipe.unlabelled)
+    training, people = split_identities(data, recipe.held_out, recipe.split_seed, known)
     if len(people) and np.bincount(people.labels).max() < 2:
         raise ValueError(
             f"the {len(people.identities)} held-out people have one crop each, so no genuine pair; "
             "add crops, or set held_out 0"
         )
-    return Split(*split_images(training, recipe.held_out_images, recipe.split_seed), people)
+    training, images = split_images(training, recipe.held_out_images, recipe.split_seed)
+    rows = np.concatenate([training.rows, nobody])
+    labels = np.concatenate([training.labels, np.full(len(nobody), -1)])
+    return Split(Selection(data.crops, rows, labels, training.identities), images, people)
 
 
-def split_identities(data: CropSet, held_out: float, seed: int) -> tuple[Selection, Selection]:
+def _known(data: CropSet, unlabelled: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """(identities of the labelled sources, rows of the unlabelled one).
+
+    Raises:
+        ValueError: there is no source of that name.
+    """
+    if unlabelled is None:
+        return np.arange(len(data.identities)), np.empty(0, np.int64)
+    theirs = np.array([name.startswith(f"{unlabelled}/") for name in data.identities])
+    if not theirs.any():
+        sources = sorted({name.split("/")[0] for name in data.identities})
+        raise ValueError(f"unlabelled is {unlabelled!r}; it must be one of the sources: {', '.join(sources)}")
+    return np.flatnonzero(~theirs), np.flatnonzero(theirs[data.labels])
+
+
+def split_identities(
+    data: CropSet, held_out: float, seed: int, among: np.ndarray | None = None
+) -> tuple[Selection, Selection]:
     """Split into training and held-out identities, disjoint; equal seeds give equal splits.
 
     Args:
         data: all crops.
         held_out: share of identities to hold out, in [0, 1); rounded, and at least 2 unless 0.
         seed: of the shuffle.
+        among: the identities to split; None: all.
 
     Raises:
         ValueError: fewer than two identities would be left to train on.
     """
-    count = len(data.identities)
+    among = np.arange(len(data.identities)) if among is None else among
+    count = len(among)
     held = max(2, round(held_out * count)) if held_out > 0 else 0
     if count - held < 2:
         raise ValueError(f"{count} identities are too few to hold out {held}; give more, or held_out 0")
-    order = np.random.default_rng(seed).permutation(count)
+    order = among[np.random.default_rng(seed).permutation(count)]
     return data.select(sorted(order[held:])), data.select(sorted(order[:held]))
 
 
