@@ -24,6 +24,7 @@ from facelab.cli_evaluate import (
     print_identification,
     print_pairs,
 )
+from facelab.cli_lessons import lessons
 from facelab.cli_train import train
 from facelab.compare import DEFAULT_FAR
 from facelab.compare import compare as compare_photos
@@ -202,12 +203,12 @@ def models(json: bool = False, markdown: bool = False) -> None:
     if json:
         print(jsonlib.dumps(rows))
         return
-    print(f"{'model':<22}{'backbone':<14}{'loss':<12}{'LFW':>8}{'TAR@FAR=0.01':>14}")
+    print(f"{'model':<24}{'backbone':<14}{'loss':<24}{'LFW':>8}{'TAR@FAR=0.01':>14}")
     for row in rows:
         recipe, lfw = row.get("recipe", {}), row["metrics"].get("lfw_view2")
         figures = (f"{lfw['accuracy']:.4f}", f"{lfw['tar_at_far']['0.01']:.4f}") if lfw else ("-", "-")
         backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
-        print(f"{row['model']:<22}{backbone:<14}{loss:<12}{figures[0]:>8}{figures[1]:>14}")
+        print(f"{row['model']:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -216,6 +217,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate,
     "train": train,
     "data": data,
+    "lessons": lessons,
     "embed": embed,
     "submit": submit,
     "models": models,
@@ -233,7 +235,7 @@ def main(argv: list[str]) -> int:
     try:
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")
-        if name in ("train", "data"):  # what follows depends on their first word
+        if name in ("train", "data", "lessons"):  # what follows depends on their first word
             COMMANDS[name](rest)
         else:
             parse(COMMANDS[name], rest, f"python -m facelab {name}")()

@@ -5,11 +5,11 @@
 
 import gradio as gr
 
-from facelab.ui import api, compare, identify
+from facelab.ui import api, calibration, compare, identify, losses, space
 from facelab.ui.chart import serve_plotly
 from facelab.ui.links import LinkedTab, connect
 
-TABS = (compare, identify)
+TABS = (compare, identify, space, calibration, losses)
 CACHE_SECONDS = (300, 900)  # every 5 minutes, uploads older than 15 are deleted
 
 

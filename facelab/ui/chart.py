@@ -2,7 +2,9 @@
 internet.
 
 gr.Plot rebuilds its figure on every update and stays white in dark mode. This component serves plotly's own
-script from the installed package and redraws in place with `Plotly.react`.
+script from the installed package and redraws in place with `Plotly.react`. Other scripts of the page may send
+its element a `frame` event with the number of one of the figure's frames (the last is shown first), and hear
+`drawn` from it, or from the document, after every drawing.
 """
 
 from pathlib import Path
@@ -28,10 +30,18 @@ const draw = () => {
   for (const key of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     layout[key] = {...axis, ...layout[key]};
   }
+  for (const scene of Object.keys(layout).filter((key) => /^scene/.test(key))) {
+    for (const side of ['xaxis', 'yaxis', 'zaxis']) layout[scene][side] = {...axis, ...layout[scene][side]};
+  }
+  const frame = figure.frames?.[Math.min(plot.frame ?? Infinity, figure.frames.length - 1)];
+  frame?.data.forEach((change, i) => Object.assign(figure.data[i], change));
+  Object.assign(layout, frame?.layout);
   layout.autosize = true;
   const config = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['toImage']};
-  Plotly.react(plot, figure.data, layout, config);
+  const drawn = new CustomEvent('drawn', {bubbles: true});
+  Plotly.react(plot, figure.data, layout, config).then(() => plot.dispatchEvent(drawn));
 };
+plot.addEventListener('frame', (event) => { plot.frame = event.detail; draw(); });
 const whenReady = () => (window.Plotly ? draw() : setTimeout(whenReady, 30));
 watch('value', draw);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});

@@ -1,0 +1,124 @@
+"""`python -m facelab lessons ...`: measure what the page's lessons show, and write it beside checkpoints.
+
+Each command writes small files of plain arrays under `checkpoints/lessons/`; tabs show whatever lies there.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from facelab.data.folders import load_crops
+from facelab.embedder import DEFAULT_MODEL, find_checkpoint
+from facelab.registry import nearest
+from facelab.terminal import CACHE, parse, track
+
+Models = Annotated[tuple[str, ...], arg(metavar="MODEL..."), Positional]
+
+
+def space(models: Models, data: tuple[str, ...]) -> None:
+    """Maps of the embedding space: the same people under each model, for the Embedding space tab.
+
+    Args:
+        models: Checkpoints' names or paths.
+        data: The folders or zips of crops that they were trained on, in the same order.
+    """
+    from facelab.lessons import space as lesson
+
+    paths = [lesson.FOLDER / f"{find_checkpoint(model).stem}.npz" for model in models]
+    crops = load_crops(data, CACHE, track)
+    for model, path in zip(models, paths):
+        result = lesson.measure(model, crops, track)
+        lesson.save(path, result)
+        for kind in lesson.KINDS:
+            figures = getattr(result, kind).figures
+            print(
+                f"{path.stem:<24}{kind:<8}{figures.people:>4} people  intra {figures.intra:5.1f}°  "
+                f"inter {figures.inter:5.1f}°  EER {figures.eer:.3f}  AUC {figures.auc:.3f}"
+            )
+
+
+def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = DEFAULT_MODEL) -> None:
+    """Train the runs with two numbers per face and keep every epoch, for the Embedding space tab.
+
+    Args:
+        data: The folders or zips of crops that `start` was trained on, in the same order.
+        runs: Which runs; all if left out.
+        start: The checkpoint whose convolutions are used; the ten people are among those it never saw.
+    """
+    from facelab.lessons import epochs as lesson
+
+    for name in runs:
+        if name not in lesson.RUNS:
+            raise ValueError(f"unknown run {name!r}: {nearest(name, lesson.RUNS)}")
+    crops = lesson.ten_people(load_crops(data, CACHE, track), start)
+    for name in runs or lesson.RUNS:
+        path = lesson.FOLDER / f"{name}.npz"
+        recorded = lesson.record(lesson.RUNS[name], crops, start, track)
+        lesson.save(path, recorded)
+        train, test = recorded.accuracy[-1]
+        print(f"{name:<16}{len(recorded.accuracy):>4} epochs  training {train:.0%}  new photos {test:.0%}")
+
+
+def calibration(models: Models, data: tuple[str, ...]) -> None:
+    """How sure each model is and how often it is right, for the Calibration tab.
+
+    Args:
+        models: Checkpoints' names or paths, trained with --held-out-images.
+        data: The folders or zips of crops that they were trained on, in the same order.
+    """
+    from facelab.lessons import calibration as lesson
+
+    paths = [lesson.FOLDER / f"{find_checkpoint(model).stem}.npz" for model in models]
+    crops = load_crops(data, CACHE, track)
+    for model, path in zip(models, paths):
+        result = lesson.measure(model, crops, track)
+        lesson.save(path, result)
+        before, after = result.reliability(1.0).ece(), result.reliability(result.fitted).ece()
+        print(
+            f"{path.stem:<24}{len(result.correct):>5} photos  right {result.accuracy():.1%}  "
+            f"ECE {before:.3f}, at T {result.fitted:.2f} {after:.3f}  EER {result.eer:.3f}"
+        )
+
+
+def transfer(data: tuple[str, ...], start: str = DEFAULT_MODEL, seeds: int = 3) -> None:
+    """Few photos of new people: from scratch, fine-tuned whole, or frozen, for the Transfer tab.
+
+    Args:
+        data: Folders or zips of aligned crops of people whom no start has seen, 10 or more of each.
+        start: Our checkpoint to start from.
+        seeds: Repetitions with other photos and other fresh weights.
+    """
+    from facelab.lessons import transfer as lesson
+
+    outcomes = []
+    for one in lesson.measure(start, load_crops(data, CACHE, track), seeds, track=track):
+        outcomes.append(one)
+        lesson.save(outcomes)
+        print(
+            f"{one.start:<20}{one.shots:>2} photos each, seed {one.seed}: {one.accuracy:.1%} right",
+            flush=True,
+        )
+
+
+LESSONS: dict[str, Callable[..., None]] = {
+    "space": space,
+    "epochs": epochs,
+    "calibration": calibration,
+    "transfer": transfer,
+}
+
+
+def lessons(argv: list[str]) -> None:
+    """Measure what the page's lessons show, and write it beside the checkpoints.
+
+    The first word names the lesson, e.g. `lessons space resnet_softmax --data crops.zip`.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: python -m facelab lessons LESSON ...   (lessons LESSON --help explains each)\n")
+        for name, command in LESSONS.items():
+            print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
+        return
+    if argv[0] not in LESSONS:
+        raise ValueError(f"unknown lesson {argv[0]!r}: {nearest(argv[0], LESSONS)}")
+    parse(LESSONS[argv[0]], argv[1:], f"python -m facelab lessons {argv[0]}")()

@@ -1,0 +1,118 @@
+"""Collapse of triplet loss, on a learner small enough to watch: a few seconds from the first step to the end.
+
+Mined for its hardest triplets from the start, triplet loss can shrink every embedding onto one point, where
+its gradient is zero and its value the margin (Hermans et al., arXiv:1703.07737; FaceNet, arXiv:1503.03832,
+section 3.2). Loss, mining and the rule that calls it collapsed are those of the real training; simplified are
+the photos, which are points of overlapping normal clouds, and the network, which has three layers.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from facelab.losses.batch import require
+from facelab.losses.pairs import Triplet
+from facelab.mining import collapse, crossings, pair_masks, squared_distances, unit
+
+PEOPLE, PHOTOS = 6, 8
+INPUTS, WIDTH = 16, 32
+MOMENTUM = 0.9
+STEPS = 200
+IN_A_ROW = 10  # steps that must look collapsed before it is called so
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One run of the learner; the defaults collapse.
+
+    Attributes:
+        mining: a name in facelab.mining.MINING.
+        lr: learning rate > 0 of SGD with momentum 0.9.
+        warmup: steps >= 0 in which it grows linearly to that.
+        margin: m > 0, on squared distances of unit vectors.
+        seed: of clouds and first weights.
+    """
+
+    mining: str = "hard"
+    lr: float = 0.1
+    warmup: int = 50
+    margin: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """What the page shows after some steps.
+
+    Attributes:
+        losses, spreads: at every step so far; spread is the mean squared distance of unit embeddings, in
+            [0, 2].
+        embeddings: (48, 2) unit vectors, before the last of those steps.
+        labels: (48,) int64, in [0, 6).
+        ordered: share of genuine-impostor couples of pairs in the right order, in [0, 1]: 0.5 is chance.
+        collapsed: whether `facelab.mining.collapse` has held for the last ten steps.
+    """
+
+    losses: tuple[float, ...]
+    spreads: tuple[float, ...]
+    embeddings: Tensor
+    labels: Tensor
+    ordered: float
+    collapsed: bool
+
+
+def clouds(seed: int) -> tuple[Tensor, Tensor]:
+    """(48, 16) points and (48,) labels: six people, eight photos each, as far from their own middle in every
+    direction as the middles are from zero."""
+    generator = torch.Generator().manual_seed(seed)
+    middles = torch.randn(PEOPLE, INPUTS, generator=generator)
+    labels = torch.arange(PEOPLE).repeat_interleave(PHOTOS)
+    return middles[labels] + torch.randn(len(labels), INPUTS, generator=generator), labels
+
+
+def network(seed: int) -> nn.Sequential:
+    """16 inputs to 2 outputs through two hidden layers, as PyTorch draws the first weights from a seed."""
+    sizes = (INPUTS, WIDTH, WIDTH, 2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first, second, third = (nn.Linear(*pair, bias=False) for pair in itertools.pairwise(sizes))
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+
+
+def learn(setting: Setting, steps: int = STEPS) -> Iterator[Moment]:
+    """Train on one batch, all 48 points at every step; close the generator to stop.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+    require(0 < setting.lr < float("inf"), "lr", setting.lr, "above 0")
+    require(setting.warmup >= 0, "warmup", setting.warmup, "0, 1, 2, ... steps")
+    points, labels = clouds(setting.seed)
+    model, loss_fn = network(setting.seed), Triplet(2, PEOPLE, setting.margin, setting.mining)
+    optimizer = torch.optim.SGD(model.parameters(), setting.lr, MOMENTUM)
+    losses, spreads, stuck = [], [], 0
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = setting.lr * min(1.0, (step + 1) / max(1, setting.warmup))
+        embeddings = model(points)
+        loss = loss_fn(embeddings, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found = unit(embeddings.detach())
+        distances = squared_distances(found)
+        losses.append(loss.item())
+        spreads.append(distances.mean().item())
+        stuck = stuck + 1 if collapse(found, losses[-1], setting.margin) else 0
+        yield Moment(
+            tuple(losses), tuple(spreads), found, labels, _ordered(distances, labels), stuck >= IN_A_ROW
+        )
+
+
+def _ordered(distances: Tensor, labels: Tensor) -> float:
+    """The area under the ROC curve of all pairs: in how many couples the impostor pair lies farther apart."""
+    genuine, impostor = (distances[mask] for mask in pair_masks(labels))
+    farther, _ = crossings(impostor, genuine)
+    return (farther.sum() / (len(genuine) * len(impostor))).item()

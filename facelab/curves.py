@@ -1,0 +1,262 @@
+"""What the Losses tab draws: the arrays behind its curves, from the very functions that train.
+
+A margin is drawn by giving `facelab.losses.margins` cosines of our choosing, and a gradient by asking
+autograd; triplets are sorted by `facelab.mining`, pairs are weighed by `facelab.losses.pairs`. No loss is
+written down a second time here, so the page cannot drift from the training. All of it is float64.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facelab.losses import LOSSES, Loss
+from facelab.losses.batch import require
+from facelab.losses.margins import a_softmax_logits, arcface_logits, cosface_logits
+from facelab.losses.pairs import contrastive_loss, pairwise_loss
+from facelab.metrics.verification import auc, equal_error_rate
+from facelab.mining import all_triplets, mine_triplets, pair_masks, squared_distances, unit
+
+COMPARED = ("norm_softmax", "a_softmax", "cosface", "arcface")
+KINDS = ("easy", "semi-hard", "hard")
+NOBODY = -1
+PEOPLE, PHOTOS = 8, 8  # of the batch in which pairs are weighed
+GENUINE, IMPOSTOR = PEOPLE * PHOTOS * (PHOTOS - 1) // 2, PEOPLE * (PEOPLE - 1) // 2 * PHOTOS**2
+
+
+def papers(*names: str) -> dict[str, Loss]:
+    """Year, paper and idea of some losses, from the table that trains."""
+    return {name: LOSSES[name] for name in names}
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What the sliders set; the defaults are the papers'.
+
+    Attributes:
+        a_softmax: m, a whole number >= 1, that multiplies the angle.
+        cosface: m in [0, 1], taken off the cosine.
+        arcface: m in radians, in [0, π/2), added to the angle.
+        scale: s > 0; for A-Softmax, which has none, the length of the embedding.
+        annealing: λ >= 0, A-Softmax's share of plain softmax; its training ends at 5.
+    """
+
+    a_softmax: int = 4
+    cosface: float = 0.35
+    arcface: float = 0.5
+    scale: float = 64.0
+    annealing: float = 5.0
+
+    def logits(self, name: str, cosine: Tensor, labels: Tensor) -> Tensor:
+        """(B, C) cosines -> (B, C) logits with the margin for the true class, of one of COMPARED.
+
+        Raises:
+            ValueError: unknown name, or a margin or scale that is out of range.
+        """
+        require(0 < self.scale < float("inf"), "scale", self.scale, "above 0")
+        if name == "a_softmax":
+            lengths = cosine.new_full((len(cosine),), self.scale)
+            scores = cosine * self.scale
+            return a_softmax_logits(scores, labels, lengths, self.a_softmax, self.annealing)
+        if name == "arcface":
+            return arcface_logits(cosine, labels, self.arcface, self.scale)
+        require(name in COMPARED, "loss", repr(name), ", ".join(COMPARED))
+        return cosface_logits(cosine, labels, self.cosface if name == "cosface" else 0.0, self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """One loss against the angle θ between an embedding and its own prototype; arrays (A,).
+
+    Attributes:
+        target: the true class's logit, margin included.
+        loss: cross-entropy, with every other prototype at a right angle, as in many dimensions they nearly
+            are.
+        gradient: |∂loss/∂θ| per radian: how hard one sample is turned.
+    """
+
+    target: np.ndarray
+    loss: np.ndarray
+    gradient: np.ndarray
+
+
+def margin_curves(margins: Margins, num_classes: int, degrees: np.ndarray) -> dict[str, Curves]:
+    """Each of COMPARED at the angles θ.
+
+    C - 1 classes with one and the same logit z count in a softmax as one class with z + ln(C - 1).
+
+    Args:
+        margins: of the losses.
+        num_classes: C >= 2.
+        degrees: (A,), in [0, 180].
+    """
+    theta = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float64)).requires_grad_()
+    labels = torch.zeros(len(theta), dtype=torch.int64)
+    cosine = torch.stack([theta.cos(), torch.zeros_like(theta)], 1)
+    alike = theta.new_tensor([0.0, math.log(num_classes - 1)])
+    out = {}
+    for name in COMPARED:
+        logits = margins.logits(name, cosine, labels)
+        loss = F.cross_entropy(logits + alike, labels, reduction="none")
+        (slope,) = torch.autograd.grad(loss.sum(), theta, retain_graph=True)
+        target = logits[:, 0].detach().numpy()
+        out[name] = Curves(target, loss.detach().numpy(), slope.abs().numpy())
+    return out
+
+
+def best_probability(scale: np.ndarray | float, num_classes: int) -> np.ndarray | float:
+    """The surest that softmax on s·cos θ can be: 1 / (1 + (C-1)·exp(-s·C/(C-1))).
+
+    Reached where the embedding lies on its own prototype and the C prototypes are as far from each other as
+    they can be, at cosines of -1/(C-1); the bound of NormFace (arXiv:1704.06369, proposition 2) as a
+    probability.
+    """
+    others = num_classes - 1
+    return 1 / (1 + others * np.exp(-np.asarray(scale) * num_classes / others))
+
+
+def decision_regions(margins: Margins, prototypes: np.ndarray, degrees: np.ndarray) -> dict[str, np.ndarray]:
+    """Which class each direction of the plane satisfies, margin included.
+
+    A direction belongs to class c if a sample of class c there would win against all others although the
+    margin is held against it. Where no class does, training goes on pushing: that is the gap.
+
+    Args:
+        margins: of the losses.
+        prototypes: (P,) directions in degrees.
+        degrees: (A,) directions to ask for.
+
+    Returns:
+        For each of COMPARED (A,) integers, a class in [0, P) or NOBODY.
+    """
+    cosine = torch.as_tensor(np.cos(np.deg2rad(degrees[:, None] - prototypes)), dtype=torch.float64)
+    out = {}
+    for name in COMPARED:
+        owner = np.full(len(degrees), NOBODY)
+        for c in reversed(range(len(prototypes))):  # a tie goes to the first, as argmax would have it
+            logits = margins.logits(name, cosine, torch.full((len(degrees),), c))
+            owner[(logits[:, c] >= logits.max(1).values).numpy()] = c
+        out[name] = owner
+    return out
+
+
+def on_circle(degrees: list[float]) -> Tensor:
+    """Directions in degrees -> (N, 2) unit vectors."""
+    angles = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    return torch.stack([angles.cos(), angles.sin()], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class OneTriplet:
+    """A triplet: its squared distances of unit vectors, its kind in KINDS, its hinge, and (3, D) ∂loss/∂x."""
+
+    positive: float
+    negative: float
+    kind: str
+    loss: float
+    gradient: np.ndarray
+
+
+def one_triplet(points: Tensor, margin: float) -> OneTriplet:
+    """max(0, d(a,p)² - d(a,n)² + m) of an anchor, a positive and a negative (3, D), on unit vectors."""
+    points = points.detach().requires_grad_()
+    distances = squared_distances(unit(points))
+    hinge = (distances[0, 1] - distances[0, 2] + margin).clamp(min=0)
+    (gradient,) = torch.autograd.grad(hinge, points)
+    kind = triplet_kinds(points, torch.tensor([0, 0, 1]), 0, 1, margin)[2]
+    near, far = distances[0, 1:].tolist()
+    return OneTriplet(near, far, KINDS[kind], hinge.item(), gradient.numpy())
+
+
+@torch.no_grad()
+def triplet_kinds(points: Tensor, labels: Tensor, anchor: int, positive: int, margin: float) -> np.ndarray:
+    """What each photo would be as the negative of one anchor and positive (arXiv:1503.03832, section 3.2).
+
+    Easy: the hinge is zero. Semi-hard: farther than the positive, but by less than the margin. Hard: not even
+    farther. `facelab.mining` counts the hinges; only their order is looked at here.
+
+    Args:
+        points: (B, D).
+        labels: (B,).
+        anchor, positive: two rows of one class.
+        margin: m, on squared distances of unit vectors.
+
+    Returns:
+        (B,) indices into KINDS; NOBODY where the photo is of the anchor's own class.
+    """
+    negatives = (labels != labels[anchor]).nonzero().squeeze(1)
+    batch = torch.cat([torch.tensor([anchor, positive]), negatives])
+    distances = squared_distances(unit(points[batch]))
+    _, as_negative, _ = all_triplets(distances, labels[batch], margin)
+    counts = (as_negative[0, 2:] > 0).long()
+    kinds = torch.full((len(points),), NOBODY)
+    kinds[negatives] = counts * (1 + (distances[0, 2:] <= distances[0, 1]).long())
+    return kinds.numpy()
+
+
+@torch.no_grad()
+def mined_for(
+    points: Tensor, labels: Tensor, anchor: int, mining: str, margin: float
+) -> list[tuple[int, int]]:
+    """The (positive, negative) rows that `hard` or `semi_hard` mining takes for one anchor of a batch."""
+    found = mine_triplets(squared_distances(unit(points)), labels, mining, margin)
+    mine = found.anchor == anchor
+    return list(zip(found.positive[mine].tolist(), found.negative[mine].tolist()))
+
+
+def normal_scores(mean: float, spread: float, count: int) -> np.ndarray:
+    """`count` cosines spread as a normal distribution, by its quantiles, kept within [-0.999, 0.999]."""
+    shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    return (mean + spread * torch.special.ndtri(shares)).clamp(-0.999, 0.999).numpy()
+
+
+def histogram_scores(edges: tuple[float, ...], shares: tuple[float, ...], count: int) -> np.ndarray:
+    """`count` cosines spread as a measured histogram, even within each bin."""
+    reached = np.concatenate([[0.0], np.cumsum(shares)])
+    wanted = (np.arange(count) + 0.5) / count * reached[-1]
+    return np.interp(wanted, reached, edges).clip(-0.999, 0.999)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """A pair loss on two sets of scores: its value, and -∂loss/∂score of each, as if its kind had one pair.
+
+    Attributes:
+        loss: the value.
+        pull: (G,) for genuine scores; positive raises the score.
+        push: (I,) for impostor scores; negative lowers it.
+    """
+
+    loss: float
+    pull: np.ndarray
+    push: np.ndarray
+
+
+def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> Weighed:
+    """`contrastive_loss` on GENUINE and IMPOSTOR cosines: the pairs of a batch of 8 people with 8 photos."""
+    scores = [torch.from_numpy(values).requires_grad_() for values in (genuine, impostor)]
+    labels = torch.arange(PEOPLE).repeat_interleave(PHOTOS)
+    above = torch.zeros(len(labels), len(labels), dtype=torch.float64)
+    for mask, values in zip(pair_masks(labels), scores):
+        above = above.masked_scatter(mask.triu(1), values)
+    distances = 2 - 2 * (above + above.T)  # |a - b|² = 2 - 2·cos of unit vectors
+    return _weighed(contrastive_loss(distances, labels, margin), scores)
+
+
+def weigh_pairwise(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> Weighed:
+    """`pairwise_loss` on any number of cosines of both kinds."""
+    scores = [torch.from_numpy(values).requires_grad_() for values in (genuine, impostor)]
+    return _weighed(pairwise_loss(*scores, margin), scores)
+
+
+def _weighed(loss: Tensor, scores: list[Tensor]) -> Weighed:
+    pull, push = (-len(s) * g.numpy() for s, g in zip(scores, torch.autograd.grad(loss, scores)))
+    return Weighed(loss.item(), pull, push)
+
+
+def separation(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float, float]:
+    """(EER, its threshold, share of genuine-impostor couples in the wrong order), each in [0, 1]."""
+    return *equal_error_rate(genuine, impostor), 1 - auc(genuine, impostor)

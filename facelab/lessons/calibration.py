@@ -1,0 +1,226 @@
+"""What smoothing does to confidence, measured once for each checkpoint and shipped as a small file.
+
+A checkpoint names the people whom it was trained on in photos of theirs that training never saw. Half of
+those photos set one temperature, the other half is what the page shows: how sure the network was of each
+photo, at a few temperatures, and whether it was right (Guo et al., arXiv:1706.04599). Beside them stand its
+error on people whom it never met, and for online label smoothing (arXiv:2011.12562) the look-alikes that it
+learned. No file holds an image or a name.
+"""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from facelab import checkpoint
+from facelab.data.folders import CropSet, Selection
+from facelab.data.images import Track, untracked
+from facelab.data.splits import Split, split
+from facelab.embedder import CHECKPOINTS, find_checkpoint
+from facelab.files import replacing
+from facelab.metrics.calibration import (
+    BINS,
+    Reliability,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability,
+    softmax,
+)
+from facelab.metrics.verification import all_pairs, roc
+from facelab.model import FaceModel, embed_all
+
+FOLDER = CHECKPOINTS / "lessons" / "calibration"
+LOWEST, HIGHEST, STEP = 0.25, 4.0, 0.15  # of the temperatures that are kept; 1 is among them
+MAX_IMAGES = 1500  # in a file, which keeps it under 100 KB
+LEVELS = 2**16 - 1  # a confidence is kept as a whole number of these
+ALIKE = 12  # people of the learned similarities
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """One checkpoint's confidence in N photos, at T temperatures.
+
+    Attributes:
+        model: the checkpoint's name.
+        loss: what it was trained with.
+        label_smoothing: its α; 0 for losses that have none.
+        identities: K, the people among whom it chooses.
+        temperatures: (T,) rising, from 0.25 to 4; 1 and `fitted` are among them.
+        fitted: the one with the best likelihood on other photos than these N.
+        confidence: (T, N) highest probability of each photo, in [0, 1].
+        correct: (N,) bool, whether that class was right; no temperature changes it.
+        nll: (T,) mean of -log p of the true class, in nats.
+        eer: equal error rate of verification on people whom training never saw, mirrored crops added; NaN
+            if none were held out.
+        strangers: how many people those are.
+        similarity: (M, M) of online label smoothing: row i is person i's soft label, cut to the M who are
+            taken for each other most; (0, 0) for other losses.
+    """
+
+    model: str
+    loss: str
+    label_smoothing: float
+    identities: int
+    temperatures: np.ndarray
+    fitted: float
+    confidence: np.ndarray
+    correct: np.ndarray
+    nll: np.ndarray
+    eer: float
+    strangers: int
+    similarity: np.ndarray
+
+    def nearest(self, temperature: float) -> int:
+        """Which of `temperatures` is nearest."""
+        return int(np.abs(self.temperatures - temperature).argmin())
+
+    def reliability(self, temperature: float = 1.0, bins: int = BINS) -> Reliability:
+        """Claims against truth at the nearest temperature that was kept."""
+        return reliability(self.confidence[self.nearest(temperature)], self.correct, bins)
+
+    def eces(self, bins: int = BINS) -> np.ndarray:
+        """(T,) expected calibration error at every temperature."""
+        return np.array([reliability(row, self.correct, bins).ece() for row in self.confidence])
+
+    def accuracy(self) -> float:
+        """Share of the photos that are named rightly."""
+        return float(self.correct.mean())
+
+
+def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
+    """Measure one checkpoint on what its own recipe held out of these crops.
+
+    Args:
+        model: a checkpoint's name or path.
+        data: all crops that it was trained from, those that it held out included.
+        track: draws progress.
+
+    Raises:
+        ValueError: a loss without classes, nothing held out, or other crops than those of its training.
+    """
+    network, loss_fn, header = checkpoint.load(find_checkpoint(model))
+    name = Path(model).stem
+    if not hasattr(loss_fn, "logits"):
+        raise ValueError(f"{name} was trained with {header.recipe.loss}, which names nobody; leave it out")
+    parts = split(data, header.recipe)
+    _check_people(name, header, parts)
+    logits = class_logits(network, loss_fn, parts.images, track)
+    order = np.random.default_rng(0).permutation(len(logits))  # the same photos for every checkpoint
+    half, labels = len(order) // 2, parts.images.labels
+    fitted = fit_temperature(logits[order[:half]], labels[order[:half]])
+    judged = order[half:][:MAX_IMAGES]
+    return Calibration(
+        model=name,
+        loss=header.recipe.loss,
+        label_smoothing=float(getattr(loss_fn, "label_smoothing", 0.0)),
+        identities=header.num_classes,
+        **_at_temperatures(logits[judged], labels[judged], float(np.clip(fitted, LOWEST, HIGHEST))),
+        eer=_equal_error_rate(network, parts.people, track),
+        strangers=len(parts.people.identities),
+        similarity=look_alikes(loss_fn.soft.numpy() if hasattr(loss_fn, "soft") else np.zeros((0, 0))),
+    )
+
+
+def _check_people(name: str, header: checkpoint.Header, parts: Split) -> None:
+    """Whether a split of these crops is the one that the checkpoint was trained with."""
+    known, given = header.identities, parts.training.identities
+    if known != given if known else header.num_classes != len(given):
+        raise ValueError(
+            f"{name} was trained on other people than these crops would give; its data were: {header.data}"
+        )
+    if len(parts.images) < 4:
+        raise ValueError(
+            f"{name} held out {len(parts.images)} photos of known people; train it with --held-out-images 0.1"
+        )
+
+
+@torch.no_grad()
+def class_logits(
+    network: FaceModel, loss_fn: nn.Module, images: Selection, track: Track = untracked
+) -> np.ndarray:
+    """(N, K) float32 class scores of crops, without margin and, as in training, of one crop a photo."""
+    batches = track(images.batches(128), -(-len(images) // 128), "known people")
+    return loss_fn.logits(torch.from_numpy(embed_all(network, batches, flip=False))).numpy()
+
+
+def _at_temperatures(logits: np.ndarray, labels: np.ndarray, fitted: float) -> dict[str, object]:
+    """The fields of a `Calibration` that depend on the temperature, and the truth."""
+    grid = np.arange(LOWEST, HIGHEST + STEP / 2, STEP).round(2)
+    temperatures = np.union1d(grid, [fitted])
+    return {
+        "temperatures": temperatures,
+        "fitted": fitted,
+        "confidence": np.stack([softmax(logits / t).max(1) for t in temperatures]),
+        "correct": logits.argmax(1) == labels,
+        "nll": np.array([negative_log_likelihood(logits / t, labels) for t in temperatures]),
+    }
+
+
+def _equal_error_rate(network: FaceModel, people: Selection, track: Track) -> float:
+    if not len(people):
+        return float("nan")
+    batches = track(people.batches(128), -(-len(people) // 128), "strangers")
+    return roc(*all_pairs(embed_all(network, batches), people.labels)).equal_error_rate()[0]
+
+
+def look_alikes(soft: np.ndarray, count: int = ALIKE) -> np.ndarray:
+    """The corner of a table of soft labels in which people resemble each other most.
+
+    Pairs are taken in the order of soft[i, j] + soft[j, i] until `count` people are together, so those who
+    resemble each other stand side by side.
+
+    Args:
+        soft: (K, K), rows sum to 1.
+        count: M, at most; K if that is less.
+
+    Returns:
+        (M, M), rows and columns in that order.
+    """
+    rows, columns = np.triu_indices(len(soft), 1)
+    chosen: dict[int, None] = {}  # keeps the order
+    for pair in np.argsort(-(soft + soft.T)[rows, columns], kind="stable"):
+        for person in (int(rows[pair]), int(columns[pair])):
+            if len(chosen) < count:
+                chosen.setdefault(person)
+        if len(chosen) == min(count, len(soft)):
+            break
+    return soft[np.ix_(list(chosen), list(chosen))]
+
+
+def save(path: str | os.PathLike, lesson: Calibration) -> None:
+    """Write an .npz file of plain arrays, whole or not at all."""
+    arrays = {field.name: np.asarray(getattr(lesson, field.name)) for field in fields(lesson)}
+    arrays["confidence"] = np.round(lesson.confidence * LEVELS).astype(np.uint16)
+    arrays["similarity"] = lesson.similarity.astype(np.float16)
+    with replacing(Path(path)) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load(path: str | os.PathLike) -> Calibration:
+    """Read what `save` wrote.
+
+    Raises:
+        ValueError: no such file, or another one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {field.name: file[field.name] for field in fields(Calibration)}
+        arrays["confidence"] = arrays["confidence"] / LEVELS
+        arrays["similarity"] = arrays["similarity"].astype(np.float64)
+        if arrays["confidence"].shape != (*arrays["nll"].shape, *arrays["correct"].shape):
+            raise ValueError("shapes differ")
+        plain = {name: value.item() if value.ndim == 0 else value for name, value in arrays.items()}
+    except Exception as error:  # a broken archive makes its readers raise anything
+        raise ValueError(
+            f"{Path(path).name} is no calibration lesson; `python -m facelab lessons calibration` writes one"
+        ) from error
+    return Calibration(**plain)
+
+
+def load_all(folder: Path = FOLDER) -> list[Calibration]:
+    """Every lesson of a folder: plain softmax first, then by α, other losses last."""
+    found = [load(path) for path in sorted(folder.glob("*.npz"))]
+    return sorted(found, key=lambda lesson: (lesson.loss != "softmax", lesson.label_smoothing, lesson.model))

@@ -1,0 +1,192 @@
+"""Ten people, two numbers per face: runs whose embeddings need no map, because they are one.
+
+A network with embeddings of length 2 is trained to tell ten people apart, and after every epoch all photos
+are embedded, those that it learns from and others of the same people. This is the picture of the center loss
+paper (Wen et al. 2016, https://doi.org/10.1007/978-3-319-46478-7_31, figures 2 and 3), with faces for digits.
+Simplified: the convolutions come trained from a checkpoint that never saw these people and stay as they are,
+so that a run takes minutes on a CPU; only the layer that makes the two numbers and the loss's are learned.
+"""
+
+import functools
+import tempfile
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from facelab import checkpoint
+from facelab.data.folders import CropSet
+from facelab.data.images import Track, untracked
+from facelab.data.splits import split, split_identities
+from facelab.embedder import CHECKPOINTS, DEFAULT_MODEL, find_checkpoint
+from facelab.files import replacing
+from facelab.lessons.space import hashed
+from facelab.losses import build_loss
+from facelab.model import build_model, embed_all
+from facelab.recipe import Recipe
+
+FOLDER = CHECKPOINTS / "lessons" / "epochs"
+PEOPLE, PHOTOS = 10, 30
+MAKE = "make it with `python -m facelab lessons epochs --data CROPS`"
+START = Recipe(
+    embedding_dim=2, freeze="stage4", bias=False, epochs=40, batch_size=16, lr=0.06, held_out=0.0,
+    held_out_images=0.2, rotate=5.0, zoom=0.05, shift=0.03, jitter=0.2, erase=0.0,
+)  # fmt: skip
+RUNS: dict[str, Recipe] = {  # beside each: its accuracy in the end on training photos, and on the others
+    "softmax": START,
+    "softmax_bias": replace(START, bias=True),
+    "center": replace(START, loss="center", center_weight=0.3),
+    "arcface": replace(START, loss="arcface", bias=None, margin=0.2, scale=8.0, margin_warmup=500, lr=0.03),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Epochs:
+    """What one file holds: E epochs of K people, N training photos and M others of them.
+
+    Attributes:
+        training: (E, N, 2) embeddings of the photos that are learned.
+        others: (E, M, 2) of photos held out.
+        training_labels, other_labels: (N,), (M,) person, from 0.
+        prototypes: (E, K, 2) rows of the last layer's weight.
+        bias: (E, K) of the last layer; zeros where it has none.
+        accuracy: (E, 2) share named rightly of the training photos and of the others.
+    """
+
+    training: np.ndarray
+    others: np.ndarray
+    training_labels: np.ndarray
+    other_labels: np.ndarray
+    prototypes: np.ndarray
+    bias: np.ndarray
+    accuracy: np.ndarray
+
+
+def ten_people(data: CropSet, start: str = DEFAULT_MODEL) -> CropSet:
+    """The ten people with the most crops, up to 30 of each, among those whom a checkpoint never saw.
+
+    Args:
+        data: the crops that the checkpoint was trained on and tested with.
+        start: its name or path.
+
+    Raises:
+        ValueError: fewer than ten people were held out.
+    """
+    recipe = checkpoint.describe(find_checkpoint(start)).recipe
+    _, people = split_identities(data, recipe.held_out, recipe.seed)
+    counts = np.bincount(people.labels, minlength=len(people.identities))
+    if len(counts) < PEOPLE:
+        raise ValueError(f"{start} has {len(counts)} people of these data held out; the runs need {PEOPLE}")
+    order = sorted(range(len(counts)), key=lambda i: (-int(counts[i]), hashed(people.identities[i])))
+    rows = [
+        sorted(np.flatnonzero(people.labels == person), key=lambda i: hashed(data.names[people.rows[i]]))[
+            :PHOTOS
+        ]
+        for person in order[:PEOPLE]
+    ]
+    labels = np.repeat(np.arange(PEOPLE), [len(own) for own in rows])
+    names = tuple(map(str, range(len(labels))))
+    identities = tuple(f"person {i + 1}" for i in range(PEOPLE))
+    return CropSet(people.batch(np.concatenate(rows)), labels, identities, names)
+
+
+def record(recipe: Recipe, data: CropSet, start: str = DEFAULT_MODEL, track: Track = untracked) -> Epochs:
+    """Train, and embed every photo after every epoch.
+
+    Args:
+        recipe: of a loss with logits, and with held_out_images above 0.
+        data: crops of K people.
+        start: the checkpoint whose convolutions are taken.
+        track: draws progress.
+
+    Raises:
+        ValueError: the checkpoint has another backbone than the recipe.
+    """
+    from facelab.train import train  # the page reads these files and must not wait for the trainer
+
+    parts = split(data, recipe)
+    frames = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "start.safetensors"
+        _new_neck(path, recipe, start)
+        progress = train(replace(recipe, init_from=str(path)), data)
+        epochs = (p for p in progress if p.epoch_done)
+        for p in track(epochs, recipe.epochs, recipe.loss):
+            training, others = (
+                embed_all(p.model, x.batches(128), flip=False) for x in (parts.training, parts.images)
+            )
+            labels = (parts.training.labels, parts.images.labels)
+            frames.append((training, others, *_last_layer(p.loss_fn, (training, others), labels)))
+    training, others, prototypes, bias, accuracy = map(np.stack, zip(*frames))
+    return Epochs(training, others, *labels, prototypes, bias, accuracy)
+
+
+def _new_neck(path: Path, recipe: Recipe, start: str) -> None:
+    """Write a checkpoint of a fresh network with the trained convolutions of another, to begin from."""
+    source, _, header = checkpoint.load(find_checkpoint(start))
+    if header.recipe.backbone != recipe.backbone:
+        raise ValueError(f"{start} is a {header.recipe.backbone}; the runs need a {recipe.backbone}")
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = build_model(recipe)
+        head = build_loss(recipe.loss, recipe.embedding_dim, 1, recipe.loss_options())
+    model.backbone.load_state_dict(source.backbone.state_dict())
+    checkpoint.save(path, model, head, checkpoint.Header(recipe, 1, header.data))
+
+
+@torch.no_grad()
+def _last_layer(
+    loss_fn: nn.Module, embeddings: tuple[np.ndarray, ...], labels: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """(prototypes (K, 2), bias (K,), accuracy on each set) of a loss."""
+    loss_fn.eval()
+    linear = getattr(loss_fn, "linear", None)
+    prototypes = loss_fn.prototypes if linear is None else linear.weight
+    bias = torch.zeros(len(prototypes)) if linear is None or linear.bias is None else linear.bias
+    named = (loss_fn.logits(torch.from_numpy(x)).argmax(1).numpy() for x in embeddings)
+    accuracy = [float((guess == truth).mean()) for guess, truth in zip(named, labels)]
+    return prototypes.numpy().copy(), bias.numpy().copy(), accuracy
+
+
+def save(path: Path, epochs: Epochs) -> None:
+    """Write a .npz file of plain arrays, whole or not at all."""
+    arrays = {field.name: np.asarray(getattr(epochs, field.name), np.float16) for field in fields(epochs)}
+    for name in ("training_labels", "other_labels"):
+        arrays[name] = getattr(epochs, name).astype(np.uint8)
+    with replacing(path) as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def names() -> list[str]:
+    """Runs that have a file here, in the order of RUNS."""
+    return [name for name in RUNS if (FOLDER / f"{name}.npz").is_file()]
+
+
+def load(name: str) -> Epochs:
+    """Read a run by its name.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    path = FOLDER / f"{name}.npz"
+    if name not in names():
+        raise ValueError(f"there is no run {name!r}; {MAKE}")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, modified: int) -> Epochs:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            epochs = Epochs(**{f.name: file[f.name].astype(np.float32) for f in fields(Epochs)})
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path.name} is damaged; {MAKE}") from error
+    people = epochs.prototypes.shape[1]
+    shapes = {len(getattr(epochs, f.name)) for f in fields(Epochs) if not f.name.endswith("labels")}
+    if len(shapes) > 1 or max(epochs.training_labels.max(), epochs.other_labels.max()) >= people:
+        raise ValueError(f"{path.name} is damaged; {MAKE}")
+    labels = {n: getattr(epochs, n).astype(np.int64) for n in ("training_labels", "other_labels")}
+    return replace(epochs, **labels)

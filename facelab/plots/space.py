@@ -1,0 +1,179 @@
+"""Maps of embeddings, drawn: a colour and a shape for every person, so that either alone tells them apart.
+
+Traces carry a role in `meta` (`person`, `ring`, `photo`), by which the page's script links two maps. The runs
+of two numbers per face come with one frame per epoch, on axes that hold all of them.
+"""
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from facelab.lessons.epochs import Epochs
+from facelab.lessons.space import HONEST
+
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
+SHAPES = ("circle", "square", "diamond", "cross")  # those that plotly has in 2-D and in 3-D
+OUTLINE = {"width": 0.8, "color": "#555555"}
+PHOTO = {2: {"size": 9, "line": OUTLINE}, 3: {"size": 5}}  # an outline hides a cross in 3-D
+RING = {"color": "#D55E00", "symbol": "circle-open", "size": 24, "line": {"width": 3}}
+STAR = {
+    2: {"color": "#000000", "symbol": "star", "size": 22, "line": {"width": 2.5, "color": "#FFFFFF"}},
+    3: {"color": "#D55E00", "symbol": "diamond-open", "size": 14, "line": {"width": 3}},
+}
+BARE = {"showticklabels": False, "showgrid": False, "zeroline": False, "title": {"text": ""}}
+CUBE = BARE | {"showgrid": True, "showbackground": False}
+FRAME = BARE | {"showline": True, "mirror": True}
+TIGHT = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+def person_style(person: int) -> tuple[str, str]:
+    """(colour, shape) of a person, counted from 0; 32 different ones."""
+    return COLOURS[person % 8], SHAPES[(person + person // 8) % 4]
+
+
+def space_map(
+    name: str, coordinates: np.ndarray, labels: np.ndarray, photo: np.ndarray | None, view: str
+) -> go.Figure:
+    """One map.
+
+    Args:
+        name: of the model, as its title.
+        coordinates: (N, 2) or (N, 3).
+        labels: (N,) person, from 0.
+        photo: (2,) or (3,) where the visitor's photo goes, or None.
+        view: zoom is kept while this stays the same.
+    """
+    dims = coordinates.shape[1]
+    figure = go.Figure()
+    for person in range(labels.max() + 1):
+        colour, shape = person_style(person)
+        own = coordinates[labels == person]
+        marker = {"color": colour, "symbol": shape} | PHOTO[dims]
+        photos = [f"photo {i + 1}" for i in range(len(own))]
+        figure.add_trace(_points(own, marker, "person", f"person {person + 1}", photos))
+    nothing = np.empty((0, dims))
+    figure.add_trace(_points(nothing, RING, "ring", "", []))
+    at = nothing if photo is None else photo[None]
+    figure.add_trace(_points(at, STAR[dims], "photo", "your photo", ["about here"] * len(at)))
+    figure.update_layout(
+        title=_title(name),
+        margin=TIGHT | {"t": 36},
+        height=430,
+        showlegend=False,
+        hovermode="closest",
+        uirevision=f"{view} {dims}",
+    )
+    if dims == 2:
+        figure.update_layout(xaxis=FRAME, yaxis=FRAME | {"scaleanchor": "x"}, dragmode="pan")
+    else:
+        sides = dict.fromkeys(("xaxis", "yaxis", "zaxis"), CUBE)
+        figure.update_layout(scene={**sides, "aspectmode": "data", "uirevision": f"{view} {dims}"})
+    return figure
+
+
+def _points(at: np.ndarray, marker: dict, role: str, name: str, text: list[str]) -> go.Scatter | go.Scatter3d:
+    options = {
+        "mode": "markers" if role == "person" else "markers+text",
+        "name": name,
+        "meta": role,
+        "marker": marker,
+        "text": text if role == "person" else [name] * len(at),
+        "textposition": "top center",
+        "hovertemplate": f"{name}, %{{text}}<extra></extra>"
+        if role == "person"
+        else "%{text}<extra></extra>",
+    }
+    axes = dict(zip("xyz", at.T.tolist()))  # lists, since the page's script reads them
+    return go.Scatter(**axes, **options) if len(axes) == 2 else go.Scatter3d(**axes, **options)
+
+
+def honest_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
+    """Six UMAPs (6, N, 2) of one cloud: a row per n_neighbors, a column per seed."""
+    columns = len(HONEST) // 2
+    titles = [f"n_neighbors {neighbours}, seed {seed}" for neighbours, seed in HONEST]
+    figure = make_subplots(2, columns, subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1)
+    for i, at in enumerate(maps):
+        figure.add_trace(_crowd(at, labels, 6), row=i // columns + 1, col=i % columns + 1)
+    figure.update_xaxes(**FRAME)
+    figure.update_yaxes(**FRAME)
+    figure.update_annotations(font={"size": 11})
+    figure.update_layout(margin=TIGHT | {"t": 30}, height=520, showlegend=False, uirevision="honest")
+    return figure
+
+
+def own_map(at: np.ndarray, labels: np.ndarray) -> go.Figure:
+    """One UMAP (N, 2) that a visitor asked for."""
+    figure = go.Figure(_crowd(at, labels, 9))
+    figure.update_layout(margin=TIGHT, height=380, showlegend=False, xaxis=FRAME, yaxis=FRAME)
+    return figure
+
+
+def _crowd(at: np.ndarray, labels: np.ndarray, size: int) -> go.Scatter:
+    """Everybody in one trace."""
+    return go.Scatter(x=at[:, 0], y=at[:, 1], **_look(labels, size))
+
+
+def _look(labels: np.ndarray, size: int) -> dict:
+    styles = [person_style(person) for person in labels]
+    return {
+        "mode": "markers",
+        "marker": {
+            "color": [colour for colour, _ in styles],
+            "symbol": [shape for _, shape in styles],
+            "size": size,
+            "line": OUTLINE,
+        },
+        "text": [f"person {person + 1}" for person in labels],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def epochs_figure(run: Epochs, others: bool) -> go.Figure:
+    """Embeddings (E, N, 2) and prototypes epoch by epoch, a frame each; it opens on the last.
+
+    Args:
+        run: what was recorded.
+        others: draw the photos that were held out, not those that were learned.
+    """
+    points = run.others if others else run.training
+    labels = run.other_labels if others else run.training_labels
+    limit = 1.08 * float(max(np.abs(run.training).max(), np.abs(run.others).max()))
+    rays = run.prototypes * (0.92 * limit / np.linalg.norm(run.prototypes, axis=2).max())
+    moments = [_moment(points[e], rays[e]) for e in range(len(points))]
+    titles = [
+        f"epoch {e + 1}: {share:.0%} named rightly" for e, share in enumerate(run.accuracy[:, int(others)])
+    ]
+    people = range(run.prototypes.shape[1])
+    tips = {"color": [person_style(p)[0] for p in people], "symbol": [person_style(p)[1] for p in people]}
+    looks = (
+        {"mode": "lines", "line": {"color": "#888888", "width": 1.5}, "hoverinfo": "skip"},
+        {"mode": "markers+text", "marker": tips | {"size": 13, "line": {"width": 2, "color": "#555555"}},
+         "text": [str(person + 1) for person in people], "textposition": "top center", "cliponaxis": False,
+         "hovertemplate": "prototype of person %{text}<extra></extra>"},
+        _look(labels, 8),
+    )  # fmt: skip
+    figure = go.Figure(
+        [go.Scatter(**look, **now) for look, now in zip(looks, moments[-1])],
+        frames=[
+            go.Frame(data=[go.Scatter(**now) for now in moment], layout={"title": _title(title)})
+            for moment, title in zip(moments, titles)
+        ],
+    )
+    fixed = {"range": [-limit, limit], "zeroline": True, "zerolinecolor": "#888888"}
+    figure.update_layout(title=_title(titles[-1]), margin=TIGHT | {"t": 40}, height=450, showlegend=False)
+    return figure.update_layout(hovermode="closest", xaxis=fixed, yaxis=fixed | {"scaleanchor": "x"})
+
+
+def _moment(points: np.ndarray, rays: np.ndarray) -> tuple[dict, ...]:
+    """What changes in the three traces: rays, their tips, the photos."""
+    gap = np.full(len(rays), np.nan)
+    lines = [np.stack([0 * rays[:, axis], rays[:, axis], gap], 1).ravel() for axis in (0, 1)]
+    return (
+        {"x": lines[0], "y": lines[1]},
+        {"x": rays[:, 0], "y": rays[:, 1]},
+        {"x": points[:, 0], "y": points[:, 1]},
+    )
+
+
+def _title(text: str) -> dict:
+    return {"text": text, "font": {"size": 15}, "x": 0.02, "y": 0.98}

@@ -1,0 +1,118 @@
+"""Maps: hundreds of numbers per face squeezed into two or three, so that an eye can look at them.
+
+PCA (Pearson 1901) keeps the directions of largest spread: it is linear and exact, a shadow of the cloud.
+UMAP (McInnes et al. 2018, arXiv:1802.03426) keeps neighbours: it shows clusters well, while distances between
+them, their sizes and their places mean little. Both mislead, each in its way; measure in the original space.
+"""
+
+import functools
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST = 1500  # points: UMAP of more takes longer than anybody waits for
+NEIGHBOURS = 15  # UMAP's own default for n_neighbors
+NEAREST = 5  # neighbours among which a new point is placed
+
+
+@dataclass(frozen=True, eq=False)
+class Pca:
+    """The mean and the leading principal axes of a cloud.
+
+    Attributes:
+        mean: (D,).
+        axes: (d, D), orthonormal rows, largest spread first; the largest entry of each is positive.
+        share: of the cloud's variance that lies along these axes, in [0, 1].
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    share: float
+
+    def project(self, embeddings: np.ndarray) -> np.ndarray:
+        """(N, D) -> (N, d) float32; linear, so a point that was not fitted lands where it belongs."""
+        return ((embeddings - self.mean) @ self.axes.T).astype(np.float32)
+
+
+def fit_pca(embeddings: np.ndarray, dims: int) -> Pca:
+    """Principal component analysis by singular values, exact.
+
+    Args:
+        embeddings: (N, D), finite.
+        dims: d, 2 or 3.
+
+    Raises:
+        ValueError: dims is neither, or there are too few or too many points.
+    """
+    embeddings = _checked(embeddings, dims, least=dims + 1).astype(np.float64)
+    mean = embeddings.mean(0)
+    _, spread, axes = np.linalg.svd(embeddings - mean, full_matrices=False)
+    axes, variance = axes[:dims], spread**2
+    axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]  # a sign is arbitrary
+    return Pca(mean, axes, float(variance[:dims].sum() / max(variance.sum(), 1e-12)))
+
+
+def umap_map(embeddings: np.ndarray, dims: int, neighbours: int = NEIGHBOURS, seed: int = 0) -> np.ndarray:
+    """UMAP under the cosine distance: (N, D) -> (N, d) float32; equal seeds give equal maps.
+
+    The first call of a process compiles for half a minute; see `warm_up`.
+
+    Args:
+        embeddings: (N, D), finite.
+        dims: d, 2 or 3.
+        neighbours: n_neighbors, 2 to N - 1; few show small clusters, many the large ones.
+        seed: 0, 1, 2, ...
+
+    Raises:
+        ValueError: any of these does not hold, or there are more than 1,500 points.
+    """
+    if neighbours < 2 or seed < 0:
+        raise ValueError(f"n_neighbors {neighbours} and seed {seed} are no choice; take 2 and 0 or more")
+    embeddings = _checked(embeddings, dims, least=max(neighbours + 1, dims + 2)).astype(np.float32)
+    from umap import UMAP  # seconds, and only here
+
+    reducer = UMAP(neighbours, dims, metric="cosine", random_state=seed, n_jobs=1)
+    return np.asarray(reducer.fit_transform(embeddings), np.float32)
+
+
+@functools.cache
+def warm_up() -> threading.Thread:
+    """Let UMAP compile in the background, once a process; `join` what it returns to wait for it."""
+    cloud = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    thread = threading.Thread(target=umap_map, args=(cloud, 2), daemon=True, name="umap-warm-up")
+    thread.start()
+    return thread
+
+
+def place(coordinates: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+    """Where a new point goes on a finished map: among its 5 nearest, each weighted by its cosine.
+
+    Approximate: a real map would have bent a little to make room for it.
+
+    Args:
+        coordinates: (N, d) of the map.
+        cosines: (N,) of the new point with each of the map's; negative ones weigh nothing.
+
+    Returns:
+        (d,) float32.
+    """
+    nearest = np.argsort(-cosines, kind="stable")[:NEAREST]
+    weights = np.maximum(cosines[nearest], 0).astype(np.float64)
+    weights = weights if weights.any() else np.ones(len(nearest))
+    return (weights @ coordinates[nearest] / weights.sum()).astype(np.float32)
+
+
+def _checked(embeddings: np.ndarray, dims: int, least: int) -> np.ndarray:
+    embeddings = np.asarray(embeddings)
+    if dims not in (2, 3):
+        raise ValueError(f"a map has 2 or 3 dimensions, not {dims}")
+    if embeddings.ndim != 2 or embeddings.shape[1] < dims or not np.isfinite(embeddings).all():
+        raise ValueError(
+            f"embeddings are {embeddings.shape}; they must be finite numbers (N, D), D >= {dims}"
+        )
+    if not least <= len(embeddings) <= MOST:
+        raise ValueError(
+            f"a map needs {least} to {MOST:,} points, not {len(embeddings):,}; take another sample"
+        )
+    return embeddings

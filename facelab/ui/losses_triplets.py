@@ -1,0 +1,125 @@
+"""The Losses tab's triplets: drag three photos on the circle, and see which triplets teach anything."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+
+from facelab import curves
+from facelab.curves import KINDS, OneTriplet
+from facelab.plots.losses import triplet_circle
+from facelab.ui.links import Controls
+from facelab.ui.losses_cards import figures, papers_card, redraw
+from facelab.ui.losses_drag import PHOTOS, Circle
+
+QUESTION = (
+    "A triplet is an **a**nchor, a **p**ositive (the same person) and a **n**egative (somebody else). The "
+    "loss wants the negative farther from the anchor than the positive, by a margin: max(0, d(a, p)² − d(a, "
+    "n)² + m). **Drag the negative: where does it stop teaching anything?**"
+)
+HELP = (
+    "Drag A, P or N, or focus one and press the arrow keys. The outer ring says what a negative would be at "
+    "that place: solid hard (nearer than the positive), dashed semi-hard (farther, but within the margin), "
+    "dotted easy (loss 0); the photos of others say the same: ✖ hard, ▲ semi-hard, △ easy. Green arrows: "
+    "where a step of gradient descent moves each photo."
+)
+MEANING = {
+    "easy": ("✔ Easy", "The negative is farther than the positive by more than the margin: the loss is 0, no "
+             "photo is moved, and the triplet teaches nothing."),
+    "semi-hard": ("◆ Semi-hard", "The negative is farther than the positive, but by less than the margin. "
+                  "FaceNet learns from these."),
+    "hard": ("✖ Hard", "The negative is nearer to the anchor than the positive. It teaches most, but a fresh "
+             "network that sees only these can collapse: see the next section."),
+}  # fmt: skip
+SAME, OTHERS = (20.0, 75.0, 118.0), (8.0, 58.0, 100.0, 140.0, 190.0, 235.0, 290.0, 338.0)
+AROUND = [5.0 * i for i in range(72)]
+START = (30.0, 100.0, 65.0)
+
+
+def show(anchor: float, positive: float, negative: float, margin: float) -> list[Any]:
+    """(what the triplet is, the circle) at three angles in degrees and a margin."""
+    degrees = [anchor, positive, negative]
+    triplet = curves.one_triplet(curves.on_circle(degrees), margin)
+    ring = _kinds([anchor, positive, *AROUND], 2, margin)[2:]
+    cloud = [*degrees, *SAME, *OTHERS]
+    labels = torch.tensor([0, 0, 1] + [0] * len(SAME) + [1] * len(OTHERS))
+    points = curves.on_circle(cloud)
+    kinds = curves.triplet_kinds(points, labels, 0, 1, margin)
+    same = (labels[3:] == 0).numpy()
+    card = triplet_card(triplet, margin) + batch_card(points, labels, margin)
+    return [card, triplet_circle(degrees, triplet, ring, points[3:].numpy(), same, kinds[3:])]
+
+
+def _kinds(degrees: list[float], own: int, margin: float) -> np.ndarray:
+    """Kinds of all photos but the first `own`, which are one person's, for the first two."""
+    labels = (torch.arange(len(degrees)) >= own).long()
+    return curves.triplet_kinds(curves.on_circle(degrees), labels, 0, 1, margin)
+
+
+def triplet_card(triplet: OneTriplet, margin: float) -> str:
+    """The kind in words, then the numbers."""
+    title, sentence = MEANING[triplet.kind]
+    kind = {"easy": "fl-same", "semi-hard": "fl-closed", "hard": "fl-different"}[triplet.kind]
+    numbers = figures(
+        ("d(a, p)²", f"{triplet.positive:.3f}"),
+        ("d(a, n)²", f"{triplet.negative:.3f}"),
+        ("margin", f"{margin:.2f}"),
+        ("loss", f"{triplet.loss:.3f}"),
+    )
+    return f'<div class="fl-card {kind}" role="status"><h2>{title}</h2><p>{sentence}</p>{numbers}</div>'
+
+
+def batch_card(points: torch.Tensor, labels: torch.Tensor, margin: float) -> str:
+    """How many triplets of this anchor are of which kind, and which ones mining would take."""
+    own = (labels == 0).nonzero().squeeze(1)[1:].tolist()
+    kinds = np.concatenate([curves.triplet_kinds(points, labels, 0, p, margin) for p in own])
+    counts = ((name, str((kinds == kind).sum())) for kind, name in reversed(list(enumerate(KINDS))))
+    taken = {
+        mining: len(curves.mined_for(points, labels, 0, mining, margin)) for mining in ("hard", "semi_hard")
+    }
+    return (
+        f'<div class="fl-card"><h3>All triplets of this anchor</h3><p>With every photo on the circle '
+        f"there are {(kinds >= 0).sum()} triplets of A:</p>{figures(*counts)}"
+        f'<p class="fl-small">Hard mining takes {taken["hard"]} of them (farthest positive, nearest '
+        f"negative); semi-hard mining takes {taken['semi_hard']} (for each positive the nearest negative "
+        "beyond it, if within the margin).</p></div>"
+    )
+
+
+def section() -> Controls:
+    """Lay it out, open at a hard triplet -> its controls by name."""
+    gr.Markdown(QUESTION)
+    margin = gr.Slider(
+        0,
+        2,
+        value=0.2,
+        step=0.05,
+        label="Margin, m",
+        info="On squared distances of unit vectors, which lie in [0, 4]; FaceNet’s is 0.2.",
+        elem_id="triplet-margin",
+    )
+    card, figure = show(*START, margin.value)
+    with gr.Row():
+        with gr.Column(min_width=320, scale=3):
+            circle = Circle(figure, "A triplet on the circle, and where a negative is hard", "triplet-circle")
+        with gr.Column(min_width=280, scale=2):
+            said = gr.HTML(card, elem_id="triplet", padding=False)
+    gr.Markdown(HELP, elem_classes="fl-small")
+    with gr.Row(elem_classes="fl-controls"):
+        angles = [
+            gr.Slider(
+                0,
+                360,
+                value=degrees,
+                step=1,
+                label=photo.capitalize(),
+                info=f"Where the {photo} lies on the circle, in degrees.",
+                elem_id=f"triplet-{photo}",
+            )
+            for photo, degrees in zip(PHOTOS, START)
+        ]
+    circle.input(None, None, angles, js=circle.read(), api_visibility="private")
+    redraw(show, [*angles, margin], [said, circle])
+    gr.HTML(papers_card("triplet"), padding=False)
+    return dict(zip(PHOTOS, angles)) | {"tripletmargin": margin}

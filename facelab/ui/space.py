@@ -1,0 +1,259 @@
+"""Embedding space: the same photos under two models, side by side.
+
+Maps and figures were measured beforehand (`facelab.lessons.space`); the page only draws them. A visitor's own
+photo is embedded here, stays in the session, and is put among its nearest neighbours.
+"""
+
+import html
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import plotly.graph_objects as go
+
+from facelab.compare import DEFAULT_FAR, look
+from facelab.embedder import load
+from facelab.faces import Face, Photo, Source, main_face
+from facelab.lessons import space as lesson
+from facelab.plots.space import space_map
+from facelab.ui import cards, space_epochs, space_honest
+from facelab.ui.chart import Chart
+from facelab.ui.controls import MINUTES
+from facelab.ui.examples import example_probes
+from facelab.ui.links import Controls
+from facelab.ui.photo_input import PhotoInput
+from facelab.ui.space_link import People
+
+TITLE = "Embedding space"
+LEAD = (
+    "Each face is a point in a space of hundreds of dimensions; here it is squeezed flat. Every mark is a "
+    "photo, every colour and shape a person. **Do photos of one person lie together, and apart from everyone "
+    "else?**"
+)
+MISSING = f"No map has been measured yet; {lesson.MAKE} from a checkpoint and the crops it was trained on."
+NO_PHOTO = "Add a photo: it is placed on both maps, with the people here who are most like it."
+WHO = [("people training never saw", "unseen"), ("people of training", "seen")]
+METHODS = [("UMAP", "umap"), ("PCA", "pca")]
+PAIR = ("softmax", "center")  # what the tab opens on, where they have been measured
+
+
+@dataclass(frozen=True, eq=False)
+class Dropped:
+    """A visitor's photo, the face that is used, and its vectors by model."""
+
+    photo: Photo
+    face: Face
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+Settings = tuple[str, str, str, int, str]  # left, right, method, dimensions, who
+
+
+def drop(source: Source | None) -> Dropped | None:
+    """Read a photo and take its main face.
+
+    Raises:
+        ValueError: one sentence that says what to do.
+    """
+    if source is None:
+        return None
+    seen = look(source, "The photo")
+    return Dropped(seen.photo, main_face(seen.faces, seen.photo))
+
+
+def embedded(dropped: Dropped | None, models: tuple[str, ...]) -> Dropped | None:
+    """The same photo with a vector for each of these models.
+
+    Raises:
+        ValueError: a model is not here.
+    """
+    if dropped is None:
+        return None
+    vectors = {
+        name: load(name).embed(dropped.photo, [dropped.face])[0] for name in {*models} - {*dropped.vectors}
+    }
+    return replace(dropped, vectors=dropped.vectors | vectors)
+
+
+def on_settings(dropped: Dropped | None, *settings: Any) -> list[Any]:
+    """(photo, its card, both charts and what is measured under each) for these settings."""
+    models, who = settings[:2], settings[4]
+    try:
+        dropped = embedded(dropped, models)
+    except ValueError as error:
+        return [None, cards.problem(str(error)), *show(None, settings)]
+    return [dropped, photo_card(dropped, models, who), *show(dropped, settings)]
+
+
+def on_photo(source: Source | None, *settings: Any) -> list[Any]:
+    """The same after a photo was given or taken away."""
+    try:
+        return on_settings(drop(source), *settings)
+    except ValueError as error:
+        return [None, cards.problem(str(error)), *show(None, settings)]
+
+
+def show(dropped: Dropped | None, settings: Settings) -> list[Any]:
+    """(left chart, left card, right chart, right card)."""
+    left, right, method, dims, who = settings
+    out: list[Any] = []
+    for name in (left, right):
+        vector = dropped.vectors[name] if dropped else None
+        out += [draw(name, method, dims, who, vector), figures_card(name, method, dims, who)]
+    return out
+
+
+def draw(name: str, method: str, dims: int, who: str, vector: np.ndarray | None) -> go.Figure:
+    """One model's map, with the visitor's photo if there is one."""
+    photo = None if vector is None else lesson.place(name, who, method, dims, vector)
+    labels = getattr(lesson.load(name), who).labels
+    at = lesson.coordinates(name, who, method, dims)
+    return space_map(name, at, labels, photo, f"{name} {method} {who}")
+
+
+def figures_card(name: str, method: str, dims: int, who: str) -> str:
+    """What was measured in the original space, and how this map misleads."""
+    crowd = getattr(lesson.load(name), who)
+    figures, length = crowd.figures, crowd.embeddings.shape[1]
+    cells = (
+        ("to the own center (intra)", f"{figures.intra:.1f}°"),
+        ("to the next center (inter)", f"{figures.inter:.1f}°"),
+        ("equal error rate (EER)", f"{figures.eer:.1%}"),
+        ("area under the ROC (AUC)", f"{figures.auc:.3f}"),
+    )
+    shown = "".join(f"<div><b>{value}</b>{label}</div>" for label, value in cells)
+    return (
+        f'<div class="fl-card" role="status"><h3>{html.escape(name)}</h3>'
+        f'<div class="fl-figures">{shown}</div>'
+        f'<p class="fl-small">Measured in the original {length} dimensions on {figures.photos:,} photos of '
+        f"{figures.people} people, not on this map. A small intra beside a large inter angle is what "
+        f"verification wants. {misleads(name, method, dims, who, length)}</p></div>"
+    )
+
+
+def misleads(name: str, method: str, dims: int, who: str, length: int) -> str:
+    """How a map deceives the eye."""
+    if method == "pca":
+        share = lesson.pca(name, who, dims).share
+        return (
+            f"<b>This map misleads:</b> its {dims} axes hold {share:.0%} of the spread, and people who "
+            f"differ along the other {length - dims} lie on top of each other."
+        )
+    return (
+        "<b>This map misleads:</b> UMAP keeps neighbours together; how large a cluster is and how far it "
+        "lies from the next one mean little."
+    )
+
+
+def photo_card(dropped: Dropped | None, models: tuple[str, ...], who: str) -> str:
+    """Who the visitor's photo resembles most under each model, and whether that is enough."""
+    if dropped is None:
+        return cards.hint(NO_PHOTO)
+    rows = "".join(_photo_row(name, dropped.vectors[name], who) for name in dict.fromkeys(models))
+    face = cards.picture(dropped.face.crop, "your photo as the network sees it")
+    return (
+        f'<div class="fl-card" role="status"><h3>Your photo on the maps (★, approximate)</h3>'
+        f'<div class="fl-seen"><div><ul>{rows}</ul></div><figure>{face}</figure></div>'
+        f'<p class="fl-small">On UMAP’s map it stands at the mean of its five nearest photos, weighted by '
+        f"cosine: a real map would have made room for it. On PCA’s map its place is exact. Somebody is "
+        f"always nearest; that does not make them alike. It stays in memory for this visit only.</p></div>"
+    )
+
+
+def _photo_row(name: str, vector: np.ndarray, who: str) -> str:
+    near = lesson.nearest_people(name, who, vector)
+    said = ", ".join(f"person {person + 1} ({score:.2f})" for person, score in near)
+    points = load(name).points
+    if points is None:
+        return f"<li><b>{html.escape(name)}</b>: nearest are {said}, by cosine.</li>"
+    threshold = points.threshold_for(DEFAULT_FAR)
+    verdict = "reaches" if near[0][1] >= threshold else "stays below"
+    return (
+        f"<li><b>{html.escape(name)}</b>: nearest are {said}, by cosine. The best {verdict} this model’s "
+        f"threshold {threshold:.2f} for “same person” at 1 false accept in {1 / DEFAULT_FAR:,.0f}.</li>"
+    )
+
+
+def build() -> Controls:
+    """Lay the tab out; it opens on two finished maps."""
+    gr.Markdown(LEAD, elem_classes="fl-lead")
+    names, notes = lesson.comparable()
+    controls: Controls = {}
+    if names:
+        controls = _maps(names)
+    else:
+        gr.Markdown(MISSING, elem_id="space-missing")
+    if notes:
+        gr.Markdown(". ".join(notes) + ".", elem_classes="fl-small")
+    if names:
+        space_honest.section(controls["left"])
+    return controls | space_epochs.section()
+
+
+def _maps(names: list[str]) -> Controls:
+    controls = _controls(names)
+    settings = list(controls.values())
+    People(1 + int(lesson.load(names[0]).unseen.labels.max()))
+    first = show(None, tuple(control.value for control in settings))
+    shown = []
+    with gr.Row():
+        for side, figure, card in zip(("left", "right"), first[::2], first[1::2]):
+            with gr.Column(min_width=300):
+                label = (
+                    f"Map of {'one model' if side == 'left' else 'the other model'}, a mark for each photo"
+                )
+                shown += [
+                    Chart(figure, label, f"space-{side}"),
+                    gr.HTML(card, elem_id=f"space-{side}-card", padding=False),
+                ]
+    dropped = gr.State(None, time_to_live=60 * MINUTES)
+    photo, card, example = _photo_section()
+    outputs = [dropped, card, *shown]
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    for control in settings:
+        control.change(on_settings, [dropped, *settings], outputs, **quiet)
+    gr.on([photo.input, photo.clear], on_photo, [photo, *settings], outputs, api_visibility="private",
+          show_progress_on=card)  # fmt: skip
+    example.click(_example, None, photo, **quiet).then(
+        on_photo, [photo, *settings], outputs, api_visibility="private", show_progress_on=card
+    )
+    return controls
+
+
+def _example() -> Any:
+    return next(iter(example_probes().values()))
+
+
+def _controls(names: list[str]) -> Controls:
+    opening = PAIR if {*PAIR} <= {*names} else (names[0], names[min(1, len(names) - 1)])
+    with gr.Row(elem_classes="fl-controls"):
+        sides = [
+            gr.Dropdown(
+                names,
+                value=value,
+                label=f"{side} model",
+                info="Which network made the vectors of this map.",
+                elem_id=f"space-{side.lower()}-model",
+                filterable=False,
+            )
+            for side, value in zip(("Left", "Right"), opening)
+        ]
+        who = gr.Radio(WHO, value="unseen", label="Whose photos", elem_id="space-who",
+                       info="Verification is about people whom training never saw.")  # fmt: skip
+    with gr.Row(elem_classes="fl-controls"):
+        method = gr.Radio(METHODS, value="umap", label="Map", elem_id="space-method",
+                          info="UMAP keeps neighbours together; PCA shows the widest spread.")  # fmt: skip
+        dims = gr.Radio([("2-D", 2), ("3-D", 3)], value=2, label="Dimensions", elem_id="space-dims",
+                        info="Drag a 3-D map to turn it.")  # fmt: skip
+    return {"left": sides[0], "right": sides[1], "map": method, "dimensions": dims, "people": who}
+
+
+def _photo_section() -> tuple[PhotoInput, gr.HTML, gr.Button]:
+    with gr.Accordion("Drop your photo on the map", open=False, elem_id="space-drop"), gr.Row():
+        with gr.Column(min_width=280, scale=1):
+            photo = PhotoInput("Your photo", "space-photo")
+            example = gr.Button("Try: a rendered face", size="sm")
+        with gr.Column(min_width=280, scale=2):
+            card = gr.HTML(cards.hint(NO_PHOTO), elem_id="space-photo-card", padding=False)
+    return photo, card, example

@@ -1,0 +1,114 @@
+"""The list of people beside two maps, and the script that links all three.
+
+A photo under the pointer gets a ring on the other map; a click on a photo, or a press on a name in the list,
+brings out that person everywhere; a lasso or box on one map selects the same photos on the other. It all
+happens in the browser.
+"""
+
+import gradio as gr
+
+from facelab.plots.space import person_style
+
+PATHS = {
+    "circle": '<circle cx="8" cy="8" r="6"/>',
+    "square": '<rect x="2.5" y="2.5" width="11" height="11"/>',
+    "diamond": '<path d="M8 1 15 8 8 15 1 8Z"/>',
+    "cross": '<path d="M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z"/>',
+}
+LINK = """
+const ids = ['space-left', 'space-right'];
+const chart = (id) => document.querySelector(`#${id} .facelab-chart`);
+const maps = () => ids.map(chart).filter((map) => map?.data);
+const traces = (map, role) => map.data.flatMap((trace, i) => (trace.meta === role ? [i] : []));
+const said = element.querySelector('[role=status]');
+let chosen = null;
+
+const bringOut = (map) => {
+  const people = traces(map, 'person');
+  const strength = people.map((i) => (chosen === null || i === chosen ? 1 : 0.1));
+  Plotly.restyle(map, {'marker.opacity': strength}, people);
+};
+const choose = (person) => {
+  chosen = person === chosen ? null : person;
+  for (const button of element.querySelectorAll('button')) {
+    button.setAttribute('aria-pressed', String(Number(button.dataset.person) === chosen));
+  }
+  maps().forEach(bringOut);
+  const count = chosen === null ? 0 : maps()[0]?.data[chosen]?.x.length;
+  said.textContent = chosen === null ? 'Everyone is shown.'
+    : `Person ${chosen + 1} is brought out on both maps: ${count} photos.`;
+};
+const ring = (map, at) => {
+  const change = {};
+  for (const axis of ['x', 'y', 'z']) {
+    const values = at && map.data[at.curveNumber]?.[axis];
+    if (axis !== 'z' || map.data[0].z) change[axis] = [values ? [values[at.pointNumber]] : []];
+  }
+  Plotly.restyle(map, change, traces(map, 'ring'));
+};
+const others = (map) => maps().filter((other) => other !== map);
+const isPhoto = (map, at) => map.data[at.curveNumber]?.meta === 'person';
+const connect = (map) => {
+  const on = (name, act) => { map.removeAllListeners(name); map.on(name, act); };
+  on('plotly_hover', ({points: [at]}) => isPhoto(map, at) && others(map).forEach((other) => ring(other, at)));
+  on('plotly_unhover', () => others(map).forEach((other) => ring(other, null)));
+  on('plotly_click', ({points: [at]}) => isPhoto(map, at) && choose(at.curveNumber));
+  on('plotly_selected', (event) => others(map).forEach((other) => {
+    const people = traces(other, 'person');
+    const own = (i) => event.points.filter((at) => at.curveNumber === i).map((at) => at.pointNumber);
+    Plotly.restyle(other, {selectedpoints: event ? people.map(own) : null}, people);
+  }));
+  on('plotly_deselect', () => maps().forEach((each) => {
+    Plotly.restyle(each, {selectedpoints: null}, traces(each, 'person'));
+  }));
+};
+document.addEventListener('drawn', ({target}) => {
+  if (!target.data || !target.closest(ids.map((id) => '#' + id).join())) return;
+  connect(target);
+  if (chosen !== null) bringOut(target);
+});
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (button) choose(Number(button.dataset.person));
+});
+"""
+STYLE = """
+.fl-chips { display: flex; flex-wrap: wrap; gap: .35rem; align-items: center; }
+.fl-chips button { display: inline-flex; gap: .3rem; align-items: center; padding: .2rem .55rem;
+  cursor: pointer; border: 1px solid var(--border-color-primary); border-radius: 999px;
+  background: none; color: inherit; }
+.fl-chips button[aria-pressed=true] { outline: 3px solid #0072B2; font-weight: 700; }
+.fl-chips svg { width: 14px; height: 14px; stroke: #555; }
+[role=status] { font-size: .88rem; margin: .3rem 0 0; color: var(--body-text-color-subdued); }
+"""
+HELP = "Press a number, or click a photo, to bring out one person on both maps; press again for everyone."
+
+
+class People(gr.HTML):
+    """The list of people by number, each with the colour and the shape that the maps give them.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int = 16, render: bool = True) -> None:
+        chips = "".join(_chip(person) for person in range(count))
+        super().__init__(
+            html_template=f'<div class="fl-chips" role="group" aria-label="People">{chips}</div>'
+            f'<p role="status" aria-live="polite">{HELP}</p>',
+            css_template=STYLE,
+            js_on_load=LINK,
+            label="People",
+            elem_id="space-people",
+            padding=False,
+            render=render,
+        )
+
+
+def _chip(person: int) -> str:
+    colour, shape = person_style(person)
+    return (
+        f'<button type="button" data-person="{person}" aria-pressed="false" '
+        f'aria-label="person {person + 1}"><svg viewBox="0 0 16 16" fill="{colour}" aria-hidden="true">'
+        f"{PATHS[shape]}</svg>{person + 1}</button>"
+    )

@@ -1,0 +1,171 @@
+"""The Losses tab as a learner uses it, in a real Chromium."""
+
+import json
+import re
+
+import pytest
+
+
+def open_section(page, name):
+    """Open one of the tab's sections by the start of its title."""
+    page.get_by_role("button", name=re.compile(name)).click()
+
+
+def losses_tab(visit, *arguments, section=None):
+    page, watch = visit(*arguments)
+    page.get_by_role("tab", name="Losses", exact=True).click()
+    page.wait_for_selector("#margin-chart .main-svg", timeout=20_000)
+    if section:
+        open_section(page, section)
+    return page, watch
+
+
+def put(page, slider, value):
+    """Type a value into a slider's number box, as a learner may."""
+    box = page.locator(f"#{slider} input[type=number]")
+    box.fill(str(value))
+    box.press("Enter")
+
+
+def drawn(page, chart):
+    """The y values of a chart's lines, by name; of two of one name the first."""
+    return page.evaluate(
+        "(id) => Object.fromEntries(document.querySelector(id + ' .facelab-chart').data"
+        ".map((trace) => [trace.name, Array.from(trace.y ?? [])]).reverse())",
+        f"#{chart}",
+    )
+
+
+def figures(page, card):
+    """Name -> value of a card's figures."""
+    cells = page.locator(f"#{card} .fl-figures div").all_inner_texts()
+    return {name: value for value, name in (cell.split("\n", 1) for cell in cells)}
+
+
+def test_a_margin_moves_the_curve_and_opens_the_gap(visit):
+    page, _ = losses_tab(visit)
+    before, gap = drawn(page, "margin-chart"), figures(page, "gaps")
+    put(page, "margin-arcface", 1)
+    page.wait_for_selector("#gaps >> text=57°")
+    after = drawn(page, "margin-chart")
+    assert after["softmax"] == before["softmax"] and after["CosFace"] == before["CosFace"]
+    assert after["ArcFace"][60] < before["ArcFace"][60] < before["softmax"][60]
+    assert figures(page, "gaps") == gap | {"ArcFace": "57°"}
+    put(page, "margin-arcface", 0)
+    page.wait_for_selector("#gaps .fl-figures div:nth-child(4) >> text=/^0°/")
+    assert drawn(page, "margin-chart")["ArcFace"] == pytest.approx(before["softmax"], abs=2e-4)
+    put(page, "margin-scale", 1)
+    page.wait_for_selector("#sureness >> text=s = 1 ")
+    assert "1 in 368" in page.locator("#sureness").inner_text()
+
+
+def drag(page, photo, degrees):
+    """Drag a handle to a place on the circle with the mouse."""
+    handle = page.get_by_role("slider", name=photo, exact=True)
+    handle.scroll_into_view_if_needed()
+    to = page.evaluate(
+        """(degrees) => {
+          const plot = document.querySelector('#triplet-circle .facelab-chart');
+          const {xaxis: x, yaxis: y} = plot._fullLayout, place = plot.getBoundingClientRect();
+          const angle = degrees * Math.PI / 180;
+          const right = x._offset + x.l2p(Math.cos(angle)), down = y._offset + y.l2p(Math.sin(angle));
+          return [place.left + right, place.top + down];
+        }""",
+        degrees,
+    )
+    box = handle.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(*to, steps=8)
+    page.mouse.up()
+
+
+def test_dragging_the_negative_away_makes_a_hard_triplet_easy(visit):
+    page, _ = losses_tab(visit, section="Triplets")
+    page.wait_for_selector("#triplet h2 >> text=✖ Hard")
+    page.wait_for_function("document.querySelector('#triplet-circle .fl-handles button').style.left")
+    near = figures(page, "triplet")
+    drag(page, "negative", 200)
+    page.wait_for_selector("#triplet h2 >> text=✔ Easy")
+    far = figures(page, "triplet")
+    assert far["loss"] == "0.000" < near["loss"] and far["d(a, n)²"] > near["d(a, n)²"]
+    assert far["d(a, p)²"] == near["d(a, p)²"]
+    value = page.locator("#triplet-negative input[type=number]").input_value()
+    assert int(value) == pytest.approx(200, abs=3)
+    handle = page.get_by_role("slider", name="negative", exact=True)
+    large, small = divmod(int(value) - 104, 15)  # with the keyboard to just beyond the positive
+    for key in ["PageDown"] * large + ["ArrowRight"] * (small // 2):
+        handle.press(key)
+    page.wait_for_selector("#triplet h2 >> text=◆ Semi-hard")
+    assert int(handle.get_attribute("aria-valuenow")) == pytest.approx(104, abs=1)
+
+
+def test_a_collapse_is_watched_flagged_and_fixed(visit):
+    page, _ = losses_tab(visit, section="Collapse")
+    page.wait_for_selector("#collapse-course .main-svg")
+    put(page, "collapse-seed", 1)
+    page.locator("#collapse-train").click()
+    page.wait_for_selector("#collapse h2 >> text=Training")
+    page.wait_for_selector("#collapse h2 >> text=✖ Collapsed", timeout=60_000)
+    assert float(figures(page, "collapse")["loss"]) == pytest.approx(0.2, abs=0.01)
+    page.wait_for_selector("#collapse >> text=200 of 200", timeout=60_000)
+    page.locator("#collapse-fix").click()
+    page.wait_for_selector("#collapse h2 >> text=✔ Not collapsed", timeout=60_000)
+    assert page.locator("#collapse-mining").get_by_label("all").is_checked()
+    shown = figures(page, "collapse")
+    assert float(shown["spread"]) > 1 and float(shown["pairs in the right order"].rstrip("%")) > 95
+    page.locator("#collapse-train").click()
+    page.wait_for_selector("#collapse h2 >> text=Training")
+    page.locator("#collapse-stop").click()
+    page.wait_for_timeout(1500)
+    stopped = figures(page, "collapse")["step"]
+    page.wait_for_timeout(1000)
+    assert figures(page, "collapse")["step"] == stopped != "200 of 200"
+
+
+def test_heaps_pushed_apart_lower_both_losses(visit):
+    page, _ = losses_tab(visit, section="Pairs")
+    page.wait_for_selector("#pairs-chart .main-svg")
+    before = figures(page, "pairs")
+    put(page, "pairs-genuine-mean", 0.9)
+    page.wait_for_function(
+        f"!document.querySelector('#pairs').innerText.includes('{before['pairwise loss']}')"
+    )
+    after = figures(page, "pairs")
+    for name in ("contrastive loss", "pairwise loss"):
+        assert float(after[name]) < float(before[name])
+    assert float(after["equal error rate (EER)"][:-1]) < float(before["equal error rate (EER)"][:-1])
+
+
+def test_a_slider_reaches_the_chart_in_150_milliseconds(visit):
+    """Median of 20, from the slider's event to plotly's redrawing."""
+    page, _ = losses_tab(visit)
+    times = page.evaluate(
+        """async () => {
+          const slider = document.querySelector('#margin-arcface input[type=range]');
+          const plot = document.querySelector('#margin-chart .facelab-chart'), times = [];
+          for (let i = 0; i < 20; i++) {
+            const drawn = new Promise((done) => plot.addEventListener('drawn', done, {once: true}));
+            const start = performance.now();
+            slider.value = 0.1 + 0.05 * i;
+            slider.dispatchEvent(new Event('input', {bubbles: true}));
+            await drawn;
+            times.push(performance.now() - start);
+            await new Promise((done) => setTimeout(done, 60));
+          }
+          return times.sort((a, b) => a - b);
+        }"""
+    )
+    print(json.dumps(times))
+    assert times[10] < 150
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone_needs_no_sideways_scroll_in_any_section(visit, scheme):
+    page, _ = losses_tab(visit, 390, 844, scheme)
+    for section in ("Triplets", "Collapse", "Pairs"):
+        open_section(page, section)
+    page.wait_for_selector("#pairs-chart .main-svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    ink = page.evaluate("getComputedStyle(document.querySelector('#margin-chart .xtick text')).fill")
+    assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 380) == (scheme == "dark")

@@ -1,0 +1,98 @@
+"""The collapse lab: it collapses, the fix fixes it, and the rule of its flag is the stated one."""
+
+import functools
+
+import pytest
+import torch
+
+from facelab import collapse
+from facelab.collapse import IN_A_ROW, PEOPLE, PHOTOS, STEPS, Setting, clouds, learn, network
+from facelab.losses.pairs import Triplet
+from facelab.mining import squared_distances, unit
+
+SEEDS = range(3)
+SOON = 50  # steps: of 24 seeds, all but one had collapsed by step 28
+
+
+@functools.cache
+def course(mining, seed, steps):
+    """All moments of a run."""
+    return list(learn(Setting(mining, seed=seed), steps))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_hard_mining_collapses_and_all_triplets_from_the_same_start_do_not(seed):
+    bad, good = course("hard", seed, SOON)[-1], course("all", seed, STEPS)[-1]
+    assert bad.collapsed and abs(bad.losses[-1] - 0.2) < 0.01 and bad.spreads[-1] < 0.01
+    assert bad.ordered < 0.9
+    assert not any(moment.collapsed for moment in course("all", seed, STEPS))
+    assert good.losses[-1] < 0.05 and good.spreads[-1] > 1 and good.ordered > 0.95
+    assert bad.spreads[0] == good.spreads[0] > 0.5  # one start, and it was spread out
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_collapsed_run_does_not_come_back(seed):
+    """Of the same weights every further step leaves the flag up."""
+    moments = course("hard", seed, SOON)
+    first = next(i for i, moment in enumerate(moments) if moment.collapsed)
+    assert first >= IN_A_ROW - 1 and all(moment.collapsed for moment in moments[first:])
+
+
+def test_the_flag_needs_ten_steps_in_a_row(monkeypatch):
+    """Nine steps that look collapsed, one that does not, then ten: the flag goes up at the last."""
+    looks = iter([True] * 9 + [False] + [True] * 10)
+    monkeypatch.setattr(collapse, "collapse", lambda *_: next(looks))
+    flags = [moment.collapsed for moment in learn(Setting("all"), 20)]
+    assert flags == [False] * 19 + [True]
+
+
+def test_each_step_is_sgd_on_the_training_loss():
+    """Two steps by hand: Triplet on the same network, momentum 0.9, and a learning rate that warms up."""
+    setting = Setting("all", lr=0.1, warmup=4, seed=3)
+    points, labels = clouds(3)
+    model, loss_fn = network(3), Triplet(2, PEOPLE, 0.2, "all")
+    speed, losses = [torch.zeros_like(p) for p in model.parameters()], []
+    for step in range(3):
+        loss = loss_fn(model(points), labels)
+        losses.append(loss.item())
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, velocity, gradient in zip(model.parameters(), speed, gradients):
+                velocity.mul_(0.9).add_(gradient)
+                parameter.sub_(0.1 * (step + 1) / 4 * velocity)
+    assert [*learn(setting, 3)][-1].losses == pytest.approx(losses, rel=1e-5)
+
+
+def test_what_a_moment_says_is_what_its_embeddings_are():
+    moment = course("all", 0, STEPS)[-1]
+    distances = squared_distances(moment.embeddings)
+    torch.testing.assert_close(moment.embeddings, unit(moment.embeddings))
+    assert moment.spreads[-1] == pytest.approx(distances.mean().item())
+    upper = torch.ones(48, 48, dtype=torch.bool).triu(1)
+    same = moment.labels[:, None] == moment.labels
+    genuine, impostor = distances[same & upper], distances[~same & upper]
+    assert moment.ordered == pytest.approx((genuine[:, None] < impostor).double().mean().item())
+    assert len(genuine) == PEOPLE * PHOTOS * (PHOTOS - 1) // 2
+
+
+def test_a_seed_is_a_run_and_the_rest_of_the_program_draws_on():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = [*learn(Setting(seed=1), 5)][-1].losses
+    assert torch.equal(torch.rand(3), expected)
+    assert first == [*learn(Setting(seed=1), 5)][-1].losses != [*learn(Setting(seed=2), 5)][-1].losses
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        (Setting("hardest"), "mining is 'hardest'; legal: all, semi_hard, hard"),
+        (Setting(lr=0.0), "lr is 0.0; legal: above 0"),
+        (Setting(warmup=-1), "warmup is -1"),
+        (Setting(margin=-1.0), "pair_margin is -1.0"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(setting, word):
+    with pytest.raises(ValueError, match=word):
+        next(learn(setting))

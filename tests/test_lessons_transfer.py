@@ -1,0 +1,68 @@
+"""The transfer lesson: fair deals, the starts it names, and a run that learns."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facelab.data.folders import CropSet
+from facelab.data.parametric import ParametricFaces
+from facelab.lessons import transfer
+from facelab.lessons.transfer import SHOTS, TEST, Outcome, deal, run, starts
+from facelab.recipe import Recipe
+
+
+def people(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    crops = np.zeros((len(labels), 112, 112, 3), np.uint8)
+    crops[:, 0, 0, 0] = np.arange(len(labels))  # tells photos apart
+    names = tuple(map(str, range(len(labels))))
+    return CropSet(crops, labels, tuple(f"p{i}" for i in range(len(sizes))), names)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_numbers_of_photos_are_judged_by_the_same_tests(seed):
+    data = people([10, 12, 11])
+    tests = None
+    before = set()
+    for shots in SHOTS:
+        few, judged = deal(data, shots, seed)
+        learned = set(few.crops[:, 0, 0, 0].tolist())
+        assert np.bincount(few.labels).tolist() == [shots] * 3
+        assert np.bincount(judged.labels).tolist() == [TEST] * 3
+        assert learned.isdisjoint(judged.rows.tolist())
+        assert before <= learned  # more photos are the same ones and others
+        assert tests is None or (judged.rows == tests).all()
+        tests, before = judged.rows, learned
+    assert (deal(data, 1, seed + 1)[1].rows != tests).any()
+
+
+def test_too_few_photos_are_named():
+    with pytest.raises(ValueError, match="p1 has 9 photos; 6 to learn and 4 to test are needed"):
+        deal(people([10, 9]), 6, 0)
+
+
+def test_starts_differ_in_what_they_say():
+    ways = starts("softmax")
+    assert ways["scratch"].init_from is None and ways["scratch"].freeze is None
+    assert {name for name, recipe in ways.items() if recipe.freeze} == {"faces, frozen", "ImageNet, frozen"}
+    assert {recipe.init_from for recipe in ways.values()} == {None, "softmax", "imagenet"}
+    assert all(recipe.held_out == recipe.held_out_images == 0 for recipe in ways.values())
+
+
+def test_a_run_learns_rendered_people(monkeypatch):
+    monkeypatch.setattr(transfer, "STEPS", 30)
+    monkeypatch.setattr(transfer, "BATCH", 12)
+    data = ParametricFaces(4, 7, seed=2).crop_set()
+    recipe = Recipe(embedding_dim=32, batch_size=12, lr=0.05, held_out=0.0)
+    recipe = replace(recipe, erase=0.0, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0)
+    first = run(recipe, data, 3, 0)
+    assert first == run(recipe, data, 3, 0)
+    assert first > 0.5  # by chance one in four
+
+
+def test_the_table_survives_a_file(tmp_path):
+    table = [Outcome("scratch", 1, 0, 0.25), Outcome("faces, whole", 6, 2, 0.975)]
+    transfer.save(table, tmp_path / "a" / "t.json")
+    assert transfer.load(tmp_path / "a" / "t.json") == table
+    assert transfer.load(tmp_path / "none.json") == []

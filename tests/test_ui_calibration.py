@@ -1,0 +1,192 @@
+"""The Calibration tab without a browser: what its callbacks answer, drawn and in words."""
+
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+from test_lessons_calibration import noise
+
+from facelab.lessons import calibration as lessons
+from facelab.lessons.smoothing import step
+from facelab.metrics.calibration import reliability
+from facelab.plots.calibration import confidence_histogram, reliability_diagram, similarity_map
+from facelab.ui import calibration, calibration_cards, calibration_hand
+from facelab.ui.chart import Chart
+
+SURE = noise(scale=2.2)
+SMOOTHED = noise(scale=0.7, model="label_smoothing", label_smoothing=0.1, eer=0.14)
+ONLINE = noise(
+    model="online", loss="online_label_smoothing", similarity=np.full((12, 12), 0.02) + 0.7 * np.eye(12)
+)
+
+
+@pytest.fixture(autouse=True)
+def shipped(monkeypatch):
+    here = {lesson.model: lesson for lesson in (SURE, SMOOTHED, ONLINE)}
+    monkeypatch.setattr(calibration, "shipped", lambda: here)
+    return here
+
+
+def figures(card):
+    return re.findall(r"<b>([^<]+)</b>", card)
+
+
+def rows(card):
+    """The table: name -> cells."""
+    found = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', card)
+    return {name: re.findall("<td>(.*?)</td>", cells) for name, cells in found}
+
+
+@pytest.mark.parametrize(
+    ("model", "temperature", "bins"), [("softmax", 1.0, 15), ("label_smoothing", 0.4, 8)]
+)
+def test_what_the_page_shows_is_what_is_stored(shipped, model, temperature, bins):
+    card, diagram = calibration.show(model, bins, temperature)
+    histogram, curve, table = calibration.show_others(model, bins, temperature)
+    lesson = shipped[model]
+    at = lesson.nearest(temperature)
+    found = reliability(lesson.confidence[at], lesson.correct, bins)
+    right, claimed = lesson.correct.mean(), lesson.confidence[at].mean()
+    assert figures(card) == [
+        f"{right:.1%}", f"{claimed:.1%}", f"{found.ece():.1%}", f"{lesson.nll[at]:.3f}", f"{lesson.eer:.1%}"
+    ]  # fmt: skip
+    assert np.array_equal(diagram.data[0].y, 100 * found.accuracy, equal_nan=True)
+    assert diagram.data[4].text == tuple(map(str, found.count))
+    assert sum(histogram.data[0].y) == pytest.approx(100)
+    assert [shape.x0 for shape in histogram.layout.shapes] == pytest.approx([100 * right, 100 * claimed])
+    assert curve.data[1].x[0] == lesson.temperatures[at] and curve.data[1].y[0] == 100 * found.ece()
+    assert curve.data[3].y[0] == lesson.nll[at] and curve.layout.shapes[0].x0 == lesson.fitted
+    assert [name.startswith("▶") for name in rows(table)] == [name == model for name in shipped]
+
+
+def test_every_training_is_compared_as_trained_and_mended(shipped):
+    for temperature in (0.4, 3.1):  # the table does not follow the slider
+        table = rows(calibration.show_others("online", 10, temperature)[2])
+        assert list(table) == ["off: one-hot targets (α = 0)", "on, α = 0.1", "▶ online: learned targets"]
+        for lesson, cells in zip(shipped.values(), table.values()):
+            before, after = (lesson.reliability(t, 10).ece() for t in (1.0, lesson.fitted))
+            assert cells[2] == f"{before:.1%}" and cells[5] == f"{after:.1%}" and cells[4] == "1.23"
+            assert cells[0] == f"{lesson.accuracy():.1%}" and cells[6] == f"{lesson.eer:.1%}"
+
+
+def test_smoothing_stands_beside_the_plain_training():
+    plain = calibration.show("softmax", 15, 1.0)[0]
+    smoothed = calibration.show("label_smoothing", 15, 1.0)[0]
+    assert "plain training" not in plain
+    assert re.findall(r"plain training: ([\d.%]+)", smoothed) == figures(plain)
+    warm = calibration.show("softmax", 15, 1.6)[0]  # and a temperature beside none
+    assert re.findall(r"plain training: ([\d.%]+)", warm) == figures(plain)
+
+
+def test_temperature_moves_confidence_and_nothing_else():
+    cold, warm = (figures(calibration.show("softmax", 15, t)[0]) for t in (0.4, 3.1))
+    assert cold[0] == warm[0] and cold[4] == warm[4]
+    assert float(cold[1][:-1]) > float(warm[1][:-1]) and cold[2:4] != warm[2:4]
+
+
+@pytest.mark.parametrize(("temperature", "words"), [(0.25, "Too sure"), (4.0, "Too modest")])
+def test_the_verdict_is_in_words(temperature, words):
+    assert words in calibration.show("softmax", 15, temperature)[0]
+
+
+@pytest.mark.parametrize(("errors", "words"), [(-1.9, "claims what it keeps"), (2.1, "Too sure")])
+def test_claims_are_called_kept_within_two_standard_errors(shipped, errors, words):
+    right = SURE.accuracy()
+    claim = right + errors * np.sqrt(right * (1 - right) / len(SURE.correct))
+    shipped["softmax"] = noise(scale=2.2, confidence=np.full_like(SURE.confidence, claim))
+    assert words in calibration.show("softmax", 15, 1.0)[0]
+
+
+def test_the_button_sets_the_slider_so_that_the_fitted_temperature_is_used(shipped):
+    wanted = calibration.on_fitted("softmax")
+    assert shipped["softmax"].temperatures[shipped["softmax"].nearest(wanted)] == 1.234
+
+
+def test_gaps_are_hatched_by_their_direction_and_empty_bins_are_marked():
+    claims = np.array([0.15, 0.15, 0.95, 0.95, 0.55])
+    diagram = reliability_diagram(reliability(claims, [True, True, True, False, True], 10))
+    right, over, under, empty, counts = diagram.data
+    assert list(over.x) == pytest.approx([95]) and (over.base[0], over.y[0]) == pytest.approx((50, 45))
+    assert list(under.x) == pytest.approx([15, 55]) and under.base.tolist() == pytest.approx([15, 55])
+    assert under.y.tolist() == pytest.approx([85, 45]) and over.marker.pattern != under.marker.pattern
+    assert list(empty.x) == pytest.approx([5, 25, 35, 45, 65, 75, 85]) and (~np.isfinite(right.y)).sum() == 7
+    assert counts.text == ("0", "2", "0", "0", "0", "1", "0", "0", "0", "2")
+    diagonal = diagram.layout.shapes[0]
+    assert (diagonal.type, diagonal.x0, diagonal.y0, diagonal.x1, diagonal.y1) == ("line", 0, 0, 100, 100)
+    histogram = confidence_histogram(reliability(claims, claims > 0, 10), 0.8, 0.55)
+    assert list(histogram.data[0].y) == pytest.approx([0, 40, 0, 0, 0, 20, 0, 0, 0, 40])
+
+
+def test_the_diagonal_of_the_look_alikes_is_blank():
+    heat = similarity_map(ONLINE.similarity).data[0]
+    assert np.isnan(np.diag(heat.z)).all() and heat.z[0, 1] == pytest.approx(2) and heat.x[11] == "person 12"
+    assert heat.text[3][2] == "2" and heat.text[3][3] == ""
+
+
+def test_the_sum_by_hand_is_the_lectures():
+    card, figure = calibration_hand.show(0.1, 3, 10.0)
+    values = [cells[0] for cells in rows(card).values()]
+    assert values[:3] == ["[10, 0, 0]", "[0.9333, 0.0333, 0.0333]", "[0.9999, 0.0000, 0.0000]"]
+    assert values[3] == "0.6668" and values[4] == "[+0.0666, −0.0333, −0.0333]" and values[5] == "3.332"
+    assert "brings the logits together" in card
+    assert figure.data[3].y[0] == step([10.0, 0.0, 0.0], 0.1).loss
+    assert figure.data[1].y[0] == step([10.0, 0.0, 0.0], 0.0).loss
+    assert figure.layout.shapes[0].x0 == pytest.approx(3.332, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "gap", "words"),
+    [
+        (0.1, 3.33, "the gradient is zero"),
+        (0.1, 2.0, "Less sure than asked"),
+        (0.0, 12.0, "further apart, for ever"),
+    ],
+)
+def test_the_sum_says_which_way_training_goes(alpha, gap, words):
+    card, figure = calibration_hand.show(alpha, 3, gap)
+    assert words in card and (len(figure.layout.shapes) == 1) == (alpha > 0)
+    assert ("∞" in card) == (alpha == 0)
+
+
+def test_long_vectors_are_cut():
+    card, _ = calibration_hand.show(0.1, 650, 8.0)
+    assert rows(card)["logits, z"] == ["[8, 0, 0, …]"]
+
+
+def test_names_are_told_apart_and_escaped(shipped):
+    shipped["<b>x"] = noise(model="<b>x", loss="center")
+    shipped["again"] = noise(model="again", label_smoothing=0.1)
+    names = calibration_cards.names_of(list(shipped.values()))
+    assert len(set(names)) == 5 and "on, α = 0.1 · again" in names
+    assert "<b>x" not in calibration.show_others("softmax", 15, 1.0)[2]
+
+
+def test_without_lessons_the_tab_says_how_to_make_one_and_keeps_the_sum(shipped):
+    shipped.clear()
+    with gr.Blocks() as app:
+        controls = calibration.build()
+    texts = [block.value for block in app.blocks.values() if isinstance(block, gr.HTML)]
+    assert any("python -m facelab lessons calibration" in str(text) for text in texts)
+    assert list(controls) == ["alpha", "gap", "classes"]
+
+
+def test_a_damaged_file_does_not_take_the_page_down(monkeypatch, tmp_path):
+    (tmp_path / "bad.npz").write_bytes(b"PK")
+    monkeypatch.setattr(calibration, "shipped", lambda: lessons.load_all(tmp_path))
+    with gr.Blocks() as app:
+        calibration.build()
+    assert any(
+        "bad.npz is no calibration lesson" in str(getattr(b, "value", "")) for b in app.blocks.values()
+    )
+
+
+def test_the_tab_opens_finished_and_hides_its_events():
+    with gr.Blocks() as app:
+        controls = calibration.build()
+    assert list(controls) == ["smoothing", "bins", "temperature", "alpha", "gap", "classes"]
+    assert all(fn.api_visibility == "private" for fn in app.fns.values())
+    charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
+    assert len(charts) == 5 and all(chart.value for chart in charts)
+    for control in controls.values():
+        assert control.info and control.label
