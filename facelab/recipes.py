@@ -33,8 +33,12 @@ RECIPES: dict[str, Recipe] = {
     "resnet_softmax": Recipe(
         backbone="resnet_face", loss="softmax", label_smoothing=0.1, dropout=0.2, epochs=32
     ),
-    # The zoo: one network, one budget; each row names what it changes.
+    # The zoo: one network, one budget; each row names what it changes. python -m facelab train NAME --data
+    # celeba112.zip celeba_grey112.zip --out FILE.safetensors; with --compile, where there is a C++ compiler,
+    # 16 epochs take 24 minutes on one core that has nothing else to do, and 47 on a busy one.
+    # EER on 56 held-out identities 0.147; LFW 0.859, EER 0.142, TAR@FAR=0.01 0.555.
     "softmax": ZOO,
+    # EER 0.171 held out; the expected calibration error rises from 0.052 to 0.150, see docs/lessons.md.
     "label_smoothing": replace(ZOO, label_smoothing=0.1),
     "label_smoothing_03": replace(ZOO, label_smoothing=0.3),
     "online_label_smoothing": replace(ZOO, loss="online_label_smoothing"),
@@ -42,6 +46,7 @@ RECIPES: dict[str, Recipe] = {
     "undecayed": replace(BARE, weight_decay=0.0, epochs=12),
     "undecayed_smoothing": replace(BARE, weight_decay=0.0, epochs=12, label_smoothing=0.1),
     "undecayed_online": replace(BARE, weight_decay=0.0, epochs=12, loss="online_label_smoothing"),
+    # EER 0.129 held out; LFW 0.863, EER 0.142, TAR@FAR=0.01 0.500.
     "center": replace(ZOO, loss="center", center_weight=0.01),
     "a_softmax": replace(ZOO, loss="a_softmax"),
     "cosface": replace(ZOO, loss="cosface", margin=0.2, scale=24.0, margin_warmup=800),
