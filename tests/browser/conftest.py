@@ -1,6 +1,7 @@
 """A served app and a real Chromium; without one, tests are skipped unless FACELAB_BROWSER=1 demands it."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -79,6 +80,15 @@ class Watch:
     def _request(self, request):
         if not request.url.startswith(("http://127.0.0.1", "data:", "blob:")):
             self.outside.append(request.url)
+
+
+def choose_tab(page, name):
+    """Choose a tab as a visitor does; on a phone most of them are in the menu behind the dots."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if tab.count() and tab.first.is_visible():
+        return tab.first.click()
+    page.locator(".overflow-menu > button").first.click()
+    page.locator(".overflow-dropdown button", has_text=re.compile(f"^\\s*{name}\\s*$")).first.click()
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import pytest
 
 from facelab.lessons.calibration import FOLDER, load_all
 
+from .conftest import choose_tab
+
 LESSONS = load_all(FOLDER)
 needs_lessons = pytest.mark.skipif(
     len(LESSONS) < 2, reason="checkpoints/lessons/calibration holds fewer than two"
@@ -12,7 +14,7 @@ needs_lessons = pytest.mark.skipif(
 
 def calibration_tab(visit, *window):
     page, watch = visit(*window)
-    page.get_by_role("tab", name="Calibration").click()
+    choose_tab(page, "Calibration")
     page.wait_for_selector("#hand-chart .main-svg", timeout=30_000)
     return page, watch
 

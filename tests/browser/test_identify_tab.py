@@ -8,12 +8,13 @@ from PIL import Image
 from facelab import gallery as galleries
 from facelab.ui.examples import STRANGER
 
+from .conftest import choose_tab
 from .test_compare_tab import jpeg, portrait
 
 
 def identify_tab(visit, *arguments):
     page, watch = visit(*arguments)
-    page.get_by_role("tab", name="Identify").click()
+    choose_tab(page, "Identify")
     page.wait_for_selector("#dir-chart .main-svg", timeout=20_000)
     return page, watch
 
