@@ -153,7 +153,7 @@ def photo_card(dropped: Dropped | None, models: tuple[str, ...], who: str) -> st
     rows = "".join(_photo_row(name, dropped.vectors[name], who) for name in dict.fromkeys(models))
     face = cards.picture(dropped.face.crop, "your photo as the network sees it")
     return (
-        f'<div class="fl-card" role="status"><h3>Your photo on the maps (★, approximate)</h3>'
+        f'<div class="fl-card" role="status"><h3>Your photo on the maps (★, in 3-D ◇; approximate)</h3>'
         f'<div class="fl-seen"><div><ul>{rows}</ul></div><figure>{face}</figure></div>'
         f'<p class="fl-small">On UMAP’s map it stands at the mean of its five nearest photos, weighted by '
         f"cosine: a real map would have made room for it. On PCA’s map its place is exact. Somebody is "
