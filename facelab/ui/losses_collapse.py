@@ -29,7 +29,7 @@ RULE = (
 )
 MINING = [("hard: the hardest of each anchor", "hard"), ("semi-hard: FaceNet’s", "semi_hard"),
           ("all: the mean over every triplet", "all")]  # fmt: skip
-MARGIN, FRAME, EVERY = 0.2, 0.06, 4  # a frame every so many steps, and not faster than eyes follow
+MARGIN, FRAME, EVERY = 0.2, 0.12, 4  # a frame every so many steps, slow enough to follow and to stop
 FIX = "all"
 
 

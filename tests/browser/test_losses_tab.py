@@ -118,10 +118,15 @@ def test_a_collapse_is_watched_flagged_and_fixed(visit):
     page.locator("#collapse-train").click()
     page.wait_for_selector("#collapse h2 >> text=Training")
     page.locator("#collapse-stop").click()
-    page.wait_for_timeout(1500)
-    stopped = figures(page, "collapse")["step"]
-    page.wait_for_timeout(1000)
-    assert figures(page, "collapse")["step"] == stopped != "200 of 200"
+    page.wait_for_function(  # frames under way arrive, and then no other
+        """() => {
+          const step = document.querySelector('#collapse .fl-figures').innerText;
+          if (window.lastStep !== step) [window.lastStep, window.stillSince] = [step, performance.now()];
+          return performance.now() - window.stillSince > 1500;
+        }""",
+        timeout=60_000,
+    )
+    assert figures(page, "collapse")["step"] != "200 of 200"
 
 
 def test_heaps_pushed_apart_lower_both_losses(visit):
