@@ -36,7 +36,13 @@ def test_data_alone_explains_each_command_in_a_line(capsys):
         assert main(argv) == 0
         out, err = capsys.readouterr()
         assert out.startswith("usage: python -m facelab data COMMAND") and not err
-        assert re.findall(r"^  (\w+) ", out, re.MULTILINE) == ["lfw", "olivetti", "unpack", "prepare"]
+        assert re.findall(r"^  (\w+) ", out, re.MULTILINE) == [
+            "lfw",
+            "olivetti",
+            "unpack",
+            "prepare",
+            "blend",
+        ]
         assert all(command.__doc__.splitlines()[0] in out for command in DATA.values())
 
 
