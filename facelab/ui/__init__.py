@@ -5,11 +5,22 @@
 
 import gradio as gr
 
-from facelab.ui import api, calibration, compare, identify, losses, space
+from facelab.ui import (
+    api,
+    architectures,
+    calibration,
+    compare,
+    identify,
+    losses,
+    regularisation,
+    space,
+    train,
+    transfer,
+)
 from facelab.ui.chart import serve_plotly
 from facelab.ui.links import LinkedTab, connect
 
-TABS = (compare, identify, space, calibration, losses)
+TABS = (compare, identify, space, calibration, losses, architectures, regularisation, transfer, train)
 CACHE_SECONDS = (300, 900)  # every 5 minutes, uploads older than 15 are deleted
 
 

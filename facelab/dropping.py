@@ -1,0 +1,146 @@
+"""What three kinds of dropout hide of a feature map, how much of it, and what its neighbours still tell.
+
+Dropout hides single values, which the values around them give away; spatial dropout hides whole channels, and
+DropBlock regions (arXiv:1810.12890, figure 1). The masks are those that train, `facelab.regularise`'s; what
+they did to trained networks is read from the checkpoints' headers.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facelab.checkpoint import describe
+from facelab.embedder import CHECKPOINTS
+from facelab.recipes import RECIPES
+from facelab.regularise import dropblock_mask, dropout_mask, spatial_dropout_mask
+
+DRAWS = 100
+PLAIN = "softmax"
+ROWS = (PLAIN, "dropout", "dropout_maps", "drop_block", "label_smoothing", "drop_block_smoothing")
+
+
+@dataclass(frozen=True, eq=False)
+class Dropped:
+    """One kind of dropout on one map.
+
+    Attributes:
+        stays: (C, h, w) boolean, the first draw's mask.
+        shares: (DRAWS,) share of values hidden in each draw.
+        told: share of the hidden values' variance that the mean of their visible neighbours explains, over
+            some draws, in [0, 1]; NaN where nothing is hidden.
+    """
+
+    stays: np.ndarray
+    shares: np.ndarray
+    told: float
+
+
+def drop(maps: np.ndarray, rate: float, block_size: int, seed: int, draws: int = DRAWS) -> dict[str, Dropped]:
+    """Hide parts of a map in three ways, many times over.
+
+    Args:
+        maps: (C, h, w) float32.
+        rate: share to hide, in [0, 1).
+        block_size: side of DropBlock's blocks, >= 1.
+        seed: of all draws.
+        draws: how many.
+
+    Raises:
+        ValueError: rate or block size is out of range.
+    """
+    shape = (draws, *maps.shape)
+    generator = torch.Generator().manual_seed(seed)
+    masks = {
+        "Dropout": dropout_mask(shape, rate, generator),
+        "SpatialDropout": spatial_dropout_mask(shape, rate, generator).expand(shape),
+        "DropBlock": dropblock_mask(shape, rate, block_size, generator),
+    }
+    return {
+        name: Dropped(
+            stays[0].numpy(),
+            1 - stays.float().mean((1, 2, 3)).numpy(),
+            told_by_neighbours(torch.from_numpy(maps), stays[: max(1, draws // 5)]),
+        )
+        for name, stays in masks.items()
+    }
+
+
+def told_by_neighbours(maps: Tensor, stays: Tensor) -> float:
+    """How much of what is hidden can be read off the eight values around it.
+
+    A hidden value is guessed as the mean of its visible neighbours in its channel; where none is visible, as
+    the mean of all that is visible in the channel, and in a hidden channel as that of the others.
+
+    Args:
+        maps: (C, h, w).
+        stays: (N, C, h, w) boolean, N draws.
+
+    Returns:
+        1 - (squared error of the guesses) / (squared distance from the channel's mean), at least 0; NaN where
+        nothing is hidden.
+    """
+    seen = stays.float()
+    values = seen * maps
+    near = F.avg_pool2d(seen, 3, 1, 1)
+    mean = _share(values.sum((2, 3), keepdim=True), seen.sum((2, 3), keepdim=True))
+    overall = _share(values.sum((1, 2, 3), keepdim=True), seen.sum((1, 2, 3), keepdim=True))
+    mean = torch.where(seen.sum((2, 3), keepdim=True) > 0, mean, overall)
+    guess = torch.where(near > 0, _share(F.avg_pool2d(values, 3, 1, 1), near), mean)
+    error = ((guess - maps) ** 2)[~stays].sum().item()
+    spread = ((maps - maps.mean((1, 2), keepdim=True)) ** 2).expand_as(guess)[~stays].sum().item()
+    return max(0.0, 1 - error / spread) if spread > 0 else float("nan")
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    return part / whole.clamp(min=1e-9)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a training with one regulariser reached; figures are None where they are not measured.
+
+    Attributes:
+        name: of recipe and checkpoint.
+        change: the recipe's fields that differ from the plain one's, in words.
+        shipped: whether the checkpoint is here.
+        top_1: share of new photos of training people that are named rightly.
+        ece: gap between confidence and truth there.
+        eer: verification's error rate on people never seen.
+        lfw: accuracy on LFW's 6,000 pairs.
+    """
+
+    name: str
+    change: str
+    shipped: bool
+    top_1: float | None = None
+    ece: float | None = None
+    eer: float | None = None
+    lfw: float | None = None
+
+
+def effects() -> list[Effect]:
+    """The zoo's rows on regularisation, from the headers of the checkpoints that are here."""
+    return [_effect(name) for name in ROWS if name in RECIPES]
+
+
+def _effect(name: str) -> Effect:
+    plain, own = RECIPES[PLAIN], RECIPES[name]
+    different = [
+        field.name for field in fields(own) if getattr(own, field.name) != getattr(plain, field.name)
+    ]
+    change = ", ".join(f"{field} {getattr(own, field)}" for field in different)
+    path = CHECKPOINTS / f"{name}.safetensors"
+    if not path.is_file():
+        return Effect(name, change, False)
+    metrics = describe(path).metrics
+    held_out, lfw = metrics.get("held_out", {}), metrics.get("lfw_view2", {})
+    return Effect(
+        name,
+        change,
+        True,
+        *(held_out.get(key) for key in ("top_1", "ece", "eer")),
+        lfw.get("accuracy"),
+    )

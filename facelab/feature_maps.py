@@ -1,0 +1,89 @@
+"""What a network makes of one face, stage by stage: the feature maps between its named stages.
+
+Early maps answer to edges and colours and keep the face's outline; late ones are small, and each value has
+seen a large part of the crop (Zeiler and Fergus 2013, arXiv:1311.2901). A backbone is a sequence of named
+stages, so one loop shows every family.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from facelab import checkpoint
+from facelab.backbones.describe import Field, see
+from facelab.embedder import find_checkpoint
+from facelab.faces import CROP_SIZE, to_tensor
+
+
+@dataclass(frozen=True, eq=False)
+class StageMaps:
+    """What one stage gives for one crop.
+
+    Attributes:
+        name: of the stage.
+        maps: (C, h, w) float32.
+        receptive_field: side in pixels of what one value sees through convolutions and pooling; it can
+            exceed the crop.
+    """
+
+    name: str
+    maps: np.ndarray
+    receptive_field: int
+
+
+def feature_maps(backbone: nn.Sequential, crop: np.ndarray) -> list[StageMaps]:
+    """The maps behind every named stage of a backbone, in order.
+
+    Args:
+        backbone: of named stages; put into eval mode.
+        crop: (112, 112, 3) uint8.
+
+    Raises:
+        ValueError: the crop has another shape.
+    """
+    if crop.shape != (CROP_SIZE, CROP_SIZE, 3):
+        raise ValueError(f"a crop has shape {crop.shape}; it must be ({CROP_SIZE}, {CROP_SIZE}, 3)")
+    backbone.eval()
+    x, field, found = to_tensor(crop[None]), Field(), []
+    with torch.inference_mode():
+        for name, stage in backbone.named_children():
+            x, field = stage(x), see(stage, field)
+            kept = x[0].numpy().copy()  # the next stage may work in place
+            found.append(StageMaps(name, kept, field.high - field.low + 1))
+    return found
+
+
+def maps_of(model: str, crop: np.ndarray) -> list[StageMaps]:
+    """`feature_maps` of a shipped checkpoint's trained network.
+
+    Raises:
+        ValueError: no such checkpoint, or the crop has another shape.
+    """
+    path = find_checkpoint(model)
+    return feature_maps(_backbone(path, path.stat().st_mtime_ns), crop)
+
+
+@functools.lru_cache(maxsize=2)
+def _backbone(path: Path, modified: int) -> nn.Sequential:
+    return checkpoint.load(path)[0].backbone
+
+
+def strongest(maps: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the channels of (C, h, w) that differ most over the face, largest spread first."""
+    return np.argsort(-maps.std((1, 2)), kind="stable")[:count]
+
+
+def correlation_with_neighbours(maps: np.ndarray) -> float:
+    """How alike neighbouring values of (C, h, w) are: their correlation within a channel, -1 to 1, averaged
+    over the channels that vary. NaN where none does, or a map has one place only."""
+    values = maps - maps.mean((1, 2), keepdims=True)
+    pairs = [(values[:, 1:], values[:, :-1]), (values[:, :, 1:], values[:, :, :-1])]
+    a = np.concatenate([first.reshape(len(maps), -1) for first, _ in pairs], 1)
+    b = np.concatenate([second.reshape(len(maps), -1) for _, second in pairs], 1)
+    scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    varying = scale > 1e-12
+    return float(((a * b).sum(1)[varying] / scale[varying]).mean()) if varying.any() else float("nan")

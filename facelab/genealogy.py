@@ -1,0 +1,239 @@
+"""Who descends from whom among the backbones, what each of them costs, and what it reached.
+
+A row of BACKBONES names its parent and its one change, so the table is a family tree. Costs are exact counts
+by `facelab.backbones.describe`, which takes a second a network; they are therefore kept in a small file, and
+a test holds them against the networks. Speed depends on the machine and is measured when it is asked for.
+"""
+
+import functools
+import json
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from facelab.backbones import BACKBONES, build_backbone, describe
+from facelab.checkpoint import describe as describe_checkpoint
+from facelab.embedder import CHECKPOINTS, checkpoint_names
+from facelab.faces import CROP_SIZE
+from facelab.losses import build_loss
+from facelab.model import NECKS
+from facelab.registry import nearest
+
+COSTS = CHECKPOINTS / "lessons" / "architectures.json"
+LIMIT = 30_000_000  # parameters that the homework allows
+TEST = "lfw_view2"
+REPEATS = 9  # timed runs, after one to warm up
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A node of the family tree.
+
+    Attributes:
+        label: the family, with the year where it has several papers.
+        year: of the paper.
+        idea: in one sentence.
+        members: rows of BACKBONES.
+        parent: label of the paper that it changes, None for the first.
+        change: what it changes there, in one sentence.
+    """
+
+    label: str
+    year: int
+    idea: str
+    members: tuple[str, ...]
+    parent: str | None
+    change: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a backbone takes for one 112x112 crop, without neck or head.
+
+    Attributes:
+        parameters: learned values.
+        macs: multiply-adds.
+        activation_bytes: what training keeps of one crop.
+        receptive_field: side in pixels of what one value of the last map sees; can exceed the crop.
+        shape: (C, h, w) of the last map.
+    """
+
+    parameters: int
+    macs: int
+    activation_bytes: int
+    receptive_field: int
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a checkpoint reached on LFW's 6,000 pairs: accuracy in [0, 1], and how its recipe calls its
+    loss."""
+
+    checkpoint: str
+    accuracy: float
+    loss: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Parameters of a whole network in training: backbone, neck, and the classifier's head."""
+
+    backbone: int
+    neck: int
+    head: int
+
+    @property
+    def total(self) -> int:
+        """What the homework's limit is about."""
+        return self.backbone + self.neck + self.head
+
+
+@functools.cache
+def papers() -> dict[str, Paper]:
+    """Every paper by label, in the table's order, which is history's."""
+    members: dict[str, list[str]] = {}
+    for name, row in BACKBONES.items():
+        members.setdefault(row.paper, []).append(name)
+    families = [BACKBONES[names[0]].family for names in members.values()]
+    labels = {}
+    for url, names in members.items():
+        row = BACKBONES[names[0]]
+        labels[url] = row.family if families.count(row.family) == 1 else f"{row.family} ({row.year})"
+    found = {}
+    for url, names in members.items():
+        row = BACKBONES[names[0]]
+        parent = labels[BACKBONES[row.parent].paper] if row.parent else None
+        found[labels[url]] = Paper(labels[url], row.year, row.idea, tuple(names), parent, row.change)
+    return found
+
+
+def paper_of(name: str) -> Paper:
+    """The paper that a row of BACKBONES comes from.
+
+    Raises:
+        ValueError: no such row.
+    """
+    _check_name(name)
+    return next(paper for paper in papers().values() if name in paper.members)
+
+
+def lineage(label: str) -> tuple[str, ...]:
+    """Labels from the first paper of all down to this one."""
+    parent = papers()[label].parent
+    return (*(lineage(parent) if parent else ()), label)
+
+
+def lanes() -> dict[str, int]:
+    """A line for each paper as in a list of folders: below its parent, the youngest subtree last."""
+    order: list[str] = []
+
+    def visit(parent: str | None) -> None:
+        children = [paper for paper in papers().values() if paper.parent == parent]
+        for paper in sorted(children, key=lambda paper: paper.year):
+            order.append(paper.label)
+            visit(paper.label)
+
+    visit(None)
+    return {label: lane for lane, label in enumerate(order)}
+
+
+def measure_cost(name: str) -> Cost:
+    """Count one backbone.
+
+    Raises:
+        ValueError: no such backbone.
+    """
+    found = describe.describe(name, CROP_SIZE)
+    return Cost(
+        found.parameters,
+        found.macs,
+        found.activation_bytes,
+        found.receptive_field,
+        found.stages[-1].shape,
+    )
+
+
+def write_costs(path: Path = COSTS) -> None:
+    """Count all backbones and keep that in a file, one line a network."""
+    rows = (f'"{name}": {json.dumps(asdict(measure_cost(name)))}' for name in BACKBONES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+
+
+@functools.cache
+def costs(path: Path = COSTS) -> dict[str, Cost]:
+    """Every backbone's cost by name, from the file; a network that is not in it is counted now."""
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    return {
+        name: Cost(**kept[name] | {"shape": tuple(kept[name]["shape"])})
+        if name in kept
+        else measure_cost(name)
+        for name in BACKBONES
+    }
+
+
+def scores() -> dict[str, tuple[Score, ...]]:
+    """What the shipped checkpoints reached on LFW, by backbone, best first; untrained ones are left out."""
+    found: dict[str, list[Score]] = {}
+    for name in checkpoint_names():
+        header = describe_checkpoint(CHECKPOINTS / f"{name}.safetensors")
+        if TEST in header.metrics:
+            score = Score(name, header.metrics[TEST]["accuracy"], header.recipe.loss)
+            found.setdefault(header.recipe.backbone, []).append(score)
+    return {name: tuple(sorted(rows, key=lambda score: -score.accuracy)) for name, rows in found.items()}
+
+
+def budget(name: str, neck: str, embedding_dim: int, classes: int) -> Budget:
+    """Parameters of backbone, neck and softmax head, counted on the modules themselves.
+
+    Args:
+        name: in BACKBONES.
+        neck: in NECKS.
+        embedding_dim: D.
+        classes: K people that the head tells apart.
+
+    Raises:
+        ValueError: no such backbone or neck, or a size below 1.
+    """
+    _check_name(name)
+    if neck not in NECKS:
+        raise ValueError(f"unknown neck {neck!r}: {nearest(neck, NECKS)}")
+    if embedding_dim < 1 or classes < 1:
+        raise ValueError(f"embedding and classes are {embedding_dim} and {classes}; both must be 1 or more")
+    cost = costs()[name]
+    with torch.device("meta"):
+        parts = (
+            NECKS[neck](cost.shape[0], cost.shape[1], embedding_dim, 0.0),
+            build_loss("softmax", embedding_dim, classes, {}),
+        )
+    counted = (sum(parameter.numel() for parameter in part.parameters()) for part in parts)
+    return Budget(cost.parameters, *counted)
+
+
+@torch.inference_mode()
+def latency(name: str, repeats: int = REPEATS) -> float:
+    """Milliseconds that a backbone with fresh weights takes for one crop on this machine, now.
+
+    The median of several runs on the CPU with as many threads as PyTorch has: what other programs do at the
+    same time is in it.
+
+    Raises:
+        ValueError: no such backbone.
+    """
+    backbone = build_backbone(name).eval().to(memory_format=torch.channels_last)
+    crop = torch.zeros(1, 3, CROP_SIZE, CROP_SIZE).contiguous(memory_format=torch.channels_last)
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        backbone(crop)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[1:])
+
+
+def _check_name(name: str) -> None:
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}: {nearest(name, BACKBONES)}")

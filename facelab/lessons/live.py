@@ -1,0 +1,83 @@
+"""The run that the Train tab opens on: one that was made beforehand, exactly as a visitor's would be.
+
+Only what is drawn is kept: the course of the loss, the figures of every epoch and the map of the last. It is
+a small JSON file beside the other lessons.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facelab.embedder import CHECKPOINTS
+from facelab.live import Line, Map, Snapshot, Training
+from facelab.live_choice import HERE, Choice, compose
+from facelab.live_data import rendered
+
+FILE = CHECKPOINTS / "lessons" / "train.json"
+PEOPLE, FACES = 60, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A finished run: what was chosen, on how many people and faces of each, and its last snapshot."""
+
+    choice: Choice
+    people: int
+    faces: int
+    last: Snapshot
+
+
+def measure(choice: Choice = Choice(), people: int = PEOPLE, faces: int = FACES) -> Shown:  # noqa: B008  frozen
+    """Train on rendered people, and keep what is drawn.
+
+    Raises:
+        ValueError: the run failed; its own words.
+    """
+    run = Training(compose(choice, HERE), rendered(people, faces, choice.seed), HERE.seconds, line=Line())
+    *_, last = run.follow()
+    if last.state != "finished":
+        raise ValueError(last.words)
+    return Shown(choice, people, faces, last)
+
+
+def save(shown: Shown, path: Path = FILE) -> None:
+    """Write it as JSON; a NaN is written as null."""
+    last = shown.last
+    values = {
+        "choice": asdict(shown.choice),
+        "people": shown.people,
+        "faces": shown.faces,
+        "epochs": last.epochs,
+        "seconds": round(last.seconds, 1),
+        "losses": [round(loss, 4) for loss in last.losses],
+        "accuracies": [None if math.isnan(a) else round(a, 4) for a in last.accuracies],
+        "figures": last.figures,
+        "map": last.map and [last.map.coordinates.round(4).tolist(), last.map.labels.tolist()],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values) + "\n")
+
+
+def load(path: Path = FILE) -> Shown | None:
+    """What was measured, or None if none was shipped."""
+    if not path.is_file():
+        return None
+    values = json.loads(path.read_text())
+    steps, flat = len(values["losses"]), values["map"]
+    last = Snapshot(
+        "finished",
+        step=steps,
+        steps=steps,
+        epoch=values["epochs"],
+        epochs=values["epochs"],
+        losses=tuple(values["losses"]),
+        accuracies=tuple(math.nan if a is None else a for a in values["accuracies"]),
+        figures=tuple((step, found) for step, found in values["figures"]),
+        map=Map(np.array(flat[0], np.float32), np.array(flat[1])) if flat else None,
+        seconds_left=0.0,
+        seconds=values["seconds"],
+    )
+    return Shown(Choice(**values["choice"]), values["people"], values["faces"], last)

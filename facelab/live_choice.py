@@ -1,0 +1,112 @@
+"""From what a visitor picks to a recipe, and the limits within which a page may train.
+
+The page asks for a dozen things and a recipe has forty; the rest is set here, for small sets of faces and
+runs of a minute. Margins of ArcFace and CosFace are gentler than their papers', which assume millions of
+photos.
+"""
+
+import os
+from dataclasses import dataclass, replace
+
+from facelab.backbones import BACKBONES
+from facelab.losses import LOSSES, loss_options
+from facelab.recipe import Recipe
+
+PER_PERSON = 4  # crops of a person in a batch, for losses on pairs
+GENTLE = {
+    "arcface": {"margin": 0.3, "scale": 24.0, "margin_warmup": 60},
+    "cosface": {"margin": 0.2, "scale": 24.0, "margin_warmup": 60},
+    "center": {"center_weight": 0.01},
+}
+STILL = {"flip": False, "rotate": 0.0, "zoom": 0.0, "shift": 0.0, "jitter": 0.0, "grey": 0.0, "erase": 0.0}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one run may take: faces in all, passes, and seconds of training."""
+
+    faces: int
+    epochs: int
+    seconds: float
+
+
+HOSTED, HERE = Limits(4_000, 20, 300.0), Limits(20_000, 60, 3600.0)
+
+
+def limits() -> Limits:
+    """Those of a public page where there is one (a Hugging Face Space), else those of one's own machine."""
+    return HOSTED if "SPACE_ID" in os.environ else HERE
+
+
+def networks() -> dict[str, str]:
+    """The compact backbones: name -> family and year."""
+    return {name: f"{row.family}, {row.year}" for name, row in BACKBONES.items() if name.endswith("_face")}
+
+
+def losses() -> dict[str, str]:
+    """What can be minimised: name -> its idea in a sentence."""
+    pairs = [name for name, loss in LOSSES.items() if loss.family == "pair"]
+    sums = {f"softmax+{name}": f"Both at once: {LOSSES[name].idea}" for name in pairs}
+    return {name: loss.idea for name, loss in LOSSES.items()} | sums
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the page asks for; fields as in `Recipe`, but for `augment`: whether crops are varied at all."""
+
+    backbone: str = "resnet_face"
+    loss: str = "softmax"
+    epochs: int = 5
+    batch_size: int = 32
+    lr: float = 0.05
+    dropout: float = 0.0
+    drop_block: float = 0.0
+    label_smoothing: float = 0.0
+    weight_decay: float = 5e-4
+    augment: bool = True
+    seed: int = 0
+
+
+def compose(choice: Choice, most: Limits) -> Recipe:
+    """The recipe of a choice.
+
+    Raises:
+        ValueError: a value that is out of range, or a loss that does not take it.
+    """
+    if choice.epochs > most.epochs:
+        raise ValueError(f"epochs is {choice.epochs}; here a run takes {most.epochs} at most")
+    options = dict(GENTLE.get(choice.loss, {}))
+    if choice.label_smoothing:
+        if "label_smoothing" not in loss_options(choice.loss):
+            raise ValueError(f"{choice.loss} takes no label smoothing; set it to 0")
+        options["label_smoothing"] = choice.label_smoothing
+    if LOSSES[choice.loss.split("+")[-1]].family == "pair":
+        options["images_per_identity"] = PER_PERSON
+    recipe = Recipe(
+        backbone=choice.backbone,
+        embedding_dim=128,
+        loss=choice.loss,
+        epochs=choice.epochs,
+        batch_size=choice.batch_size,
+        lr=choice.lr,
+        dropout=choice.dropout,
+        drop_block=choice.drop_block,
+        weight_decay=choice.weight_decay,
+        erase=0.2,
+        held_out=0.1,
+        seed=choice.seed,
+        **options,
+    )
+    return recipe if choice.augment else replace(recipe, **STILL)
+
+
+def check_faces(faces: int, most: Limits) -> None:
+    """Refuse more faces than a run may take.
+
+    Raises:
+        ValueError: as said.
+    """
+    if faces > most.faces:
+        raise ValueError(
+            f"that makes {faces:,} faces; here a run takes {most.faces:,} at most, so take fewer"
+        )

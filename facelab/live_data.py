@@ -1,0 +1,156 @@
+"""What a visitor trains on: rendered people, drawn when a step first asks for them, or photos from a zip.
+
+Drawing two thousand faces takes seconds, and a first step needs thirty-two of them; so the crops look like
+an array in memory and each is drawn once, when it is read. A zip is read in memory and nothing of it is
+written; photos that are no 112x112 crops yet are aligned like everywhere else in the project.
+"""
+
+import os
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+
+from facelab.data.folders import CropSet
+from facelab.data.images import ImageFolder, Track, untracked
+from facelab.data.parametric import ParametricFaces
+from facelab.faces import CROP_SIZE, find_faces, main_face, read_photo
+
+RENDERED = "rendered faces"
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Crops to train on, and where they came from.
+
+    Attributes:
+        data: the crops.
+        source: `rendered faces`, or the zip's name without its suffix.
+        per_identity: rendered faces of each person; 0 for a zip.
+        aligned: whether every image was a 112x112 crop already, so that `train --data` reads the same.
+    """
+
+    data: CropSet
+    source: str
+    per_identity: int = 0
+    aligned: bool = True
+
+    def forget(self) -> None:
+        """Overwrite a visitor's faces."""
+        if isinstance(self.data.crops, np.ndarray):
+            self.data.crops.fill(0)
+
+
+class DrawnCrops:
+    """`ParametricFaces` as an array (N, 112, 112, 3) uint8 that draws a face when it is first read.
+
+    Args:
+        faces: the dataset; its rows are this array's.
+    """
+
+    def __init__(self, faces: ParametricFaces) -> None:
+        self._faces, self._lock = faces, threading.Lock()
+        self._pixels = np.empty((len(faces), CROP_SIZE, CROP_SIZE, 3), np.uint8)  # no memory until written
+        self.drawn = np.zeros(len(faces), bool)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._pixels.shape
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """(B, 112, 112, 3) uint8 of (B,) row numbers; safe to call from several threads."""
+        with self._lock:
+            todo = np.unique(rows[~self.drawn[rows]])
+            if len(todo):
+                self._pixels[todo] = self._faces.rows(torch.from_numpy(todo))[0].numpy()
+                self.drawn[todo] = True
+        return self._pixels[rows]
+
+
+def rendered(identities: int, per_identity: int, seed: int) -> Pool:
+    """The same crops, labels and names as `ParametricFaces(...).crop_set()`, without a wait.
+
+    Args:
+        identities: how many people.
+        per_identity: how many faces of each.
+        seed: a recipe's, as `python -m facelab train` takes it.
+    """
+    faces = ParametricFaces(identities, per_identity, seed)
+    names = tuple(f"{person}/{i}" for person in range(identities) for i in range(per_identity))
+    people = tuple(f"rendered/{person}" for person in range(identities))
+    return Pool(CropSet(DrawnCrops(faces), faces.targets.numpy(), people, names), RENDERED, per_identity)
+
+
+def from_zip(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> Pool:
+    """Crops of a zip with one folder per person, named and ordered as `load_crops` does.
+
+    Args:
+        path: the zip; it may be deleted while it is read.
+        most: photos that are taken at most.
+        least: photos that everyone must have.
+        track: draws progress.
+
+    Raises:
+        ValueError: not a safe zip of images, an image outside any folder, an empty folder, one person only,
+            too many photos, or too few with a face.
+    """
+    title = Path(path).name
+    try:
+        folder = ImageFolder(path)
+    except ValueError as error:  # without the place where the server keeps uploads
+        raise ValueError(str(error).replace(str(path), title)) from error
+    _check_folders(folder, title, most, least)
+    crops, people, names, skipped, aligned = [], [], [], [], True
+    for name in track(folder.names, len(folder.names), "align"):
+        try:
+            crop, ready = _crop(folder.read(name))
+        except ValueError as error:
+            skipped.append((name, str(error)))
+            continue
+        aligned &= ready
+        crops.append(crop)
+        people.append(f"{Path(path).stem}/{PurePosixPath(name).parent}")
+        names.append(name)
+    _check_people(Counter(people), title, least, skipped)
+    identities, labels = np.unique(people, return_inverse=True)
+    data = CropSet(np.stack(crops), labels, tuple(identities.tolist()), tuple(names), tuple(skipped))
+    return Pool(data, Path(path).stem, aligned=aligned)
+
+
+def _crop(content: bytes) -> tuple[np.ndarray, bool]:
+    """(112, 112, 3) uint8 of a photo's main face, or of what is a crop already, and whether it was one."""
+    photo = read_photo(content)
+    if photo.pixels.shape[:2] == (CROP_SIZE, CROP_SIZE):
+        return photo.pixels, True
+    return main_face(find_faces(photo), photo).crop, False
+
+
+def _check_folders(folder: ImageFolder, title: str, most: int, least: int) -> None:
+    """Refuse by names alone, before a photo is read."""
+    if len(folder.names) > most:
+        raise ValueError(f"{title} holds {len(folder.names):,} photos; leave at most {most:,} in it")
+    loose = next((name for name in folder.names if "/" not in name), None)
+    if loose:
+        raise ValueError(f"{title} holds {loose} outside any folder; put each person's photos into a folder")
+    if folder.empty:
+        raise ValueError(f"{title} has an empty folder ({folder.empty[0]}); put photos there or delete it")
+    _check_people(Counter(str(PurePosixPath(name).parent) for name in folder.names), title, least, [])
+
+
+def _check_people(photos: Counter, title: str, least: int, skipped: list[tuple[str, str]]) -> None:
+    first = f" ({len(skipped)} left out, the first: {skipped[0][0]}: {skipped[0][1]})" if skipped else ""
+    if len(photos) < 2:
+        who = "one person only" if photos else "nobody"
+        raise ValueError(
+            f"{title} has photos of {who}{first}; "
+            "telling people apart takes two folders or more, one for each person"
+        )
+    person, count = min(photos.items(), key=lambda item: item[1])
+    if count < least:
+        raise ValueError(
+            f"{PurePosixPath(person).name} has {count} photo{'s' if count > 1 else ''} in {title}{first}; "
+            f"give everyone {least} or more"
+        )

@@ -1,0 +1,146 @@
+"""The networks as figures: the family tree over the years, and cost against size or score.
+
+The chosen network is a star among circles, so that it stands out without colour too.
+"""
+
+from typing import Any
+
+import plotly.io as pio
+
+from facelab.backbones import BACKBONES
+from facelab.genealogy import Cost, Score, lanes, lineage, paper_of, papers
+from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND
+
+BEFORE = 2010.4  # where 1989 stands: the years between are left out
+FIRST = "LeNet"
+FIRST_IDEA = "Learn the filters of convolutions by backpropagation: LeCun et al. read zip codes with it."
+GREY = "#888888"
+
+
+def _figure(data: list[dict[str, Any]], layout: dict[str, Any]) -> str:
+    common = {"uirevision": "keep", "legend": LEGEND, "margin": {"l": 8, "r": 8, "t": 8, "b": 36}}
+    return pio.to_json({"data": data, "layout": common | layout}, validate=False)
+
+
+def family_tree(chosen: str) -> str:
+    """Every paper at its year, below its parent; the lineage of the chosen network is drawn strong."""
+    line, label = lanes(), paper_of(chosen).label
+    own = lineage(label)
+    data = [_edges(line, set()), _edges(line, set(own))]
+    everyone = papers()
+    x = [BEFORE, *(everyone[name].year for name in line)]
+    hover = [FIRST_IDEA, *(_told(everyone[name].idea, everyone[name].change) for name in line)]
+    names = [FIRST, *line]
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "x": x,
+            "y": [-1, *line.values()],
+            "text": [f"<b>{name}</b>" if name == label else name for name in names],
+            "textposition": "middle right",
+            "hovertext": hover,
+            "hovertemplate": "%{hovertext}<extra></extra>",
+            "marker": {
+                "symbol": ["star" if name == label else "circle" for name in names],
+                "size": [20 if name == label else 11 for name in names],
+                "color": [IMPOSTOR if name == label else GENUINE if name in own else GREY for name in names],
+            },
+        }
+    )
+    years = [2012, 2014, 2016, 2018, 2020, 2022]
+    layout = {
+        "height": 460,
+        "showlegend": False,
+        "xaxis": {
+            "range": [BEFORE - 0.6, 2025.6],
+            "tickvals": [BEFORE, *years],
+            "ticktext": ["1989", *map(str, years)],
+            "fixedrange": True,
+            "zeroline": False,
+        },
+        "yaxis": {"visible": False, "range": [len(line) - 0.4, -1.6], "fixedrange": True},
+        "dragmode": False,
+    }
+    return _figure(data, layout)
+
+
+def _told(idea: str, change: str) -> str:
+    return f"{idea}<br>Changed: {change}" if change else idea
+
+
+def _edges(line: dict[str, int], strong: set[str]) -> dict[str, Any]:
+    """From each paper down its parent's year and across to its own; of all, or thick of the strong ones."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    everyone = papers()
+    for name, lane in line.items():
+        if strong and name not in strong:
+            continue
+        parent = everyone[name].parent
+        start, top = (everyone[parent].year, line[parent]) if parent else (BEFORE, -1)
+        x += [start, start, everyone[name].year, None]
+        y += [top, lane, lane, None]
+    style = {"color": GENUINE, "width": 4} if strong else {"color": GREY, "width": 1.5}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": style, "hoverinfo": "skip"}
+
+
+def cost_scatter(
+    costs: dict[str, Cost], scores: dict[str, tuple[Score, ...]], chosen: str, by_score: bool
+) -> str:
+    """Multiply-adds of one crop, to the right, against parameters or against the best accuracy on LFW.
+
+    Args:
+        costs: by network.
+        scores: by network; only these are drawn with `by_score`.
+        chosen: the network that is a star.
+        by_score: upwards the accuracy instead of the parameters.
+    """
+    groups: dict[str, list[str]] = {"paper size": [], "for 112×112 crops": []}
+    for name in costs:
+        if not by_score or name in scores:
+            groups["for 112×112 crops" if name.endswith("_face") else "paper size"].append(name)
+    looks = {"paper size": ("circle", GENUINE), "for 112×112 crops": ("square", "#E69F00")}
+    data = []
+    for group, names in groups.items():
+        symbol, colour = looks[group]
+        data.append(_points(names, group, symbol, colour, 11, costs, scores, by_score))
+    here = [chosen] if not by_score or chosen in scores else []
+    data.append(_points(here, "the chosen one", "star", IMPOSTOR, 20, costs, scores, by_score))
+    log = {"type": "log", "dtick": 1, "zeroline": False, "automargin": True}
+    up = (
+        {"title": {"text": "LFW accuracy, %"}, "zeroline": False, "automargin": True}
+        if by_score
+        else log | {"title": {"text": "parameters, millions"}}
+    )
+    layout = {
+        "height": 400,
+        "margin": {"l": 56, "r": 16, "t": 64, "b": 44},
+        "xaxis": log | {"title": {"text": "million multiply-adds a crop"}},
+        "yaxis": up,
+    }
+    return _figure(data, layout)
+
+
+def _points(
+    names: list[str],
+    group: str,
+    symbol: str,
+    colour: str,
+    size: int,
+    costs: dict[str, Cost],
+    scores: dict[str, tuple[Score, ...]],
+    by_score: bool,
+) -> dict[str, Any]:
+    heights = [100 * scores[name][0].accuracy if by_score else costs[name].parameters / 1e6 for name in names]
+    unit = "% on LFW" if by_score else " M parameters"
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": group,
+        "x": [costs[name].macs / 1e6 for name in names],
+        "y": heights,
+        "text": [f"{BACKBONES[name].family}: {name}" for name in names],
+        "hovertemplate": f"%{{text}}<br>%{{x:,.0f}} MMACs, %{{y:,.1f}}{unit}<extra></extra>",
+        "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1}},
+    }

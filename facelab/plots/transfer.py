@@ -1,0 +1,69 @@
+"""Transfer, drawn: accuracy on new photos against how many photos of each person were learned from."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from facelab.lessons.transfer import Outcome
+from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, MARGIN
+
+GREY = "#888888"
+LOOKS = {  # colour: from where; dash and shape: what is trained
+    "scratch": (GREY, "dot", "x"),
+    "faces, whole": (GENUINE, "solid", "circle"),
+    "faces, frozen": (GENUINE, "dash", "circle-open"),
+    "ImageNet, whole": (IMPOSTOR, "solid", "diamond"),
+    "ImageNet, frozen": (IMPOSTOR, "dash", "diamond-open"),
+}
+
+
+def transfer_curves(outcomes: list[Outcome], people: int) -> go.Figure:
+    """A line per start: mean over the seeds, with a bar from the worst seed to the best; and chance.
+
+    Args:
+        outcomes: the runs, of any starts, numbers of photos and seeds.
+        people: K, so that guessing names 1/K of the photos rightly.
+    """
+    shots = sorted({one.shots for one in outcomes})
+    lines = [_line(outcomes, name) for name in LOOKS if any(one.start == name for one in outcomes)]
+    chance = {
+        "x": [shots[0], shots[-1]],
+        "y": [100 / people] * 2,
+        "mode": "lines",
+        "name": f"guessing, {1 / people:.1%}",
+        "line": {"color": GREY, "width": 1, "dash": "longdash"},
+        "hoverinfo": "skip",
+    }
+    layout = {
+        "height": 440,
+        "margin": MARGIN | {"l": 56, "t": 96},
+        "legend": LEGEND,
+        "uirevision": "keep",
+        "xaxis": {"title": {"text": "photos of each person to learn from"}, "tickvals": shots},
+        "yaxis": {"title": {"text": "new photos named rightly, %"}, "range": [0, 103], "zeroline": False},
+    }
+    return go.Figure([*lines, chance], layout)
+
+
+def summary(outcomes: list[Outcome], start: str) -> dict[int, tuple[float, float, float]]:
+    """Photos of each person -> (mean, worst, best) accuracy over the seeds of one start."""
+    found: dict[int, list[float]] = {}
+    for one in outcomes:
+        if one.start == start:
+            found.setdefault(one.shots, []).append(one.accuracy)
+    return {shots: (float(np.mean(a)), min(a), max(a)) for shots, a in sorted(found.items())}
+
+
+def _line(outcomes: list[Outcome], start: str) -> dict[str, object]:
+    points = summary(outcomes, start)
+    mean, worst, best = 100 * np.array(list(points.values())).T
+    colour, dash, symbol = LOOKS[start]
+    return {
+        "x": list(points),
+        "y": mean,
+        "mode": "lines+markers",
+        "name": start,
+        "line": {"color": colour, "dash": dash, "width": 3},
+        "marker": {"symbol": symbol, "size": 11, "color": colour},
+        "error_y": {"type": "data", "symmetric": False, "array": best - mean, "arrayminus": mean - worst},
+        "hovertemplate": f"{start}, %{{x}} photos: %{{y:.1f}} %<extra></extra>",
+    }

@@ -1,0 +1,201 @@
+"""The Architectures tab's HTML: a network's card, its code against its parent's, the budget, who came from
+whom."""
+
+import html
+import re
+from difflib import SequenceMatcher
+
+from facelab.backbones import BACKBONES
+from facelab.code_diff import CLAIMS, RESNET, Part, block_source, changes, written
+from facelab.genealogy import LIMIT, Budget, costs, lineage, paper_of, papers, scores
+
+STYLE = """
+.fl-code { margin: .4rem 0; border: 1px solid var(--border-color-primary); border-radius: 8px;
+  background: var(--background-fill-secondary); }
+.fl-code pre { margin: 0; padding: .5rem 0; font-size: .8rem; line-height: 1.5; white-space: pre;
+  display: table; min-width: 100%; background: none; }
+.fl-code span { display: block; padding: 0 .7rem; }
+.fl-code .fl-new { background: rgba(0, 114, 178, .17); border-left: 4px solid #0072B2; }
+.fl-code .fl-old { background: rgba(213, 94, 0, .15); border-left: 4px solid #D55E00; }
+.fl-code .fl-kept { border-left: 4px solid transparent; opacity: .8; }
+.fl-code b { font-weight: 800; text-decoration: underline; text-underline-offset: 2px; }
+.fl-limit { position: relative; display: flex; height: 30px; border-radius: 6px; margin: 1.7rem 0 .5rem;
+  border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary); }
+.fl-limit b { height: 100%; } .fl-limit b:nth-child(1) { background: #0072B2; }
+.fl-limit b:nth-child(2) { background: repeating-linear-gradient(45deg, #56B4E9 0 6px, #9ad2f3 6px 12px); }
+.fl-limit b:nth-child(3) { background: repeating-linear-gradient(90deg, #E69F00 0 3px, #f6cf7c 3px 8px); }
+.fl-limit i { position: absolute; top: -6px; bottom: -6px; border-left: 3px dashed var(--body-text-color); }
+.fl-limit em { position: absolute; bottom: 100%; margin-bottom: 6px; font-size: .8rem; font-style: normal;
+  transform: translateX(-100%); white-space: nowrap; }
+details.fl-more { margin: .4rem 0; } details.fl-more summary { cursor: pointer; font-weight: 600; }
+"""
+MARKS = {"new": "+", "old": "−", "kept": " "}
+
+
+def network_card(name: str, measured: dict[str, float]) -> str:
+    """The paper in words, what it changed, and what the network takes and reached.
+
+    Args:
+        name: in BACKBONES.
+        measured: milliseconds a crop of the networks that the visitor timed.
+    """
+    row, cost = BACKBONES[name], costs()[name]
+    channels, height, width = cost.shape
+    figures = [
+        (f"{cost.parameters / 1e6:.2f} M", "parameters, backbone alone"),
+        (f"{cost.macs / 1e6:,.0f} M", "multiply-adds a crop (MACs)"),
+        (f"{cost.activation_bytes / 1e6:.1f} MB", "kept of a crop in training"),
+        (f"{channels}×{height}×{width}", "its last map"),
+        (f"{cost.receptive_field} px", "seen by one value of it"),
+        (f"{measured[name]:.1f} ms" if name in measured else "–", "a crop, on this machine"),
+        (*_score(name),),
+    ]
+    cells = "".join(f"<div><b>{value}</b>{words}</div>" for value, words in figures)
+    published = (
+        f" With its classifier of 1,000 classes it has the {row.published_parameters:,} parameters that are "
+        f"published."
+        if row.published_parameters
+        else " This member is ours, cut to 112×112 crops."
+    )
+    return (
+        f'<div class="fl-card" role="status"><h2>{html.escape(row.family)}, {row.year}</h2>'
+        f"<p>{html.escape(row.idea)} <a href='{html.escape(row.paper)}' target='_blank' rel='noopener'>Paper"
+        f"</a></p>{_descent(name)}<div class='fl-figures'>{cells}</div>"
+        f'<p class="fl-small">For one 112×112 crop, without neck and head; counted, not estimated.{published}'
+        f"{_timed(measured)}</p></div>"
+    )
+
+
+def _descent(name: str) -> str:
+    row = BACKBONES[name]
+    if row.parent is None:
+        return f"<p><b>{name}</b> is the first in the table.</p>"
+    return f"<p><b>{name}</b> changes <b>{row.parent}</b>: {html.escape(row.change)}</p>"
+
+
+def _score(name: str) -> tuple[str, str]:
+    found = scores().get(name)
+    if not found:
+        return "–", "LFW: not trained yet"
+    return f"{found[0].accuracy:.1%}", f"LFW accuracy, {html.escape(found[0].checkpoint)}"
+
+
+def _timed(measured: dict[str, float]) -> str:
+    if not measured:
+        return " Its speed is measured when you press the button."
+    rows = ", ".join(f"{name} {took:.1f} ms" for name, took in measured.items())
+    return (
+        f" Measured here in this visit, fresh weights, one crop at a time on the CPU, median: {rows}. What "
+        f"else this machine does is in it."
+    )
+
+
+def tree_list() -> str:
+    """Who came from whom, as text: what the tree says to those who cannot point at it."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(paper.label)}</th><td>{paper.year}</td>'
+        f"<td>{html.escape(paper.parent or '–')}</td><td>{html.escape(paper.change or paper.idea)}</td></tr>"
+        for paper in papers().values()
+    )
+    return (
+        f'<details class="fl-more"><summary>The tree as a table: who changed what</summary>'
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='The family tree as a table'>"
+        f"<table class='fl-table'><thead><tr><th scope='col'>paper</th><th scope='col'>year</th>"
+        f"<th scope='col'>changes</th><th scope='col'>how</th></tr></thead><tbody>{rows}</tbody></table>"
+        f"</div></details>"
+    )
+
+
+def code_card(name: str) -> str:
+    """How many lines the change takes, the course's claim where there is one, and the lines themselves."""
+    parent, parts = BACKBONES[name].parent, changes(name)
+    count = sum(part.written for part in parts)
+    lines = f"{count} line{'s' if count != 1 else ''}"
+    title = f"{lines} of code make {name} out of {parent}" if parent else f"{name} in {lines} of code"
+    diffs = "".join(_part(part, name) for part in parts)
+    claim = _claim(name)
+    return (
+        f'<div class="fl-card"><h3>{html.escape(title)}</h3>{claim}'
+        f'<p class="fl-small">Without comments and docstrings, one statement a line. <b>+</b> is written '
+        f"anew, <b>−</b> falls away, underlined is what differs in the line. A new name alone is no change. "
+        f"Way down: {' → '.join(map(html.escape, lineage(paper_of(name).label)))}.</p>{diffs}"
+        f'<details class="fl-more"><summary>The block as it stands in the project</summary>'
+        f'<div class="fl-code fl-scroll" tabindex="0" role="region" aria-label="Source of the block">'
+        f"<pre>{_plain(block_source(name))}</pre></div></details></div>"
+    )
+
+
+def _claim(name: str) -> str:
+    """The course's number beside ours, for the three papers that it names, and their descendants."""
+    family = BACKBONES[name].family
+    claimed = next((other for other in CLAIMS if BACKBONES[other].family == family), None)
+    if claimed is None:
+        return ""
+    return (
+        f"<p>The course says: <b>about {CLAIMS[claimed]} changed lines</b> of ResNet. Counted here, "
+        f"{claimed} against {RESNET}: <b>{written(claimed, RESNET)}</b>.</p>"
+    )
+
+
+def _part(part: Part, name: str) -> str:
+    row = BACKBONES[name]
+    role = {row.block.__name__: "the block", row.build.__name__: "the network’s plan"}.get(part.name)
+    state = "new" if not part.before else "changed"
+    heading = f"{role or 'beside them'}: {part.name}, {state}"
+    return (
+        f"<p><b>{html.escape(heading)}</b></p>"
+        f'<div class="fl-code fl-scroll" tabindex="0" role="region" aria-label="{html.escape(heading)}">'
+        f"<pre>{diff_lines(part.before, part.after)}</pre></div>"
+    )
+
+
+def diff_lines(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    """Both versions line by line as HTML, escaped; in a line that was replaced, the words that differ."""
+    out = []
+    for tag, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            out += [_line("kept", html.escape(line)) for line in before[a:b]]
+            continue
+        pairs = list(zip(before[a:b], after[c:d]))
+        old = [_words(new, line) for line, new in pairs] + list(map(html.escape, before[a + len(pairs) : b]))
+        new = [_words(line, new) for line, new in pairs] + list(map(html.escape, after[c + len(pairs) : d]))
+        out += [_line("old", line) for line in old] + [_line("new", line) for line in new]
+    return "".join(out)
+
+
+def _words(other: str, line: str) -> str:
+    """A line, with what the other has not in bold."""
+    a, b = (re.findall(r"\w+|\s+|[^\w\s]", text) for text in (other, line))
+    out = []
+    for tag, _, _, c, d in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        text = html.escape("".join(b[c:d]))
+        out.append(text if tag == "equal" or not text else f"<b>{text}</b>")
+    return "".join(out)
+
+
+def _line(kind: str, content: str) -> str:
+    return f'<span class="fl-{kind}">{MARKS[kind]} {content}</span>'
+
+
+def _plain(source: str) -> str:
+    return "".join(_line("kept", html.escape(line)) for line in source.rstrip().splitlines())
+
+
+def budget_card(found: Budget) -> str:
+    """Backbone, neck and head as one bar with the homework's limit, and the verdict in words."""
+    whole = max(found.total, LIMIT) * 1.03
+    parts = (("backbone", found.backbone), ("neck", found.neck), ("head", found.head))
+    bars = "".join(f'<b style="width:{100 * count / whole:.2f}%"></b>' for _, count in parts)
+    cells = "".join(f"<div><b>{count / 1e6:.2f} M</b>{name}</div>" for name, count in parts)
+    fits = found.total <= LIMIT
+    left = abs(LIMIT - found.total) / 1e6
+    verdict = (
+        f"✔ Fits: {left:.2f} M left" if fits else f"✖ Too large by {left:.2f} M: take another neck or less D"
+    )
+    limit = f"left:{100 * LIMIT / whole:.2f}%"
+    return (
+        f'<div class="fl-card fl-{"same" if fits else "different"}" role="status"><h3>{verdict}</h3>'
+        f'<div class="fl-limit" aria-hidden="true">{bars}<i style="{limit}"></i>'
+        f'<em style="{limit}">limit 30 M</em></div>'
+        f'<div class="fl-figures"><div><b>{found.total / 1e6:.2f} M</b>together</div>{cells}</div></div>'
+    )

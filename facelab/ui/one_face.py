@@ -1,0 +1,25 @@
+"""One face for tabs that look into a network: a visitor's, or a rendered one that belongs to nobody."""
+
+import functools
+
+import numpy as np
+
+from facelab.compare import look
+from facelab.faces import Source, main_face
+from facelab.ui.examples import example_pairs
+
+
+@functools.cache
+def example_crop() -> np.ndarray:
+    """The aligned crop of a rendered face: (112, 112, 3) uint8."""
+    return crop_of(next(iter(example_pairs().values()))[0])
+
+
+def crop_of(photo: Source) -> np.ndarray:
+    """The aligned crop of a photo's main face: (112, 112, 3) uint8.
+
+    Raises:
+        ValueError: one sentence that says what to do.
+    """
+    sighting = look(photo, "The photo")
+    return main_face(sighting.faces, sighting.photo).crop

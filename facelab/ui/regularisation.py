@@ -1,0 +1,130 @@
+"""Regularisation: what dropout, spatial dropout and DropBlock hide of a map, what that did to trained
+networks, and what augmentation makes of a photo.
+
+The masks and the variants are those that train. A photo is read in memory; its crop stays in the visit.
+"""
+
+import functools
+from typing import Any
+
+import gradio as gr
+
+from facelab.dropping import DRAWS, drop, effects
+from facelab.embedder import DEFAULT_MODEL, checkpoint_names
+from facelab.feature_maps import StageMaps, correlation_with_neighbours, maps_of, strongest
+from facelab.plots.regularisation import realised_rates
+from facelab.ui import cards, regularisation_augment
+from facelab.ui.chart import Chart
+from facelab.ui.links import Controls
+from facelab.ui.one_face import example_crop
+from facelab.ui.regularisation_cards import STYLE, effects_card, maps_card
+
+TITLE = "Regularisation"
+LEAD = (
+    "What a network cannot count on, it cannot overfit to. Dropout hides single values of a map, but the "
+    "values around them are alike. **How large must a hole be before its neighbours no longer give it away?**"
+)
+NONE = (
+    "No checkpoint is shipped here yet, so there is no feature map to hide parts of. Train one with "
+    "`python -m facelab train`, put it into checkpoints/ and start the page again."
+)
+SHOWN = 6
+VALUES = 200_000  # hidden or not in all draws: what a slider can wait for
+RATE, BLOCK = 0.2, 5
+OPENING = "stage2"
+
+
+@functools.cache
+def example_stages() -> dict[str, StageMaps]:
+    """The feature maps of a rendered face, by stage."""
+    return {stage.name: stage for stage in maps_of(_model(), example_crop())}
+
+
+def _model() -> str:
+    names = checkpoint_names()
+    return DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+
+
+def show(stage: str, rate: float, block: int, seed: int) -> list[Any]:
+    """(maps, realised rates, how alike neighbours are) at these settings."""
+    maps = example_stages()[stage].maps
+    shown = maps[strongest(maps, SHOWN)]
+    dropped = drop(shown, rate, int(block), seed, min(DRAWS, VALUES // shown.size))
+    return [maps_card(shown, dropped, rate), realised_rates(dropped, rate), alike_card(stage)]
+
+
+@functools.cache
+def alike_card(stage: str) -> str:
+    """How much a value of this stage resembles the one beside it."""
+    found = correlation_with_neighbours(example_stages()[stage].maps)
+    return cards.hint(
+        f"In {stage} of {_model()}, a value and the one beside it correlate at {found:.2f} on this face: "
+        f"0 is nothing in common, 1 the same."
+    )
+
+
+def on_draw(stage: str, rate: float, block: int, seed: int) -> list[Any]:
+    """Another draw of the same settings."""
+    return [seed + 1, *show(stage, rate, block, seed + 1)]
+
+
+def build() -> Controls:
+    """Lay the tab out, open at a finished draw -> its controls by name."""
+    gr.Markdown(LEAD, elem_classes="fl-lead")
+    if checkpoint_names():
+        controls = _dropping()
+    else:
+        controls = {}
+        gr.HTML(cards.hint(NONE), padding=False)
+    gr.HTML(effects_card(effects()), elem_id="effects", padding=False)
+    return controls | regularisation_augment.section()
+
+
+def _dropping() -> Controls:
+    """The settings, the maps and the chart of how much was hidden."""
+    stage, rate, block = _settings()
+    seed = gr.State(0)
+    again = gr.Button("Another draw", variant="primary", elem_id="draw")
+    first = show(stage.value, RATE, BLOCK, 0)
+    maps = gr.HTML(first[0], css_template=STYLE, elem_id="dropped", padding=False)
+    label = "Share of values hidden in each draw, three kinds of dropout"
+    rates = Chart(first[1], label, "rates-chart")
+    alike = gr.HTML(first[2], elem_id="alike", padding=False)
+    settings, shown = [stage, rate, block, seed], [maps, rates, alike]
+    quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    changed = [stage.change, rate.change, block.change]
+    gr.on(changed, show, settings, shown, trigger_mode="always_last", **quietly)
+    again.click(on_draw, settings, [seed, *shown], **quietly)
+    return {"stage": stage, "rate": rate, "block": block}
+
+
+def _settings() -> tuple[gr.Radio, gr.Slider, gr.Slider]:
+    """Which stage, how much of it, and in blocks of what size."""
+    names = list(example_stages())
+    stage = gr.Radio(
+        names,
+        value=OPENING if OPENING in names else names[0],
+        label="Stage",
+        info="Which of the network’s feature maps; DropBlock trains in the last two.",
+        elem_id="drop-stage",
+    )
+    with gr.Row(elem_classes="fl-controls"):
+        rate = gr.Slider(
+            0,
+            0.9,
+            value=RATE,
+            step=0.05,
+            label="Rate",
+            info="The share of values to hide.",
+            elem_id="drop-rate",
+        )
+        block = gr.Slider(
+            1,
+            14,
+            value=BLOCK,
+            step=1,
+            label="Block size",
+            info="Side of DropBlock’s squares; 1 is dropout, and larger than the map means all of it.",
+            elem_id="drop-block",
+        )
+    return stage, rate, block

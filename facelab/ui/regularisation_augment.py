@@ -1,0 +1,93 @@
+"""The Regularisation tab's augmentation gallery: a photo as training would see it."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from facelab.ui import cards
+from facelab.ui.controls import MINUTES
+from facelab.ui.links import Controls
+from facelab.ui.one_face import crop_of, example_crop
+from facelab.ui.photo_input import PhotoInput
+from facelab.ui.regularisation_cards import STYLE, gallery_card
+from facelab.variants import KINDS, variants
+
+QUESTION = (
+    "### Augmentation: many photos out of one\n"
+    "A network that sees a photo mirrored, turned, cropped and recoloured learns what stays the same: who it "
+    "is. **How strong can it be before you would not know the person yourself?**"
+)
+COUNT = 4
+FIRST_DRAW = 33  # shows every augmentation, those that come a share of the time too
+SLIDERS = {  # highest, start, step, label, what it means
+    "rotate": (45, 10, 1, "Rotate", "Largest turn, in degrees."),
+    "zoom": (0.5, 0.1, 0.02, "Zoom", "Largest relative change of size."),
+    "shift": (0.3, 0.06, 0.02, "Shift", "Largest shift, as a share of the side."),
+    "jitter": (0.9, 0.3, 0.05, "Brightness and contrast", "Largest relative change of either."),
+    "saturation": (0.9, 0.3, 0.05, "Saturation", "How far colours may fade or deepen."),
+    "grey": (0.95, 0.2, 0.05, "Grey", "Share of photos that lose their colours."),
+    "erase": (0.95, 0.4, 0.05, "Erase", "Share of photos in which a rectangle is blanked."),
+}
+
+
+def show(crop: np.ndarray, seed: int, flip: bool, *strengths: float) -> str:
+    """Every augmentation of a crop at these strengths."""
+    chosen = dict(zip(KINDS, (flip, *strengths)))
+    return gallery_card(crop, variants(crop, chosen, COUNT, seed))
+
+
+def on_photo(photo: str | None, seed: int, flip: bool, *strengths: float) -> list[Any]:
+    """A new photo, or none: (its crop, its variants), or why there are none."""
+    try:
+        crop = crop_of(photo) if photo else example_crop()
+    except ValueError as error:
+        return [gr.skip(), cards.problem(str(error))]
+    return [crop, show(crop, seed, flip, *strengths)]
+
+
+def on_draw(crop: np.ndarray, seed: int, flip: bool, *strengths: float) -> list[Any]:
+    """Another draw of the same settings."""
+    return [seed + 1, show(crop, seed + 1, flip, *strengths)]
+
+
+def section() -> Controls:
+    """Lay it out, open at the rendered face -> its controls by name."""
+    gr.Markdown(QUESTION)
+    photo = PhotoInput("Your photo (stays in memory)", "augment-photo")
+    flip, sliders = _sliders()
+    again = gr.Button("Another draw of variants", elem_id="augment-draw")
+    crop, seed = gr.State(example_crop(), time_to_live=60 * MINUTES), gr.State(FIRST_DRAW)
+    strengths = [flip, *sliders.values()]
+    opening = show(example_crop(), FIRST_DRAW, *(control.value for control in strengths))
+    gallery = gr.HTML(opening, css_template=STYLE, elem_id="variants", padding=False)
+
+    quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    settings = [crop, seed, *strengths]
+    changed = [control.change for control in strengths]
+    gr.on(changed, show, settings, gallery, trigger_mode="always_last", **quietly)
+    again.click(on_draw, settings, [seed, gallery], **quietly)
+    gr.on(
+        [photo.input, photo.clear],
+        on_photo,
+        [photo, seed, *strengths],
+        [crop, gallery],
+        api_visibility="private",
+        show_progress_on=gallery,
+    )
+    return {"flip": flip} | sliders
+
+
+def _sliders() -> tuple[gr.Checkbox, Controls]:
+    """The flip, and a strength for each of the others."""
+    flip = gr.Checkbox(True, label="Flip", info="Mirror half of the photos.", elem_id="augment-flip")
+    sliders: Controls = {}
+    names = list(SLIDERS)
+    for row in (names[:4], names[4:]):
+        with gr.Row(elem_classes="fl-controls"):
+            for name in row:
+                highest, start, step, label, info = SLIDERS[name]
+                sliders[name] = gr.Slider(
+                    0, highest, value=start, step=step, label=label, info=info, elem_id=f"augment-{name}"
+                )
+    return flip, sliders

@@ -1,0 +1,122 @@
+"""The Regularisation tab's HTML: maps with parts hidden, the zoo's figures, and the augmented photos."""
+
+import html
+
+import numpy as np
+
+from facelab.dropping import Dropped, Effect
+from facelab.ui.cards import picture
+from facelab.ui.sheet import sheet
+
+STYLE = """
+.fl-sheet { width: 100%; max-width: 356px; image-rendering: pixelated; border-radius: 6px; display: block; }
+.fl-kinds { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); }
+.fl-kinds figure { margin: 0; } .fl-kinds figcaption { line-height: 1.4; margin-bottom: .35rem; }
+.fl-two-by-two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); }
+.fl-kinds h3 { margin: 0; } .fl-gallery img { border-radius: 6px; max-width: 100%; display: block; }
+"""
+WORDS = {
+    "Dropout": "single values",
+    "SpatialDropout": "whole channels",
+    "DropBlock": "square regions",
+}
+NAMES = {
+    "flip": "flip: mirrored, half of the time",
+    "rotate": "rotate",
+    "zoom": "zoom",
+    "shift": "shift: a random crop",
+    "jitter": "brightness and contrast",
+    "saturation": "saturation",
+    "grey": "grey, a share of the time",
+    "erase": "erase, a share of the time",
+}
+
+
+def maps_card(maps: np.ndarray, dropped: dict[str, Dropped], rate: float) -> str:
+    """The maps whole and with parts hidden in three ways, and how much was hidden.
+
+    Args:
+        maps: (K, h, w), the channels shown.
+        dropped: of these maps, by kind.
+        rate: asked for.
+    """
+    columns = 3
+    whole = (
+        f"<figure><figcaption><h3>Nothing hidden</h3>{len(maps)} channels of {maps.shape[1]}×{maps.shape[2]}"
+        f"</figcaption>{sheet(maps, 'feature maps with nothing hidden', columns=columns)}</figure>"
+    )
+    figures = "".join(_kind(name, maps, found, rate, columns) for name, found in dropped.items())
+    return (
+        f'<div class="fl-card" role="status"><div class="fl-kinds fl-two-by-two">{whole}{figures}</div>'
+        f'<p class="fl-small">Hatched is hidden: the network gets a zero there, and what stays is scaled up '
+        f"so that the mean stays. “Neighbours tell”: guess each hidden value as the mean of the visible ones "
+        f"around it; the share of the hidden values’ variance that this explains.</p></div>"
+    )
+
+
+def _kind(name: str, maps: np.ndarray, found: Dropped, rate: float, columns: int) -> str:
+    told = "–" if np.isnan(found.told) else f"{found.told:.0%}"
+    mean, spread = found.shares.mean(), found.shares.std()
+    alt = f"the same maps under {name}, {found.shares[0]:.1%} hidden"
+    return (
+        f"<figure><figcaption><h3>{name}: {WORDS[name]}</h3>asked {rate:.0%}, hidden in this draw "
+        f"<b>{found.shares[0]:.1%}</b>, over {len(found.shares)} draws <b>{mean:.1%}</b> ± {spread:.1%}; "
+        f"neighbours tell <b>{told}</b></figcaption>{sheet(maps, alt, ~found.stays, columns)}</figure>"
+    )
+
+
+def effects_card(rows: list[Effect]) -> str:
+    """What each regulariser did to one network, and which checkpoints are missing."""
+    here = [row for row in rows if row.shipped]
+    missing = [row.name for row in rows if not row.shipped]
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(row.name)}</th><td>{html.escape(row.change or "nothing")}</td>'
+        f"{''.join(f'<td>{_rate(value)}</td>' for value in (row.top_1, row.ece, row.eer, row.lfw))}</tr>"
+        for row in here
+    )
+    heads = ("training", "what it sets", "right (top-1)", "ECE", "EER, strangers", "LFW accuracy")
+    columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    table = (
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='What the regularisers did'>"
+        f"<table class='fl-table'><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
+        if here
+        else ""
+    )
+    lack = (
+        f"<p>Not here yet: {', '.join(f'<code>{html.escape(name)}</code>' for name in missing)}. Train one "
+        f"with <code>python -m facelab train {html.escape(missing[0])} --data CROPS --out "
+        f"checkpoints/{html.escape(missing[0])}.safetensors</code> and start the page again.</p>"
+        if missing
+        else ""
+    )
+    return (
+        f'<div class="fl-card"><h3>What it did to trained networks</h3>{table}{lack}'
+        f'<p class="fl-small">One network each, trained once on the same photos: small differences are '
+        f"chance. Top-1 and ECE: new photos of training people; EER: people never seen.</p></div>"
+    )
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def gallery_card(crop: np.ndarray, rows: dict[str, np.ndarray]) -> str:
+    """The crop, then a strip of variants for each augmentation; a column is one draw."""
+    strips = "".join(_strip(NAMES.get(name, name), variants) for name, variants in rows.items())
+    return (
+        f'<div class="fl-card fl-gallery" role="status"><figure><figcaption><b>as it is</b></figcaption>'
+        f'{picture(crop, "the aligned face")}</figure><div class="fl-kinds">{strips}</div>'
+        f'<p class="fl-small">A column is one draw of random numbers: what it does alone is done again in '
+        f"“all together”. In training every photo gets a new draw every time.</p></div>"
+    )
+
+
+def _strip(name: str, variants: np.ndarray) -> str:
+    gap = np.full((variants.shape[1], 4, 3), 127, np.uint8)
+    parts = [part for variant in variants for part in (variant, gap)][:-1]
+    alt = f"{len(variants)} variants: {name}"
+    return (
+        f"<figure><figcaption><b>{html.escape(name)}</b></figcaption>"
+        f"{picture(np.concatenate(parts, 1), alt)}</figure>"
+    )

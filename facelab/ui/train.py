@@ -1,0 +1,188 @@
+"""Train: a run of one's own, live, from faces to a checkpoint.
+
+Runs are those of `facelab.live`: one at a time in this process, the others in line. A visitor's zip is read
+into memory and deleted at once; it, the results and the table of runs are values of the session.
+"""
+
+import base64
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from facelab.as_code import as_command, as_python
+from facelab.lessons import live as lesson
+from facelab.live import LINE, Result, Snapshot, Training
+from facelab.live_choice import limits
+from facelab.live_data import Pool
+from facelab.plots.training import people_map, training_course
+from facelab.ui import cards, train_zip
+from facelab.ui.chart import Chart
+from facelab.ui.controls import MINUTES
+from facelab.ui.links import Controls
+from facelab.ui.train_cards import Tried, run_card, tried, tried_card
+from facelab.ui.train_settings import Planned, described, planned, settings
+
+TITLE = "Train"
+LEAD = (
+    "Choose faces, a network and a loss, and watch it learn. **When the loss falls, does the error on people "
+    "whom it has never seen fall as well?**"
+)
+OPENING = (
+    "Below is a finished run: {network} with {loss} on {people} rendered people, {faces} faces of each. "
+    "Press Train to make one of your own, then change one thing and compare."
+)
+EMPTY = "No run has been made yet. Press Train: the loss, the error and the map appear here as it goes."
+CODE = (
+    "They say what is chosen above, and repeat its run on the same kind of processor to the last digit of "
+    "the loss. The checkpoint that they write is the one you can download here."
+)
+NEEDS = "One folder per person: at least four people, as two are kept out of training, with two photos each."
+NOTHING = "Rendered people are taken until you add a zip."
+SAVE = """(packed) => {
+  if (!packed) return;
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([bytes], {type: 'application/octet-stream'}));
+  link.download = 'live.safetensors';
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}"""
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+RUNS = 12  # rows that the table keeps
+FRAME = 5  # outputs of a frame that shows nothing new but the card
+
+
+def on_train(request: gr.Request, album: Pool | None, rows: tuple[Tried, ...], *values: Any) -> Iterator:
+    """Wait in line, train and show: (card, course, map, runs, table, result)."""
+    try:
+        plan = planned(album, values)
+    except ValueError as error:
+        yield [cards.problem(f"{error}."), *[gr.skip()] * FRAME]
+        return
+    run = Training(plan.recipe, plan.pool, limits().seconds, request.session_hash or "", TITLE)
+    with contextlib.closing(run.follow()) as snapshots:
+        yield from frames(snapshots, plan, rows)
+
+
+def frames(snapshots: Iterator[Snapshot], plan: Planned, rows: tuple[Tried, ...]) -> Iterator[list[Any]]:
+    """What to show of each snapshot; charts are drawn when there is something new in them."""
+    step, flat = -1, FRAME  # nothing yet: what an earlier run has drawn goes
+    for now in snapshots:
+        course = training_course(now) if now.step != step or now.result else gr.skip()
+        where = gr.skip() if now.map is flat else now.map and people_map(now.map)
+        step, flat = now.step, now.map
+        last = [gr.skip()] * 3
+        if now.result:
+            rows = (*rows, tried(now, plan.what, plan.on))[-RUNS:]
+            last = [rows, tried_card(rows), now.result]
+        yield [run_card(now), course, where, *last]
+
+
+def on_stop(request: gr.Request) -> None:
+    """End this visitor's run; what it has learned so far is kept."""
+    LINE.stop(request.session_hash or "", TITLE)
+
+
+def on_leave(request: gr.Request) -> None:
+    """The page was closed: end whatever this visitor started, and keep nothing."""
+    LINE.stop(request.session_hash or "")
+
+
+def on_zip(
+    path: str | None,
+    before: Pool | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
+) -> list[Any]:
+    """Read a zip into memory and delete it -> (faces, what was found, the emptied input, data)."""
+    if path is None:
+        return [gr.skip()] * 4
+    pool, *rest = train_zip.read_zip(path, before, limits().faces, 2, progress)
+    return [pool, *rest, gr.skip() if pool is before else "zip"]
+
+
+def on_download(result: Result | None) -> list[Any]:
+    """The checkpoint as base64, for the browser to save -> (content, what happened)."""
+    if result is None:
+        return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
+    content = base64.b64encode(result.content()).decode()
+    said = "live.safetensors is in your downloads; judge it with `python -m facelab compare --model`."
+    return [content, cards.hint(said)]
+
+
+def on_settings(album: Pool | None, *values: Any) -> list[str]:
+    """(script, command) of what is chosen; what is wrong with it, as a comment."""
+    try:
+        recipe = planned(album, values).recipe
+    except ValueError as error:
+        return [f"# {error}"] * 2
+    data = described(album, values)
+    return [as_python(recipe, data), as_command(recipe, data)]
+
+
+def build() -> Controls:
+    """Lay the tab out; it opens on a finished run."""
+    gr.Markdown(LEAD, elem_classes="fl-lead")
+    album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=train_zip.forget)
+    rows, result = gr.State(()), gr.State(None, time_to_live=60 * MINUTES)
+    controls = settings()
+    file, found = train_zip.section("train", NEEDS, NOTHING)
+    with gr.Row(elem_classes="fl-examples"):
+        train = gr.Button("Train", variant="primary", elem_id="train-start")
+        stop = gr.Button("Stop", elem_id="train-stop")
+    shown = _shown()
+    table = gr.HTML(tried_card(()), elem_id="train-tried", padding=False)
+    values = list(controls.values())
+    codes, download, packed, said = _take_away(values)
+    train.click(on_train, [album, rows, *values], [*shown, rows, table, result], concurrency_limit=None,
+                **QUIET)  # fmt: skip
+    stop.click(on_stop, None, None, queue=False, **QUIET)
+    file.upload(on_zip, [file, album], [album, found, file, controls["data"]], api_visibility="private",
+                show_progress_on=found)  # fmt: skip
+    gr.on([control.change for control in values], on_settings, [album, *values], codes, queue=False,
+          trigger_mode="always_last", **QUIET)  # fmt: skip
+    download.click(on_download, result, [packed, said], api_visibility="private").then(
+        None, packed, None, js=SAVE, api_visibility="private"
+    ).then(str, None, packed, **QUIET)
+    Context.root_block.unload(on_leave)
+    return controls
+
+
+def _shown() -> list[Any]:
+    """The card and both charts, opening on the measured run."""
+    opening = lesson.load()
+    card, course, where = cards.hint(EMPTY), None, None
+    if opening:
+        choice = opening.choice
+        words = OPENING.format(network=choice.backbone, loss=choice.loss, people=opening.people,
+                               faces=opening.faces)  # fmt: skip
+        card = run_card(replace(opening.last, words=words))
+        course, where = training_course(opening.last), people_map(opening.last.map)
+    out = [gr.HTML(card, elem_id="train-run", padding=False)]
+    with gr.Row():
+        with gr.Column(min_width=320):
+            gr.Markdown("**Loss, accuracy, and the error on new people**")
+            out.append(Chart(course, "Loss, accuracy and error against the training step", "train-course"))
+        with gr.Column(min_width=320):
+            gr.Markdown("**Up to eight new people, after each epoch** (PCA: a shadow of 128 dimensions)")
+            out.append(Chart(where, "Photos of people never seen, a mark each", "train-map"))
+    return out
+
+
+def _take_away(values: list[Any]) -> tuple[list[gr.Code], gr.Button, gr.Textbox, gr.HTML]:
+    """Code to copy and the checkpoint to download."""
+    script, command = on_settings(None, *(control.value for control in values))
+    download = gr.Button("Download the checkpoint", elem_id="train-download")
+    said = gr.HTML(elem_id="train-downloaded", padding=False)
+    with gr.Accordion("Copy as Python, copy as command", open=False, elem_id="train-code"):
+        gr.Markdown(CODE, elem_classes="fl-small")
+        kinds = {"python": ("As Python", script), "shell": ("As a command", command)}
+        codes = [
+            gr.Code(text, language=kind, label=label, interactive=False, wrap_lines=True, buttons=["copy"],
+                    elem_id=f"train-{kind}")
+            for kind, (label, text) in kinds.items()
+        ]  # fmt: skip
+    return codes, download, gr.Textbox(visible=False), said

@@ -1,0 +1,135 @@
+"""What the Train and Transfer tabs say of a run: where it stands, its numbers, and the runs before it."""
+
+import html
+import math
+from dataclasses import dataclass
+
+from facelab.live import Snapshot
+from facelab.ui import cards
+
+STATES = {
+    "waiting": "⏳ Waiting in line",
+    "starting": "▶ Starting",
+    "training": "▶ Training",
+    "ending": "■ Ending: measuring what it learned",
+    "stopped": "■ Stopped",
+    "finished": "✔ Finished",
+}
+LAST = "fl-same"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A row of the table of runs."""
+
+    what: str
+    on: str
+    steps: str
+    loss: str
+    right: str
+    eer: str
+    seconds: str
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 48 s, 3 min 5 s."""
+    if not math.isfinite(seconds):
+        return "–"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def share(value: float) -> str:
+    """A share in percent, or a dash where there is none."""
+    return f"{value:.1%}" if math.isfinite(value) else "–"
+
+
+def held_out(snapshot: Snapshot, name: str) -> float:
+    """The newest figure of that name on what is held out; NaN before the first."""
+    return snapshot.figures[-1][1].get(name, math.nan) if snapshot.figures else math.nan
+
+
+def run_card(snapshot: Snapshot, closed: bool = False) -> str:
+    """Where a run stands.
+
+    Args:
+        snapshot: the run.
+        closed: whether held-out photos of the same people are judged, not new people.
+    """
+    if snapshot.state == "failed":
+        return cards.problem(snapshot.words[:1].upper() + snapshot.words[1:].rstrip(".") + ".")
+    over = snapshot.state in ("stopped", "finished")
+    words = _words(snapshot)
+    role = ' role="status"' if over or snapshot.state == "waiting" else ""  # every frame would be too much
+    kind = LAST if over else ""
+    numbers = _figures(snapshot, closed) if snapshot.losses else ""
+    return f'<div class="fl-card {kind}"{role}><h2>{STATES[snapshot.state]}</h2><p>{words}</p>{numbers}</div>'
+
+
+def _words(snapshot: Snapshot) -> str:
+    if snapshot.state == "waiting":
+        others = "one run is" if snapshot.ahead == 1 else f"{snapshot.ahead} runs are"
+        return (
+            f"<b>Position {snapshot.ahead + 1} in the line:</b> {others} before yours, because one training "
+            "at a time keeps every other tab quick. It begins by itself; Stop leaves the line."
+        )
+    if snapshot.state == "starting":
+        return f"Drawing the first faces and building the network ({snapshot.seconds:.0f} s)."
+    if snapshot.state in ("stopped", "finished"):
+        return html.escape(snapshot.words) or "The charts below show the whole run."
+    if snapshot.state == "ending":
+        return "The step that is being computed is the last."
+    return f"About <b>{duration(snapshot.seconds_left)}</b> left."
+
+
+def _figures(snapshot: Snapshot, closed: bool) -> str:
+    held, words = ("top_1", "named rightly, new photos") if closed else ("eer", "EER on new people")
+    cells = (
+        ("step", f"{snapshot.step} of {snapshot.steps}"),
+        ("epoch", f"{snapshot.epoch} of {snapshot.epochs}"),
+        ("loss", f"{snapshot.losses[-1]:.3f}"),
+        ("right in training", share(snapshot.accuracies[-1])),
+        (words, share(held_out(snapshot, held))),
+        ("took" if snapshot.state in ("stopped", "finished") else "so far", duration(snapshot.seconds)),
+    )
+    inner = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in cells)
+    return f'<div class="fl-figures">{inner}</div>'
+
+
+def tried(snapshot: Snapshot, what: str, on: str) -> Tried:
+    """The row of a run that is over."""
+    return Tried(
+        what,
+        on,
+        f"{snapshot.step} of {snapshot.steps}",
+        f"{snapshot.losses[-1]:.3f}",
+        share(snapshot.accuracies[-1]),
+        share(held_out(snapshot, "eer")),
+        duration(snapshot.seconds),
+    )
+
+
+def tried_card(rows: tuple[Tried, ...]) -> str:
+    """The runs of this visit, newest first; the lowest EER is marked."""
+    if not rows:
+        return cards.hint(
+            "Runs that you try are listed here, newest first, so that you can change one thing and compare."
+        )
+    heads = ("run", "on", "steps", "last loss", "right in training", "EER on new people", "took")
+    head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
+    errors = [float(row.eer.rstrip("%")) if row.eer != "–" else math.inf for row in rows]
+    best = errors.index(min(errors)) if math.isfinite(min(errors)) else -1
+    body = "".join(_row(row, i == best) for i, row in reversed(list(enumerate(rows))))
+    return (
+        '<div class="fl-card"><h3>Tried so far</h3><div class="fl-scroll" tabindex="0" role="region" '
+        f"aria-label='Runs tried'><table class='fl-table'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+        '<p class="fl-small">✔ is the lowest error on people that no run has seen. Rendered faces are '
+        "illustrations: an error here says nothing about accuracy on people.</p></div>"
+    )
+
+
+def _row(row: Tried, best: bool) -> str:
+    rest = (row.on, row.steps, row.loss, row.right, row.eer + (" ✔" if best else ""), row.seconds)
+    cells = "".join(f"<td>{html.escape(text)}</td>" for text in rest)
+    return f"<tr><th scope='row'>{html.escape(row.what)}</th>{cells}</tr>"

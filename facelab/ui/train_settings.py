@@ -1,0 +1,139 @@
+"""What a visitor can choose before a training, and the run that it makes."""
+
+from dataclasses import dataclass, fields
+
+import gradio as gr
+
+from facelab.as_code import Data
+from facelab.lessons.live import FACES, PEOPLE
+from facelab.live_choice import Choice, check_faces, compose, limits, losses, networks
+from facelab.live_data import Pool, rendered
+from facelab.recipe import Recipe
+from facelab.ui.links import Controls
+
+SOURCES = [("rendered people", "rendered"), ("my zip", "zip")]
+NO_ZIP = "There is no zip yet; add one below (one folder of photos for each person), or take rendered people."
+RATES = (0.003, 0.01, 0.03, 0.05, 0.1, 0.2)
+BATCHES = (16, 32, 64)
+DECAYS = (0.0, 5e-4, 5e-3)
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A run that may begin: what, on what, and what to call it."""
+
+    recipe: Recipe
+    pool: Pool
+    data: Data
+    what: str
+    on: str
+
+
+def chosen(values: tuple) -> tuple[str, int, int, Choice]:
+    """(source, people, faces, choice) of the controls' values in order; sliders give whole numbers as they
+    please."""
+    source, people, faces, *rest = values
+    names = [field.name for field in fields(Choice)]
+    whole = {"epochs", "batch_size", "seed"}
+    kinds = {name: int(value) if name in whole else value for name, value in zip(names, rest)}
+    return source, int(people), int(faces), Choice(**kinds)
+
+
+def planned(album: Pool | None, values: tuple) -> Planned:
+    """The run of these settings, not yet begun.
+
+    Raises:
+        ValueError: one sentence that says what to change.
+    """
+    source, people, faces, choice = chosen(values)
+    most = limits()
+    recipe = compose(choice, most)
+    what = f"{choice.backbone}, {choice.loss}, {', '.join(_changes(choice)) or 'as the page opens'}"
+    if source == "zip":
+        if album is None:
+            raise ValueError(NO_ZIP)
+        on = f"{album.source}: {len(album.data.identities)} people"
+        return Planned(recipe, album, described(album, values), what, on)
+    check_faces(people * faces, most)
+    on = f"{people} rendered people × {faces}"
+    return Planned(recipe, rendered(people, faces, choice.seed), described(None, values), what, on)
+
+
+def _changes(choice: Choice) -> list[str]:
+    """What else differs from how the page opens, in words."""
+    start = Choice()
+    return [
+        f"{field.name.replace('_', ' ')} {getattr(choice, field.name):g}"
+        for field in fields(Choice)
+        if field.name not in ("backbone", "loss")
+        and getattr(choice, field.name) != getattr(start, field.name)
+    ]
+
+
+def described(album: Pool | None, values: tuple) -> Data:
+    """The data of these settings, for a script."""
+    source, people, faces, _ = chosen(values)
+    if source == "zip":
+        return Data(archive=f"{album.source if album else 'my'}.zip", aligned=album is None or album.aligned)
+    return Data(people, faces)
+
+
+def settings() -> Controls:
+    """Lay the controls out -> them by name, in the order that `chosen` reads."""
+    controls = _data() | _network()
+    with gr.Accordion("Regularisers, batch and seed", open=False):
+        controls |= _rest()
+    order = ("data", "people", "faces", "backbone", "loss", "epochs", "batch", "rate", "dropout", "dropblock",
+             "smoothing", "decay", "augment", "seed")  # fmt: skip
+    return {name: controls[name] for name in order}
+
+
+def _data() -> Controls:
+    with gr.Row(elem_classes="fl-controls"):
+        source = gr.Radio(SOURCES, value="rendered", label="Data", elem_id="train-data",
+                          info="Rendered people belong to nobody and need no download.")  # fmt: skip
+        people = gr.Slider(10, 400, value=PEOPLE, step=10, label="Rendered people", elem_id="train-people",
+                           info="A tenth of them is kept out of training, to be judged by.")  # fmt: skip
+        faces = gr.Slider(4, 20, value=FACES, step=1, label="Faces of each", elem_id="train-faces",
+                          info="Pose, light and expression differ from face to face.")  # fmt: skip
+    return {"data": source, "people": people, "faces": faces}
+
+
+def _network() -> Controls:
+    start = Choice()
+    with gr.Row(elem_classes="fl-controls"):
+        backbone = gr.Dropdown([(f"{name} ({said})", name) for name, said in networks().items()],
+                               value=start.backbone, label="Backbone", filterable=False,
+                               elem_id="train-backbone",
+                               info="The compact network of each family of the course.")  # fmt: skip
+        loss = gr.Dropdown(list(losses()), value=start.loss, label="Loss", filterable=False,
+                           elem_id="train-loss", info="What training makes small.")  # fmt: skip
+    with gr.Row(elem_classes="fl-controls"):
+        epochs = gr.Slider(1, limits().epochs, value=start.epochs, step=1, label="Epochs",
+                           elem_id="train-epochs", info="How often every face is seen.")  # fmt: skip
+        rate = gr.Dropdown(list(RATES), value=start.lr, label="Learning rate", filterable=False,
+                           elem_id="train-rate", info="How far a step goes; too far: chaos.")  # fmt: skip
+    return {"backbone": backbone, "loss": loss, "epochs": epochs, "rate": rate}
+
+
+def _rest() -> Controls:
+    start = Choice()
+    with gr.Row(elem_classes="fl-controls"):
+        dropout = gr.Slider(0, 0.8, value=0.0, step=0.1, label="Dropout", elem_id="train-dropout",
+                            info="Share of the last layer’s inputs hidden in each step.")  # fmt: skip
+        block = gr.Slider(0, 0.5, value=0.0, step=0.05, label="DropBlock", elem_id="train-dropblock",
+                          info="Share of the feature maps blanked in squares by the end.")  # fmt: skip
+        smoothing = gr.Slider(0, 0.4, value=0.0, step=0.1, label="Label smoothing (α)",
+                              elem_id="train-smoothing",
+                              info="How much of the target is spread over all people.")  # fmt: skip
+    with gr.Row(elem_classes="fl-controls"):
+        decay = gr.Dropdown(list(DECAYS), value=start.weight_decay, label="Weight decay", filterable=False,
+                            elem_id="train-decay", info="How hard weights are pulled to zero.")  # fmt: skip
+        batch = gr.Dropdown(list(BATCHES), value=start.batch_size, label="Batch", filterable=False,
+                            elem_id="train-batch", info="Faces in one step.")  # fmt: skip
+        seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="train-seed",
+                         info="Draws the faces, the first weights and the order.")  # fmt: skip
+        augment = gr.Checkbox(start.augment, label="Vary the faces", elem_id="train-augment",
+                              info="Mirror, turn, shift, recolour and blank parts at random.")  # fmt: skip
+    return {"dropout": dropout, "dropblock": block, "smoothing": smoothing, "decay": decay, "batch": batch,
+            "seed": seed, "augment": augment}  # fmt: skip

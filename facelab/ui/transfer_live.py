@@ -1,0 +1,160 @@
+"""The Transfer tab's live part: teach a shipped network new people, and let it name a photo.
+
+Photos stay in memory for the visit: the zip is deleted when it is read, and the network that was taught is a
+value of the session.
+"""
+
+import contextlib
+import html
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from facelab.faces import Source
+from facelab.live import LINE, Result, Snapshot, Training
+from facelab.live_choice import limits
+from facelab.live_data import Pool, rendered
+from facelab.live_teach import MOST, PHOTOS, Named, lesson_recipe, lucky_guess, name_photo, starts
+from facelab.plots.training import training_course
+from facelab.ui import cards, train_zip
+from facelab.ui.chart import Chart
+from facelab.ui.controls import MINUTES
+from facelab.ui.links import Controls
+from facelab.ui.photo_input import PhotoInput
+from facelab.ui.train_cards import held_out, run_card
+
+QUESTION = (
+    "### Teach it new people\nGive a zip with one folder of photos for each person, two people or more and "
+    "{photos} photos each, or take eight rendered people. Some photos of everyone are held back: **does it "
+    "name those better than guessing would?**"
+)
+NEEDS = f"One folder per person: at least two people with {PHOTOS} photos each, {MOST} photos in all."
+NOTHING = "Eight rendered people are taken until you add a zip."
+WAYS = [("frozen: train only a new last layer", "frozen"), ("whole: train every layer", "whole")]
+NO_NETWORK = "Nobody has been taught yet; press Teach first."
+NO_PHOTO = "There is no photo yet; add one of somebody whom you taught."
+TEACH_SECONDS = 60.0
+PEOPLE, FACES = 8, 8  # rendered, for those without a zip
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def on_teach(request: gr.Request, album: Pool | None, start: str, way: str, seed: float) -> Iterator:
+    """Train on the visitor's people, or the rendered ones -> (card, course, network)."""
+    try:
+        pool = album or rendered(PEOPLE, FACES, int(seed))
+        recipe = lesson_recipe(start, way == "frozen", pool, int(seed))
+    except ValueError as error:
+        yield [cards.problem(f"{error}."), gr.skip(), gr.skip()]
+        return
+    seconds = min(TEACH_SECONDS, limits().seconds)
+    run = Training(recipe, pool, seconds, request.session_hash or "", "Transfer")
+    with contextlib.closing(run.follow()) as snapshots:
+        for now in snapshots:
+            yield [teach_card(now, pool), training_course(now, closed=True), now.result or gr.skip()]
+
+
+def teach_card(now: Snapshot, pool: Pool) -> str:
+    """Where the run stands, and at its end whether it beat chance."""
+    card = run_card(now, closed=True)
+    right = held_out(now, "top_1")
+    if now.result is None or right != right:
+        return card
+    people, lucky = len(pool.data.identities), lucky_guess(pool)
+    better = right > lucky
+    title = "✔ Better than guessing" if better else "✖ Not surely better than guessing"
+    return card + (
+        f'<div class="fl-card {"fl-same" if better else "fl-different"}" role="status"><h2>{title}</h2>'
+        f"<p>It names <b>{right:.0%}</b> of the photos that it did not learn from rightly. Guessing among "
+        f"{people} people names {1 / people:.0%}, and more than {lucky:.0%} only once in twenty times. "
+        f"Below, let it name a photo of your own.</p></div>"
+    )
+
+
+def on_stop(request: gr.Request) -> None:
+    """End this visitor's run; what it has learned so far is kept."""
+    LINE.stop(request.session_hash or "", "Transfer")
+
+
+def on_zip(
+    path: str | None,
+    before: Pool | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
+) -> list[Any]:
+    """Read a zip into memory and delete it -> (faces, what was found, the emptied input)."""
+    if path is None:
+        return [gr.skip()] * 3
+    return train_zip.read_zip(path, before, MOST, PHOTOS, progress)
+
+
+def on_name(result: Result | None, photo: Source | None) -> str:
+    """Whom the taught network sees on a photo."""
+    if result is None:
+        return cards.hint(NO_NETWORK)
+    if photo is None:
+        return cards.hint(NO_PHOTO)
+    try:
+        return named_card(name_photo(result, photo))
+    except ValueError as error:
+        return cards.problem(f"{error}.")
+
+
+def named_card(named: Named) -> str:
+    """The name, then everyone's probability as a bar."""
+    rows = "".join(
+        f"<li><span></span><span>{html.escape(person)}</span>"
+        f'<div class="fl-bar"><b style="width:{100 * p:.1f}%"></b></div><data>{cards.percent(p)}</data></li>'
+        for person, p in named.ranks
+    )
+    face = cards.picture(named.crop, "the face that is named")
+    return (
+        f'<div class="fl-card fl-closed" role="status"><h2>→ {html.escape(named.ranks[0][0])}</h2>'
+        f"<div class='fl-ranks'><figure>{face}</figure><ol>{rows}</ol></div>"
+        f'<p class="fl-small">It must name one of the people that it was taught, whoever is on the photo: a '
+        f"closed-set answer. The Identify tab may say “unknown”.</p></div>"
+    )
+
+
+def section() -> Controls:
+    """Lay it out -> its controls by name."""
+    gr.Markdown(QUESTION.format(photos=PHOTOS))
+    album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=train_zip.forget)
+    network = gr.State(None, time_to_live=60 * MINUTES)
+    names = starts()
+    if not names:
+        gr.HTML(cards.hint("No checkpoint to start from is here; train one first."), elem_id="transfer-none")
+        return {}
+    controls = _settings(names)
+    file, found = train_zip.section("transfer", NEEDS, NOTHING)
+    with gr.Row(elem_classes="fl-examples"):
+        teach = gr.Button("Teach", variant="primary", elem_id="transfer-teach")
+        stop = gr.Button("Stop", elem_id="transfer-stop")
+    card = gr.HTML(cards.hint("Press Teach: it takes under a minute."), elem_id="transfer-run", padding=False)
+    course = Chart(None, "Loss, and the share of photos named rightly, against the step", "transfer-course")
+    teach.click(on_teach, [album, *controls.values()], [card, course, network], concurrency_limit=None,
+                **QUIET)  # fmt: skip
+    stop.click(on_stop, None, None, queue=False, **QUIET)
+    file.upload(on_zip, [file, album], [album, found, file], api_visibility="private", show_progress_on=found)
+    _probe(network)
+    return controls
+
+
+def _settings(names: list[str]) -> Controls:
+    with gr.Row(elem_classes="fl-controls"):
+        start = gr.Dropdown(names, value=names[0], label="Start from", filterable=False,
+                            elem_id="transfer-start", info="A shipped network.")  # fmt: skip
+        way = gr.Radio(WAYS, value="frozen", label="What is trained", elem_id="transfer-way",
+                       info="Frozen needs few photos; whole adapts more.")  # fmt: skip
+        seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="transfer-seed",
+                         info="Draws people, layer and order.")  # fmt: skip
+    return {"start": start, "way": way, "seed": seed}
+
+
+def _probe(network: gr.State) -> None:
+    with gr.Row():
+        with gr.Column(min_width=280):
+            photo = PhotoInput("A photo to be named", "transfer-photo")
+            name = gr.Button("Who is it?", elem_id="transfer-name")
+        with gr.Column(min_width=280):
+            answer = gr.HTML(cards.hint(NO_NETWORK), elem_id="transfer-named", padding=False)
+    name.click(on_name, [network, photo], answer, api_visibility="private", show_progress_on=answer)

@@ -1,0 +1,47 @@
+"""Variants of one crop, as training sees it: each augmentation alone, then all together.
+
+All rows take the same random numbers, so a column is one draw: what an augmentation does alone can be found
+again in the last row. The pictures come from `facelab.data.augment`, which trains.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from facelab.data.augment import DRAWS, augment
+from facelab.recipe import Recipe
+
+OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, saturation=0, grey=0, erase=0)
+KINDS = ("flip", "rotate", "zoom", "shift", "jitter", "saturation", "grey", "erase")
+TOGETHER = "all together"
+
+
+def variants(crop: np.ndarray, strengths: dict[str, float], count: int, seed: int) -> dict[str, np.ndarray]:
+    """Draw variants of a crop.
+
+    Args:
+        crop: (112, 112, 3) uint8.
+        strengths: of each of KINDS, as the recipe's field of that name.
+        count: variants a row.
+        seed: of the draw.
+
+    Returns:
+        By kind and under TOGETHER, (count, 112, 112, 3) uint8.
+
+    Raises:
+        ValueError: an unknown kind, or a strength that a recipe refuses.
+    """
+    for kind in strengths:
+        if kind not in KINDS:
+            raise ValueError(f"unknown augmentation {kind!r}; legal: {', '.join(KINDS)}")
+    crops = torch.from_numpy(crop).expand(count, *crop.shape)
+    draw = torch.rand(DRAWS, count, generator=torch.Generator().manual_seed(seed))
+    recipes = {kind: replace(OFF, **{kind: strength}) for kind, strength in strengths.items()}
+    recipes[TOGETHER] = replace(OFF, **strengths)
+    return {name: _pixels(augment(crops, recipe, draw)) for name, recipe in recipes.items()}
+
+
+def _pixels(x: torch.Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] -> (B, H, W, 3) uint8."""
+    return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

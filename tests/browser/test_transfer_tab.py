@@ -1,0 +1,67 @@
+"""The Transfer tab as a learner uses it, in a real Chromium."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelab.data.parametric import ParametricFaces
+from tests.conftest import CROP, zipped
+
+from .conftest import choose_tab
+
+LONG = 240_000  # milliseconds: a busy machine is no failure
+
+
+def transfer_tab(visit, *arguments):
+    page, watch = visit(*arguments)
+    choose_tab(page, "Transfer")
+    page.wait_for_selector("#transfer-teach", timeout=20_000)
+    return page, watch
+
+
+def test_rendered_people_are_taught_and_one_is_named(visit, tmp_path):
+    page, _ = transfer_tab(visit)
+    page.locator("#transfer-name").click()
+    page.wait_for_selector("#transfer-named >> text=press Teach first")
+    page.locator("#transfer-teach").click()
+    page.wait_for_selector("#transfer-run h2 >> text=▶ Training", timeout=LONG)
+    page.wait_for_selector("#transfer-run h2 >> text=✔ Finished", timeout=LONG)
+    page.wait_for_selector("#transfer-run h2 >> text=✔ Better than guessing", timeout=LONG)
+    crop = ParametricFaces(8, 8, 0).crop_set().crops[3 * 8]
+    Image.fromarray(np.asarray(crop)).save(tmp_path / "probe.png")
+    page.locator("#transfer-photo input[type=file]").set_input_files(tmp_path / "probe.png")
+    page.wait_for_selector("#transfer-photo img", timeout=LONG)
+    page.locator("#transfer-name").click()
+    page.wait_for_selector("#transfer-named h2", timeout=LONG)
+    assert page.locator("#transfer-named li").count() == 8
+    shares = page.locator("#transfer-named data").all_inner_texts()
+    assert shares[0] != shares[-1] and shares[0].endswith("%")
+
+
+def test_a_zip_of_two_people_is_taught_whole_and_stopped(visit, tmp_path):
+    page, _ = transfer_tab(visit)
+    page.get_by_role("button", name="Photos of your own").last.click()
+    file = page.locator("#transfer-file input[type=file]")
+    file.set_input_files(zipped(tmp_path / "one.zip", {f"a/{i}.png": CROP for i in range(4)}))
+    page.wait_for_selector("#transfer-found >> text=one person only", timeout=LONG)
+    file.set_input_files(zipped(tmp_path / "up.zip", {"../a/1.png": CROP, "b/1.png": CROP}))
+    page.wait_for_selector("#transfer-found >> text=outside its own folder", timeout=LONG)
+    good = {f"{person}/{i}.png": CROP for person in "ab" for i in range(9)}
+    file.set_input_files(zipped(tmp_path / "us.zip", good))
+    page.wait_for_selector("#transfer-found >> text=18 faces of 2 people", timeout=LONG)
+    page.locator("#transfer-way").get_by_label("whole").check()
+    page.locator("#transfer-teach").click()
+    page.wait_for_selector("#transfer-run h2 >> text=▶ Training", timeout=LONG)
+    page.locator("#transfer-stop").click()
+    page.wait_for_selector("#transfer-run h2 >> text=guessing", timeout=LONG)
+    heads = page.locator("#transfer-run h2").all_inner_texts()
+    assert heads[0] in ("■ Stopped", "✔ Finished")
+    assert heads[1] == "✖ Not surely better than guessing"  # all photos are one and the same
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone_needs_no_sideways_scroll(visit, scheme):
+    page, _ = transfer_tab(visit, 390, 844, scheme)
+    page.get_by_role("button", name="Photos of your own").last.click()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,364 @@
+"""Training for an audience: one at a time, the others in line, and nothing left of those who went away."""
+
+import gc
+import math
+import threading
+import time
+import weakref
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from facelab import live, live_data
+from facelab.data.folders import CropSet, Selection, load_crops
+from facelab.data.parametric import ParametricFaces
+from facelab.live import Line, Map, Training, flat_map
+from facelab.live_choice import HERE, HOSTED, Choice, check_faces, compose, limits, losses, networks
+from facelab.live_data import DrawnCrops, Pool, from_zip, rendered
+from facelab.recipe import Recipe
+from tests.conftest import CROP, as_zip, encoded, one_sentence, zipped
+
+STEPS = 6
+RECIPE = Recipe(held_out=0.0, epochs=2)
+
+
+@dataclass
+class Step:
+    """What `live` reads of a Progress."""
+
+    step: int
+    model: nn.Module
+    loss_fn: nn.Module
+    steps: int = STEPS
+    epochs: int = 2
+    images_per_second: float = 5.0
+    seconds_left: float = 1.0
+
+    @property
+    def epoch(self):
+        return 1 + (self.step - 1) // 3
+
+    @property
+    def loss(self):
+        return 10.0 / self.step
+
+    accuracy = 0.5
+
+    @property
+    def epoch_done(self):
+        return self.step % 3 == 0
+
+    @property
+    def validation(self):
+        return {"eer": 0.1 * self.step} if self.epoch_done else {}
+
+
+class Stage:
+    """Stands in for `train`: steps only when it is let, and tells what was closed."""
+
+    def __init__(self):
+        self.go, self.closed, self.models = threading.Semaphore(0), [], []
+
+    def __call__(self, recipe, data):
+        model = nn.Linear(2, 2)
+        self.models.append(weakref.ref(model))
+        try:
+            for step in range(1, STEPS + 1):
+                assert self.go.acquire(timeout=60)
+                yield Step(step, model, nn.Linear(1, 1))
+        finally:
+            self.closed.append(recipe.seed)
+
+    def let(self, steps):
+        for _ in range(steps):
+            self.go.release()
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    monkeypatch.setattr(live, "POLL", 0.01)
+    stage = Stage()
+    monkeypatch.setattr(live, "train", stage)
+    return stage
+
+
+def pool():
+    crops = np.full((4, 112, 112, 3), 7, np.uint8)
+    return Pool(CropSet(crops, np.array([0, 0, 1, 1]), ("a", "b"), tuple("1234")), "four")
+
+
+def training(line, seed=0, seconds=60.0, visitor="v", tab="Train"):
+    return Training(replace(RECIPE, seed=seed), pool(), seconds, visitor, tab, line)
+
+
+def until(snapshots, wanted):
+    """The first snapshot for which `wanted` holds."""
+    deadline = time.monotonic() + 60
+    for snapshot in snapshots:
+        if wanted(snapshot):
+            return snapshot
+        assert time.monotonic() < deadline, snapshot
+    raise AssertionError("it ended before")
+
+
+def test_the_end_comes_once(stage, monkeypatch):
+    monkeypatch.setattr(live, "give_back_memory", lambda: time.sleep(0.2))
+    stage.let(STEPS)
+    told = list(training(Line()).follow())
+    assert [snapshot.result is not None for snapshot in told] == [False] * (len(told) - 1) + [True]
+    assert "finished" not in [snapshot.state for snapshot in told[:-1]]
+
+
+def test_a_run_tells_every_loss_and_every_epochs_figures(stage):
+    stage.let(STEPS)
+    *_, last = training(Line()).follow()
+    assert last.state == "finished" and last.result is not None
+    assert last.losses == tuple(10 / step for step in range(1, STEPS + 1))
+    assert last.figures == ((3, {"eer": pytest.approx(0.3)}), (6, {"eer": pytest.approx(0.6)}))
+    header = last.result.header
+    assert (header.data, header.num_classes) == ("four: 2 identities, 4 crops", 2)
+    assert header.metrics == {"held_out": {"eer": pytest.approx(0.6)}} and header.identities == ("a", "b")
+
+
+def test_the_second_waits_its_turn_and_sees_its_place(stage):
+    line = Line()
+    runs = [training(line, seed) for seed in range(3)]
+    first, second, third = (run.follow() for run in runs)
+    until(first, lambda s: s.state == "starting")
+    assert [next(second).ahead, next(third).ahead] == [1, 2]
+    assert next(second).state == "waiting" and len(stage.models) == 1
+    stage.let(STEPS)
+    until(first, lambda s: s.state == "finished")
+    until(second, lambda s: s.state == "starting")
+    assert next(third).ahead == 1
+    second.close()
+    stage.let(1)  # its step ends, and with it the run
+    until(third, lambda s: s.state in ("starting", "training"))
+    third.close()
+    stage.let(1)
+    assert all(run.wait(60) for run in runs) and line._runs == []
+
+
+def test_who_leaves_the_line_makes_room(stage):
+    line = Line()
+    first, second, third = (training(line, seed, visitor=f"v{seed}") for seed in range(3))
+    running = first.follow()
+    next(running)
+    waiting, last = second.follow(), third.follow()
+    next(waiting)
+    assert next(last).ahead == 2
+    line.stop("v1", "Train")
+    assert until(waiting, lambda s: s.state == "stopped").result is None
+    assert list(waiting) == [] and next(last).ahead == 1
+    last.close()
+    running.close()
+    stage.let(1)
+    assert first.wait(60)
+
+
+def test_stop_ends_after_the_step_and_keeps_what_was_learned(stage):
+    line = Line()
+    run = training(line)
+    snapshots = run.follow()
+    stage.let(2)
+    until(snapshots, lambda s: s.step == 2)
+    line.stop("somebody else", "Train")
+    line.stop("v", "another tab")
+    assert next(snapshots).state == "training"
+    line.stop("v", "Train")
+    assert next(snapshots).state == "ending"  # at once, though a step is being computed
+    stage.let(1)
+    last = until(snapshots, lambda s: s.state == "stopped")
+    assert last.step == 3 and last.result and stage.closed == [0] and "You stopped it" in last.words
+
+
+@pytest.mark.parametrize("way", ["close", "leave"])
+def test_going_away_ends_the_run_and_frees_its_memory(stage, way):
+    line = Line()
+    run = training(line)
+    crops = weakref.ref(run._pool.data.crops)
+    snapshots = run.follow()
+    stage.let(1)
+    until(snapshots, lambda s: s.step == 1)
+    if way == "close":
+        snapshots.close()
+    else:
+        line.stop("v")
+    stage.let(1)
+    assert run.wait(60)
+    last = list(snapshots)
+    assert all(snapshot.result is None for snapshot in last) and stage.closed == [0] and line._runs == []
+    gc.collect()
+    assert crops() is None and stage.models[0]() is None
+
+
+def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
+    line = Line()
+    run = training(line)
+    snapshots = run.follow()
+    until(snapshots, lambda s: s.state == "starting")
+    monkeypatch.setattr(live, "PATIENCE", 0.05)
+    time.sleep(0.1)
+    stage.let(1)
+    assert run.wait(60) and run._end.result is None and line._runs == []
+
+
+def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, monkeypatch):
+    line = Line()
+    first, second, third = (training(line, seed) for seed in range(3))
+    running, waiting, last = first.follow(), second.follow(), third.follow()
+    next(running)
+    next(waiting)
+    next(last)
+    second._seen = time.monotonic() - live.PATIENCE - 1
+    assert next(last).ahead == 1
+    assert next(waiting).ahead == 2  # at the end
+    for snapshots in (waiting, last, running):
+        snapshots.close()
+    stage.let(1)
+    assert first.wait(60)
+
+
+def test_a_run_ends_at_the_limit(stage):
+    stage.let(STEPS)
+    *_, last = training(Line(), seconds=0.0).follow()
+    assert last.state == "stopped" and last.step == 1 and last.result and "limit" in last.words
+
+
+@pytest.mark.parametrize("error", [ValueError("lower --lr"), RuntimeError("CUDA\nout of memory")])
+def test_a_failure_is_one_sentence_and_makes_room(monkeypatch, error):
+    def fails(recipe, data):
+        raise error
+        yield
+
+    monkeypatch.setattr(live, "train", fails)
+    monkeypatch.setattr(live, "POLL", 0.01)
+    line = Line()
+    *_, last = training(line).follow()
+    assert last.state == "failed" and last.result is None and one_sentence(last.words) and line._runs == []
+    assert ("lower --lr" in last.words) == isinstance(error, ValueError)
+
+
+class Turned(nn.Module):
+    """The first pixel of a crop as its embedding, turned by an angle."""
+
+    def __init__(self, angle):
+        super().__init__()
+        self.turn = nn.Parameter(torch.tensor([[math.cos(angle), -math.sin(angle)],
+                                               [math.sin(angle), math.cos(angle)]]))  # fmt: skip
+
+    def forward(self, x):
+        return x[:, :2, 0, 0] @ self.turn.T
+
+
+def test_maps_of_one_run_lie_alike():
+    rng = np.random.default_rng(0)
+    crops = np.zeros((12, 112, 112, 3), np.uint8)
+    crops[:, 0, 0] = rng.integers(0, 256, (12, 3))
+    people = Selection(crops, np.arange(12), np.arange(12) // 4, tuple("abc"))
+    first = flat_map(Turned(0.0), people, None)
+    for angle in (0.5, 2.0, 3.1):
+        again = flat_map(Turned(angle), people, first)
+        np.testing.assert_allclose(again.coordinates, first.coordinates, atol=1e-4)
+    assert isinstance(first, Map) and flat_map(Turned(0.0), people.take(np.arange(2)), None) is None
+
+
+def test_rendered_crops_are_those_of_the_command_drawn_when_read():
+    lazy, whole = rendered(3, 4, 5).data, ParametricFaces(3, 4, 5).crop_set()
+    assert isinstance(lazy.crops, DrawnCrops) and lazy.crops.shape == whole.crops.shape
+    assert not lazy.crops.drawn.any()
+    for rows in (np.array([7, 2, 7]), np.arange(12)):
+        assert (lazy.crops[rows] == whole.crops[rows]).all()
+        assert lazy.crops.drawn[rows].all()
+    assert (lazy.labels == whole.labels).all()
+    assert (lazy.identities, lazy.names) == (whole.identities, whole.names)
+    lazy.crops._faces = None  # nothing is drawn twice
+    assert (lazy.crops[np.arange(12)] == whole.crops).all()
+
+
+def test_a_zip_of_crops_is_what_load_crops_reads(crop_folder, tmp_path):
+    archive = as_zip(crop_folder, tmp_path / "people.zip")
+    found, wanted = from_zip(archive, 9), load_crops([archive])
+    assert found.aligned and found.source == "people"
+    assert (found.data.crops == wanted.crops).all() and (found.data.labels == wanted.labels).all()
+    assert (found.data.identities, found.data.names) == (wanted.identities, wanted.names)
+    found.forget()
+    assert not found.data.crops.any()
+
+
+def test_photos_are_aligned_and_failures_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_data, "find_faces", lambda photo: [] if photo.pixels.max() < 5 else ["face"])
+    crop = np.full((112, 112, 3), 9, np.uint8)
+    monkeypatch.setattr(
+        live_data, "main_face", lambda faces, photo: found(crop) if faces else nobody("no face was found")
+    )
+    photo, dark = (encoded(Image.new("RGB", (200, 150), colour), "PNG") for colour in ("white", "black"))
+    entries = {"a/1.png": photo, "a/2.png": CROP, "b/1.png": photo, "b/2.png": CROP, "b/3.png": dark}
+    result = from_zip(zipped(tmp_path / "us.zip", entries), 9)
+    assert not result.aligned and result.data.labels.tolist() == [0, 0, 1, 1]
+    assert (result.data.crops[0] == 9).all() and result.data.skipped == (("b/3.png", "no face was found"),)
+
+
+def found(crop):
+    return type("Face", (), {"crop": crop})()
+
+
+def nobody(words):
+    raise ValueError(words)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"a/1.png": CROP, "a/2.png": CROP}, "one person only"),
+        ({"a/1.png": CROP, "a/2.png": CROP, "b/": b""}, "empty folder \\(b\\)"),
+        ({"a/1.txt": b"hello", "b/1.pdf": b"%PDF"}, "holds no image"),
+        ({"a/1.png": b"no", "a/2.png": b"no", "b/1.png": b"no", "b/2.png": b"no"}, "nobody"),
+        ({"a/1.png": CROP, "a/2.png": CROP, "b/1.png": CROP, "b/2.png": b"no"}, "b has 1 photo in"),
+        ({"a/1.png": bytes(30_000_000)}, "unpacks a/1.png to 30,000,000 bytes"),
+        ({"../a/1.png": CROP, "b/1.png": CROP}, "outside its own folder"),
+        ({"1.png": CROP, "b/1.png": CROP}, "outside any folder"),
+        ({f"{p}/{i}.png": CROP for p in "ab" for i in range(9)}, "at most 10"),
+    ],
+    ids=["one", "empty", "text", "broken", "few", "bomb", "traversal", "loose", "many"],
+)
+def test_a_bad_zip_gets_one_sentence(tmp_path, entries, words):
+    archive = zipped(tmp_path / "bad.zip", entries, 8)
+    with pytest.raises(ValueError, match=words) as caught:
+        from_zip(archive, 10)
+    assert one_sentence(str(caught.value), tmp_path)
+
+
+def test_what_is_no_zip_gets_one_sentence(tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"PK but no zip")
+    with pytest.raises(ValueError, match="neither a folder nor a whole zip") as caught:
+        from_zip(tmp_path / "bad.zip", 10)
+    assert one_sentence(str(caught.value), tmp_path)
+
+
+def test_everything_on_offer_makes_a_recipe():
+    assert len(networks()) == 12 and "softmax+triplet" in losses()
+    for name in losses():
+        recipe = compose(Choice(loss=name), HERE)
+        assert (recipe.images_per_identity > 0) == (
+            name.split("+")[-1] in ("contrastive", "triplet", "pairwise")
+        )
+    bare = compose(Choice(augment=False), HERE)
+    assert not (bare.flip or bare.rotate or bare.zoom or bare.shift or bare.jitter or bare.grey or bare.erase)
+
+
+def test_limits_are_tighter_on_a_public_page(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert limits() == HERE
+    monkeypatch.setenv("SPACE_ID", "somebody/facelab")
+    assert limits() == HOSTED and HOSTED.seconds < HERE.seconds
+    with pytest.raises(ValueError, match="epochs is 21; here a run takes 20"):
+        compose(Choice(epochs=21), limits())
+    with pytest.raises(ValueError, match="4,001 faces; here a run takes 4,000"):
+        check_faces(4001, limits())
+    with pytest.raises(ValueError, match="triplet takes no label smoothing"):
+        compose(Choice(loss="triplet", label_smoothing=0.1), HERE)

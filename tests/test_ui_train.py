@@ -1,0 +1,180 @@
+"""The Train tab without a browser: it says what the run says, and photos do not outlive their reading."""
+
+import base64
+import json
+import math
+import re
+from dataclasses import replace
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facelab import checkpoint
+from facelab.lessons import live as lesson
+from facelab.live import LINE, Map, Result, Snapshot
+from facelab.live_choice import Choice
+from facelab.plots.training import POINTS, people_map, training_course
+from facelab.ui import train, train_zip
+from facelab.ui.train_cards import duration, run_card, tried, tried_card
+from facelab.ui.train_settings import chosen, planned
+from tests.conftest import CROP, one_sentence, zipped
+
+HALF = Snapshot(
+    "training",
+    step=30,
+    steps=100,
+    epoch=2,
+    epochs=5,
+    losses=tuple(np.linspace(4, 1, 30).tolist()),
+    accuracies=tuple(np.linspace(0, 0.6, 30).tolist()),
+    figures=((20, {"eer": 0.21, "top_1": 0.4}),),
+    map=Map(np.array([[0.1, 0.2], [0.3, -0.1], [-0.5, 0.4]], np.float32), np.array([0, 0, 1])),
+    seconds_left=75.0,
+    seconds=32.0,
+)
+OPENING = ("rendered", 60, 8, "resnet_face", "softmax", 5, 32, 0.05, 0.0, 0.0, 0.0, 5e-4, True, 0)
+PROGRESS = type("Progress", (), {"tqdm": staticmethod(lambda items, **_: items)})()
+
+
+@pytest.fixture(scope="module")
+def tab():
+    """(controls by name, the page)."""
+    with gr.Blocks() as page:
+        controls = train.build()
+    return controls, page
+
+
+def test_every_control_says_what_it_does_and_every_event_is_private(tab):
+    controls, page = tab
+    assert tuple(control.value for control in controls.values()) == OPENING
+    assert all(re.fullmatch("[a-z]+", name) and control.info for name, control in controls.items())
+    config = page.config
+    events = [event for event in config["dependencies"] if event["targets"][0][1] != "unload"]
+    assert all(event["api_visibility"] == "private" for event in events)
+    ids = [c["props"].get("elem_id") for c in config["components"] if c["props"].get("elem_id")]
+    assert len(ids) == len(set(ids))
+    assert len([c for c in config["components"] if c["props"].get("variant") == "primary"]) == 1
+
+
+def test_the_page_opens_on_what_a_choice_opens_with():
+    source, people, faces, choice = chosen(OPENING)
+    assert (source, people, faces, choice) == ("rendered", lesson.PEOPLE, lesson.FACES, Choice())
+    plan = planned(None, OPENING)
+    assert len(plan.pool.data) == 480 and not plan.pool.data.crops.drawn.any()
+    other = planned(None, (*OPENING[:4], "arcface", *OPENING[5:8], 0.3, *OPENING[9:]))
+    assert other.recipe.dropout == 0.3 and other.recipe.margin == 0.3
+    assert other.what == "resnet_face, arcface, dropout 0.3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({0: "zip"}, "There is no zip yet"),
+        ({1: 400, 2: 20}, "here a run takes 4,000 at most"),
+        ({4: "triplet", 10: 0.1}, "triplet takes no label smoothing"),
+    ],
+)
+def test_what_cannot_be_trained_gets_one_sentence_and_no_run(monkeypatch, changes, words):
+    monkeypatch.setenv("SPACE_ID", "x/y")
+    values = [changes.get(i, value) for i, value in enumerate(OPENING)]
+    request = type("Request", (), {"session_hash": "s"})()
+    (frame,) = train.on_train(request, None, (), *values)
+    assert words in frame[0] and 'role="alert"' in frame[0] and one_sentence(frame[0])
+    assert len(frame) == 6 and LINE._runs == []
+    assert words in train.on_settings(None, *values)[0]
+
+
+def test_the_card_says_where_a_run_stands():
+    assert "Position 3 in the line" in run_card(Snapshot("waiting", ahead=2))
+    card = run_card(HALF)
+    assert "Training" in card and "1 min 15 s" in card and "30 of 100" in card and "21.0%" in card
+    assert "40.0%" in run_card(HALF, closed=True)
+    assert 'role="alert"' in run_card(Snapshot("failed", words="lower --lr"))
+    assert [duration(s) for s in (7.4, 60, 185, math.nan)] == ["7 s", "1 min 0 s", "3 min 5 s", "–"]
+
+
+def test_the_course_is_the_runs_own():
+    data = {trace["name"]: trace for trace in json.loads(training_course(HALF))["data"]}
+    assert data["loss of a step"]["y"] == list(HALF.losses)
+    assert data["loss of a step"]["x"] == list(range(1, 31))
+    assert data["EER, new people"]["x"] == [20] and data["EER, new people"]["y"] == [21.0]
+    closed = json.loads(training_course(HALF, closed=True))["data"][-1]
+    assert closed["y"] == [40.0]
+    smooth = data["loss, smoothed"]["y"]
+    assert smooth[0] == HALF.losses[0] and smooth[1] == pytest.approx(np.mean(HALF.losses[:2]))
+    long = replace(HALF, losses=(1.0,) * 9999, accuracies=(math.nan,) * 9999)
+    assert len(json.loads(training_course(long))["data"][0]["x"]) == POINTS
+
+
+def test_the_map_shows_everyone_with_a_shape_of_their_own():
+    data = json.loads(people_map(HALF.map))["data"]
+    assert [len(trace["x"]) for trace in data] == [2, 1]
+    assert len({trace["marker"]["symbol"] for trace in data}) == 2
+
+
+def test_frames_redraw_only_what_is_new():
+    plan = planned(None, OPENING)
+    again = replace(HALF, seconds=33.0)
+    result = Result(nn.Linear(1, 1), nn.Linear(1, 1), checkpoint.Header(plan.recipe, 2, "d"))
+    end = replace(HALF, state="finished", result=result)
+    empty, first, second, last = train.frames(iter([Snapshot("starting"), HALF, again, end]), plan, ())
+    assert empty[2] is None and json.loads(empty[1])["data"][0]["x"] == []  # an earlier run's are gone
+    assert isinstance(first[1], str) and isinstance(first[2], str)
+    assert second[1] == second[2] == last[2] == gr.skip() and "Finished" in last[0]
+    (row,) = last[3]
+    assert (row.steps, row.loss, row.eer) == ("30 of 100", "1.000", "21.0%")
+    assert last[5] is result and "60 rendered people" in last[4]
+
+
+def test_the_table_marks_the_lowest_error():
+    rows = tuple(
+        tried(replace(HALF, figures=((20, {"eer": eer} if eer else {}),)), f"run {eer}", "faces")
+        for eer in (0.3, 0.1, 0.2, None)
+    )
+    card = tried_card(rows)
+    assert card.count("✔</td>") == 1 and "10.0% ✔" in card
+    assert card.index("run None") < card.index("run 0.2") < card.index("run 0.3")
+    assert "listed here" in tried_card(())
+
+
+def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
+    good = {f"{person}/{i}.png": CROP for person in "abcd" for i in range(2)}
+    for entries, works in ((good, True), ({"a/1.png": CROP}, False)):
+        (tmp_path / "upload").mkdir()
+        path = zipped(tmp_path / "upload" / "us.zip", entries)
+        pool, card, file, data = train.on_zip(str(path), None, PROGRESS)
+        assert not path.exists() and not path.parent.exists() and file is None
+        assert (pool is not None) == works == (data == "zip")
+        assert ("8 faces of 4 people" in card) if works else ('role="alert"' in card)
+        assert one_sentence(card, tmp_path)
+    (tmp_path / "stays").mkdir()  # or the last upload's folder would be removed
+    kept = train_zip.read_zip(str(zipped(tmp_path / "upload.zip", good)), None, 99, 2, PROGRESS)[0]
+    assert kept.data.crops.any()
+    again = train.on_zip(str(zipped(tmp_path / "y.zip", {"a/1.png": CROP})), kept, PROGRESS)
+    assert again[0] is kept and kept.data.crops.any()  # a refused zip costs nothing
+    train.on_zip(str(zipped(tmp_path / "y.zip", good)), kept, PROGRESS)
+    assert not kept.data.crops.any()
+
+
+def test_downloads_load(tiny_run, tmp_path):
+    content, _ = train.on_download(Result(*tiny_run))
+    (tmp_path / "live.safetensors").write_bytes(base64.b64decode(content))
+    model, _, header = checkpoint.load(tmp_path / "live.safetensors")
+    assert header.to_json() == tiny_run[2].to_json()
+    x = torch.zeros(1, 3, 112, 112)
+    assert torch.allclose(model(x), tiny_run[0](x), atol=0.01)
+    assert train.on_download(None)[0] == ""
+
+
+def test_the_measured_run_survives_its_file(tmp_path):
+    shown = lesson.Shown(Choice(loss="arcface"), 30, 4, replace(HALF, state="finished", steps=30, epoch=5))
+    lesson.save(shown, tmp_path / "t.json")
+    back = lesson.load(tmp_path / "t.json")
+    assert (back.choice, back.people, back.faces) == (shown.choice, 30, 4)
+    assert back.last.losses == pytest.approx(shown.last.losses, abs=1e-4)
+    assert back.last.figures == shown.last.figures
+    np.testing.assert_allclose(back.last.map.coordinates, HALF.map.coordinates, atol=1e-4)
+    assert lesson.load(tmp_path / "none.json") is None

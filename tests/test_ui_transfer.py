@@ -1,0 +1,120 @@
+"""The Transfer tab without a browser: the curves are the table's, and new people are taught and named."""
+
+import re
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+
+from facelab import checkpoint, live, live_teach
+from facelab.data.folders import CropSet
+from facelab.data.splits import split
+from facelab.lessons.transfer import Outcome
+from facelab.live import Line, Result, Training
+from facelab.live_data import Pool
+from facelab.live_teach import held_back, lesson_recipe, lucky_guess, name_photo
+from facelab.plots.transfer import LOOKS, summary, transfer_curves
+from facelab.ui import transfer, transfer_live
+from facelab.ui.train_cards import Snapshot
+
+TABLE = [
+    Outcome(start, shots, seed, base + 0.1 * shots + 0.02 * seed)
+    for start, base in (("scratch", 0.0), ("faces, frozen", 0.3))
+    for shots in (1, 2, 4)
+    for seed in range(3)
+]
+
+
+def coloured(per_person=6):
+    """Three people of one colour each, which any network tells apart."""
+    crops = np.zeros((3 * per_person, 112, 112, 3), np.uint8)
+    labels = np.repeat(np.arange(3), per_person)
+    crops[np.arange(len(labels)), :, :, labels] = 220
+    return Pool(CropSet(crops, labels, ("z/red", "z/green", "z/blue"), tuple(map(str, labels))), "z")
+
+
+def test_the_curves_are_the_means_with_the_worst_and_best_seed():
+    figure = transfer_curves(TABLE, 40)
+    lines = {line.name: line for line in figure.data}
+    assert list(lines) == ["scratch", "faces, frozen", "guessing, 2.5%"]
+    line = lines["faces, frozen"]
+    np.testing.assert_allclose(line.y, [42, 52, 72])
+    np.testing.assert_allclose(line.error_y.array, 2)
+    np.testing.assert_allclose(line.error_y.arrayminus, 2)
+    assert summary(TABLE, "scratch")[4] == pytest.approx((0.42, 0.40, 0.44))
+    assert len({look[1:] for look in LOOKS.values()}) == len(LOOKS)  # told apart without colour
+
+
+@pytest.mark.parametrize("table", [[], TABLE])
+def test_the_tab_opens_on_the_table_or_says_how_to_make_it(monkeypatch, table):
+    monkeypatch.setattr(transfer.lesson, "load", lambda: table)
+    with gr.Blocks() as page:
+        controls = transfer.build()
+    config = page.config
+    assert all(re.fullmatch("[a-z]+", name) and control.info for name, control in controls.items())
+    assert all(event["api_visibility"] == "private" for event in config["dependencies"])
+    ids = {c["props"].get("elem_id") for c in config["components"]}
+    assert ("transfer-curves" in ids) == bool(table) != ("transfer-missing" in ids)
+    primary = [c for c in config["components"] if c["props"].get("variant") == "primary"]
+    assert len(primary) == 1
+
+
+def test_the_answer_names_the_best_start_at_both_ends():
+    card = transfer.answer_card([*TABLE, Outcome("scratch", 4, 3, 1.9)])
+    assert "“faces, frozen” with 1 to learn from" in card and "“scratch” with 4" in card
+    assert "42% <span class='fl-small'>(40%–44%)" in card
+
+
+@pytest.mark.parametrize("sizes", [[3, 3], [6, 6, 6], [3, 10, 4, 7]])
+def test_held_back_photos_are_counted_as_they_are_split(tiny_checkpoint, sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    data = CropSet(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, tuple(map(str, range(len(sizes)))), ())
+    pool = Pool(data, "p")
+    recipe = lesson_recipe(str(tiny_checkpoint), True, pool, 0)
+    assert len(split(data, recipe).images) == held_back(pool)
+
+
+def test_luck_is_the_binomial_quantile():
+    scores = np.random.default_rng(0).binomial(6, 1 / 3, 200_000) / 6
+    assert lucky_guess(coloured()) == pytest.approx(np.quantile(scores, 0.95))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
+    monkeypatch.setattr(live_teach, "STEPS", 12)
+    monkeypatch.setattr(live_teach, "BATCH", 6)
+    monkeypatch.setattr(live, "POLL", 0.05)
+    pool = coloured()
+    red = pool.data.crops[0]
+    recipe = lesson_recipe(str(tiny_checkpoint), frozen, pool, 0)
+    assert (recipe.freeze == "neck") == frozen and recipe.backbone == "resnet_face" and recipe.neck == "pool"
+    *_, last = Training(recipe, pool, 600, line=Line()).follow()
+    assert last.state == "finished", last.words
+    before = checkpoint.load(tiny_checkpoint)[0].state_dict()
+    after = last.result.model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before) == frozen
+    assert last.figures[-1][1]["top_1"] == 1.0 or frozen  # a network that knows nothing is no help frozen
+    named = name_photo(last.result, red)
+    assert {name for name, _ in named.ranks} == {"red", "green", "blue"}
+    assert sum(p for _, p in named.ranks) == pytest.approx(1, abs=1e-5)
+    assert named.ranks[0][0] == "red" or frozen
+    assert f"→ {named.ranks[0][0]}" in transfer_live.on_name(last.result, red)
+    better = "✔ Better than guessing" in transfer_live.teach_card(last, coloured())
+    assert better or frozen
+
+
+def test_no_better_than_guessing_is_said():
+    result = Result(None, None, None)
+    snapshot = Snapshot(
+        "finished", losses=(1.0,), accuracies=(0.3,), figures=((9, {"top_1": 0.5}),), result=result
+    )
+    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, coloured())
+
+
+def test_what_is_missing_is_said_in_one_sentence(tiny_run):
+    assert transfer_live.NO_NETWORK in transfer_live.on_name(None, None)
+    assert transfer_live.NO_PHOTO in transfer_live.on_name(Result(*tiny_run), None)
+    request = type("Request", (), {"session_hash": "s"})()
+    (frame,) = transfer_live.on_teach(request, None, "no such model", "frozen", 0)
+    assert "there is no model" in frame[0] and 'role="alert"' in frame[0]
