@@ -20,19 +20,19 @@ class Data:
 
     Attributes:
         identities, per_identity: of rendered faces, where there is no zip.
-        archive: file name of a zip with one folder per person; empty for rendered faces.
-        aligned: whether its images are 112x112 crops; photos are aligned first, into a folder of its name.
+        photos: a zip's file name or a folder's path, one folder per person in it; empty for rendered faces.
+        aligned: whether they are 112x112 crops; photos are aligned first, into a folder beside them.
     """
 
     identities: int = 0
     per_identity: int = 0
-    archive: str = ""
+    photos: str = ""
     aligned: bool = True
 
     @property
     def path(self) -> str:
         """What `--data` is given."""
-        return self.archive if self.aligned else self.archive.removesuffix(".zip")
+        return self.photos if self.aligned else f"{self.photos.removesuffix('.zip')}-crops"
 
 
 def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
@@ -44,15 +44,15 @@ def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
         out: checkpoint to write.
     """
     words = ["train", BASE]
-    if data.archive:
+    if data.photos:
         words += ["--data", data.path]
     else:
         words += ["--identities", str(data.identities), "--per-identity", str(data.per_identity)]
     for name, value in _difference(recipe, RECIPES[BASE]).items():
         words += _flag(name, value)
     lines = [_line([*words, "--out", out])]
-    if data.archive and not data.aligned:
-        lines.insert(0, _line(["data", "prepare", data.archive, data.path]))
+    if data.photos and not data.aligned:
+        lines.insert(0, _line(["data", "prepare", data.photos, data.path]))
     return "\n".join(lines)
 
 
@@ -110,15 +110,15 @@ def as_python(recipe: Recipe, data: Data, out: str = OUT) -> str:
         out: checkpoint to write.
     """
     fields = "".join(f"    {name}={value!r},\n" for name, value in _difference(recipe, Recipe()).items())
-    if data.archive:
+    if data.photos:
         imports, source = "from facelab.data.folders import load_crops", data.path
         crops = f"load_crops([{data.path!r}])"
     else:
         imports, source = "from facelab.data.parametric import ParametricFaces", "rendered faces"
         crops = f"ParametricFaces({data.identities}, {data.per_identity}, recipe.seed).crop_set()"
     note = ""
-    if data.archive and not data.aligned:
-        note = f"# first, in a terminal: python -m facelab data prepare {data.archive} {data.path}\n"
+    if data.photos and not data.aligned:
+        note = f"# first, in a terminal: python -m facelab data prepare {data.photos} {data.path}\n"
     return SCRIPT.format(
         title=f"{recipe.loss} on {source}",
         imports=imports,

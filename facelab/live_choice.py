@@ -35,7 +35,12 @@ HOSTED, HERE = Limits(4_000, 20, 300.0), Limits(20_000, 60, 3600.0)
 
 def limits() -> Limits:
     """Those of a public page where there is one (a Hugging Face Space), else those of one's own machine."""
-    return HOSTED if "SPACE_ID" in os.environ else HERE
+    return HOSTED if hosted() else HERE
+
+
+def hosted() -> bool:
+    """Whether this is a public page (a Hugging Face Space)."""
+    return "SPACE_ID" in os.environ
 
 
 def networks() -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What a visitor trains on: rendered people, drawn when a step first asks for them, or photos from a zip.
+"""What a visitor trains on: rendered people, drawn when a step first asks for them, or photos of their own.
 
 Drawing two thousand faces takes seconds, and a first step needs thirty-two of them; so the crops look like
-an array in memory and each is drawn once, when it is read. A zip is read in memory and nothing of it is
+an array in memory and each is drawn once, when it is read. Photos are read in memory and nothing of them is
 written; photos that are no 112x112 crops yet are aligned like everywhere else in the project.
 """
 
@@ -28,15 +28,17 @@ class Pool:
 
     Attributes:
         data: the crops.
-        source: `rendered faces`, or the zip's name without its suffix.
-        per_identity: rendered faces of each person; 0 for a zip.
+        source: `rendered faces`, or the name of the zip (without its suffix) or folder.
+        per_identity: rendered faces of each person; 0 for photos.
         aligned: whether every image was a 112x112 crop already, so that `train --data` reads the same.
+        path: what `train --data` is given: a zip's file name or a folder's path; empty for rendered faces.
     """
 
     data: CropSet
     source: str
     per_identity: int = 0
     aligned: bool = True
+    path: str = ""
 
     def forget(self) -> None:
         """Overwrite a visitor's faces."""
@@ -84,20 +86,20 @@ def rendered(identities: int, per_identity: int, seed: int) -> Pool:
     return Pool(CropSet(DrawnCrops(faces), faces.targets.numpy(), people, names), RENDERED, per_identity)
 
 
-def from_zip(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> Pool:
-    """Crops of a zip with one folder per person, named and ordered as `load_crops` does.
+def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> Pool:
+    """Crops of a zip or folder with one folder per person in it, named and ordered as `load_crops` does.
 
     Args:
-        path: the zip; it may be deleted while it is read.
+        path: the zip, which may be deleted while it is read, or the folder.
         most: photos that are taken at most.
         least: photos that everyone must have.
         track: draws progress.
 
     Raises:
-        ValueError: not a safe zip of images, an image outside any folder, an empty folder, one person only,
-            too many photos, or too few with a face.
+        ValueError: neither a folder nor a safe zip of images, an image outside any folder, an empty folder, one
+            person only, too many photos, or too few with a face.
     """
-    title = Path(path).name
+    title, source = Path(path).name, Path(path).resolve().stem
     try:
         folder = ImageFolder(path)
     except ValueError as error:  # without the place where the server keeps uploads
@@ -112,12 +114,12 @@ def from_zip(path: str | os.PathLike, most: int, least: int = 2, track: Track = 
             continue
         aligned &= ready
         crops.append(crop)
-        people.append(f"{Path(path).stem}/{PurePosixPath(name).parent}")
+        people.append(f"{source}/{PurePosixPath(name).parent}")
         names.append(name)
     _check_people(Counter(people), title, least, skipped)
     identities, labels = np.unique(people, return_inverse=True)
     data = CropSet(np.stack(crops), labels, tuple(identities.tolist()), tuple(names), tuple(skipped))
-    return Pool(data, Path(path).stem, aligned=aligned)
+    return Pool(data, source, aligned=aligned, path=str(path) if Path(path).is_dir() else title)
 
 
 def _crop(content: bytes) -> tuple[np.ndarray, bool]:

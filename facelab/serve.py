@@ -82,13 +82,13 @@ def serve(port: int) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import torch
 
+    from facelab.live_choice import hosted
     from facelab.ui import build_app
     from facelab.ui.theme import CSS, theme
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
-    hosted = "SPACE_ID" in os.environ
     build_app().launch(
-        server_name="0.0.0.0" if hosted else "127.0.0.1",
+        server_name="0.0.0.0" if hosted() else "127.0.0.1",
         server_port=port,
         theme=theme(),
         css_paths=CSS,

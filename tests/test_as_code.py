@@ -14,7 +14,7 @@ from facelab.cli import main
 from facelab.cli_train import Train
 from facelab.data.folders import load_crops
 from facelab.live_choice import HERE, Choice, compose, losses
-from facelab.live_data import from_zip, rendered
+from facelab.live_data import from_photos, rendered
 from facelab.recipe import Recipe
 from facelab.recipes import RECIPES
 from facelab.terminal import parse
@@ -124,17 +124,17 @@ def test_the_command_repeats_the_losses_and_writes_the_same_file(pages_own, tmp_
 
 def test_a_zip_of_crops_is_named_and_read_alike(crop_folder, tmp_path):
     archive = as_zip(crop_folder, tmp_path / "my people.zip")
-    pool = from_zip(archive, 100)
-    assert "--data 'my people.zip'" in as_command(TINY, Data(archive=archive.name, aligned=pool.aligned))
-    assert "load_crops(['my people.zip'])" in as_python(TINY, Data(archive=archive.name))
+    pool = from_photos(archive, 100)
+    assert "--data 'my people.zip'" in as_command(TINY, Data(photos=archive.name, aligned=pool.aligned))
+    assert "load_crops(['my people.zip'])" in as_python(TINY, Data(photos=archive.name))
     read, other = pool.data, load_crops([archive])
     assert (read.crops == other.crops).all() and (read.labels == other.labels).all()
     assert (read.identities, read.names) == (other.identities, other.names)
 
 
 def test_photos_are_prepared_first():
-    data = Data(archive="us.zip", aligned=False)
+    data = Data(photos="us.zip", aligned=False)
     first, second = as_command(TINY, data).splitlines()
-    assert first.endswith("facelab data prepare us.zip us") and "--data us " in second
-    assert "data prepare us.zip us\n" in as_python(TINY, data)
+    assert first.endswith("facelab data prepare us.zip us-crops") and "--data us-crops " in second
+    assert "data prepare us.zip us-crops\n" in as_python(TINY, data)
     compile(as_python(TINY, data), "script", "exec")

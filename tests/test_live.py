@@ -18,7 +18,7 @@ from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
 from facelab.live import Line, Map, Training, flat_map
 from facelab.live_choice import HERE, HOSTED, Choice, check_faces, compose, limits, losses, networks
-from facelab.live_data import DrawnCrops, Pool, from_zip, rendered
+from facelab.live_data import DrawnCrops, Pool, from_photos, rendered
 from facelab.recipe import Recipe
 from tests.conftest import CROP, as_zip, encoded, one_sentence, zipped
 
@@ -282,7 +282,7 @@ def test_rendered_crops_are_those_of_the_command_drawn_when_read():
 
 def test_a_zip_of_crops_is_what_load_crops_reads(crop_folder, tmp_path):
     archive = as_zip(crop_folder, tmp_path / "people.zip")
-    found, wanted = from_zip(archive, 9), load_crops([archive])
+    found, wanted = from_photos(archive, 9), load_crops([archive])
     assert found.aligned and found.source == "people"
     assert (found.data.crops == wanted.crops).all() and (found.data.labels == wanted.labels).all()
     assert (found.data.identities, found.data.names) == (wanted.identities, wanted.names)
@@ -298,7 +298,7 @@ def test_photos_are_aligned_and_failures_told(tmp_path, monkeypatch):
     )
     photo, dark = (encoded(Image.new("RGB", (200, 150), colour), "PNG") for colour in ("white", "black"))
     entries = {"a/1.png": photo, "a/2.png": CROP, "b/1.png": photo, "b/2.png": CROP, "b/3.png": dark}
-    result = from_zip(zipped(tmp_path / "us.zip", entries), 9)
+    result = from_photos(zipped(tmp_path / "us.zip", entries), 9)
     assert not result.aligned and result.data.labels.tolist() == [0, 0, 1, 1]
     assert (result.data.crops[0] == 9).all() and result.data.skipped == (("b/3.png", "no face was found"),)
 
@@ -329,14 +329,14 @@ def nobody(words):
 def test_a_bad_zip_gets_one_sentence(tmp_path, entries, words):
     archive = zipped(tmp_path / "bad.zip", entries, 8)
     with pytest.raises(ValueError, match=words) as caught:
-        from_zip(archive, 10)
+        from_photos(archive, 10)
     assert one_sentence(str(caught.value), tmp_path)
 
 
 def test_what_is_no_zip_gets_one_sentence(tmp_path):
     (tmp_path / "bad.zip").write_bytes(b"PK but no zip")
     with pytest.raises(ValueError, match="neither a folder nor a whole zip") as caught:
-        from_zip(tmp_path / "bad.zip", 10)
+        from_photos(tmp_path / "bad.zip", 10)
     assert one_sentence(str(caught.value), tmp_path)
 
 

@@ -17,7 +17,7 @@ from facelab.lessons import live as lesson
 from facelab.live import LINE, Map, Result, Snapshot
 from facelab.live_choice import Choice
 from facelab.plots.training import POINTS, people_map, training_course
-from facelab.ui import train, train_zip
+from facelab.ui import own_photos, train
 from facelab.ui.train_cards import duration, run_card, tried, tried_card
 from facelab.ui.train_settings import chosen, planned
 from tests.conftest import CROP, one_sentence, zipped
@@ -72,7 +72,7 @@ def test_the_page_opens_on_what_a_choice_opens_with():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({0: "zip"}, "There is no zip yet"),
+        ({0: "photos"}, "There are no photos of yours yet"),
         ({1: 400, 2: 20}, "here a run takes 4,000 at most"),
         ({4: "triplet", 10: 0.1}, "triplet takes no label smoothing"),
     ],
@@ -147,11 +147,11 @@ def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
         path = zipped(tmp_path / "upload" / "us.zip", entries)
         pool, card, file, data = train.on_zip(str(path), None, PROGRESS)
         assert not path.exists() and not path.parent.exists() and file is None
-        assert (pool is not None) == works == (data == "zip")
+        assert (pool is not None) == works == (data == "photos")
         assert ("8 faces of 4 people" in card) if works else ('role="alert"' in card)
         assert one_sentence(card, tmp_path)
     (tmp_path / "stays").mkdir()  # or the last upload's folder would be removed
-    kept = train_zip.read_zip(str(zipped(tmp_path / "upload.zip", good)), None, 99, 2, PROGRESS)[0]
+    kept = own_photos.read_zip(str(zipped(tmp_path / "upload.zip", good)), None, 99, 2, PROGRESS)[0]
     assert kept.data.crops.any()
     again = train.on_zip(str(zipped(tmp_path / "y.zip", {"a/1.png": CROP})), kept, PROGRESS)
     assert again[0] is kept and kept.data.crops.any()  # a refused zip costs nothing
@@ -178,3 +178,20 @@ def test_the_measured_run_survives_its_file(tmp_path):
     assert back.last.figures == shown.last.figures
     np.testing.assert_allclose(back.last.map.coordinates, HALF.map.coordinates, atol=1e-4)
     assert lesson.load(tmp_path / "none.json") is None
+
+
+def test_a_folder_of_this_machine_is_only_read_and_not_at_all_where_hosted(tmp_path, monkeypatch):
+    good = {f"{person}/{i}.png": CROP for person in "abcd" for i in range(2)}
+    for name, content in good.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    pool, card, data = train.on_folder(str(tmp_path), None, PROGRESS)
+    assert "8 faces of 4 people" in card and data == "photos" and (tmp_path / "a/0.png").exists()
+    values = ["photos", *OPENING[1:]]
+    script, command = train.on_settings(pool, *values)
+    assert f"load_crops(['{tmp_path}'])" in script and f"--data {tmp_path} " in command
+    absent = train.on_folder(str(tmp_path / "nobody"), pool, PROGRESS)
+    assert absent[0] is pool and "There is no folder" in absent[1] and one_sentence(absent[1])
+    monkeypatch.setenv("SPACE_ID", "x/y")
+    kept, said, _ = train.on_folder(str(tmp_path), pool, PROGRESS)
+    assert kept is pool and "hosted" in said and one_sentence(said) and pool.data.crops.any()

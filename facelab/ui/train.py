@@ -19,7 +19,7 @@ from facelab.live import LINE, Result, Snapshot, Training
 from facelab.live_choice import limits
 from facelab.live_data import Pool
 from facelab.plots.training import people_map, training_course
-from facelab.ui import cards, train_zip
+from facelab.ui import cards, own_photos
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES
 from facelab.ui.links import Controls
@@ -41,7 +41,7 @@ CODE = (
     "the loss. The checkpoint that they write is the one you can download here."
 )
 NEEDS = "One folder per person: at least four people, as two are kept out of training, with two photos each."
-NOTHING = "Rendered people are taken until you add a zip."
+NOTHING = "Rendered people are taken until you add photos of your own."
 SAVE = """(packed) => {
   if (!packed) return;
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
@@ -100,8 +100,18 @@ def on_zip(
     """Read a zip into memory and delete it -> (faces, what was found, the emptied input, data)."""
     if path is None:
         return [gr.skip()] * 4
-    pool, *rest = train_zip.read_zip(path, before, limits().faces, 2, progress)
-    return [pool, *rest, gr.skip() if pool is before else "zip"]
+    pool, *rest = own_photos.read_zip(path, before, limits().faces, 2, progress)
+    return [pool, *rest, gr.skip() if pool is before else "photos"]
+
+
+def on_folder(
+    path: str,
+    before: Pool | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
+) -> list[Any]:
+    """Read a folder of this machine into memory -> (faces, what was found, data)."""
+    pool, found = own_photos.read_folder(path, before, limits().faces, 2, progress)
+    return [pool, found, gr.skip() if pool is before else "photos"]
 
 
 def on_download(result: Result | None) -> list[Any]:
@@ -126,10 +136,10 @@ def on_settings(album: Pool | None, *values: Any) -> list[str]:
 def build() -> Controls:
     """Lay the tab out; it opens on a finished run."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
-    album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=train_zip.forget)
+    album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
     rows, result = gr.State(()), gr.State(None, time_to_live=60 * MINUTES)
     controls = settings()
-    file, found = train_zip.section("train", NEEDS, NOTHING)
+    own = own_photos.section("train", NEEDS, NOTHING)
     with gr.Row(elem_classes="fl-examples"):
         train = gr.Button("Train", variant="primary", elem_id="train-start")
         stop = gr.Button("Stop", elem_id="train-stop")
@@ -140,8 +150,10 @@ def build() -> Controls:
     train.click(on_train, [album, rows, *values], [*shown, rows, table, result], concurrency_limit=None,
                 **QUIET)  # fmt: skip
     stop.click(on_stop, None, None, queue=False, **QUIET)
-    file.upload(on_zip, [file, album], [album, found, file, controls["data"]], api_visibility="private",
-                show_progress_on=found)  # fmt: skip
+    slow = {"api_visibility": "private", "show_progress_on": own.found}
+    own.file.upload(on_zip, [own.file, album], [album, own.found, own.file, controls["data"]], **slow)
+    gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album],
+          [album, own.found, controls["data"]], **slow)  # fmt: skip
     gr.on([control.change for control in values], on_settings, [album, *values], codes, queue=False,
           trigger_mode="always_last", **QUIET)  # fmt: skip
     download.click(on_download, result, [packed, said], api_visibility="private").then(

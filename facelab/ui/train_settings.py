@@ -11,8 +11,10 @@ from facelab.live_data import Pool, rendered
 from facelab.recipe import Recipe
 from facelab.ui.links import Controls
 
-SOURCES = [("rendered people", "rendered"), ("my zip", "zip")]
-NO_ZIP = "There is no zip yet; add one below (one folder of photos for each person), or take rendered people."
+SOURCES = [("rendered people", "rendered"), ("my photos", "photos")]
+NO_PHOTOS = (
+    "There are no photos of yours yet; add a zip below (one folder for each person), or take rendered people."
+)
 RATES = (0.003, 0.01, 0.03, 0.05, 0.1, 0.2)
 BATCHES = (16, 32, 64)
 DECAYS = (0.0, 5e-4, 5e-3)
@@ -49,9 +51,9 @@ def planned(album: Pool | None, values: tuple) -> Planned:
     most = limits()
     recipe = compose(choice, most)
     what = f"{choice.backbone}, {choice.loss}, {', '.join(_changes(choice)) or 'as the page opens'}"
-    if source == "zip":
+    if source == "photos":
         if album is None:
-            raise ValueError(NO_ZIP)
+            raise ValueError(NO_PHOTOS)
         on = f"{album.source}: {len(album.data.identities)} people"
         return Planned(recipe, album, described(album, values), what, on)
     check_faces(people * faces, most)
@@ -73,8 +75,8 @@ def _changes(choice: Choice) -> list[str]:
 def described(album: Pool | None, values: tuple) -> Data:
     """The data of these settings, for a script."""
     source, people, faces, _ = chosen(values)
-    if source == "zip":
-        return Data(archive=f"{album.source if album else 'my'}.zip", aligned=album is None or album.aligned)
+    if source == "photos":
+        return Data(photos=album.path if album else "my.zip", aligned=album is None or album.aligned)
     return Data(people, faces)
 
 

@@ -17,7 +17,7 @@ from facelab.live_choice import limits
 from facelab.live_data import Pool, rendered
 from facelab.live_teach import MOST, PHOTOS, Named, lesson_recipe, lucky_guess, name_photo, starts
 from facelab.plots.training import training_course
-from facelab.ui import cards, train_zip
+from facelab.ui import cards, own_photos
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES
 from facelab.ui.links import Controls
@@ -25,12 +25,12 @@ from facelab.ui.photo_input import PhotoInput
 from facelab.ui.train_cards import held_out, run_card
 
 QUESTION = (
-    "### Teach it new people\nGive a zip with one folder of photos for each person, two people or more and "
-    "{photos} photos each, or take eight rendered people. Some photos of everyone are held back: **does it "
-    "name those better than guessing would?**"
+    "### Teach it new people\nGive a zip or folder with one folder of photos for each person, two people or "
+    "more and {photos} photos each, or take eight rendered people. Some photos of everyone are held back: "
+    "**does it name those better than guessing would?**"
 )
 NEEDS = f"One folder per person: at least two people with {PHOTOS} photos each, {MOST} photos in all."
-NOTHING = "Eight rendered people are taken until you add a zip."
+NOTHING = "Eight rendered people are taken until you add photos of your own."
 WAYS = [("frozen: train only a new last layer", "frozen"), ("whole: train every layer", "whole")]
 NO_NETWORK = "Nobody has been taught yet; press Teach first."
 NO_PHOTO = "There is no photo yet; add one of somebody whom you taught."
@@ -84,7 +84,16 @@ def on_zip(
     """Read a zip into memory and delete it -> (faces, what was found, the emptied input)."""
     if path is None:
         return [gr.skip()] * 3
-    return train_zip.read_zip(path, before, MOST, PHOTOS, progress)
+    return own_photos.read_zip(path, before, MOST, PHOTOS, progress)
+
+
+def on_folder(
+    path: str,
+    before: Pool | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
+) -> list[Any]:
+    """Read a folder of this machine into memory -> (faces, what was found)."""
+    return own_photos.read_folder(path, before, MOST, PHOTOS, progress)
 
 
 def on_name(result: Result | None, photo: Source | None) -> str:
@@ -118,14 +127,14 @@ def named_card(named: Named) -> str:
 def section() -> Controls:
     """Lay it out -> its controls by name."""
     gr.Markdown(QUESTION.format(photos=PHOTOS))
-    album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=train_zip.forget)
+    album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
     network = gr.State(None, time_to_live=60 * MINUTES)
     names = starts()
     if not names:
         gr.HTML(cards.hint("No checkpoint to start from is here; train one first."), elem_id="transfer-none")
         return {}
     controls = _settings(names)
-    file, found = train_zip.section("transfer", NEEDS, NOTHING)
+    own = own_photos.section("transfer", NEEDS, NOTHING)
     with gr.Row(elem_classes="fl-examples"):
         teach = gr.Button("Teach", variant="primary", elem_id="transfer-teach")
         stop = gr.Button("Stop", elem_id="transfer-stop")
@@ -134,7 +143,9 @@ def section() -> Controls:
     teach.click(on_teach, [album, *controls.values()], [card, course, network], concurrency_limit=None,
                 **QUIET)  # fmt: skip
     stop.click(on_stop, None, None, queue=False, **QUIET)
-    file.upload(on_zip, [file, album], [album, found, file], api_visibility="private", show_progress_on=found)
+    slow = {"api_visibility": "private", "show_progress_on": own.found}
+    own.file.upload(on_zip, [own.file, album], [album, own.found, own.file], **slow)
+    gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album], [album, own.found], **slow)
     _probe(network)
     return controls
 

@@ -107,7 +107,7 @@ def test_a_bad_zip_gets_one_sentence(visit, tmp_path):
     good = zipped(tmp_path / "us.zip", {f"{p}/{i}.png": CROP for p in "abcd" for i in range(2)})
     page.locator("#train-file input[type=file]").set_input_files(good)
     page.wait_for_selector("#train-found >> text=8 faces of 4 people", timeout=LONG)
-    assert page.locator("#train-data").get_by_label("my zip").is_checked()
+    assert page.locator("#train-data").get_by_label("my photos").is_checked()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,110 @@
+"""A visitor's own photos, for Train and Transfer: a zip, read into memory and deleted at once; or, where the
+page is not hosted, a folder of this machine, which is only read.
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from facelab.live_choice import hosted
+from facelab.live_data import Pool, from_photos
+from facelab.ui import cards
+from facelab.ui.controls import MINUTES
+
+PRIVATE = (
+    "Aligned 112×112 crops are taken as they are; on other photos the main face is found and aligned. "
+    "A zip is deleted as soon as it is read; faces and networks stay in memory for this visit, until "
+    f"{MINUTES} minutes after your last step. Ask people before you train on their faces."
+)
+
+
+def read_zip(path: str, before: Pool | None, most: int, least: int, progress: Any) -> list[Any]:
+    """The faces of an upload, which is gone afterwards -> (faces, what was found, the emptied input).
+
+    Args:
+        path: the upload.
+        before: faces that are kept if this zip is refused, and overwritten if not.
+        most, least: photos in all, and of each person.
+        progress: gradio's.
+    """
+
+    try:
+        return [*_read(path, before, most, least, progress), None]
+    finally:
+        Path(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(Path(path).parent)  # gradio makes one for each upload
+
+
+def read_folder(path: str, before: Pool | None, most: int, least: int, progress: Any) -> list[Any]:
+    """The faces of a folder on this machine -> (faces, what was found); arguments as for `read_zip`.
+
+    Nothing is read where the page is hosted: a visitor's machine is then another one.
+    """
+    if hosted():
+        return [before, cards.problem("This page is hosted and sees no folder of yours; add a zip.")]
+    if not Path(path).expanduser().is_dir():
+        return [before, cards.problem(f"There is no folder {path!r} on this machine; give its whole path.")]
+    return _read(str(Path(path).expanduser()), before, most, least, progress)
+
+
+def _read(path: str, before: Pool | None, most: int, least: int, progress: Any) -> list[Any]:
+    def track(names: Any, total: int, label: str) -> Any:
+        return progress.tqdm(names, desc="finding and aligning faces", unit="photos")
+
+    try:
+        pool = from_photos(path, most, least, track)
+    except ValueError as error:
+        return [before, cards.problem(f"{error}.")]
+    forget(before)
+    return [pool, found_card(pool)]
+
+
+def found_card(pool: Pool) -> str:
+    """What was found in a zip or folder."""
+    left = pool.data.skipped
+    words = f"{len(pool.data)} faces of {len(pool.data.identities)} people are ready."
+    if left:
+        words += f" {len(left)} photos were left out, the first ({left[0][0]}) because: {left[0][1]}."
+    return cards.hint(words)
+
+
+def forget(pool: Pool | None) -> None:
+    """Overwrite the faces of a visit that is over."""
+    if pool is not None:
+        pool.forget()
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Where photos come in: a zip, or the path of a folder (hidden where the page is hosted), and the card that
+    says what was found."""
+
+    file: gr.File
+    folder: gr.Textbox
+    read: gr.Button
+    found: gr.HTML
+
+
+def section(prefix: str, needs: str, nothing: str) -> Inputs:
+    """Lay the inputs out.
+
+    Args:
+        prefix: of the ids on the page.
+        needs: what must be in the zip or folder.
+        nothing: what holds until there is one.
+    """
+    with gr.Accordion("Photos of your own", open=False, elem_id=f"{prefix}-zip"):
+        gr.Markdown(f"{needs} {PRIVATE}", elem_classes="fl-small")
+        file = gr.File(label="A zip, up to 25 MB", file_types=[".zip"], height=120, elem_id=f"{prefix}-file")
+        with gr.Row(visible=not hosted()):
+            folder = gr.Textbox(label="Or a folder on this machine", placeholder="/home/me/people",
+                                info="Its whole path; it is only read.", scale=3,
+                                elem_id=f"{prefix}-folder")  # fmt: skip
+            read = gr.Button("Read the folder", scale=1, min_width=160, elem_id=f"{prefix}-read")
+        found = gr.HTML(cards.hint(nothing), elem_id=f"{prefix}-found", padding=False)
+    return Inputs(file, folder, read, found)
