@@ -96,8 +96,8 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
         track: draws progress.
 
     Raises:
-        ValueError: neither a folder nor a safe zip of images, an image outside any folder, an empty folder, one
-            person only, too many photos, or too few with a face.
+        ValueError: neither a folder nor a safe zip of images, an image outside any folder, an empty folder,
+            one person only, too many photos, or too few with a face.
     """
     title, source = Path(path).name, Path(path).resolve().stem
     try:

@@ -81,8 +81,8 @@ def forget(pool: Pool | None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Where photos come in: a zip, or the path of a folder (hidden where the page is hosted), and the card that
-    says what was found."""
+    """Where photos come in: a zip, or the path of a folder (hidden where the page is hosted), and the card
+    that says what was found."""
 
     file: gr.File
     folder: gr.Textbox
