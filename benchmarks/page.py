@@ -22,11 +22,16 @@ TABS = {
     "Embedding space": "#space-left .main-svg",
     "Calibration": "#reliability-chart .main-svg",
     "Losses": "#margin-chart .main-svg",
+    "Architectures": "#tree-chart .main-svg",
+    "Regularisation": "#rates-chart .main-svg",
+    "Transfer": "#transfer-start",
+    "Train": "#train-course .main-svg",
 }
 SLIDERS = {  # tab: (slider, chart that it moves, two values)
     "Compare": ("strictness", "chart", (1.5, 2.5)),
     "Calibration": ("temperature", "reliability-chart", (0.7, 2.05)),
     "Losses": ("margin-arcface", "margin-chart", (0.3, 0.7)),
+    "Regularisation": ("drop-rate", "rates-chart", (0.2, 0.4)),
     "Embedding space": ("epochs-slider", "epochs-left", (10, 30)),
 }
 MOVE = """([slider, chart, value]) => new Promise((done) => {

@@ -84,6 +84,7 @@ def serve(port: int) -> None:
 
     from facelab.live_choice import hosted
     from facelab.ui import build_app
+    from facelab.ui.chart import HEAD
     from facelab.ui.theme import CSS, theme
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
@@ -92,6 +93,7 @@ def serve(port: int) -> None:
         server_port=port,
         theme=theme(),
         css_paths=CSS,
+        head=HEAD,
         max_file_size=MAX_UPLOAD,
         run_history=False,
         show_error=False,

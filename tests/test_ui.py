@@ -14,6 +14,7 @@ from facelab.metrics.identification import DirCurve
 from facelab.plots.scores import identification_curve
 from facelab.reference import NAME as REFERENCE
 from facelab.ui import build_app, cards, compare, controls, heat, serve_plotly
+from facelab.ui.chart import HEAD
 from facelab.ui.examples import example_pairs
 
 
@@ -66,8 +67,8 @@ def test_without_the_reference_the_page_works_and_says_so(monkeypatch):
 
 def test_plotly_is_served_from_the_package():
     serve_plotly()
-    assert compare.Chart().head.count("http") == 0
-    assert Path(compare.Chart().head.split("file=")[1].split('"')[0]).is_file()
+    assert HEAD.count("http") == 0
+    assert Path(HEAD.split("file=")[1].split('"')[0]).is_file()
 
 
 def test_photo_input_hands_on_an_unreadable_file(tmp_path):

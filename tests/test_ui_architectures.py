@@ -1,6 +1,8 @@
 """The Architectures tab without a browser: what it says of a network, its code, its cost and its maps."""
 
+import base64
 import html
+import io
 import json
 import re
 
@@ -121,13 +123,12 @@ def test_without_a_checkpoint_the_maps_say_how_to_get_one(monkeypatch):
     assert any("python -m facelab train" in str(getattr(b, "value", "")) for b in app.blocks.values())
 
 
-def test_a_sheet_tiles_its_maps_and_hatches_what_is_hidden(monkeypatch):
-    drawn = {}
-    monkeypatch.setattr("facelab.ui.sheet._image", lambda pixels, alt: drawn.setdefault("it", pixels))
+def test_a_sheet_tiles_its_maps_and_hatches_what_is_hidden():
     maps = np.arange(5 * 14 * 14, dtype=np.float32).reshape(5, 14, 14)
     hidden = np.zeros((5, 14, 14), bool)
     hidden[0, 0, 0] = True
-    pixels = sheet(maps, "", hidden, columns=3)
+    content = base64.b64decode(sheet(maps, "", hidden, columns=3).split("base64,")[1].split('"')[0])
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGBA")).astype(int)
     assert pixels.shape == (2 * 56 + GAP, 3 * 56 + 2 * GAP, 4)
     cell = pixels[:4, :4, :3]
     assert set(np.unique(cell)) == {20, 235} and (pixels[56 + GAP :, 2 * (56 + GAP) :, 3] == 0).all()

@@ -14,6 +14,7 @@ import plotly
 import plotly.graph_objects as go
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+HEAD = f'<script async src="/gradio_api/file={PLOTLY_JS}"></script>'  # of the page: read while it is built
 
 DRAW = """
 const plot = element.querySelector('.facelab-chart');
@@ -42,7 +43,11 @@ const draw = () => {
   Plotly.react(plot, figure.data, layout, config).then(() => plot.dispatchEvent(drawn));
 };
 plot.addEventListener('frame', (event) => { plot.frame = event.detail; draw(); });
-const whenReady = () => (window.Plotly ? draw() : setTimeout(whenReady, 30));
+const whenReady = () => {
+  if (!window.Plotly) return setTimeout(whenReady, 30);
+  const turn = () => new Promise((next) => setTimeout(next));  // the page is painted between two charts
+  window.facelabCharts = (window.facelabCharts ?? Promise.resolve()).then(draw, draw).then(turn);
+};
 watch('value', draw);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
 new ResizeObserver(() => plot.data && plot.offsetParent && Plotly.Plots.resize(plot)).observe(plot);
@@ -71,7 +76,6 @@ class Chart(gr.HTML):
             html_template=f'<div class="facelab-chart" role="img" aria-label="{label}"></div>',
             css_template=".facelab-chart { width: 100%; min-height: 300px; }",
             js_on_load=DRAW,
-            head=f'<script src="/gradio_api/file={PLOTLY_JS}"></script>',
             label=label,
             elem_id=elem_id,
             render=render,

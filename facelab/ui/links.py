@@ -45,8 +45,9 @@ def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
     for tab in linked:
         values = list(tab.controls.values())
         tab.item.select(None, values, None, js=_write(tab, True), api_visibility="private")
-        for control in values:
-            control.change(None, values, None, js=_write(tab, False), api_visibility="private")
+        if values:
+            changes = [control.change for control in values]
+            gr.on(changes, None, values, None, js=_write(tab, False), api_visibility="private")
 
     def follow(request: gr.Request) -> list[Any]:
         return open_link(linked, request.query_params)

@@ -1,7 +1,7 @@
 """Contact sheets of feature maps: each map a small picture, dark where it is low and bright where it is high.
 
 Colours are viridis, whose brightness rises throughout; what is hidden is hatched in black and white, so that
-nothing rests on colour alone. A sheet is a few kilobytes of PNG, embedded as data.
+nothing rests on colour alone. A sheet is a PNG of 256 colours in a few kilobytes, embedded as data.
 """
 
 import base64
@@ -17,14 +17,18 @@ SIDE = 56  # pixels of a map on the sheet; smaller maps are enlarged, a whole nu
 GAP = 4
 
 
+SHADES = 253  # of viridis; the palette's other three:
+DARK, LIGHT, CLEAR = 253, 254, 255
+
+
 @functools.cache
-def _palette() -> np.ndarray:
-    """(256, 3) uint8."""
+def _palette() -> bytes:
+    """RGB of the 256 colours."""
     anchors = np.array([plotly.colors.hex_to_rgb(c) for c in plotly.colors.sequential.Viridis], float)
-    at = np.linspace(0, len(anchors) - 1, 256)
-    return (
-        np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], 1).round().astype(np.uint8)
-    )
+    at = np.linspace(0, len(anchors) - 1, SHADES)
+    viridis = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], 1)
+    greys = np.array([20, 235, 0])[:, None].repeat(3, 1)
+    return np.concatenate([viridis, greys]).round().astype(np.uint8).tobytes()
 
 
 def sheet(maps: np.ndarray, alt: str, hidden: np.ndarray | None = None, columns: int = 6) -> str:
@@ -37,31 +41,31 @@ def sheet(maps: np.ndarray, alt: str, hidden: np.ndarray | None = None, columns:
         columns: maps in a row.
     """
     low, high = (pick((1, 2), keepdims=True) for pick in (maps.min, maps.max))
-    levels = 255 * (maps - low) / np.where(high > low, high - low, 1)
+    levels = (SHADES - 1) * (maps - low) / np.where(high > low, high - low, 1)
     factor = max(1, SIDE // maps.shape[1])
-    cells = _palette()[levels.round().astype(np.uint8)].repeat(factor, 1).repeat(factor, 2)
+    cells = levels.round().astype(np.uint8).repeat(factor, 1).repeat(factor, 2)
     if hidden is not None:
         where = hidden.repeat(factor, 1).repeat(factor, 2)
         y, x = np.indices(where.shape[1:])
-        hatch = np.where((x + y) % 6 < 3, 20, 235).astype(np.uint8)
-        cells = np.where(where[..., None], hatch[None, :, :, None], cells)
+        cells = np.where(where, np.where((x + y) % 6 < 3, DARK, LIGHT).astype(np.uint8), cells)
     return _image(_tiled(cells, columns), alt)
 
 
 def _tiled(cells: np.ndarray, columns: int) -> np.ndarray:
-    """(K, s, t, 3) -> (H, W, 4) with transparent gaps."""
+    """(K, s, t) -> (H, W) with transparent gaps."""
     rows = -(-len(cells) // columns)
     height, width = (side + GAP for side in cells.shape[1:3])
-    canvas = np.zeros((rows * height - GAP, columns * width - GAP, 4), np.uint8)
+    canvas = np.full((rows * height - GAP, columns * width - GAP), CLEAR, np.uint8)
     for i, cell in enumerate(cells):
         top, left = i // columns * height, i % columns * width
-        canvas[top : top + height - GAP, left : left + width - GAP, :3] = cell
-        canvas[top : top + height - GAP, left : left + width - GAP, 3] = 255
+        canvas[top : top + height - GAP, left : left + width - GAP] = cell
     return canvas
 
 
 def _image(pixels: np.ndarray, alt: str) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    image = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
+    image.putpalette(_palette())
+    image.save(buffer, "PNG", transparency=CLEAR)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img class="fl-sheet" alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
