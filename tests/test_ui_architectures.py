@@ -9,6 +9,7 @@ import re
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 from facelab.backbones import BACKBONES
 from facelab.code_diff import changes
