@@ -52,6 +52,7 @@ def stochastic_depth_mask(
     return dropout_mask((shape[0], *(1,) * (len(shape) - 1)), rate, generator, device)
 
 
+@torch.compiler.disable  # the rate is another in every step, and each would be compiled anew
 def dropblock_mask(
     shape: Shape,
     rate: float,

@@ -170,3 +170,16 @@ def test_a_bad_block_or_map_is_refused() -> None:
     for layer in (DropBlock2d(0.1), SpatialDropout(0.1)):
         with pytest.raises(ValueError, match=r"shape \(2, 3\); legal: \(B, C, H, W\)"):
             layer.train()(torch.ones(2, 3))
+
+
+def test_a_compiled_network_drops_the_same_blocks():
+    net = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), DropBlock2d(0.3, 3)).train()
+    compiled = torch.compile(net, backend="eager")  # traced, but no C++ compiler is needed
+    for side in (8, 6, 5):
+        for progress in (0.2, 0.7, 1.0):
+            net[1].progress = progress
+            x = torch.randn(2, 3, side, side)
+            torch.manual_seed(side)
+            ours = net(x)
+            torch.manual_seed(side)
+            assert torch.equal(compiled(x), ours) and (ours == 0).any()
