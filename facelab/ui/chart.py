@@ -14,7 +14,8 @@ import plotly
 import plotly.graph_objects as go
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-HEAD = f'<script async src="/gradio_api/file={PLOTLY_JS}"></script>'  # of the page: read while it is built
+PLOTLY_URL = f"/gradio_api/file={PLOTLY_JS}"
+HEAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'  # of the page: fetched while it is built
 
 DRAW = """
 const plot = element.querySelector('.facelab-chart');
@@ -76,6 +77,7 @@ class Chart(gr.HTML):
             html_template=f'<div class="facelab-chart" role="img" aria-label="{label}"></div>',
             css_template=".facelab-chart { width: 100%; min-height: 300px; }",
             js_on_load=DRAW,
+            head=f'<script src="{PLOTLY_URL}"></script>',  # it runs late: it takes long
             label=label,
             elem_id=elem_id,
             render=render,
