@@ -19,6 +19,7 @@ from facelab.metrics.calibration import fit_temperature, reliability, softmax
 from facelab.metrics.verification import all_pairs, roc
 from facelab.model import build_model, embed
 from facelab.recipe import Recipe
+from facelab.recipes import RECIPES
 
 RECIPE = Recipe(
     neck="pool", embedding_dim=16, held_out=0.2, held_out_images=0.5, loss="online_label_smoothing"
@@ -81,7 +82,7 @@ def noise(count=400, classes=20, seed=0, scale=2.0, **others):
     logits = scale * (rng.normal(size=(count, classes)) + 2.2 * np.eye(classes)[labels])
     grid = np.union1d(np.arange(lessons.LOWEST, lessons.HIGHEST + 0.01, lessons.STEP).round(2), [1.234])
     values = {
-        "model": "softmax", "loss": "softmax", "label_smoothing": 0.0, "identities": classes,
+        "model": "softmax", "loss": "softmax", "label_smoothing": 0.0, "bare": False, "identities": classes,
         "temperatures": grid, "fitted": 1.234,
         "confidence": np.stack([softmax(logits / t).max(1) for t in grid]),
         "correct": logits.argmax(1) == labels,
@@ -247,3 +248,15 @@ def test_the_command_writes_what_the_page_reads(tmp_path, monkeypatch, capsys):
     (lesson,) = lessons.load_all(tmp_path / "lessons")
     assert (lesson.model, lesson.identities, len(lesson.correct)) == ("mine", 4, 4)
     assert f"right {lesson.accuracy():.1%}" in capsys.readouterr().out
+
+
+def test_bare_lessons_come_last_and_are_told_from_others(tmp_path):
+    for name, lesson in {
+        "a": noise(model="a", bare=True),
+        "b": noise(model="b", label_smoothing=0.1),
+        "c": noise(model="c"),
+    }.items():
+        lessons.save(tmp_path / f"{name}.npz", lesson)
+    assert [lesson.model for lesson in lessons.load_all(tmp_path)] == ["c", "b", "a"]
+    assert [lesson.bare for lesson in lessons.load_all(tmp_path)] == [False, False, True]
+    assert lessons._is_bare(RECIPES["undecayed"]) and not lessons._is_bare(RECIPES["unaugmented"])

@@ -190,3 +190,12 @@ def test_the_tab_opens_finished_and_hides_its_events():
     assert len(charts) == 5 and all(chart.value for chart in charts)
     for control in controls.values():
         assert control.info and control.label
+
+
+def test_what_learned_by_heart_is_held_against_its_own_kind(shipped):
+    shipped["bare"] = noise(model="bare", scale=6.0, bare=True)
+    shipped["bare_smoothed"] = noise(model="bare_smoothed", scale=2.0, label_smoothing=0.03, bare=True)
+    card = calibration.show("bare_smoothed", 15, 1.0)[0]
+    assert re.findall(r"plain training: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
+    names = calibration_cards.names_of(list(shipped.values()))
+    assert names[3:] == ["by heart, off: one-hot targets (α = 0)", "by heart, on, α = 0.03"]

@@ -31,6 +31,7 @@ from facelab.metrics.calibration import (
 )
 from facelab.metrics.verification import all_pairs, roc
 from facelab.model import FaceModel, embed_all
+from facelab.recipe import Recipe
 
 FOLDER = CHECKPOINTS / "lessons" / "calibration"
 LOWEST, HIGHEST, STEP = 0.25, 4.0, 0.15  # of the temperatures that are kept; 1 is among them
@@ -47,6 +48,7 @@ class Calibration:
         model: the checkpoint's name.
         loss: what it was trained with.
         label_smoothing: its α; 0 for losses that have none.
+        bare: trained without augmentation and weight decay, so that it learns its photos by heart.
         identities: K, the people among whom it chooses.
         temperatures: (T,) rising, from 0.25 to 4; 1 and `fitted` are among them.
         fitted: the one with the best likelihood on other photos than these N.
@@ -63,6 +65,7 @@ class Calibration:
     model: str
     loss: str
     label_smoothing: float
+    bare: bool
     identities: int
     temperatures: np.ndarray
     fitted: float
@@ -116,12 +119,18 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
         model=name,
         loss=header.recipe.loss,
         label_smoothing=float(getattr(loss_fn, "label_smoothing", 0.0)),
+        bare=_is_bare(header.recipe),
         identities=header.num_classes,
         **_at_temperatures(logits[judged], labels[judged], float(np.clip(fitted, LOWEST, HIGHEST))),
         eer=_equal_error_rate(network, parts.people, track),
         strangers=len(parts.people.identities),
         similarity=look_alikes(loss_fn.soft.numpy() if hasattr(loss_fn, "soft") else np.zeros((0, 0))),
     )
+
+
+def _is_bare(recipe: Recipe) -> bool:
+    varied = recipe.rotate, recipe.zoom, recipe.shift, recipe.jitter, recipe.grey, recipe.erase
+    return not any(varied) and recipe.weight_decay == 0
 
 
 def _check_people(name: str, header: checkpoint.Header, parts: Split) -> None:
@@ -221,6 +230,9 @@ def load(path: str | os.PathLike) -> Calibration:
 
 
 def load_all(folder: Path = FOLDER) -> list[Calibration]:
-    """Every lesson of a folder: plain softmax first, then by α, other losses last."""
+    """Every lesson of a folder: plain softmax first, then by α, other losses, the bare ones last."""
     found = [load(path) for path in sorted(folder.glob("*.npz"))]
-    return sorted(found, key=lambda lesson: (lesson.loss != "softmax", lesson.label_smoothing, lesson.model))
+    return sorted(
+        found,
+        key=lambda lesson: (lesson.bare, lesson.loss != "softmax", lesson.label_smoothing, lesson.model),
+    )

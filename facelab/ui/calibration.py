@@ -60,7 +60,8 @@ def shipped() -> dict[str, Calibration]:
 
 def show(model: str, bins: int, temperature: float) -> list[Any]:
     """(figures, reliability diagram) of one network."""
-    lesson, plain = shipped()[model], next(iter(shipped().values()))
+    lesson = shipped()[model]
+    plain = next(other for other in shipped().values() if other.bare == lesson.bare)
     at = lesson.nearest(temperature)
     found = lesson.reliability(temperature, bins)
     return [
@@ -133,7 +134,7 @@ def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
         value=lessons[0].model,
         label="Label smoothing",
         info="One network, trained on the same photos with other targets; α is the share of the target that "
-        "is spread over all people.",
+        "is spread over all people. “By heart”: the photos were never varied, the weights never decayed.",
         elem_id="smoothing",
     )
     with gr.Row(elem_classes="fl-controls"):

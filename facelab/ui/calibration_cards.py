@@ -15,6 +15,10 @@ SHOWN = 3  # entries of a vector
 
 def name_of(lesson: Calibration) -> str:
     """What a training did with its targets, in words."""
+    return f"by heart, {_targets(lesson)}" if lesson.bare else _targets(lesson)
+
+
+def _targets(lesson: Calibration) -> str:
     if lesson.loss == "online_label_smoothing":
         return "online: learned targets"
     if lesson.loss != "softmax":
