@@ -23,8 +23,8 @@ LEAD = (
     "then, to train all of them or only a new last layer?**"
 )
 MISSING = (
-    "No curve has been measured yet. Make it with `facelab.lessons.transfer`: `measure` a checkpoint on a "
-    "folder of people with ten photos each, as the ORL faces are, and `save` what it gives."
+    "No curve has been measured yet. Make it with python -m facelab lessons transfer, from crops of people "
+    "with ten photos each, as the ORL faces are, and start the page again."
 )
 WAYS = (
     "**Whole**: start from trained weights and go on training every layer. **Frozen**: leave the network "
@@ -44,7 +44,7 @@ def build() -> Controls:
         Chart(transfer_curves(outcomes, PEOPLE), label, "transfer-curves")
         gr.Markdown(WAYS, elem_classes="fl-small")
     else:
-        gr.HTML(cards.hint(MISSING.replace("`", "")), elem_id="transfer-missing", padding=False)
+        gr.HTML(cards.hint(MISSING), elem_id="transfer-missing", padding=False)
     return transfer_live.section()
 
 
@@ -54,11 +54,14 @@ def answer_card(outcomes: list[Outcome]) -> str:
     ends = (shots[0], shots[-1])
     found = {name: summary(outcomes, name) for name in LOOKS}
     best = [max((f[n][0], name) for name, f in found.items() if n in f)[1] for n in ends]
+    few, many = (f"{n} photo{'s' if n > 1 else ''}" for n in ends)
+    title = f"“{html.escape(best[0])}”, with {few} of each to learn from and with {many} too"
+    if best[0] != best[1]:
+        title = f"“{html.escape(best[0])}” with {few} of each, and by “{html.escape(best[1])}” with {many}"
     rows = "".join(_row(name, [points.get(n) for n in shots]) for name, points in found.items() if points)
     heads = "".join(f"<th scope='col'>{n} photo{'s' if n > 1 else ''}</th>" for n in shots)
     return (
-        f'<div class="fl-card"><h3>Most new photos are named rightly by “{html.escape(best[0])}” with '
-        f"{ends[0]} to learn from, and by “{html.escape(best[1])}” with {ends[1]}</h3>"
+        f'<div class="fl-card"><h3>Most new photos are named rightly by {title}</h3>'
         f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Accuracy of each start'>"
         f"<table class='fl-table'><thead><tr><th scope='col'>start</th>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div><p class='fl-small'>Mean over the seeds, in brackets the worst "
