@@ -40,8 +40,10 @@ RECIPES: dict[str, Recipe] = {
     "softmax": ZOO,
     # EER 0.171 held out; the expected calibration error rises from 0.052 to 0.150, see docs/lessons.md.
     "label_smoothing": replace(ZOO, label_smoothing=0.1),
+    # EER 0.155 held out; 47 % of new photos named rightly (softmax 59 %), expected calibration error 0.305.
     "online_label_smoothing": replace(ZOO, loss="online_label_smoothing"),
     "unaugmented": BARE,
+    # Learned by heart: too sure (calibration error 0.075), and smoothing with 0.1 makes it too modest (0.131).
     "undecayed": replace(BARE, weight_decay=0.0, epochs=12),
     "undecayed_smoothing_003": replace(BARE, weight_decay=0.0, epochs=12, label_smoothing=0.03),
     "undecayed_smoothing": replace(BARE, weight_decay=0.0, epochs=12, label_smoothing=0.1),
@@ -50,6 +52,7 @@ RECIPES: dict[str, Recipe] = {
     "center": replace(ZOO, loss="center", center_weight=0.01),
     "a_softmax": replace(ZOO, loss="a_softmax"),
     "cosface": replace(ZOO, loss="cosface", margin=0.2, scale=24.0, margin_warmup=800),
+    # EER 0.126 held out; LFW 0.890, EER 0.112, TAR@FAR=0.01 0.589.
     "arcface": replace(ZOO, loss="arcface", margin=0.3, scale=24.0, margin_warmup=800),
     "contrastive": replace(ZOO, loss="contrastive", images_per_identity=4),
     "pairwise": replace(ZOO, loss="pairwise", images_per_identity=4),
