@@ -43,8 +43,8 @@ RECIPES: dict[str, Recipe] = {
     # EER 0.155 held out; 47 % of new photos named rightly (softmax 59 %), expected calibration error 0.305.
     "online_label_smoothing": replace(ZOO, loss="online_label_smoothing"),
     "unaugmented": BARE,
-    # Learned by heart: too sure (calibration error 0.075); smoothing with 0.03 mends that (0.039), with 0.1 it
-    # becomes too modest (0.131). EER held out 0.151, 0.186, 0.199.
+    # Learned by heart: too sure (calibration error 0.075); smoothing with 0.03 mends that (0.039), with 0.1
+    # it becomes too modest (0.131). EER held out 0.151, 0.186, 0.199.
     "undecayed": replace(BARE, weight_decay=0.0, epochs=12),
     "undecayed_smoothing_003": replace(BARE, weight_decay=0.0, epochs=12, label_smoothing=0.03),
     "undecayed_smoothing": replace(BARE, weight_decay=0.0, epochs=12, label_smoothing=0.1),
