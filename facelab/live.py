@@ -125,6 +125,11 @@ class Line:
                 self._runs.append(run)
             return self._runs.index(run)
 
+    def has(self, visitor: str, tab: str) -> bool:
+        """Whether a visitor's run from this tab waits or trains."""
+        with self._lock:
+            return any((run.visitor, run.tab) == (visitor, tab) for run in self._runs)
+
     def stop(self, visitor: str, tab: str | None = None) -> None:
         """Stop a visitor's runs: those of one tab, which keep their result, or all, because they left."""
         with self._lock:

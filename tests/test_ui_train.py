@@ -14,8 +14,9 @@ from torch import nn
 
 from facelab import checkpoint
 from facelab.lessons import live as lesson
-from facelab.live import LINE, Map, Result, Snapshot
+from facelab.live import LINE, Map, Result, Snapshot, Training
 from facelab.live_choice import Choice
+from facelab.live_data import Pool
 from facelab.plots.training import POINTS, people_map, training_course
 from facelab.ui import own_photos, train
 from facelab.ui.train_cards import duration, run_card, tried, tried_card
@@ -160,13 +161,31 @@ def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
 
 
 def test_downloads_load(tiny_run, tmp_path):
-    content, _ = train.on_download(Result(*tiny_run))
+    request = type("Request", (), {"session_hash": "s"})()
+    content, _ = train.on_download(request, Result(*tiny_run))
     (tmp_path / "live.safetensors").write_bytes(base64.b64decode(content))
     model, _, header = checkpoint.load(tmp_path / "live.safetensors")
     assert header.to_json() == tiny_run[2].to_json()
     x = torch.zeros(1, 3, 112, 112)
     assert torch.allclose(model(x), tiny_run[0](x), atol=0.01)
-    assert train.on_download(None)[0] == ""
+    nothing, said = train.on_download(request, None)
+    assert nothing == "" and "press Train" in said
+    waiting = Training(tiny_run[2].recipe, Pool(None, "p"), 9, "s", train.TITLE)
+    LINE.join(waiting)
+    try:  # what an earlier run has left is not handed out for the one under way
+        nothing, said = train.on_download(request, Result(*tiny_run))
+        assert nothing == "" and "still under way" in said
+        assert not LINE.has("another visitor", train.TITLE)
+    finally:
+        LINE.leave(waiting)
+    assert train.on_download(request, Result(*tiny_run))[0]
+
+
+def test_the_table_opens_with_the_measured_run(tab):
+    table = next(block for block in tab[1].blocks.values() if block.elem_id == "train-tried")
+    assert "shown on opening" in table.value and "60 rendered people × 8" in table.value
+    stopped = tried(replace(HALF, state="stopped"), "a", "b")
+    assert stopped.steps == "30 of 100 (stopped)"
 
 
 def test_the_measured_run_survives_its_file(tmp_path):

@@ -136,7 +136,8 @@ def _points(
     unit = "% on LFW" if by_score else " M parameters"
     return {
         "type": "scatter",
-        "mode": "markers",
+        "mode": "markers+text" if by_score else "markers",
+        "textposition": "top center",
         "name": group,
         "x": [costs[name].macs / 1e6 for name in names],
         "y": heights,

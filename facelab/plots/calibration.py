@@ -95,7 +95,7 @@ def _counts(middles: np.ndarray, count: np.ndarray) -> Part:
         "text": [f"{n}" for n in count],
         "textposition": "top center",
         "textfont": {"size": 11},
-        "showlegend": False,
+        "name": "photos in the bin",
         "hoverinfo": "skip",
     }
 

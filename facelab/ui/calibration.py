@@ -37,7 +37,7 @@ TEMPERATURE = (
     "All logits are divided by one number T before the softmax. Their order stays, so the highest stays the "
     "highest (argmax z/T = argmax z): **no answer changes, only how sure it sounds.** The dashed line is the "
     "T with the lowest NLL on half of the new photos; everything on this page is judged on the other half, "
-    "so its own best T can lie a little beside it."
+    "so its own best T can lie a little beside it, and where little was wrong it can even cost a little."
 )
 LOOK_ALIKES = (
     "### What online label smoothing learned\n"
@@ -142,9 +142,10 @@ def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
             LOWEST,
             HIGHEST,
             value=1.0,
-            step=STEP,
+            step=0.01,
             label="Temperature, T",
-            info="Divides all logits: above 1 it sounds less sure, below 1 surer. No answer changes.",
+            info=f"Divides all logits: above 1 it sounds less sure, below 1 surer; no answer changes. "
+            f"Measured every {STEP:g} and at the fitted one.",
             elem_id="temperature",
         )
         bins = gr.Slider(
@@ -175,4 +176,5 @@ def _connect(
         **quietly,
     )
     first.then(show_others, settings, shown[2:], **quietly)
+    smoothing.input(lambda: 1.0, None, temperature, **quietly)  # first as it was trained
     fitted.click(on_fitted, smoothing, temperature, **quietly)

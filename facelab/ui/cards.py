@@ -47,9 +47,10 @@ def verdict_card(verdict: Verdict) -> str:
         f"<p>The score {relation} the threshold. At this threshold {often} pairs of different people would "
         f"be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
         f'<div class="fl-figures">{cells}</div>'
-        f'<p class="fl-small">The probability assumes that both answers were equally likely before the '
-        f"photos were seen. Threshold, rates and probability were measured on "
-        f"{html.escape(verdict.calibration)}; on photos of another kind they can be off.</p></div>"
+        f'<p class="fl-small">The verdict follows your strictness, the probability does not: '
+        f"it assumes that both answers were equally likely before the photos were seen. Threshold, rates "
+        f"and probability were measured on {html.escape(verdict.calibration)}; on photos of another kind "
+        f"they can be off.</p></div>"
     )
 
 

@@ -39,6 +39,7 @@ const draw = () => {
   frame?.data.forEach((change, i) => Object.assign(figure.data[i], change));
   Object.assign(layout, frame?.layout);
   layout.autosize = true;
+  plot.style.height = layout.height ? `${layout.height}px` : '';  // a resize takes the element's
   const config = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['toImage']};
   const drawn = new CustomEvent('drawn', {bubbles: true});
   Plotly.react(plot, figure.data, layout, config).then(() => plot.dispatchEvent(drawn));

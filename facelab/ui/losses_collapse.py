@@ -23,8 +23,10 @@ RULE = (
     "**The rule of the flag.** For {row} steps in a row the loss is within 5 % of the margin (or 0, as "
     "semi-hard mining finds nothing in a point) *and* the spread, the mean squared distance between unit "
     "embeddings, is below 5 % of the margin. In one point every hinge is max(0, 0 − 0 + m) = m, and the "
-    "gradient of a squared distance is zero there, so training never leaves it. The learner is a network of "
-    "three layers on {people} made-up people with {photos} photos each. Of 24 seeds, with warm-up 50 and "
+    "gradient of a squared distance is zero there, so training never leaves it. On the map everyone has "
+    "a ring, so that marks in one direction stay visible; after a collapse the order of pairs rests on "
+    "differences in the last digits. The learner is a network of three layers on {people} made-up people "
+    "with {photos} photos each. Of 24 seeds, with warm-up 50 and "
     "learning rate 0.1, hard mining collapsed 23, semi-hard mining 1, all triplets none."
 )
 MINING = [("hard: the hardest of each anchor", "hard"), ("semi-hard: FaceNet’s", "semi_hard"),

@@ -14,6 +14,7 @@ class PhotoInput(gr.Image):
             value,
             type="filepath",
             image_mode=None,
+            format="png",  # an opening picture is sent as it is, so pressing the button gives the same score
             sources=["upload", "clipboard", "webcam"],
             buttons=["fullscreen"],
             label=label,

@@ -27,9 +27,9 @@ from facelab.ui.space_link import People
 
 TITLE = "Embedding space"
 LEAD = (
-    "Each face is a point in a space of hundreds of dimensions; here it is squeezed flat. Every mark is a "
-    "photo, every colour and shape a person. **Do photos of one person lie together, and apart from everyone "
-    "else?**"
+    "Each face is a point in a space of more than a hundred dimensions; here it is squeezed flat. Every mark "
+    "is a photo, every colour and shape a person. **Do photos of one person lie together, and apart from "
+    "everyone else?**"
 )
 MISSING = f"No map has been measured yet; {lesson.MAKE} from a checkpoint and the crops it was trained on."
 NO_PHOTO = "Add a photo: it is placed on both maps, with the people here who are most like it."
@@ -127,8 +127,8 @@ def figures_card(name: str, method: str, dims: int, who: str) -> str:
         f'<div class="fl-card" role="status"><h3>{html.escape(name)}</h3>'
         f'<div class="fl-figures">{shown}</div>'
         f'<p class="fl-small">Measured in the original {length} dimensions on {figures.photos:,} photos of '
-        f"{figures.people} people, not on this map. A small intra beside a large inter angle is what "
-        f"verification wants. {misleads(name, method, dims, who, length)}</p></div>"
+        f"{figures.people} people, of whom the map shows some, not on the map. A small intra beside a "
+        f"large inter angle is what verification wants. {misleads(name, method, dims, who, length)}</p></div>"
     )
 
 

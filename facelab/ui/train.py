@@ -114,8 +114,10 @@ def on_folder(
     return [pool, found, gr.skip() if pool is before else "photos"]
 
 
-def on_download(result: Result | None) -> list[Any]:
+def on_download(request: gr.Request, result: Result | None) -> list[Any]:
     """The checkpoint as base64, for the browser to save -> (content, what happened)."""
+    if LINE.has(request.session_hash or "", TITLE):
+        return ["", cards.hint("Your run is still under way; when it has ended, download what it leaves.")]
     if result is None:
         return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
     content = base64.b64encode(result.content()).decode()
@@ -137,14 +139,15 @@ def build() -> Controls:
     """Lay the tab out; it opens on a finished run."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
-    rows, result = gr.State(()), gr.State(None, time_to_live=60 * MINUTES)
+    opening = _opening_row()
+    rows, result = gr.State(opening), gr.State(None, time_to_live=60 * MINUTES)
     controls = settings()
     own = own_photos.section("train", NEEDS, NOTHING)
     with gr.Row(elem_classes="fl-examples"):
         train = gr.Button("Train", variant="primary", elem_id="train-start")
         stop = gr.Button("Stop", elem_id="train-stop")
     shown = _shown()
-    table = gr.HTML(tried_card(()), elem_id="train-tried", padding=False)
+    table = gr.HTML(tried_card(opening), elem_id="train-tried", padding=False)
     values = list(controls.values())
     codes, download, packed, said = _take_away(values)
     train.click(on_train, [album, rows, *values], [*shown, rows, table, result], concurrency_limit=None,
@@ -161,6 +164,15 @@ def build() -> Controls:
     ).then(str, None, packed, **QUIET)
     Context.root_block.unload(on_leave)
     return controls
+
+
+def _opening_row() -> tuple[Tried, ...]:
+    """The measured run's row, to compare the first run of one's own with."""
+    shown = lesson.load()
+    if shown is None:
+        return ()
+    what = f"{shown.choice.backbone}, {shown.choice.loss}, default settings (shown on opening)"
+    return (tried(shown.last, what, f"{shown.people} rendered people × {shown.faces}"),)
 
 
 def _shown() -> list[Any]:

@@ -101,7 +101,7 @@ def tried(snapshot: Snapshot, what: str, on: str) -> Tried:
     return Tried(
         what,
         on,
-        f"{snapshot.step} of {snapshot.steps}",
+        f"{snapshot.step} of {snapshot.steps}" + (" (stopped)" if snapshot.state == "stopped" else ""),
         f"{snapshot.losses[-1]:.3f}",
         share(snapshot.accuracies[-1]),
         share(held_out(snapshot, "eer")),

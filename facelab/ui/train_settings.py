@@ -50,7 +50,7 @@ def planned(album: Pool | None, values: tuple) -> Planned:
     source, people, faces, choice = chosen(values)
     most = limits()
     recipe = compose(choice, most)
-    what = f"{choice.backbone}, {choice.loss}, {', '.join(_changes(choice)) or 'as the page opens'}"
+    what = f"{choice.backbone}, {choice.loss}, {', '.join(_changes(choice)) or 'default settings'}"
     if source == "photos":
         if album is None:
             raise ValueError(NO_PHOTOS)

@@ -70,6 +70,8 @@ def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
     assert float(page.locator("#temperature input[type=number]").input_value()) == round(lesson.fitted, 2)
     after(page, "#claims", lambda: put(page, "bins", 6))
     assert len(bars(page)) == 6 and figures(page)[:2] != warm[:2]
+    after(page, "#claims", lambda: choices.nth(0).check())
+    page.wait_for_function("document.querySelector('#temperature input[type=number]').value === '1'")
 
 
 def test_the_best_gap_follows_alpha(visit):

@@ -80,7 +80,8 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
     done, of = figures(page)["step"].split(" of ")
     assert 2 <= int(done) < int(of) == 40
     assert re.match(r"\d+\.\d%", figures(page)["EER on new people"])
-    assert page.locator("#train-tried tbody tr").count() == 1
+    rows = page.locator("#train-tried tbody tr").all_inner_texts()
+    assert len(rows) == 2 and "(stopped)" in rows[0] and "shown on opening" in rows[1]
 
 
 def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(visit):
