@@ -93,7 +93,7 @@ def choose_tab(page, name):
 
 @pytest.fixture
 def visit(served, chromium):
-    """visit(width, height, scheme, tab) -> (page, watch), settled at Compare, or at a tab that a link names; nothing
+    """visit(width, height, scheme, tab) -> (page, watch), settled at Compare, or at a link's tab; nothing
     outside, no error at the end."""
     contexts, watches = [], []
 
