@@ -81,6 +81,13 @@ def test_photo_input_hands_on_an_unreadable_file(tmp_path):
     assert field.preprocess(payload) == str(bad) and field.preprocess(None) is None
 
 
+def test_an_opening_picture_reaches_the_button_unchanged(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 50, 3), np.uint8)
+    with gr.Blocks():
+        field = compare.PhotoInput("Photo A", "x", Image.fromarray(pixels))
+    assert (np.asarray(Image.open(field.value["path"])) == pixels).all()
+
+
 def test_every_model_is_judged_at_its_own_threshold(pair):
     scores, table, figure, _ = compare.explain(pair, 2.0)
     assert list(scores) == model_names()
