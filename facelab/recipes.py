@@ -38,7 +38,8 @@ RECIPES: dict[str, Recipe] = {
     # 16 epochs take 24 minutes on one core that has nothing else to do, and 47 on a busy one.
     # EER on 56 held-out identities 0.147; LFW 0.859, EER 0.142, TAR@FAR=0.01 0.555.
     "softmax": ZOO,
-    # EER 0.171 held out; LFW 0.848, EER 0.149, TAR@FAR=0.01 0.536; the expected calibration error rises from 0.052 to 0.150, see docs/lessons.md.
+    # EER 0.171 held out; LFW 0.848, EER 0.149, TAR@FAR=0.01 0.536; the expected calibration error rises from
+    # 0.052 to 0.150, see docs/lessons.md.
     "label_smoothing": replace(ZOO, label_smoothing=0.1),
     # EER 0.155 held out; 47 % of new photos named rightly (softmax 59 %), expected calibration error 0.305.
     "online_label_smoothing": replace(ZOO, loss="online_label_smoothing"),
