@@ -22,7 +22,7 @@ from torch import nn
 
 from facelab import checkpoint
 from facelab.data.folders import Selection
-from facelab.data.splits import split
+from facelab.data.splits import Split, split
 from facelab.evaluate import held_out_points
 from facelab.live_data import Pool
 from facelab.model import FaceModel, embed_all
@@ -259,26 +259,21 @@ class Training:
         model, loss_fn = last.model.eval(), last.loss_fn.eval()
         model.zero_grad(set_to_none=True)
         loss_fn.zero_grad(set_to_none=True)
-        header = _header(self.recipe, self._pool.source, parts.training, figures, model, parts.people)
+        header = _header(self.recipe, self._pool.source, parts, figures, model)
         return replace(end, result=Result(model, loss_fn, header), seconds=time.monotonic() - self._began)
 
 
 def _header(
-    recipe: Recipe,
-    source: str,
-    training: Selection,
-    figures: dict[str, float],
-    model: FaceModel,
-    people: Selection,
+    recipe: Recipe, source: str, parts: Split, figures: dict[str, float], model: FaceModel
 ) -> checkpoint.Header:
     """What the command line writes into the same run's checkpoint."""
+    training, people = parts.training, parts.people
     said = f"{source}: {len(training.identities)} identities, {len(training)} crops"
     points = None
     if len(people):
         with contextlib.suppress(ValueError):  # too few pairs to set thresholds from
-            points = held_out_points(
-                model, people, f"{len(people.identities)} held-out identities of {source}"
-            )
+            where = f"{len(people.identities)} held-out identities of {source}"
+            points = held_out_points(model, people, where)
     return checkpoint.Header(
         recipe, len(training.identities), said, {"held_out": figures}, points, training.identities
     )

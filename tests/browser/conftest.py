@@ -93,18 +93,18 @@ def choose_tab(page, name):
 
 @pytest.fixture
 def visit(served, chromium):
-    """visit(width, height, scheme, tab) -> (page, watch), settled at Compare, or at a link's tab; nothing
-    outside, no error at the end."""
+    """visit(width, height, scheme, link) -> (page, watch), settled at Compare, or at what a link says;
+    nothing outside, no error at the end."""
     contexts, watches = [], []
 
-    def open_page(width=1280, height=900, scheme="light", tab=None):
+    def open_page(width=1280, height=900, scheme="light", link=None):
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-US"
         )
         page = context.new_page()
         watch = Watch(page)
-        page.goto(f"{served}?__theme={scheme}" + (f"&tab={tab}" if tab else ""))
-        if tab is None:
+        page.goto(f"{served}?__theme={scheme}" + (f"&{link}" if link else ""))
+        if link is None:
             page.wait_for_selector("#chart .main-svg", timeout=60_000)
         contexts.append(context)
         watches.append(watch)

@@ -18,7 +18,7 @@ if not MODELS or not runs.names():
 
 
 def space_tab(visit, *arguments):
-    page, watch = visit(*arguments, tab="embedding-space")  # on a phone the tab itself is in a menu
+    page, watch = visit(*arguments, link="tab=embedding-space")  # on a phone the tab itself is in a menu
     page.wait_for_selector("#space-right .main-svg", timeout=60_000)
     page.wait_for_selector("#epochs-right .main-svg", timeout=60_000)
     return page, watch
