@@ -14,6 +14,7 @@ from facelab.plots.architectures import cost_scatter, family_tree
 from facelab.ui import architectures_maps
 from facelab.ui.architectures_cards import STYLE, budget_card, code_card, network_card, tree_list
 from facelab.ui.chart import Chart
+from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
 
 TITLE = "Architectures"
@@ -116,16 +117,7 @@ def _budget(network: gr.Dropdown) -> Controls:
         elem_id="meter",
         padding=False,
     )
-    gr.on(
-        [setting.change for setting in settings],
-        show_budget,
-        settings,
-        meter,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-        queue=False,
-    )
+    redraw(show_budget, settings, [meter])
     return controls
 
 

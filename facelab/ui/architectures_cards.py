@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from facelab.backbones import BACKBONES
 from facelab.code_diff import CLAIMS, RESNET, Part, block_source, changes, written
 from facelab.genealogy import LIMIT, Budget, costs, lineage, paper_of, papers, scores
+from facelab.ui.cards import figures
 
 STYLE = """
 .fl-code { margin: .4rem 0; border: 1px solid var(--border-color-primary); border-radius: 8px;
@@ -41,16 +42,15 @@ def network_card(name: str, measured: dict[str, float]) -> str:
     """
     row, cost = BACKBONES[name], costs()[name]
     channels, height, width = cost.shape
-    figures = [
-        (f"{cost.parameters / 1e6:.2f} M", "parameters, backbone alone"),
-        (f"{cost.macs / 1e6:,.0f} M", "multiply-adds a crop (MACs)"),
-        (f"{cost.activation_bytes / 1e6:.1f} MB", "kept of a crop in training"),
-        (f"{channels}×{height}×{width}", "its last map"),
-        (f"{cost.receptive_field} px", "seen by one value of it"),
-        (f"{measured[name]:.1f} ms" if name in measured else "–", "a crop, on this machine"),
-        (*_score(name),),
-    ]
-    cells = "".join(f"<div><b>{value}</b>{words}</div>" for value, words in figures)
+    numbers = figures(
+        ("parameters, backbone alone", f"{cost.parameters / 1e6:.2f} M"),
+        ("multiply-adds a crop (MACs)", f"{cost.macs / 1e6:,.0f} M"),
+        ("kept of a crop in training", f"{cost.activation_bytes / 1e6:.1f} MB"),
+        ("its last map", f"{channels}×{height}×{width}"),
+        ("seen by one value of it", f"{cost.receptive_field} px"),
+        ("a crop, on this machine", f"{measured[name]:.1f} ms" if name in measured else "–"),
+        _score(name),
+    )
     published = (
         f" With its classifier of 1,000 classes it has the {row.published_parameters:,} parameters that are "
         f"published."
@@ -60,7 +60,7 @@ def network_card(name: str, measured: dict[str, float]) -> str:
     return (
         f'<div class="fl-card" role="status"><h2>{html.escape(row.family)}, {row.year}</h2>'
         f"<p>{html.escape(row.idea)} <a href='{html.escape(row.paper)}' target='_blank' rel='noopener'>Paper"
-        f"</a></p>{_descent(name)}<div class='fl-figures'>{cells}</div>"
+        f"</a></p>{_descent(name)}{numbers}"
         f'<p class="fl-small">For one 112×112 crop, without neck and head; counted, not estimated.{published}'
         f"{_timed(measured)}</p></div>"
     )
@@ -76,8 +76,8 @@ def _descent(name: str) -> str:
 def _score(name: str) -> tuple[str, str]:
     found = scores().get(name)
     if not found:
-        return "–", "LFW: not trained yet"
-    return f"{found[0].accuracy:.1%}", f"LFW accuracy, {html.escape(found[0].checkpoint)}"
+        return "LFW: not trained yet", "–"
+    return f"LFW accuracy, {found[0].checkpoint}", f"{found[0].accuracy:.1%}"
 
 
 def _timed(measured: dict[str, float]) -> str:
@@ -186,7 +186,7 @@ def budget_card(found: Budget) -> str:
     whole = max(found.total, LIMIT) * 1.03
     parts = (("backbone", found.backbone), ("neck", found.neck), ("head", found.head))
     bars = "".join(f'<b style="width:{100 * count / whole:.2f}%"></b>' for _, count in parts)
-    cells = "".join(f"<div><b>{count / 1e6:.2f} M</b>{name}</div>" for name, count in parts)
+    counts = (("together", found.total), *parts)
     fits = found.total <= LIMIT
     left = abs(LIMIT - found.total) / 1e6
     verdict = (
@@ -197,5 +197,5 @@ def budget_card(found: Budget) -> str:
         f'<div class="fl-card fl-{"same" if fits else "different"}" role="status"><h3>{verdict}</h3>'
         f'<div class="fl-limit" aria-hidden="true">{bars}<i style="{limit}"></i>'
         f'<em style="{limit}">limit 30 M</em></div>'
-        f'<div class="fl-figures"><div><b>{found.total / 1e6:.2f} M</b>together</div>{cells}</div></div>'
+        f"{figures(*((name, f'{count / 1e6:.2f} M') for name, count in counts))}</div>"
     )

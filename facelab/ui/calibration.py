@@ -20,6 +20,7 @@ from facelab.plots.calibration import (
 from facelab.ui import calibration_hand, cards
 from facelab.ui.calibration_cards import figures_card, names_of, trainings_card
 from facelab.ui.chart import Chart
+from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
 
 TITLE = "Calibration"
@@ -167,14 +168,7 @@ def _connect(
     """Who answers what; the diagram comes first, and the others when it is drawn."""
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     settings = [smoothing, bins, temperature]
-    first = gr.on(
-        [setting.change for setting in settings],
-        show,
-        settings,
-        shown[:2],
-        trigger_mode="always_last",
-        **quietly,
-    )
+    first = redraw(show, settings, shown[:2])
     first.then(show_others, settings, shown[2:], **quietly)
     smoothing.input(lambda: 1.0, None, temperature, **quietly)  # first as it was trained
     fitted.click(on_fitted, smoothing, temperature, **quietly)

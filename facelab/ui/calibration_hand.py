@@ -8,6 +8,7 @@ from facelab.lessons.smoothing import loss_curve, optimal_gap, step
 from facelab.plots.calibration import gap_curves
 from facelab.ui.calibration_cards import hand_card
 from facelab.ui.chart import Chart
+from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
 
 INTRODUCTION = (
@@ -39,16 +40,7 @@ def section() -> Controls:
     card, figure = show(*(setting.value for setting in settings))
     label = "Loss against the gap between logits, for a one-hot and a smoothed target"
     shown = [gr.HTML(card, elem_id="hand", padding=False), Chart(figure, label, "hand-chart")]
-    gr.on(
-        [setting.change for setting in settings],
-        show,
-        settings,
-        shown,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-        queue=False,
-    )
+    redraw(show, settings, shown)
     return controls
 
 

@@ -29,24 +29,29 @@ def hint(sentence: str) -> str:
     return f'<div class="fl-card" role="status"><p>{html.escape(sentence)}</p></div>'
 
 
+def figures(*pairs: tuple[str, str]) -> str:
+    """Numbers with their names, side by side."""
+    cells = "".join(f"<div><b>{html.escape(value)}</b>{html.escape(name)}</div>" for name, value in pairs)
+    return f'<div class="fl-figures">{cells}</div>'
+
+
 def verdict_card(verdict: Verdict) -> str:
     """The decision in words, then the numbers that it rests on."""
     kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
     often = f"1 in {1 / verdict.far:,.0f}"
     relation = "reaches" if verdict.same else "stays below"
-    figures = (
+    numbers = figures(
         ("score", f"{verdict.score:.3f}"),
         ("threshold", f"{verdict.threshold:.3f}"),
         ("false accepts (FAR)", often),
         ("false rejects (FRR)", f"{verdict.frr:.1%}"),
         ("probability same", percent(verdict.probability_same)),
     )
-    cells = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in figures)
     return (
         f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
         f"<p>The score {relation} the threshold. At this threshold {often} pairs of different people would "
         f"be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
-        f'<div class="fl-figures">{cells}</div>'
+        f"{numbers}"
         f'<p class="fl-small">The verdict follows your strictness, the probability does not: '
         f"it assumes that both answers were equally likely before the photos were seen. Threshold, rates "
         f"and probability were measured on {html.escape(verdict.calibration)}; on photos of another kind "

@@ -1,6 +1,11 @@
-"""The two controls that tabs on real photos share: which model, and how strict."""
+"""What tabs share of their controls: which model and how strict, and how a change is shown."""
+
+from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
 
 from facelab.embedder import model_names
 from facelab.reference import NAME as REFERENCE
@@ -34,3 +39,17 @@ def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Dropdo
     if REFERENCE not in names:
         gr.Markdown(WITHOUT_REFERENCE)
     return model, slider
+
+
+def redraw(show: Callable[..., Any], settings: list[Component], shown: list[Component]) -> Dependency:
+    """Whenever a setting changes, by hand or by a link, show the newest state -> that event."""
+    return gr.on(
+        [setting.change for setting in settings],
+        show,
+        settings,
+        shown,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+        queue=False,
+    )

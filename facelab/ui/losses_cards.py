@@ -1,11 +1,6 @@
-"""What the sections of the Losses tab share: where a loss comes from, and how a slider redraws."""
+"""What the sections of the Losses tab share: where a loss comes from."""
 
 import html
-from collections.abc import Callable
-from typing import Any
-
-import gradio as gr
-from gradio.components import Component
 
 from facelab.curves import papers
 from facelab.plots.losses import NAMES
@@ -19,23 +14,3 @@ def papers_card(*names: str) -> str:
         for name, loss in papers(*names).items()
     )
     return f'<div class="fl-card"><h3>Where they come from</h3><ul>{rows}</ul></div>'
-
-
-def figures(*pairs: tuple[str, str]) -> str:
-    """Numbers with their names, side by side."""
-    cells = "".join(f"<div><b>{html.escape(value)}</b>{html.escape(name)}</div>" for name, value in pairs)
-    return f'<div class="fl-figures">{cells}</div>'
-
-
-def redraw(show: Callable[..., Any], settings: list[Component], shown: list[Component]) -> None:
-    """Whenever a setting changes, by hand or by a link, show the newest state."""
-    gr.on(
-        [setting.change for setting in settings],
-        show,
-        settings,
-        shown,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-        queue=False,
-    )

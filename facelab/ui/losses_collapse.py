@@ -10,9 +10,10 @@ import gradio as gr
 from facelab.collapse import IN_A_ROW, PEOPLE, PHOTOS, STEPS, Moment, Setting, learn
 from facelab.plots.losses import collapse_course, collapse_map
 from facelab.ui import cards
+from facelab.ui.cards import figures
 from facelab.ui.chart import Chart
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import figures, papers_card
+from facelab.ui.losses_cards import papers_card
 
 QUESTION = (
     "Hard triplets teach most, so why not train on nothing else? The quickest way to bring a far positive "

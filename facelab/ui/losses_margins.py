@@ -9,10 +9,11 @@ import numpy as np
 from facelab import curves
 from facelab.curves import COMPARED, NOBODY, Margins
 from facelab.plots.losses import NAMES, best_probabilities, decision_regions, margin_curves
-from facelab.ui.cards import percent
+from facelab.ui.cards import figures, percent
 from facelab.ui.chart import Chart
+from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import figures, papers_card, redraw
+from facelab.ui.losses_cards import papers_card
 
 QUESTION = (
     "Softmax is content as soon as a photo is nearer to its own prototype than to any other. A margin "

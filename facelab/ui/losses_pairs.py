@@ -10,9 +10,11 @@ from facelab.checkpoint import describe
 from facelab.curves import GENUINE, IMPOSTOR, Weighed
 from facelab.embedder import checkpoint_names, find_checkpoint
 from facelab.plots.losses import pair_scores
+from facelab.ui.cards import figures
 from facelab.ui.chart import Chart
+from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import figures, papers_card, redraw
+from facelab.ui.losses_cards import papers_card
 
 QUESTION = (
     "A pair of photos has a score, the cosine of its two embeddings. Pairs of one person should score high, "

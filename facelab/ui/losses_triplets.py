@@ -9,8 +9,10 @@ import torch
 from facelab import curves
 from facelab.curves import KINDS, OneTriplet
 from facelab.plots.losses import triplet_circle
+from facelab.ui.cards import figures
+from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import figures, papers_card, redraw
+from facelab.ui.losses_cards import papers_card
 from facelab.ui.losses_drag import PHOTOS, Circle
 
 QUESTION = (

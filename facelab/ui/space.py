@@ -122,10 +122,9 @@ def figures_card(name: str, method: str, dims: int, who: str) -> str:
         ("equal error rate (EER)", f"{figures.eer:.1%}"),
         ("area under the ROC (AUC)", f"{figures.auc:.3f}"),
     )
-    shown = "".join(f"<div><b>{value}</b>{label}</div>" for label, value in cells)
     return (
         f'<div class="fl-card" role="status"><h3>{html.escape(name)}</h3>'
-        f'<div class="fl-figures">{shown}</div>'
+        f"{cards.figures(*cells)}"
         f'<p class="fl-small">Measured in the original {length} dimensions on {figures.photos:,} photos of '
         f"{figures.people} people, of whom the map shows some, not on the map. A small intra beside a "
         f"large inter angle is what verification wants. {misleads(name, method, dims, who, length)}</p></div>"

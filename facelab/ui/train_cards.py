@@ -92,8 +92,7 @@ def _figures(snapshot: Snapshot, closed: bool) -> str:
         (words, share(held_out(snapshot, held))),
         ("took" if snapshot.state in ("stopped", "finished") else "so far", duration(snapshot.seconds)),
     )
-    inner = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in cells)
-    return f'<div class="fl-figures">{inner}</div>'
+    return cards.figures(*cells)
 
 
 def tried(snapshot: Snapshot, what: str, on: str) -> Tried:
