@@ -91,6 +91,23 @@ def choose_tab(page, name):
     page.locator(".overflow-dropdown button", has_text=re.compile(f"^\\s*{name}\\s*$")).first.click()
 
 
+def until(page, condition, arg=None, timeout=30_000):
+    """Wait until a JavaScript expression, or function of `arg`, holds; what it reads may not be drawn yet."""
+    page.wait_for_function(
+        """([condition, arg]) => {
+          try {
+            const held = eval(`(${condition})`);
+            return typeof held === "function" ? held(arg) : held;
+          } catch (error) {
+            if (error instanceof TypeError) return false;
+            throw error;
+          }
+        }""",
+        arg=[condition, arg],
+        timeout=timeout,
+    )
+
+
 @pytest.fixture
 def visit(served, chromium):
     """visit(width, height, scheme, link) -> (page, watch), settled at Compare, or at what a link says;

@@ -9,7 +9,7 @@ from facelab.data.parametric import sample_identities
 from facelab.genealogy import budget, costs
 from facelab.ui.examples import portrait
 
-from .conftest import choose_tab
+from .conftest import choose_tab, until
 
 
 def architectures_tab(visit, *window):
@@ -20,7 +20,8 @@ def architectures_tab(visit, *window):
 
 
 def says(page, selector, words):
-    page.wait_for_function(
+    until(
+        page,
         "([selector, words]) => document.querySelector(selector).innerText.includes(words)",
         arg=[selector, words],
         timeout=60_000,
@@ -56,9 +57,7 @@ def test_a_learner_follows_a_line_counts_code_and_fits_the_budget(visit):
     says(page, "#code", "about 20 changed lines")
     assert page.locator("#code .fl-new").count() == written("se_resnet50")
     assert f"{costs()['se_resnet50'].parameters / 1e6:.2f} M" in page.locator("#network-card").inner_text()
-    page.wait_for_function(
-        "document.querySelector('#tree-chart .facelab-chart').data[2].text.includes('<b>SENet</b>')"
-    )
+    until(page, "document.querySelector('#tree-chart .facelab-chart').data[2].text.includes('<b>SENet</b>')")
     assert starred(page, "cost-chart") == "SENet: se_resnet50"
     says(page, "#meter", "Too large")  # 26 M, and a head of 7,000 people
     field = page.locator("#budget-people input[type=number]")
@@ -83,7 +82,7 @@ def test_speed_and_score_come_when_they_are_asked_for(visit):
     drawn = "document.querySelector('#cost-chart .facelab-chart').data[0].x.length"
     assert page.evaluate(drawn) > 10
     page.locator("#up").get_by_label("LFW accuracy").check()
-    page.wait_for_function(f"{drawn} < 10")
+    until(page, f"{drawn} < 10")
 
 
 def test_a_photo_of_ones_own_is_seen_stage_by_stage(visit, tmp_path):
@@ -94,15 +93,15 @@ def test_a_photo_of_ones_own_is_seen_stage_by_stage(visit, tmp_path):
     photo = tmp_path / "me.png"
     portrait(sample_identities(1, 4), {"yaw": 3.0, "smile": 0.2}).save(photo)
     page.locator("#map-photo input[type=file]").set_input_files(photo)
-    page.wait_for_function(
-        "old => document.querySelector('#maps img.fl-sheet').src !== old", arg=before[0], timeout=60_000
+    until(
+        page, "old => document.querySelector('#maps img.fl-sheet').src !== old", arg=before[0], timeout=60_000
     )
     assert all(sheets.nth(i).get_attribute("src") != before[i] for i in range(5))
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
     Image.fromarray(noise).save(photo)
     page.locator("#map-photo button[aria-label='Remove Image']").click()
-    page.wait_for_function(
-        "old => document.querySelector('#maps img.fl-sheet').src === old", arg=before[0], timeout=60_000
+    until(
+        page, "old => document.querySelector('#maps img.fl-sheet').src === old", arg=before[0], timeout=60_000
     )
     page.locator("#map-photo input[type=file]").set_input_files(photo)
     says(page, "#maps", "no face was found")

@@ -4,7 +4,7 @@ import pytest
 
 from facelab.lessons.calibration import FOLDER, load_all
 
-from .conftest import choose_tab
+from .conftest import choose_tab, until
 
 LESSONS = load_all(FOLDER)
 needs_lessons = pytest.mark.skipif(
@@ -34,8 +34,8 @@ def after(page, selector, act):
     selector = f"{selector} .fl-card"
     old = page.locator(selector).inner_text()
     act()
-    page.wait_for_function(
-        "([selector, old]) => document.querySelector(selector).innerText !== old", arg=[selector, old]
+    until(
+        page, "([selector, old]) => document.querySelector(selector).innerText !== old", arg=[selector, old]
     )
     return page.locator(selector).inner_text()
 
@@ -57,8 +57,8 @@ def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
     assert smoothed[1:] != before[1:] and smoothed[0] == f"{LESSONS[1].accuracy():.1%}"
     assert smoothed[2] == f"{LESSONS[1].reliability().ece():.1%}" and bars(page) != drawn
     assert f"plain training: {before[2]}" in page.locator("#claims").inner_text()
-    page.wait_for_function(  # the table comes after the diagram
-        "document.querySelectorAll('#trainings th[scope=row]')[1].innerText.startsWith('▶')"
+    until(  # the table comes after the diagram
+        page, "document.querySelectorAll('#trainings th[scope=row]')[1].innerText.startsWith('▶')"
     )
     assert page.locator("#trainings th[scope=row] >> text=▶").count() == 1
     after(page, "#claims", lambda: put(page, "temperature", 2.05))
@@ -71,7 +71,7 @@ def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
     after(page, "#claims", lambda: put(page, "bins", 6))
     assert len(bars(page)) == 6 and figures(page)[:2] != warm[:2]
     after(page, "#claims", lambda: choices.nth(0).check())
-    page.wait_for_function("document.querySelector('#temperature input[type=number]').value === '1'")
+    until(page, "document.querySelector('#temperature input[type=number]').value === '1'")
 
 
 def test_the_best_gap_follows_alpha(visit):
@@ -82,7 +82,7 @@ def test_the_best_gap_follows_alpha(visit):
     assert "the gradient is zero" in after(page, "#hand", lambda: put(page, "hand-gap", 3.33))
     text = after(page, "#hand", lambda: put(page, "hand-alpha", 0.3))
     assert "0.8000, 0.1000, 0.1000" in text and "2.079" in text and "Surer than asked" in text  # ln 8
-    page.wait_for_function("document.querySelector('#hand-chart').textContent.includes('best gap 2.079')")
+    until(page, "document.querySelector('#hand-chart').textContent.includes('best gap 2.079')")
     assert "for ever" in after(page, "#hand", lambda: put(page, "hand-alpha", 0))
     text = after(page, "#hand", lambda: page.locator("#hand-classes").get_by_label("650").check())
     assert "[3.33, 0, 0, …]" in text and "∞" in text

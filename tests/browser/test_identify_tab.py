@@ -8,7 +8,7 @@ from PIL import Image
 from facelab import gallery as galleries
 from facelab.ui.examples import STRANGER
 
-from .conftest import choose_tab
+from .conftest import choose_tab, until
 from .test_compare_tab import jpeg, portrait
 
 
@@ -122,8 +122,8 @@ def test_compare_shows_every_model_and_where_the_score_comes_from(visit):
     before = page.locator("#models td").all_inner_texts()
     page.get_by_role("button", name="Try: two people").click()
     page.wait_for_selector("#verdict h2 >> text=Different people", timeout=60_000)
-    page.wait_for_function(
-        "(old) => document.querySelector('#models td:nth-of-type(2)').innerText != old", arg=before[1]
+    until(
+        page, "(old) => document.querySelector('#models td:nth-of-type(2)').innerText != old", arg=before[1]
     )
     score = page.locator("#verdict .fl-figures b").first.inner_text()
     assert page.locator("#models tbody tr").first.locator("td").nth(1).inner_text() == score

@@ -2,6 +2,8 @@
 
 from urllib.parse import parse_qs, urlparse
 
+from .conftest import until
+
 
 def setting(page):
     return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
@@ -12,7 +14,7 @@ def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
     page.locator("#strictness input[type=number]").fill("1")
     page.locator("#strictness input[type=number]").press("Enter")
     page.wait_for_selector("#verdict >> text=1 in 10 pairs")
-    page.wait_for_function("location.search.includes('strictness=1')")
+    until(page, "location.search.includes('strictness=1')")
     assert setting(page) == {"tab": "compare", "strictness": "1"}
     other, _ = visit(link="tab=compare&strictness=1")
     other.wait_for_selector("#verdict >> text=1 in 10 pairs", timeout=60_000)
@@ -22,14 +24,16 @@ def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
 
 def test_each_tab_has_its_own_settings(visit):
     page, _ = visit(link="tab=identify&strictness=1.5")
-    page.wait_for_function(
-        "document.querySelector('#identify-strictness input[type=number]')?.value === '1.5'", timeout=60_000
+    until(
+        page,
+        "document.querySelector('#identify-strictness input[type=number]')?.value === '1.5'",
+        timeout=60_000,
     )
     assert page.locator("#strictness input[type=number]").input_value() == "2"
     page.get_by_role("tab", name="Compare").click()
-    page.wait_for_function("!location.search.includes('strictness')")
+    until(page, "!location.search.includes('strictness')")
     page.get_by_role("tab", name="Identify").click()
-    page.wait_for_function("location.search.includes('strictness=1.5')")
+    until(page, "location.search.includes('strictness=1.5')")
 
 
 def test_a_link_that_means_nothing_opens_the_page_as_it_is(visit):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .conftest import choose_tab
+from .conftest import choose_tab, until
 
 
 def open_section(page, name):
@@ -84,7 +84,7 @@ def drag(page, photo, degrees):
 def test_dragging_the_negative_away_makes_a_hard_triplet_easy(visit):
     page, _ = losses_tab(visit, section="Triplets")
     page.wait_for_selector("#triplet h2 >> text=✖ Hard")
-    page.wait_for_function("document.querySelector('#triplet-circle .fl-handles button').style.left")
+    until(page, "document.querySelector('#triplet-circle .fl-handles button').style.left")
     near = figures(page, "triplet")
     drag(page, "negative", 200)
     page.wait_for_selector("#triplet h2 >> text=✔ Easy")
@@ -118,7 +118,8 @@ def test_a_collapse_is_watched_flagged_and_fixed(visit):
     page.locator("#collapse-train").click()
     page.wait_for_selector("#collapse h2 >> text=Training")
     page.locator("#collapse-stop").click()
-    page.wait_for_function(  # frames under way arrive, and then no other
+    until(  # frames under way arrive, and then no other
+        page,
         """() => {
           const step = document.querySelector('#collapse .fl-figures').innerText;
           if (window.lastStep !== step) [window.lastStep, window.stillSince] = [step, performance.now()];
@@ -134,9 +135,7 @@ def test_heaps_pushed_apart_lower_both_losses(visit):
     page.wait_for_selector("#pairs-chart .main-svg")
     before = figures(page, "pairs")
     put(page, "pairs-genuine-mean", 0.9)
-    page.wait_for_function(
-        f"!document.querySelector('#pairs').innerText.includes('{before['pairwise loss']}')"
-    )
+    until(page, f"!document.querySelector('#pairs').innerText.includes('{before['pairwise loss']}')")
     after = figures(page, "pairs")
     for name in ("contrastive loss", "pairwise loss"):
         assert float(after[name]) < float(before[name])

@@ -5,7 +5,7 @@ import pytest
 from facelab.data.parametric import sample_identities
 from facelab.ui.examples import portrait
 
-from .conftest import choose_tab
+from .conftest import choose_tab, until
 
 
 def regularisation_tab(visit, *window):
@@ -29,7 +29,8 @@ def after(page, selector, act):
     card = f"{selector} .fl-card"
     old = page.locator(card).inner_html()
     act()
-    page.wait_for_function(
+    until(
+        page,
         "([card, old]) => ![undefined, old].includes(document.querySelector(card)?.innerHTML)",
         arg=[card, old],
         timeout=60_000,
@@ -56,7 +57,7 @@ def test_larger_blocks_leave_neighbours_less_to_tell(visit):
     assert large[2] < single[2] - 10 and large[0] == single[0]
     after(page, "#dropped", lambda: put(page, "drop-rate", 0.5))
     assert all("asked 50%" in text for text in captions(page)[1:])
-    page.wait_for_function("document.querySelector('#rates-chart .facelab-chart').layout.shapes[0].x0 === 50")
+    until(page, "document.querySelector('#rates-chart .facelab-chart').layout.shapes[0].x0 === 50")
     before = captions(page)
     after(page, "#dropped", lambda: page.locator("#draw").click())
     assert captions(page) != before and captions(page)[0] == before[0]

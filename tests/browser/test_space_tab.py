@@ -7,6 +7,7 @@ import pytest
 from facelab.lessons import epochs as runs
 from facelab.lessons import space as lesson
 
+from .conftest import until
 from .test_compare_tab import jpeg, portrait
 
 MAP = "document.querySelector('#space-{} .facelab-chart')"
@@ -30,7 +31,7 @@ def first_photo(page, side):
 
 
 def wait_for(page, condition):
-    page.wait_for_function(condition, timeout=20_000)
+    until(page, condition, timeout=20_000)
 
 
 def point_at(page, side, person, photo):
@@ -70,8 +71,10 @@ def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(visit):
     wait_for(page, f"{MAP.format('left')}.data[0].type === 'scatter3d' && {MAP.format('left')}.data[0].z")
     figures = page.locator("#space-left-card .fl-figures b").all_inner_texts()
     page.locator("#space-who").get_by_label("people of training").check()
-    page.wait_for_function(
-        "(old) => document.querySelector('#space-left-card .fl-figures b').innerText !== old", arg=figures[0]
+    until(
+        page,
+        "(old) => document.querySelector('#space-left-card .fl-figures b').innerText !== old",
+        arg=figures[0],
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from facelab import checkpoint
 from tests.conftest import CROP, zipped
 
-from .conftest import choose_tab
+from .conftest import choose_tab, until
 
 LONG = 240_000  # milliseconds: a busy machine is no failure
 
@@ -48,7 +48,7 @@ def test_a_run_is_watched_to_its_end_listed_and_downloaded(visit, tmp_path):
     small(page)
     put(page, "train-epochs", 2)
     page.get_by_role("button", name="Copy as Python").click()
-    page.wait_for_function("document.querySelector('#train-python').innerText.includes('epochs=2')")
+    until(page, "document.querySelector('#train-python').innerText.includes('epochs=2')")
     page.locator("#train-start").click()
     page.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
     page.wait_for_selector("#train-run h2 >> text=✔ Finished", timeout=LONG)
@@ -71,8 +71,8 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
     put(page, "train-epochs", 20)
     page.locator("#train-start").click()
     page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
-    page.wait_for_function(
-        "document.querySelector('#train-run .fl-figures b').innerText.startsWith('2 of')", timeout=LONG
+    until(
+        page, "document.querySelector('#train-run .fl-figures b').innerText.startsWith('2 of')", timeout=LONG
     )
     page.locator("#train-stop").click()
     page.wait_for_selector("#train-run h2 >> text=■ Ending", timeout=LONG)
