@@ -12,7 +12,7 @@ from torch import nn
 from facelab.backbones import BACKBONES, build_backbone, check_size
 from facelab.backbones.describe import describe
 from facelab.backbones.nfnet import SkipInit
-from facelab.layers import LayerScale
+from facelab.layers import DepthwiseConv, LayerScale
 
 COMPACT = [name for name in BACKBONES if name.endswith("_face")]
 FULLY_CONNECTED = {"AlexNet": (256 * 6 * 6, 4096, 4096, 1000), "VGG": (512 * 7 * 7, 4096, 4096, 1000)}
@@ -226,3 +226,18 @@ def test_every_row_but_the_first_says_what_it_changed():
 def test_a_family_is_a_short_file():
     for path in {inspect.getsourcefile(row.build) for row in BACKBONES.values()}:
         assert len(Path(path).read_text("utf-8").splitlines()) <= 150, path
+
+
+@pytest.mark.parametrize(
+    "kernel, stride, kept", [(3, 1, torch.bfloat16), (3, 2, torch.float32), (5, 1, torch.float32)]
+)
+def test_depthwise_convolutions_that_a_cpu_is_slow_at_stay_in_float32(kernel, stride, kept):
+    conv = DepthwiseConv(8, 8, kernel, stride, kernel // 2, groups=8, bias=False)
+    x = torch.randn(2, 8, 14, 14, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x.to(torch.bfloat16))
+    assert y.dtype == kept
+    y.float().square().sum().backward()
+    got, conv.weight.grad = conv.weight.grad.clone(), None
+    conv(x).square().sum().backward()
+    torch.testing.assert_close(got, conv.weight.grad, rtol=0.05, atol=0.5)
