@@ -9,7 +9,7 @@ model was trained on, what it must not be used for and on whom it fails stands b
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from facelab.checkpoint import Header
 
@@ -19,6 +19,7 @@ TITLE = """# Checkpoints
 Written by `python -m facelab models --markdown` from the headers of the files; do not edit. Accuracy, EER
 and TAR@FAR are LFW view 2: all 6,000 pairs from the raw photos, through our own detection and alignment,
 flip-averaged. Nothing was chosen by them: thresholds come from the set named under "calibrated on".
+Of runs marked \\* only the figures are here; `python -m facelab train NAME` repeats them.
 
 | model | network | loss | accuracy | EER | TAR@FAR=0.01 | 0.001 |
 |---|---|---|---|---|---|---|"""
@@ -38,14 +39,19 @@ CARD = """
 """
 
 
-def model_card(headers: Mapping[str, Header]) -> str:
+def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
     """The page in Markdown.
 
     Args:
-        headers: by checkpoint name, in the order of the table.
+        headers: by name, in the order of the table.
+        shipped: names whose weights are here; of the others only the figures are.
     """
-    rows = [_row(names, [headers[name] for name in names]) for names in _by_recipe(headers)]
-    details = [_details(name, header) for name, header in headers.items()]
+    called = {name: f"`{name}`" + ("" if name in shipped else "\\*") for name in headers}
+    rows = [
+        _row([called[name] for name in names], [headers[name] for name in names])
+        for names in _by_recipe(headers)
+    ]
+    details = [_details(called[name], header) for name, header in headers.items()]
     return "\n".join([TITLE, *rows, "", *details, CARD])
 
 
@@ -66,8 +72,7 @@ def _row(names: Sequence[str], headers: Sequence[Header]) -> str:
         _mean([test["tar_at_far"]["0.001"] for test in tests]),
     ]
     recipe = headers[0].recipe
-    called = ", ".join(f"`{name}`" for name in names)
-    return "| " + " | ".join([called, f"`{recipe.backbone}`", f"`{recipe.loss}`", *figures]) + " |"
+    return "| " + " | ".join([", ".join(names), f"`{recipe.backbone}`", f"`{recipe.loss}`", *figures]) + " |"
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -78,7 +83,7 @@ def _mean(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.4f}{spread}"
 
 
-def _details(name: str, header: Header) -> str:
+def _details(called: str, header: Header) -> str:
     points = header.operating_points
     source = f"calibrated on {points.source}" if points else "not calibrated"
-    return f"- `{name}`: trained on {header.data}; {source}."
+    return f"- {called}: trained on {header.data}; {source}."

@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
-from facelab import checkpoint, reference
+from facelab import checkpoint, measured, reference
 from facelab.card import model_card
 from facelab.cli_data import data, embed, submit
 from facelab.cli_evaluate import (
@@ -181,25 +182,32 @@ def calibrate(
             )
 
 
-def models(json: bool = False, markdown: bool = False) -> None:
-    """List the models that are here, with the figures that were measured.
+def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = ()) -> None:
+    """List the models that are here, and those of which only the figures are, marked *.
 
     Args:
         json: Print one JSON list.
         markdown: Print the page that goes with the checkpoints, in Markdown.
+        keep: Checkpoint files of your own whose figures to keep with the project, without their weights.
     """
+    for path in keep:
+        measured.keep(path)
     headers = {}
-    for name in checkpoint_names():
+    for name in measured.names():
         try:
-            headers[name] = checkpoint.describe(find_checkpoint(name))
+            headers[name] = measured.header(name)
         except ValueError as error:  # one damaged file must not hide the others
             print(f"facelab: {error}", file=sys.stderr)
     if markdown:
-        print(model_card(headers), end="")
+        print(model_card(headers, checkpoint_names()), end="")
         return
-    rows = [{"model": name} | jsonlib.loads(header.to_json()) for name, header in headers.items()]
+    rows = [
+        {"model": name, "weights": name in checkpoint_names()} | jsonlib.loads(header.to_json())
+        for name, header in headers.items()
+    ]
     if reference.is_installed():
-        rows.append({"model": reference.NAME, "data": "dlib's own, see its documentation", "metrics": {}})
+        of_dlib = {"data": "dlib's own, see its documentation", "metrics": {}}
+        rows.append({"model": reference.NAME, "weights": True} | of_dlib)
     if json:
         print(jsonlib.dumps(rows))
         return
@@ -208,7 +216,8 @@ def models(json: bool = False, markdown: bool = False) -> None:
         recipe, lfw = row.get("recipe", {}), row["metrics"].get("lfw_view2")
         figures = (f"{lfw['accuracy']:.4f}", f"{lfw['tar_at_far']['0.01']:.4f}") if lfw else ("-", "-")
         backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
-        print(f"{row['model']:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")
+        called = row["model"] + ("" if row["weights"] else " *")
+        print(f"{called:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -2,7 +2,7 @@
 
 Dropout hides single values, which the values around them give away; spatial dropout hides whole channels, and
 DropBlock regions (arXiv:1810.12890, figure 1). The masks are those that train, `facelab.regularise`'s; what
-they did to trained networks is read from the checkpoints' headers.
+they did to trained networks is read from the headers of what was trained.
 """
 
 from dataclasses import dataclass, fields
@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelab.checkpoint import describe
-from facelab.embedder import CHECKPOINTS
+from facelab import measured
 from facelab.recipes import RECIPES
 from facelab.regularise import dropblock_mask, dropout_mask, spatial_dropout_mask
 
@@ -105,7 +104,7 @@ class Effect:
     Attributes:
         name: of recipe and checkpoint.
         change: the recipe's fields that differ from the plain one's, in words.
-        shipped: whether the checkpoint is here.
+        measured: whether it was trained and measured.
         top_1: share of new photos of training people that are named rightly.
         ece: gap between confidence and truth there.
         eer: verification's error rate on people never seen.
@@ -114,7 +113,7 @@ class Effect:
 
     name: str
     change: str
-    shipped: bool
+    measured: bool
     top_1: float | None = None
     ece: float | None = None
     eer: float | None = None
@@ -122,7 +121,7 @@ class Effect:
 
 
 def effects() -> list[Effect]:
-    """The zoo's rows on regularisation, from the headers of the checkpoints that are here."""
+    """The zoo's rows on regularisation, from the headers of what was trained."""
     return [_effect(name) for name in ROWS if name in RECIPES]
 
 
@@ -132,10 +131,9 @@ def _effect(name: str) -> Effect:
         field.name for field in fields(own) if getattr(own, field.name) != getattr(plain, field.name)
     ]
     change = ", ".join(f"{field} {getattr(own, field)}" for field in different)
-    path = CHECKPOINTS / f"{name}.safetensors"
-    if not path.is_file():
+    if name not in measured.names():
         return Effect(name, change, False)
-    metrics = describe(path).metrics
+    metrics = measured.header(name).metrics
     held_out, lfw = metrics.get("held_out", {}), metrics.get("lfw_view2", {})
     return Effect(
         name,

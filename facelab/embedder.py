@@ -9,7 +9,7 @@ again and again.
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,13 @@ class Embedder:
 
 def checkpoint_names() -> list[str]:
     """Names of the checkpoints that come with the project: the default, then in the order of RECIPES."""
+    return in_order(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The default model, the others in the order of RECIPES, and then those that have no recipe there."""
     order = [DEFAULT_MODEL, *RECIPES]
-    names = sorted(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
-    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+    return sorted(sorted(set(names)), key=lambda name: order.index(name) if name in order else len(order))
 
 
 def model_names() -> list[str]:

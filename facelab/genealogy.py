@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
+from facelab import measured
 from facelab.backbones import BACKBONES, build_backbone, describe
-from facelab.checkpoint import describe as describe_checkpoint
-from facelab.embedder import CHECKPOINTS, checkpoint_names
+from facelab.embedder import CHECKPOINTS
 from facelab.faces import CROP_SIZE
 from facelab.losses import build_loss
 from facelab.model import NECKS
@@ -70,12 +70,21 @@ class Cost:
 
 @dataclass(frozen=True)
 class Score:
-    """What a checkpoint reached on LFW's 6,000 pairs: accuracy in [0, 1], and how its recipe calls its
-    loss."""
+    """What a training reached on LFW's 6,000 pairs.
 
-    checkpoint: str
+    Attributes:
+        name: of recipe and checkpoint.
+        accuracy: in [0, 1].
+        loss: as its recipe calls it.
+        epochs: passes over the photos.
+        equal: whether it is the training that all networks had, so that they can be compared.
+    """
+
+    name: str
     accuracy: float
     loss: str
+    epochs: int
+    equal: bool
 
 
 @dataclass(frozen=True)
@@ -177,14 +186,21 @@ def costs(path: Path = COSTS) -> dict[str, Cost]:
 
 
 def scores() -> dict[str, tuple[Score, ...]]:
-    """What the shipped checkpoints reached on LFW, by backbone, best first; untrained ones are left out."""
+    """What was reached on LFW, by backbone; untrained ones are left out.
+
+    The training that is the same for all comes first, then the others, best first.
+    """
     found: dict[str, list[Score]] = {}
-    for name in checkpoint_names():
-        header = describe_checkpoint(CHECKPOINTS / f"{name}.safetensors")
+    for name, header in measured.headers().items():
         if TEST in header.metrics:
-            score = Score(name, header.metrics[TEST]["accuracy"], header.recipe.loss)
-            found.setdefault(header.recipe.backbone, []).append(score)
-    return {name: tuple(sorted(rows, key=lambda score: -score.accuracy)) for name, rows in found.items()}
+            recipe = header.recipe
+            equal = measured.is_equal_training(recipe)
+            score = Score(name, header.metrics[TEST]["accuracy"], recipe.loss, recipe.epochs, equal)
+            found.setdefault(recipe.backbone, []).append(score)
+    return {
+        name: tuple(sorted(rows, key=lambda score: (not score.equal, -score.accuracy)))
+        for name, rows in found.items()
+    }
 
 
 def budget(name: str, neck: str, embedding_dim: int, classes: int) -> Budget:

@@ -48,10 +48,12 @@ def test_the_card_says_what_the_table_says():
     assert "12.3 ms" in card and "alexnet 1.0 ms" in card and "not trained yet" in card
 
 
-def test_a_trained_network_shows_its_best_score(monkeypatch):
-    rows = {"vgg_face": (Score("mine", 0.8421, "softmax"),)}
+def test_a_trained_network_shows_what_all_had_and_its_best(monkeypatch):
+    rows = {"vgg_face": (Score("ours", 0.8421, "arcface", 8, True), Score("more", 0.88, "center", 16, False))}
     monkeypatch.setattr(architectures_cards, "scores", lambda: rows)
-    assert "84.2%" in architectures_cards.network_card("vgg_face", {})
+    card = architectures_cards.network_card("vgg_face", {})
+    assert card.index("LFW, ours: arcface, 8 epochs") < card.index("LFW, more: center, 16 epochs")
+    assert "84.2%" in card and "88.0%" in card
     assert "not trained yet" in architectures_cards.network_card("alexnet", {})
 
 
@@ -80,7 +82,7 @@ def test_the_tree_marks_the_chosen_and_its_line():
 
 
 def test_the_scatter_shows_every_network_or_those_with_a_score():
-    found = {"vgg_face": (Score("a", 0.9, "softmax"), Score("b", 0.8, "softmax"))}
+    found = {"vgg_face": (Score("a", 0.9, "arcface", 8, True), Score("b", 0.95, "softmax", 16, False))}
     paper, compact, chosen = json.loads(cost_scatter(costs(), found, "vgg_face", False))["data"]
     assert len(paper["x"]) + len(compact["x"]) == len(BACKBONES) and len(chosen["x"]) == 1
     assert chosen["y"] == [costs()["vgg_face"].parameters / 1e6]

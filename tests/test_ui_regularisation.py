@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from facelab import checkpoint, dropping
+from facelab import checkpoint, dropping, embedder
 from facelab.data.augment import DRAWS, augment
 from facelab.dropping import drop, effects, told_by_neighbours
 from facelab.feature_maps import StageMaps
@@ -117,9 +117,9 @@ def test_effects_are_the_headers_and_say_what_is_missing(tiny_run, tmp_path, mon
         header, metrics={"held_out": {"top_1": 0.61, "ece": 0.05}, "lfw_view2": {"accuracy": 0.9}}
     )
     checkpoint.save(tmp_path / "drop_block.safetensors", model, loss_fn, header)
-    monkeypatch.setattr(dropping, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(embedder, "CHECKPOINTS", tmp_path)
     rows = {row.name: row for row in effects()}
-    assert list(rows) == list(dropping.ROWS) and [row.shipped for row in rows.values()].count(True) == 1
+    assert list(rows) == list(dropping.ROWS) and [row.measured for row in rows.values()].count(True) == 1
     found = rows["drop_block"]
     assert (found.top_1, found.ece, found.eer, found.lfw) == (0.61, 0.05, None, 0.9)
     assert rows["softmax"].change == "" and found.change == "drop_block 0.1"

@@ -88,7 +88,7 @@ def _edges(line: dict[str, int], strong: set[str]) -> dict[str, Any]:
 def cost_scatter(
     costs: dict[str, Cost], scores: dict[str, tuple[Score, ...]], chosen: str, by_score: bool
 ) -> str:
-    """Multiply-adds of one crop, to the right, against parameters or against the best accuracy on LFW.
+    """Multiply-adds of one crop, to the right, against parameters or against accuracy on LFW.
 
     Args:
         costs: by network.

@@ -99,7 +99,7 @@ def _cost(figure: str) -> tuple[gr.Radio, Chart]:
         [("parameters", "parameters"), ("LFW accuracy, where trained", "score")],
         value="parameters",
         label="Upwards",
-        info="What the height of a mark means; accuracies are of shipped checkpoints only.",
+        info="What the height of a mark means; accuracies after the same training for all.",
         elem_id="up",
     )
     label = "Multiply-adds of a crop against parameters or accuracy, all networks"

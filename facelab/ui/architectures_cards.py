@@ -49,7 +49,7 @@ def network_card(name: str, measured: dict[str, float]) -> str:
         ("its last map", f"{channels}×{height}×{width}"),
         ("seen by one value of it", f"{cost.receptive_field} px"),
         ("a crop, on this machine", f"{measured[name]:.1f} ms" if name in measured else "–"),
-        _score(name),
+        *_scores(name),
     )
     published = (
         f" With its classifier of 1,000 classes it has the {row.published_parameters:,} parameters that are "
@@ -73,11 +73,14 @@ def _descent(name: str) -> str:
     return f"<p><b>{name}</b> changes <b>{row.parent}</b>: {html.escape(row.change)}</p>"
 
 
-def _score(name: str) -> tuple[str, str]:
-    found = scores().get(name)
-    if not found:
-        return "LFW: not trained yet", "–"
-    return f"LFW accuracy, {found[0].checkpoint}", f"{found[0].accuracy:.1%}"
+def _scores(name: str) -> list[tuple[str, str]]:
+    """Name and value: of the training that all networks had, and of a better one if there is any."""
+    rows = scores().get(name)
+    if not rows:
+        return [("LFW: not trained yet", "–")]
+    best = max(rows, key=lambda row: row.accuracy)
+    shown = {row.name: row for row in (rows[0], best)}.values()
+    return [(f"LFW, {row.name}: {row.loss}, {row.epochs} epochs", f"{row.accuracy:.1%}") for row in shown]
 
 
 def _timed(measured: dict[str, float]) -> str:

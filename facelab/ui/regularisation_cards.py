@@ -68,8 +68,8 @@ def _kind(name: str, maps: np.ndarray, found: Dropped, rate: float, columns: int
 
 def effects_card(rows: list[Effect]) -> str:
     """What each regulariser did to one network, and which checkpoints are missing."""
-    here = [row for row in rows if row.shipped]
-    missing = [row.name for row in rows if not row.shipped]
+    here = [row for row in rows if row.measured]
+    missing = [row.name for row in rows if not row.measured]
     body = "".join(
         f'<tr><th scope="row">{html.escape(row.name)}</th><td>{html.escape(row.change or "nothing")}</td>'
         f"{''.join(f'<td>{_rate(value)}</td>' for value in (row.top_1, row.ece, row.eer, row.lfw))}</tr>"

@@ -1,0 +1,64 @@
+"""What was trained and measured: the headers of the checkpoints, and of runs that left nothing but figures.
+
+A run whose weights nobody needs, such as a second seed, keeps its header in `checkpoints/measured/`: the recipe that repeats it and what it reached.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from facelab import embedder
+from facelab.checkpoint import Header, describe
+from facelab.recipe import Recipe
+from facelab.recipes import ARCHITECTURE
+
+OPTIMISER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
+
+
+def _folder() -> Path:
+    return embedder.CHECKPOINTS / "measured"
+
+
+def names() -> list[str]:
+    """Every checkpoint, and every run without weights, in the order of RECIPES."""
+    return embedder.in_order(
+        [*embedder.checkpoint_names(), *(path.stem for path in _folder().glob("*.json"))]
+    )
+
+
+def header(name: str) -> Header:
+    """One of `names`.
+
+    Raises:
+        ValueError: it is damaged, or there is none.
+    """
+    path = _folder() / f"{name}.json"
+    if not path.is_file() or name in embedder.checkpoint_names():
+        return describe(embedder.find_checkpoint(name))
+    try:
+        return Header.from_json(path.read_text())
+    except Exception as error:  # what is not a header makes its readers raise anything
+        raise ValueError(f"{path.name} is no header of a run: {error}") from error
+
+
+def headers() -> dict[str, Header]:
+    """All of them by name."""
+    return {name: header(name) for name in names()}
+
+
+def keep(path: Path) -> Path:
+    """Keep a checkpoint's header without its weights, names of people and histograms; returns the file.
+
+    Raises:
+        ValueError: it is no checkpoint.
+    """
+    found = replace(describe(path), operating_points=None, identities=())
+    target = _folder() / f"{path.stem}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(found.to_json() + "\n")
+    return target
+
+
+def is_equal_training(recipe: Recipe) -> bool:
+    """Whether it is one of the trainings that differ in the network, and at most in its paper's optimiser."""
+    same = {name: getattr(ARCHITECTURE, name) for name in ("backbone", *OPTIMISER)}
+    return replace(recipe, **same) == ARCHITECTURE
