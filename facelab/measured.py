@@ -1,6 +1,7 @@
 """What was trained and measured: the headers of the checkpoints, and of runs that left nothing but figures.
 
-A run whose weights nobody needs, such as a second seed, keeps its header in `checkpoints/measured/`: the recipe that repeats it and what it reached.
+A run whose weights nobody needs, such as a second seed, keeps its header in `checkpoints/measured/`: the
+recipe that repeats it and what it reached.
 """
 
 from dataclasses import replace
