@@ -97,10 +97,13 @@ def _embed_photo(item: tuple[str, str, str, bool, bool, Found | None]) -> Found:
         pixels, found = _locate(path, name, known)
     except (ValueError, OSError) as error:
         return Found(name, error=str(error))
-    box, landmarks = np.array(found.box, np.float32), np.array(found.landmarks, np.float32)
-    face = Face(box, landmarks, found.confidence, align(pixels, landmarks))
-    embedding = embedder.embed(Photo(pixels, 1.0), [face])[0]
+    embedding = embedder.embed(Photo(pixels, 1.0), [_face(pixels, found)])[0]
     return Found(name, found.box, found.landmarks, found.confidence, embedding)
+
+
+def _face(pixels: np.ndarray, found: Found) -> Face:
+    box, landmarks = np.array(found.box, np.float32), np.array(found.landmarks, np.float32)
+    return Face(box, landmarks, found.confidence, align(pixels, landmarks))
 
 
 def embed_images(
@@ -129,7 +132,7 @@ def embed_images(
         ({name: (D,) embedding}, {name: why there is none}).
     """
     load(model)  # a bad name fails here, once, and not in every worker
-    file = None if cache is None or aligned else cache / f"faces-{folder.fingerprint()}-{DETECTOR}.jsonl"
+    file = None if cache is None or aligned else _found_file(cache, folder)
     known = _read_found(file)
     items = [(str(folder.path), name, model, aligned, flip, known.get(name)) for name in names]
     embeddings, failures = {}, {}
@@ -144,6 +147,44 @@ def embed_images(
                     json.dumps([found.name, found.box, found.landmarks, found.confidence, found.error]) + "\n"
                 )
     return embeddings, failures
+
+
+def _found_file(cache: Path, folder: ImageFolder) -> Path:
+    return cache / f"faces-{folder.fingerprint()}-{DETECTOR}.jsonl"
+
+
+def _measure_photo(
+    item: tuple[Callable[[Face], np.ndarray], str, str, Found | None],
+) -> tuple[str, np.ndarray | None]:
+    measure, path, name, known = item
+    try:
+        return name, measure(_face(*_locate(path, name, known)))
+    except (ValueError, OSError):
+        return name, None
+
+
+def measure_faces(
+    measure: Callable[[Face], np.ndarray],
+    folder: ImageFolder,
+    names: Sequence[str],
+    cache: Path | None = None,
+    jobs: int = 1,
+    track: Track = untracked,
+) -> dict[str, np.ndarray]:
+    """Measure the main face of each named photo.
+
+    Args:
+        measure: a function of a module, which worker processes can find by its name.
+        folder, names, jobs, track: as in `embed_images`.
+        cache: where faces found by `embed_images` are kept; they are not looked for again.
+
+    Returns:
+        {name: what was measured}, without the photos that show no face.
+    """
+    known = _read_found(_found_file(cache, folder)) if cache else {}
+    items = [(measure, str(folder.path), name, known.get(name)) for name in names]
+    done = track(_parallel(_measure_photo, items, jobs), len(items), "measure faces")
+    return {name: measured for name, measured in done if measured is not None}
 
 
 def _read_found(file: Path | None) -> dict[str, Found]:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from facelab.checkpoint import Header
+from facelab.subsets import subset_rows
 
 TEST = "lfw_view2"
 TITLE = """# Checkpoints
@@ -37,6 +38,15 @@ CARD = """
 - **Form.** `.safetensors`: weights in fp16, and a header with recipe, figures, thresholds and score
   histograms. `facelab.load(name)` rebuilds the network; nothing is ever unpickled.
 """
+SUBSETS = """
+### Turned, dark and blurred faces
+
+LFW view 2 once more: its pairs in thirds, by the worse of the two photos, at the threshold at which 1 % of
+the pairs of two people were accepted on the set named above. `python -m facelab evaluate NAME --subsets`
+measures it; `facelab/subsets.py` says what turned, dark and blurred mean.
+
+| model | | one person refused: least | middle | most | two people accepted: least | middle | most |
+|---|---|---|---|---|---|---|---|"""
 
 
 def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
@@ -52,7 +62,17 @@ def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
         for names in _by_recipe(headers)
     ]
     details = [_details(called[name], header) for name, header in headers.items()]
-    return "\n".join([TITLE, *rows, "", *details, CARD])
+    return "\n".join([TITLE, *rows, "", *details, CARD + _subsets(headers)])
+
+
+def _subsets(headers: Mapping[str, Header]) -> str:
+    """The errors among turned, dark and blurred faces, of the models for which they were measured."""
+    rows = [
+        f"| `{name}` | {condition} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |"
+        for name, header in headers.items()
+        for condition, rates in subset_rows(header.metrics.get(TEST, {}).get("subsets", {}))
+    ]
+    return "\n".join([SUBSETS, *rows, ""]) if rows else ""
 
 
 def _by_recipe(headers: Mapping[str, Header]) -> list[list[str]]:

@@ -95,6 +95,7 @@ def evaluate(
     aligned: bool = False,
     no_flip: bool = False,
     intervals: bool = False,
+    subsets: bool = False,
     save: str | None = None,
     jobs: int = JOBS,
     json: bool = False,
@@ -113,20 +114,21 @@ def evaluate(
         aligned: The images are aligned 112x112 crops already.
         no_flip: Do not add the embedding of the mirrored crop.
         intervals: Add 95 % bootstrap intervals.
+        subsets: With --pairs, add the errors among turned, dark and blurred faces.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Processes that work at once.
         json: Print one JSON object.
     """
     protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
     protocols["--classify"] = classify
-    check_flags(model, images, embeddings, save, protocols)
+    check_flags(model, images, embeddings, save, subsets, protocols)
     if save and model == reference.NAME:
         raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
     options = (aligned, CACHE, jobs, track, not no_flip)
     if pairs and embeddings:
         report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
     elif pairs:
-        report, show = evaluate_model(model, images, pairs, *options, intervals), print_pairs
+        report, show = evaluate_model(model, images, pairs, *options, intervals, subsets), print_pairs
     elif classify:
         report, show = evaluate_classes(model, images, CACHE, track), print_classification
     else:

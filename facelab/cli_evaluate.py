@@ -2,16 +2,24 @@
 
 from typing import Any
 
+from facelab.subsets import THIRDS, subset_rows
+
 Report = dict[str, Any]
 
 
 def check_flags(
-    model: str | None, images: str | None, embeddings: str | None, save: str | None, protocols: dict[str, Any]
+    model: str | None,
+    images: str | None,
+    embeddings: str | None,
+    save: str | None,
+    subsets: bool,
+    protocols: dict[str, Any],
 ) -> None:
     """Refuse flags that do not go together.
 
     Args:
         model, images, embeddings, save: as given, None if left out.
+        subsets: whether they are wanted.
         protocols: flag of each protocol -> its value, which is false if left out.
 
     Raises:
@@ -25,6 +33,8 @@ def check_flags(
         raise ValueError("--save writes into a checkpoint and --embeddings has none; leave it out")
     if not embeddings and not (model and images):
         raise ValueError("say what to judge: MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz")
+    if subsets and (embeddings or not protocols["--pairs"]):
+        raise ValueError("--subsets looks at the photos of a list; give MODEL with --images and --pairs")
     given = [flag for flag, value in protocols.items() if value]
     if len(given) != 1:
         raise ValueError(f"give one of {', '.join(protocols)}, not {' and '.join(given) or 'none'}")
@@ -36,6 +46,12 @@ def print_pairs(report: Report, failures: int) -> None:
     print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
     print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
     _print_roc(report)
+    if "subsets" in report:
+        print("wrong in thirds of the pairs, by the worse photo; thresholds of a false-accept rate of 1 %")
+        print(f"{'':<14}{'one person refused':<27}two people accepted")
+        print(f"{'':<14}" + "".join(f"{third:<9}" for third in 2 * THIRDS))
+        for name, rates in subset_rows(report["subsets"]):
+            print(f"{name:<14}" + "".join(f"{rate:<9.1%}" for rate in rates))
 
 
 def print_all_pairs(report: Report, failures: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from facelab import checkpoint
-from facelab.bulk import embed_images
+from facelab.bulk import embed_images, measure_faces
 from facelab.data.embeddings import load_embeddings
 from facelab.data.folders import Selection
 from facelab.data.hw2p2 import load_split
@@ -22,8 +22,10 @@ from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, cosine
 from facelab.model import FaceModel, embed_all
-from facelab.protocols import Embedded, judge_pairs
+from facelab.protocols import Embedded, judge_conditions, judge_pairs
+from facelab.subsets import conditions
 
+SUBSET_FAR = 0.01
 MAX_PER_PERSON = 10  # photos; a few people with hundreds would otherwise decide the genuine scores
 
 
@@ -88,6 +90,7 @@ def evaluate(
     track: Track = untracked,
     flip: bool = True,
     intervals: bool = False,
+    subsets: bool = False,
 ) -> dict[str, object]:
     """Score every pair of a list and report the field's figures.
 
@@ -97,18 +100,26 @@ def evaluate(
         pairs_file: LFW's form or `image1 image2 label`.
         aligned, cache, jobs, track, flip: as in `embed_folder`.
         intervals: add 95 % bootstrap intervals.
+        subsets: add the errors among turned, dark and blurred faces, at the threshold of SUBSET_FAR.
 
     Returns:
-        The report of `judge_pairs`.
+        The report of `judge_pairs`, and "subsets" of `judge_subsets` if asked for.
 
     Raises:
-        ValueError: bad input, or too few pairs left to judge.
+        ValueError: bad input, too few pairs left to judge, or subsets of crops or without thresholds.
     """
+    if subsets and aligned:
+        raise ValueError("how turned a face is shows in whole photos only; judge subsets without --aligned")
+    threshold = load(model).calibrated().threshold_for(SUBSET_FAR) if subsets else None
     pairs = read_pairs(pairs_file)
     folder = ImageFolder(images)
     names = resolve(pairs.first + pairs.second, folder.names)
     embedded = _embedded(model, folder, sorted(set(names)), aligned, cache, jobs, track, flip)
-    return judge_pairs(embedded, pairs, names, intervals)
+    report = judge_pairs(embedded, pairs, names, intervals)
+    if threshold is not None:
+        found = measure_faces(conditions, folder, sorted(embedded.vectors), cache, jobs, track)
+        report["subsets"] = judge_conditions(embedded, pairs, names, found, threshold)
+    return report
 
 
 def evaluate_embeddings(file: str, pairs_file: str, intervals: bool = False) -> dict[str, object]:

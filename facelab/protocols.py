@@ -5,7 +5,7 @@ embedded has no vector: a list counts its pairs as wrong in `accuracy_all`, the 
 skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,6 +19,7 @@ from facelab.metrics.identification import Search, cmc, dir_at_far, search
 from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
 from facelab.metrics.streaming import stream_roc
 from facelab.metrics.verification import FARS, Score, cosine, verification_report
+from facelab.subsets import judge_subsets
 
 MATRICES: dict[Score, ScoreMatrix] = {cosine: cosine_matrix, reference.score: distance_matrix}
 ALL_PAIRS_FARS = tuple(10.0**-k for k in range(1, 7))
@@ -78,20 +79,58 @@ def judge_pairs(
     Raises:
         ValueError: too few pairs left to judge.
     """
-    vectors, failures = embedded.vectors, embedded.failures
-    first, second = names[: len(pairs)], names[len(pairs) :]
-    kept = np.array([a in vectors and b in vectors for a, b in zip(first, second)])
-    if not kept.any():
-        name, reason = next(iter(failures.items()))
-        raise ValueError(f"no pair could be scored; {name}: {reason}")
-    gallery = np.stack([vectors[name] for name, keep in zip(first, kept) if keep])
-    probes = np.stack([vectors[name] for name, keep in zip(second, kept) if keep])
-    scores, same = embedded.score(gallery, probes).astype(np.float64), pairs.same[kept]
+    failures = embedded.failures
+    kept, scores = _scored(embedded, names)
+    same = pairs.same[kept]
     report = verification_report(scores, same, pairs.folds[kept])
     report["accuracy_all"] = _accuracy_all(report.pop("fold_accuracy"), kept, pairs.folds)
     if intervals:
         report["interval"] = intervals_by_pair(scores[same], scores[~same])
     return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
+
+
+def _scored(embedded: Embedded, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """((P,) boolean, which pairs have two vectors; the scores of those)."""
+    gallery, probes = _both(embedded.vectors, names)
+    kept = np.array([a is not None and b is not None for a, b in zip(gallery, probes)])
+    if not kept.any():
+        name, reason = next(iter(embedded.failures.items()))
+        raise ValueError(f"no pair could be scored; {name}: {reason}")
+    rows = [np.stack([row for row, keep in zip(side, kept) if keep]) for side in (gallery, probes)]
+    return kept, embedded.score(*rows).astype(np.float64)
+
+
+def _both(values: Mapping[str, np.ndarray], names: Sequence[str]) -> tuple[list[np.ndarray | None], ...]:
+    """What is known of all first images, and of all second ones."""
+    found = [values.get(name) for name in names]
+    return found[: len(found) // 2], found[len(found) // 2 :]
+
+
+def judge_conditions(
+    embedded: Embedded,
+    pairs: Pairs,
+    names: Sequence[str],
+    measured: Mapping[str, np.ndarray],
+    threshold: float,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """A list's pairs in thirds by how turned, dark and blurred their photos are.
+
+    Args:
+        embedded, pairs, names: as in `judge_pairs`.
+        measured: {image: (3,) `conditions`} of every image that has a vector.
+        threshold: of the score.
+
+    Returns:
+        `judge_subsets`.
+
+    Raises:
+        ValueError: too few pairs.
+    """
+    kept, scores = _scored(embedded, names)
+    first, second = (
+        np.stack([row for row, keep in zip(side, kept) if keep]) for side in _both(measured, names)
+    )
+    return judge_subsets(scores, pairs.same[kept], first, second, threshold)
 
 
 def _accuracy_all(fold_accuracy: np.ndarray, kept: np.ndarray, folds: np.ndarray) -> float:

@@ -37,6 +37,18 @@ def test_what_was_not_measured_is_not_claimed(tiny_run):
     assert "- `tiny`: trained on rendered faces; calibrated on normal draws." in page
 
 
+def test_errors_by_subset_stand_below_where_they_were_measured():
+    thirds = {
+        third: {"refused": refused, "accepted": accepted, "genuine": 9, "impostor": 9}
+        for third, refused, accepted in (("least", 0.1, 0.01), ("middle", 0.2, 0.02), ("most", 0.4, 0.03))
+    }
+    plain = header(0.8, 0)
+    figures = plain.metrics["lfw_view2"] | {"subsets": {"turned": thirds}}
+    page = model_card({"a": plain, "b": replace(plain, metrics={"lfw_view2": figures})}, {"a", "b"})
+    assert "| `b` | turned | 10.0% | 20.0% | 40.0% | 1.0% | 2.0% | 3.0% |\n" in page
+    assert "| `a` | turned" not in page and "### Turned" not in model_card({"a": plain}, {"a"})
+
+
 def test_the_page_beside_the_checkpoints_is_theirs(capsys):
     assert main(["models", "--markdown"]) == 0
     assert (ROOT / "checkpoints" / "README.md").read_text("utf-8") == capsys.readouterr().out
