@@ -64,7 +64,9 @@ RECIPES: dict[str, Recipe] = {
     "softmax_contrastive": replace(ZOO, loss="softmax+contrastive", images_per_identity=4),
     "softmax_pairwise": replace(ZOO, loss="softmax+pairwise", images_per_identity=4),
     "softmax_triplet": replace(ZOO, loss="softmax+triplet", images_per_identity=4),
+    # EER 0.152 held out, 55 % of new photos named rightly; LFW 0.856, EER 0.142, TAR@FAR=0.01 0.510.
     "dropout": replace(ZOO, dropout=0.4),
+    # EER 0.150 held out, 59 % named rightly; LFW 0.860, EER 0.142, TAR@FAR=0.01 0.516.
     "dropout_maps": replace(ZOO, drop_block=0.1, drop_block_size=1),
     # EER 0.158 held out; LFW 0.846, EER 0.152, TAR@FAR=0.01 0.490: in 16 epochs it costs.
     "drop_block": replace(ZOO, drop_block=0.1),
