@@ -71,6 +71,7 @@ def _mark(figure: go.Figure, x: float, height: float, text: str, colour: str, da
 def model_scores(verdicts: list[Verdict]) -> go.Figure:
     """One row a model: its threshold as a bar across, its score as a disc (same) or a cross (different)."""
     names = [verdict.model for verdict in verdicts]
+    row = 46 if len(names) <= 8 else 28  # pixels
     scores, thresholds = ([getattr(v, field) for v in verdicts] for field in ("score", "threshold"))
     figure = go.Figure()
     for verdict in verdicts:
@@ -81,7 +82,7 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
         y=names,
         mode="markers",
         name="its threshold",
-        marker={"symbol": "line-ns-open", "size": 26, "color": "#888888", "line": {"width": 4}},
+        marker={"symbol": "line-ns-open", "size": 0.56 * row, "color": "#888888", "line": {"width": 4}},
         hovertemplate="%{y}: threshold %{x:.3f}<extra></extra>",
     )
     figure.add_scatter(
@@ -91,14 +92,14 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
         name="this pair (● same, ✖ different)",
         marker={
             "symbol": ["circle" if verdict.same else "x" for verdict in verdicts],
-            "size": 15,
+            "size": row / 3,
             "color": [GENUINE if verdict.same else IMPOSTOR for verdict in verdicts],
         },
         hovertemplate="%{y}: score %{x:.3f}<extra></extra>",
     )
     figure.update_layout(
         margin=MARGIN,
-        height=150 + 46 * len(names),
+        height=150 + row * len(names),
         legend=LEGEND,
         xaxis={"title": {"text": "score, on its own scale"}, "zeroline": False},
         yaxis={"automargin": True, "autorange": "reversed", "type": "category"},
