@@ -1,7 +1,8 @@
 """A circle whose three photos can be dragged: with mouse or finger, or with the arrow keys.
 
 The handles only tell where they were put; everything that is said about the triplet comes from the server.
-While one is held it follows the pointer at once, and the drawing behind it catches up.
+A handle moves at once and the drawing behind it catches up: drawings of where it was before do not move it
+back.
 """
 
 from facelab.ui.chart import DRAW, Chart
@@ -10,6 +11,7 @@ PHOTOS = ("anchor", "positive", "negative")
 HANDLES = """
 const box = element.querySelector('.fl-handles');
 const handles = [...box.children];
+const asked = [];  // where a handle was put, until that is drawn
 let held = null, degrees = [];
 const put = (i) => {
   const {xaxis: x, yaxis: y} = plot._fullLayout, angle = degrees[i] * Math.PI / 180;
@@ -19,14 +21,17 @@ const put = (i) => {
   handles[i].setAttribute('aria-valuetext', `${degrees[i]} degrees`);
 };
 const turn = (i, angle) => {
-  degrees[i] = (Math.round(angle) + 720) % 360;
+  degrees[i] = asked[i] = (Math.round(angle) + 720) % 360;
   put(i);
   box.dataset.degrees = JSON.stringify(degrees);
   trigger('input');
 };
 const putAll = () => plot._fullLayout.xaxis && handles.forEach((_, i) => put(i));
 plot.addEventListener('drawn', () => {
-  plot.layout.meta.degrees.forEach((angle, i) => { if (i !== held) degrees[i] = angle; });
+  plot.layout.meta.degrees.forEach((angle, i) => {
+    if (asked[i] === angle) asked[i] = undefined;
+    if (asked[i] === undefined) degrees[i] = angle;
+  });
   putAll();
 });
 plot.addEventListener('drawn', () => plot.on('plotly_afterplot', putAll), {once: true});  // resized, too

@@ -101,6 +101,24 @@ def test_dragging_the_negative_away_makes_a_hard_triplet_easy(visit):
     assert int(handle.get_attribute("aria-valuenow")) == pytest.approx(104, abs=1)
 
 
+def test_a_drawing_of_where_a_handle_was_does_not_move_it_back(visit):
+    page, _ = losses_tab(visit, section="Triplets")
+    until(page, "document.querySelector('#triplet-circle .fl-handles button').style.left")
+    before, after = page.evaluate(
+        """() => {
+          const handle = document.querySelector('#triplet-circle [aria-label=negative]');
+          const now = () => +handle.getAttribute('aria-valuenow'), before = now();
+          handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageUp'}));
+          document.querySelector('#triplet-circle .facelab-chart').dispatchEvent(new Event('drawn'));
+          return [before, now()];
+        }"""
+    )
+    assert after == before + 15
+    until(page, f"document.querySelector('#triplet-negative input[type=number]').value === '{after}'")
+    put(page, "triplet-negative", 200)  # once it is drawn, the slider moves it as before
+    until(page, "document.querySelector('#triplet-circle [aria-label=negative]').ariaValueNow === '200'")
+
+
 def test_a_collapse_is_watched_flagged_and_fixed(visit):
     page, _ = losses_tab(visit, section="Collapse")
     page.wait_for_selector("#collapse-course .main-svg")
