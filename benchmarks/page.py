@@ -3,6 +3,7 @@
 python benchmarks/page.py
 """
 
+import contextlib
 import os
 import shutil
 import statistics
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -27,18 +28,24 @@ TABS = {
     "Transfer": "#transfer-start",
     "Train": "#train-course .main-svg",
 }
-SLIDERS = {  # tab: (slider, chart that it moves, two values)
-    "Compare": ("strictness", "chart", (1.5, 2.5)),
-    "Calibration": ("temperature", "reliability-chart", (0.7, 2.05)),
-    "Losses": ("margin-arcface", "margin-chart", (0.3, 0.7)),
-    "Regularisation": ("drop-rate", "rates-chart", (0.2, 0.4)),
-    "Embedding space": ("epochs-slider", "epochs-left", (10, 30)),
-}
-MOVE = """([slider, chart, value]) => new Promise((done) => {
+SLIDERS = (  # tab, its section that has to be opened, slider, what it moves, two values
+    ("Compare", None, "strictness", "chart", (1.5, 2.5)),
+    ("Embedding space", None, "epochs-slider", "epochs-left", (10, 30)),
+    ("Calibration", None, "temperature", "reliability-chart", (0.7, 2.05)),
+    ("Losses", None, "margin-arcface", "margin-chart", (0.3, 0.7)),
+    ("Losses", "Triplets", "triplet-negative", "triplet-circle", (65, 200)),
+    ("Losses", "Pairs", "pairs-genuine-mean", "pairs-chart", (0.5, 0.8)),
+    ("Architectures", None, "budget-dim", "meter", (256, 512)),
+    ("Regularisation", None, "drop-rate", "rates-chart", (0.2, 0.4)),
+    ("Regularisation", None, "augment-rotate", "variants", (5, 30)),
+)
+MOVE = """([slider, shown, value]) => new Promise((done) => {
   const field = document.querySelector(`#${slider} input[type=number]`);
-  const plot = document.querySelector(`#${chart} .facelab-chart`);
-  const start = performance.now();
-  plot.once('plotly_afterplot', () => done(performance.now() - start));
+  const target = document.querySelector(`#${shown}`), plot = target.querySelector('.facelab-chart');
+  const start = performance.now(), moved = () => done(performance.now() - start);
+  if (plot) plot.once('plotly_afterplot', moved);
+  else new MutationObserver((changes, watch) => { watch.disconnect(); requestAnimationFrame(moved); })
+    .observe(target.querySelector('.prose'), {childList: true, subtree: true, characterData: true});
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, value);
   field.dispatchEvent(new Event('input', {bubbles: true}));
   field.dispatchEvent(new Event('change', {bubbles: true}));
@@ -101,45 +108,55 @@ def visit(browser: Browser, url: str) -> None:
             return page.evaluate(SWITCH, [name, content])
 
         report(f"tab {name}, median ms", back_and_forth)
-    for name, (slider, chart, values) in SLIDERS.items():
+    for name, section, slider, shown, values in SLIDERS:
         page.evaluate(SWITCH, [name, TABS[name]])
+        if section:
+            page.get_by_role("button", name=section).first.click()
         page.wait_for_timeout(1500)
 
-        def move(i: int, slider: str = slider, chart: str = chart, values: tuple = values) -> float:
-            spent = page.evaluate(MOVE, [slider, chart, str(values[i % 2])])
+        def move(i: int, slider: str = slider, shown: str = shown, values: tuple = values) -> float:
+            spent = page.evaluate(MOVE, [slider, shown, str(values[i % 2])])
             page.wait_for_timeout(400)  # what else the move has changed is drawn, as when a hand rests
             return spent
 
-        report(f"slider to chart, {name}, median ms", move)
+        report(f"slider {slider} of {name}, median ms", move)
 
 
-def main() -> None:
-    start = time.perf_counter()
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """The app as a user starts it -> its URL, once it answers."""
     app = subprocess.Popen(
         [sys.executable, "app.py"], env=os.environ | {"PORT": PORT}, stdout=subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{PORT}/"
-    while True:
-        try:
-            urllib.request.urlopen(url).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    print(f"{'first page after starting the process, s':<56}{time.perf_counter() - start:8.1f}", flush=True)
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-            )
-            for what, content in (("verdict", "#verdict h2"), ("chart", "#chart .main-svg")):
-                report(
-                    f"first paint of a warm process, {what}, median ms",
-                    lambda i, content=content: first_paint(browser, url, content),
-                )
-            visit(browser, url)
-            browser.close()
+        while True:
+            try:
+                urllib.request.urlopen(url).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield url
     finally:
         app.terminate()
+
+
+def main() -> None:
+    start = time.perf_counter()
+    with serving() as url, sync_playwright() as playwright:
+        print(
+            f"{'first page after starting the process, s':<56}{time.perf_counter() - start:8.1f}", flush=True
+        )
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for what, content in (("verdict", "#verdict h2"), ("chart", "#chart .main-svg")):
+            report(
+                f"first paint of a warm process, {what}, median ms",
+                lambda i, content=content: first_paint(browser, url, content),
+            )
+        visit(browser, url)
+        browser.close()
 
 
 if __name__ == "__main__":

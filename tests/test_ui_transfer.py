@@ -1,6 +1,8 @@
 """The Transfer tab without a browser: the curves are the table's, and new people are taught and named."""
 
 import re
+import zipfile
+from collections import Counter
 
 import gradio as gr
 import numpy as np
@@ -12,11 +14,12 @@ from facelab.data.folders import CropSet
 from facelab.data.splits import split
 from facelab.lessons.transfer import Outcome
 from facelab.live import Line, Result, Training
-from facelab.live_data import Pool
+from facelab.live_data import Pool, from_photos
 from facelab.live_teach import held_back, lesson_recipe, lucky_guess, name_photo
 from facelab.plots.transfer import LOOKS, summary, transfer_curves
 from facelab.ui import transfer, transfer_live
 from facelab.ui.train_cards import Snapshot
+from tests.conftest import zipped
 
 TABLE = [
     Outcome(start, shots, seed, base + 0.1 * shots + 0.02 * seed)
@@ -104,6 +107,24 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     assert f"→ {named.ranks[0][0]}" in transfer_live.on_name(last.result, red)
     better = "✔ Better than guessing" in transfer_live.teach_card(last, coloured())
     assert better or frozen
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, frozen):
+    with zipfile.ZipFile(shared / "lfw250.zip") as lfw:
+        names = [name for name in sorted(lfw.namelist()) if name.endswith(".jpg")]
+        photos = Counter(name.split("/")[-2] for name in names)
+        people = [person for person, count in photos.items() if 10 <= count <= 15][:8]
+        chosen = [name for name in names if name.split("/")[-2] in people]
+        entries = {"/".join(name.split("/")[-2:]): lfw.read(name) for name in chosen}
+    pool = from_photos(zipped(tmp_path / "us.zip", entries), live_teach.MOST, live_teach.PHOTOS)
+    assert len(pool.data.identities) == 8 and len(pool.data) >= 0.98 * len(entries)
+    recipe = lesson_recipe("resnet_softmax", frozen, pool, 0)
+    *_, last = Training(recipe, pool, transfer_live.TEACH_SECONDS, line=Line()).follow()
+    assert last.state == "finished", last.words  # within the minute that the page allows
+    right = last.figures[-1][1]["top_1"]
+    assert right > 0.5 > lucky_guess(pool) + 0.2, f"{right:.0%} of the photos held back"
+    assert "✔ Better than guessing" in transfer_live.teach_card(last, pool)
 
 
 def test_no_better_than_guessing_is_said():
