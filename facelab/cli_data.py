@@ -5,6 +5,7 @@ what failed and why.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -128,26 +129,43 @@ def data(argv: list[str]) -> None:
     parse(DATA[argv[0]], argv[1:], f"python -m facelab data {argv[0]}")()
 
 
-def embed(model: Model, source: Source, out: Npz, /, aligned: bool = False, jobs: int = JOBS) -> None:
-    """Keep the embedding of every image of a folder or zip in an .npz file, which `evaluate` reads.
+def embed(
+    model: Model,
+    source: Source,
+    out: Npz,
+    /,
+    also: tuple[str, ...] = (),
+    aligned: bool = False,
+    jobs: int = JOBS,
+) -> None:
+    """Keep the embedding of every image of folders or zips in an .npz file, which `evaluate` reads.
 
     Args:
         model: A checkpoint's name or path, or `reference`.
         source: Folder or zip of photos.
         out: File for `names` (N) and `embeddings` (N, D).
+        also: More folders or zips; no two of them may hold an image of one name.
         aligned: The images are aligned 112x112 crops already.
         jobs: Processes that work at once.
     """
     if Path(out).suffix != ".npz":
         raise ValueError(f"OUT is {out}; it must end in .npz")
-    folder = ImageFolder(source)
-    vectors, failures = embed_images(model, folder, folder.names, aligned, CACHE, jobs, track)
+    folders = [ImageFolder(path) for path in (source, *also)]
+    name, count = Counter(name for folder in folders for name in folder.names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{name} is in {count} of the sources; embed those apart")
+    names, vectors, failures = [], [], []
+    for folder in folders:
+        found, failed = embed_images(model, folder, folder.names, aligned, CACHE, jobs, track)
+        names += found
+        vectors += found.values()
+        failures += failed.items()
     if not vectors:
-        name, reason = next(iter(failures.items()))
+        name, reason = failures[0]
         raise ValueError(f"no image could be embedded; {name}: {reason}")
-    save_embeddings(out, list(vectors), np.stack(list(vectors.values())))
+    save_embeddings(out, names, np.stack(vectors))
     print(f"{len(vectors)} embeddings written to {out}, {len(failures)} images failed")
-    _list_failures(tuple(failures.items()))
+    _list_failures(tuple(failures))
 
 
 def submit(model: Model, root: Root, /, out: str) -> None:

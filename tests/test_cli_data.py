@@ -141,6 +141,12 @@ def test_embed_keeps_what_the_model_says_of_every_image(capsys, tmp_path, tiny_c
     assert names == ("p0/0.png", "p1/0.png", "p2/0.png")
     expected, _ = embed_images(str(tiny_checkpoint), ImageFolder(source), names, aligned=True)
     assert np.array_equal(vectors, np.stack([expected[name] for name in names]))
+    (tmp_path / "more" / "p9").mkdir(parents=True)
+    noise.save(tmp_path / "more" / "p9" / "0.png")
+    more = ["--also", str(tmp_path / "more")]
+    assert main(["embed", "tiny", str(source), str(out), "--aligned", "--jobs", "1", *more]) == 0
+    more, all_vectors = load_embeddings(out)
+    assert more == (*names, "p9/0.png") and np.array_equal(all_vectors, vectors[[0, 1, 2, 2]])
 
 
 def test_embed_refuses_before_it_begins(capsys, tmp_path, crop_folder):
@@ -148,6 +154,8 @@ def test_embed_refuses_before_it_begins(capsys, tmp_path, crop_folder):
     out = tmp_path / "a.npz"
     assert "there is no model 'tinny'" in refused(capsys, "embed", "tinny", crop_folder, out)
     assert "does not exist" in refused(capsys, "embed", "tiny", tmp_path / "nowhere", out)
+    twice = refused(capsys, "embed", "tiny", crop_folder, out, "--also", crop_folder)
+    assert twice.startswith("id0/0.png is in 2 of the sources")
     (tmp_path / "bad" / "a").mkdir(parents=True)
     (tmp_path / "bad" / "a" / "x.png").write_bytes(b"?")
     sentence = refused(capsys, "embed", "tiny", tmp_path / "bad", out, "--aligned")
