@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from facelab.checkpoint import describe
+from facelab.data.splits import split
 from facelab.embedder import checkpoint_names, find_checkpoint
 from facelab.faces import CROP_SIZE, Source, find_faces, main_face, read_photo
 from facelab.live import Result
@@ -84,6 +85,29 @@ def lucky_guess(pool: Pool) -> float:
     return int(np.searchsorted(np.cumsum(chances), 0.95)) / n
 
 
+def held_back_photo(result: Result, pool: Pool, turn: int) -> tuple[np.ndarray, str]:
+    """A photo that a taught network did not learn from: its crop (112, 112, 3), and who it is.
+
+    Args:
+        result: of `lesson_recipe`.
+        pool: what it was taught.
+        turn: which photo, in a mixed order that begins anew after the last.
+
+    Raises:
+        ValueError: the pool is not what it was taught.
+    """
+    photos = split(pool.data, result.header.recipe).images
+    if photos.identities != result.header.identities:
+        raise ValueError("these are not the people that it was taught; press Teach again")
+    row = np.random.default_rng(0).permutation(len(photos))[turn % len(photos)]
+    return photos.batch(row[None])[0], _short(photos.identities[photos.labels[row]])
+
+
+def _short(identity: str) -> str:
+    """A person's name without the source's."""
+    return identity.split("/")[-1]
+
+
 @torch.no_grad()
 def name_photo(result: Result, source: Source) -> Named:
     """Whom a taught network sees on a photo; it must name one of its own people.
@@ -99,6 +123,6 @@ def name_photo(result: Result, source: Source) -> Named:
     vector = torch.from_numpy(embed(result.model, crop[None]) / 2)  # of the face and its mirror, the mean
     device = next(result.loss_fn.parameters()).device
     probabilities = result.loss_fn.logits(vector.to(device)).softmax(1)[0].tolist()
-    people = [name.split("/")[-1] for name in result.header.identities]
+    people = [_short(name) for name in result.header.identities]
     ranks = sorted(zip(people, probabilities), key=lambda item: -item[1])
     return Named(tuple(ranks[:10]), crop)

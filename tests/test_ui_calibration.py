@@ -73,10 +73,10 @@ def test_every_training_is_compared_as_trained_and_mended(shipped):
 def test_smoothing_stands_beside_the_plain_training():
     plain = calibration.show("softmax", 15, 1.0)[0]
     smoothed = calibration.show("label_smoothing", 15, 1.0)[0]
-    assert "plain training" not in plain
-    assert re.findall(r"plain training: ([\d.%]+)", smoothed) == figures(plain)
+    assert "off, T = 1: " not in plain
+    assert re.findall(r"off, T = 1: ([\d.%]+)", smoothed) == figures(plain)
     warm = calibration.show("softmax", 15, 1.6)[0]  # and a temperature beside none
-    assert re.findall(r"plain training: ([\d.%]+)", warm) == figures(plain)
+    assert re.findall(r"off, T = 1: ([\d.%]+)", warm) == figures(plain)
 
 
 def test_temperature_moves_confidence_and_nothing_else():
@@ -196,6 +196,6 @@ def test_what_learned_by_heart_is_held_against_its_own_kind(shipped):
     shipped["bare"] = noise(model="bare", scale=6.0, bare=True)
     shipped["bare_smoothed"] = noise(model="bare_smoothed", scale=2.0, label_smoothing=0.03, bare=True)
     card = calibration.show("bare_smoothed", 15, 1.0)[0]
-    assert re.findall(r"plain training: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
+    assert re.findall(r"off, T = 1: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
     names = calibration_cards.names_of(list(shipped.values()))
     assert names[3:] == ["by heart, off: one-hot targets (α = 0)", "by heart, on, α = 0.03"]

@@ -12,7 +12,7 @@ from facelab import embedder, projection
 from facelab.lessons import epochs as runs
 from facelab.lessons import space as lesson
 from facelab.metrics.similarity import normalised
-from facelab.plots.space import epochs_figure, honest_maps, person_style, space_map
+from facelab.plots.space import epochs_figure, honest_maps, person_style, reach, space_map
 from facelab.ui import space, space_epochs, space_honest
 from facelab.ui.space_link import PATHS, People
 
@@ -106,7 +106,7 @@ def test_every_person_has_a_mark_of_their_own_in_the_list_and_on_the_map():
 def test_each_epoch_is_a_frame_on_fixed_axes(shipped):
     run = runs.load("softmax")
     for others in (False, True):
-        figure = epochs_figure(run, others)
+        figure = epochs_figure(run, others, "softmax", reach(run))
         points = run.others if others else run.training
         assert len(figure.frames) == 40
         for e in (0, 17, 39):
@@ -123,6 +123,15 @@ def test_each_epoch_is_a_frame_on_fixed_axes(shipped):
     assert json.loads(figure.to_json())["layout"]["yaxis"]["scaleanchor"] == "x"
 
 
+def test_both_runs_are_drawn_on_the_same_axes(shipped):
+    wide = runs.load("softmax")
+    wide.training[:] *= 3
+    runs.save(shipped / "epochs" / "softmax.npz", wide)
+    left, _, right, _ = space_epochs.show("softmax", "center", False, False)
+    assert left.layout.xaxis.range == right.layout.xaxis.range
+    assert left.layout.xaxis.range[1] == pytest.approx(reach(wide), rel=1e-3)  # kept in half precision
+
+
 def test_the_bias_switch_takes_the_other_softmax_run(shipped):
     assert space_epochs.run_name("softmax", True) == "softmax_bias"
     assert space_epochs.run_name("center", True) == "center"
@@ -134,7 +143,7 @@ def test_the_bias_switch_takes_the_other_softmax_run(shipped):
     runs.save(runs.FOLDER / "softmax_bias.npz", biased)
     chart, words, *_ = space_epochs.show("softmax", "center", False, True)
     assert chart is not None and "person 7 (+3.2)" in words
-    assert "photos run far along their ray" in space_epochs.show("softmax", "center", False, False)[1]
+    assert "photos spread far out along their ray" in space_epochs.show("softmax", "center", False, False)[1]
 
 
 def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped, monkeypatch):
@@ -143,7 +152,8 @@ def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped,
     for trace, at in zip(figure.data, stored.honest):
         np.testing.assert_allclose(trace.x, at[:, 0])
     titles = [note.text for note in figure.layout.annotations]
-    assert titles == [f"n_neighbors {n}, seed {s}" for n in (5, 30) for s in (0, 1, 2)]
+    assert titles == ["seed 0", "seed 1", "seed 2", "n_neighbors 5", "n_neighbors 30"]
+    assert tuple((n, s) for n in (5, 30) for s in (0, 1, 2)) == lesson.HONEST  # row by row
     asked = []
 
     def fitted(vectors, dims, neighbours=15, seed=0):

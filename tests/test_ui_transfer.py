@@ -17,7 +17,7 @@ from facelab.live import Line, Result, Training
 from facelab.live_data import Pool, from_photos
 from facelab.live_teach import held_back, lesson_recipe, lucky_guess, name_photo
 from facelab.plots.transfer import LOOKS, summary, transfer_curves
-from facelab.ui import transfer, transfer_live
+from facelab.ui import cards, transfer, transfer_live
 from facelab.ui.train_cards import Snapshot
 from tests.conftest import zipped
 
@@ -105,6 +105,19 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     assert sum(p for _, p in named.ranks) == pytest.approx(1, abs=1e-5)
     assert named.ranks[0][0] == "red" or frozen
     assert f"→ {named.ranks[0][0]}" in transfer_live.on_name(last.result, red)
+    seen = set()
+    for turn in range(held_back(pool)):
+        card, then = transfer_live.on_held_back(last.result, pool, turn)
+        crop, person = live_teach.held_back_photo(last.result, pool, turn)
+        assert (
+            then == turn + 1 and person == ("red", "green", "blue")[int(crop.reshape(-1, 3).max(0).argmax())]
+        )
+        seen.add(person)
+        name = name_photo(last.result, crop).ranks[0][0]
+        assert (f"→ {name}: right" if name == person else f"→ {name}: wrong, it is {person}") in card
+    assert seen == {"red", "green", "blue"}
+    few = Pool(CropSet(pool.data.crops, pool.data.labels, ("x", "y", "z"), pool.data.names), "z")
+    assert "press Teach again" in transfer_live.on_held_back(last.result, few, 0)[0]
     better = "✔ Better than guessing" in transfer_live.teach_card(last, coloured())
     assert better or frozen
 
@@ -137,6 +150,7 @@ def test_no_better_than_guessing_is_said():
 
 def test_what_is_missing_is_said_in_one_sentence(tiny_run):
     assert transfer_live.NO_NETWORK in transfer_live.on_name(None, None)
+    assert transfer_live.on_held_back(None, None, 3) == [cards.hint(transfer_live.NO_NETWORK), 3]
     assert transfer_live.NO_PHOTO in transfer_live.on_name(Result(*tiny_run), None)
     request = type("Request", (), {"session_hash": "s"})()
     (frame,) = transfer_live.on_teach(request, None, "no such model", "frozen", 0)

@@ -90,8 +90,14 @@ def _points(at: np.ndarray, marker: dict, role: str, name: str, text: list[str])
 def honest_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
     """Six UMAPs (6, N, 2) of one cloud: a row per n_neighbors, a column per seed."""
     columns = len(HONEST) // 2
-    titles = [f"n_neighbors {neighbours}, seed {seed}" for neighbours, seed in HONEST]
-    figure = make_subplots(2, columns, subplot_titles=titles, horizontal_spacing=0.03, vertical_spacing=0.1)
+    figure = make_subplots(
+        2,
+        columns,
+        column_titles=[f"seed {seed}" for _, seed in HONEST[:columns]],
+        row_titles=[f"n_neighbors {neighbours}" for neighbours, _ in HONEST[::columns]],
+        horizontal_spacing=0.03,
+        vertical_spacing=0.05,
+    )
     for i, at in enumerate(maps):
         figure.add_trace(_crowd(at, labels, 6), row=i // columns + 1, col=i % columns + 1)
     figure.update_xaxes(**FRAME)
@@ -128,20 +134,26 @@ def _look(labels: np.ndarray, size: int) -> dict:
     }
 
 
-def epochs_figure(run: Epochs, others: bool) -> go.Figure:
+def reach(run: Epochs) -> float:
+    """How far the axes must reach to show a whole run."""
+    return 1.08 * float(max(np.abs(run.training).max(), np.abs(run.others).max()))
+
+
+def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figure:
     """Embeddings (E, N, 2) and prototypes epoch by epoch, a frame each; it opens on the last.
 
     Args:
         run: what was recorded.
         others: draw the photos that were held out, not those that were learned.
+        name: of the loss, for the title.
+        limit: how far the axes reach; the same for runs that are compared.
     """
     points = run.others if others else run.training
     labels = run.other_labels if others else run.training_labels
-    limit = 1.08 * float(max(np.abs(run.training).max(), np.abs(run.others).max()))
     rays = run.prototypes * (0.92 * limit / np.linalg.norm(run.prototypes, axis=2).max())
     moments = [_moment(points[e], rays[e]) for e in range(len(points))]
     titles = [
-        f"epoch {e + 1}: {share:.0%} named rightly" for e, share in enumerate(run.accuracy[:, int(others)])
+        f"{name}, epoch {e + 1}: {share:.0%} right" for e, share in enumerate(run.accuracy[:, int(others)])
     ]
     people = range(run.prototypes.shape[1])
     tips = {"color": [person_style(p)[0] for p in people], "symbol": [person_style(p)[1] for p in people]}

@@ -32,16 +32,16 @@ def training_course(snapshot: Snapshot, closed: bool = False) -> str:
     at = [step for step, found in snapshot.figures if held in found]
     percent = [100 * found[held] for _, found in snapshot.figures if held in found]
     line = {"type": "scatter", "mode": "lines", "x": steps[shown]}
-    faint = {"color": GENUINE, "width": 1}
+    faint = {"color": "#56B4E9", "width": 1}
     data = [
-        line | {"y": losses[shown], "yaxis": "y2", "name": "loss of a step", "line": faint, "opacity": 0.45},
+        line | {"y": losses[shown], "yaxis": "y2", "name": "loss of a step", "line": faint, "opacity": 0.7},
         line | {"y": _smooth(losses)[shown], "yaxis": "y2", "name": "loss, smoothed"}
         | {"line": {"color": GENUINE, "width": 3}},
         line | {"y": accuracies[shown], "name": "right in training"}
         | {"line": {"color": SCORE, "dash": "dot", "width": 3}},
         {"type": "scatter", "mode": "lines+markers", "x": at, "y": percent, "name": name,
          "line": {"color": IMPOSTOR, "dash": "dash", "width": 3},
-         "marker": {"symbol": "diamond", "size": 11}},
+         "marker": {"symbol": "diamond", "size": 11}, "cliponaxis": False},
     ]  # fmt: skip
     layout = {
         "height": 430,

@@ -64,6 +64,7 @@ def _line(outcomes: list[Outcome], start: str) -> dict[str, object]:
         "name": start,
         "line": {"color": colour, "dash": dash, "width": 3},
         "marker": {"symbol": symbol, "size": 11, "color": colour},
+        "cliponaxis": False,
         "error_y": {"type": "data", "symmetric": False, "array": best - mean, "arrayminus": mean - worst},
         "hovertemplate": f"{start}, %{{x}} photos: %{{y:.1f}} %<extra></extra>",
     }

@@ -192,9 +192,9 @@ def budget_card(found: Budget) -> str:
     counts = (("together", found.total), *parts)
     fits = found.total <= LIMIT
     left = abs(LIMIT - found.total) / 1e6
-    verdict = (
-        f"✔ Fits: {left:.2f} M left" if fits else f"✖ Too large by {left:.2f} M: take another neck or less D"
-    )
+    ways = ("take a smaller network", "pool the map, or lower D", "lower D or K")
+    advice = max(zip(ways, (count for _, count in parts)), key=lambda way: way[1])
+    verdict = f"✔ Fits: {left:.2f} M left" if fits else f"✖ Too large by {left:.2f} M: {advice[0]}"
     limit = f"left:{100 * LIMIT / whole:.2f}%"
     return (
         f'<div class="fl-card fl-{"same" if fits else "different"}" role="status"><h3>{verdict}</h3>'

@@ -35,7 +35,7 @@ def names_of(lessons: list[Calibration]) -> list[str]:
 
 
 def figures_card(lesson: Calibration, plain: Calibration, temperature: float, found: Reliability) -> str:
-    """Whether it claims too much, in words; then the figures, each beside the plain training's.
+    """Whether it claims too much, in words; then the figures, each beside those without smoothing.
 
     Args:
         lesson: the network in question.
@@ -92,7 +92,7 @@ def _rate(value: float) -> str:
 
 
 def _cell(name: str, value: str, plain: str, same: bool) -> str:
-    beside = "" if same else f'<br><span class="fl-small">plain training: {plain}</span>'
+    beside = "" if same else f'<br><span class="fl-small">off, T = 1: {plain}</span>'
     return f"<div><b>{value}</b>{name}{beside}</div>"
 
 

@@ -45,7 +45,7 @@ def verdict_card(verdict: Verdict) -> str:
         ("threshold", f"{verdict.threshold:.3f}"),
         ("false accepts (FAR)", often),
         ("false rejects (FRR)", f"{verdict.frr:.1%}"),
-        ("probability same", percent(verdict.probability_same)),
+        ("probability same, at even odds", percent(verdict.probability_same)),
     )
     return (
         f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'

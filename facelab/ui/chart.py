@@ -22,6 +22,8 @@ const plot = element.querySelector('.facelab-chart');
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const draw = () => {
   if (!window.Plotly) return;
+  // With a <base>, Plotly names its patterns by the page's whole address, and links.py changes that address.
+  document.querySelector('base[href="./"]')?.remove();
   plot.style.display = props.value ? '' : 'none';
   if (!props.value) return Plotly.purge(plot);
   const figure = JSON.parse(props.value);

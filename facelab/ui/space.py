@@ -126,8 +126,9 @@ def figures_card(name: str, method: str, dims: int, who: str) -> str:
         f'<div class="fl-card" role="status"><h3>{html.escape(name)}</h3>'
         f"{cards.figures(*cells)}"
         f'<p class="fl-small">Measured in the original {length} dimensions on {figures.photos:,} photos of '
-        f"{figures.people} people, of whom the map shows some, not on the map. A small intra beside a "
-        f"large inter angle is what verification wants. {misleads(name, method, dims, who, length)}</p></div>"
+        f"{figures.people} people, of whom the map shows some, not on the map. Verification wants intra "
+        f"small beside inter; both are means, and the EER counts the pairs that they hide. "
+        f"{misleads(name, method, dims, who, length)}</p></div>"
     )
 
 
@@ -153,7 +154,7 @@ def photo_card(dropped: Dropped | None, models: tuple[str, ...], who: str) -> st
     face = cards.picture(dropped.face.crop, "your photo as the network sees it")
     return (
         f'<div class="fl-card" role="status"><h3>Your photo on the maps (★, in 3-D ◇; approximate)</h3>'
-        f'<div class="fl-seen"><div><ul>{rows}</ul></div><figure>{face}</figure></div>'
+        f'<div class="fl-seen fl-read"><div><ul>{rows}</ul></div><figure>{face}</figure></div>'
         f'<p class="fl-small">On UMAP’s map it stands at the mean of its five nearest photos, weighted by '
         f"cosine: a real map would have made room for it. On PCA’s map its place is exact. Somebody is "
         f"always nearest; that does not make them alike. It stays in memory for this visit only.</p></div>"

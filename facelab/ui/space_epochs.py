@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from facelab.lessons import epochs as lesson
-from facelab.plots.space import epochs_figure
+from facelab.plots.space import epochs_figure, reach
 from facelab.ui import cards
 from facelab.ui.chart import Chart
 from facelab.ui.links import Controls
@@ -41,7 +41,7 @@ PLAY = """() => {
   };
   if (window.facelabPlay) return stop();
   let epoch = Number(field.value) >= Number(field.max) ? 0 : Number(field.value);
-  button.textContent = '⏸ Pause';
+  button.textContent = '‖ Pause';
   window.facelabPlay = setInterval(() => {
     if (!field.isConnected || epoch >= Number(field.max)) return stop();
     go(++epoch);
@@ -57,32 +57,38 @@ def run_name(loss: str, bias: bool) -> str:
 def show(left: str, right: str, others: bool, bias: bool) -> list[Any]:
     """(left chart, what it says, right chart, what it says)."""
     out: list[Any] = []
-    for loss in (left, right):
-        name = run_name(loss, bias)
+    names = [run_name(loss, bias) for loss in (left, right)]
+    limit = max((reach(lesson.load(name)) for name in names if name in lesson.names()), default=1.0)
+    for name in names:
         try:
-            out += [epochs_figure(lesson.load(name), others), card(name)]
+            out += [epochs_figure(lesson.load(name), others, heading(name), limit), card(name)]
         except ValueError as error:
             out += [None, cards.hint(f"{error}.".capitalize())]
     return out
 
 
+def heading(name: str) -> str:
+    """What a run is called on the page."""
+    return {loss: label for label, loss in LOSSES}.get(name, "softmax with bias")
+
+
 def card(name: str) -> str:
     """Where a run ended."""
-    run, title = lesson.load(name), {loss: label for label, loss in LOSSES}
+    run = lesson.load(name)
     training, others = run.accuracy[-1]
     largest = int(abs(run.bias[-1]).argmax())
     words = {
-        "softmax": "No bias: a person is told by direction alone, and photos run far along their ray.",
+        "softmax": "No bias: a person is told by direction alone, and photos spread far out along their ray.",
         "softmax_bias": f"With a bias, person {largest + 1} ({run.bias[-1, largest]:+.1f}) need not win by "
         "direction: who has the largest bias wins wherever the others score low, near the middle.",
-        "center": "Photos are also pulled to their person’s center: the rays shrink to clumps.",
+        "center": "Photos are also pulled to their person’s center: rays shrink to clumps nearer the middle.",
         "arcface": "Only angles count, with a margin between people; how far out a photo lies plays no part.",
     }
-    heading = title.get(name, "softmax, last layer with bias")
     return (
-        f'<div class="fl-card" role="status"><h3>{heading}</h3><p>{words[name]}</p><p class="fl-small">After '
-        f"{len(run.accuracy)} epochs {training:.0%} of the training photos and {others:.0%} of the new ones "
-        f"are named rightly. Axes stay fixed through the run, and each run has its own.</p></div>"
+        f'<div class="fl-card" role="status"><h3>{heading(name)}</h3><p>{words[name]}</p>'
+        f'<p class="fl-small">After {len(run.accuracy)} epochs {training:.0%} of the training photos and '
+        f"{others:.0%} of the new ones are named rightly. "
+        f"Axes stay fixed through the run and are the same left and right.</p></div>"
     )
 
 

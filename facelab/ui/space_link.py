@@ -74,7 +74,7 @@ element.addEventListener('click', (event) => {
 """
 STYLE = """
 .fl-chips { display: flex; flex-wrap: wrap; gap: .35rem; align-items: center; }
-.fl-chips button { display: inline-flex; gap: .3rem; align-items: center; padding: .2rem .55rem;
+.fl-chips button { margin: 0; display: inline-flex; gap: .3rem; align-items: center; padding: .2rem .55rem;
   cursor: pointer; border: 1px solid var(--border-color-primary); border-radius: 999px;
   background: none; color: inherit; }
 .fl-chips button[aria-pressed=true] { outline: 3px solid #0072B2; font-weight: 700; }

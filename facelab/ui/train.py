@@ -121,7 +121,10 @@ def on_download(request: gr.Request, result: Result | None) -> list[Any]:
     if result is None:
         return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
     content = base64.b64encode(result.content()).decode()
-    said = "live.safetensors is in your downloads; judge it with `python -m facelab compare --model`."
+    said = (
+        "live.safetensors is in your downloads. In the project’s folder, `python -m facelab compare A.jpg "
+        "B.jpg --model live.safetensors --far 0.1` compares two photos with it."
+    )
     return [content, cards.hint(said)]
 
 

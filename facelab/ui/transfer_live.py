@@ -10,12 +10,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from facelab.faces import Source
 from facelab.live import LINE, Result, Snapshot, Training
 from facelab.live_choice import limits
 from facelab.live_data import Pool, rendered
-from facelab.live_teach import MOST, PHOTOS, Named, lesson_recipe, lucky_guess, name_photo, starts
+from facelab.live_teach import (
+    MOST,
+    PHOTOS,
+    Named,
+    held_back_photo,
+    lesson_recipe,
+    lucky_guess,
+    name_photo,
+    starts,
+)
 from facelab.plots.training import training_course
 from facelab.ui import cards, own_photos
 from facelab.ui.chart import Chart
@@ -67,7 +77,7 @@ def teach_card(now: Snapshot, pool: Pool) -> str:
         f'<div class="fl-card {"fl-same" if better else "fl-different"}" role="status"><h2>{title}</h2>'
         f"<p>It names <b>{right:.0%}</b> of the photos that it did not learn from rightly. Guessing among "
         f"{people} people names {1 / people:.0%}, and more than {lucky:.0%} only once in twenty times. "
-        f"Below, let it name a photo of your own.</p></div>"
+        f"Below, let it name one of those, or a photo of your own.</p></div>"
     )
 
 
@@ -108,8 +118,22 @@ def on_name(result: Result | None, photo: Source | None) -> str:
         return cards.problem(f"{error}.")
 
 
-def named_card(named: Named) -> str:
-    """The name, then everyone's probability as a bar."""
+def on_held_back(result: Result | None, album: Pool | None, turn: int) -> list[Any]:
+    """Whom it sees on the next photo that it did not learn from -> (the answer and the truth, the next)."""
+    if result is None:
+        return [cards.hint(NO_NETWORK), turn]
+    try:
+        pool = album or rendered(PEOPLE, FACES, result.header.recipe.seed)
+        crop, person = held_back_photo(result, pool, turn)
+        return [named_card(name_photo(result, Image.fromarray(crop)), person), turn + 1]
+    except ValueError as error:
+        return [cards.problem(f"{error}."), turn]
+
+
+def named_card(named: Named, truth: str | None = None) -> str:
+    """The name, whether it is right if that is known, then everyone's probability as a bar."""
+    name = named.ranks[0][0]
+    told = "" if truth is None else f": {'right' if name == truth else f'wrong, it is {truth}'}"
     rows = "".join(
         f"<li><span></span><span>{html.escape(person)}</span>"
         f'<div class="fl-bar"><b style="width:{100 * p:.1f}%"></b></div><data>{cards.percent(p)}</data></li>'
@@ -117,7 +141,7 @@ def named_card(named: Named) -> str:
     )
     face = cards.picture(named.crop, "the face that is named")
     return (
-        f'<div class="fl-card fl-closed" role="status"><h2>→ {html.escape(named.ranks[0][0])}</h2>'
+        f'<div class="fl-card fl-closed" role="status"><h2>→ {html.escape(name + told)}</h2>'
         f"<div class='fl-ranks'><figure>{face}</figure><ol>{rows}</ol></div>"
         f'<p class="fl-small">It must name one of the people that it was taught, whoever is on the photo: a '
         f"closed-set answer. The Identify tab may say “unknown”.</p></div>"
@@ -146,7 +170,7 @@ def section() -> Controls:
     slow = {"api_visibility": "private", "show_progress_on": own.found}
     own.file.upload(on_zip, [own.file, album], [album, own.found, own.file], **slow)
     gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album], [album, own.found], **slow)
-    _probe(network)
+    _probe(network, album)
     return controls
 
 
@@ -161,11 +185,15 @@ def _settings(names: list[str]) -> Controls:
     return {"start": start, "way": way, "seed": seed}
 
 
-def _probe(network: gr.State) -> None:
+def _probe(network: gr.State, album: gr.State) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
             photo = PhotoInput("A photo to be named", "transfer-photo")
             name = gr.Button("Who is it?", elem_id="transfer-name")
+            again = gr.Button("Try: a photo that was held back", size="sm", elem_id="transfer-try")
         with gr.Column(min_width=280):
             answer = gr.HTML(cards.hint(NO_NETWORK), elem_id="transfer-named", padding=False)
-    name.click(on_name, [network, photo], answer, api_visibility="private", show_progress_on=answer)
+    turn = gr.State(0)
+    asked = {"api_visibility": "private", "show_progress_on": answer}
+    name.click(on_name, [network, photo], answer, **asked)
+    again.click(on_held_back, [network, album, turn], [answer, turn], **asked)

@@ -56,7 +56,7 @@ def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
     smoothed = figures(page)
     assert smoothed[1:] != before[1:] and smoothed[0] == f"{LESSONS[1].accuracy():.1%}"
     assert smoothed[2] == f"{LESSONS[1].reliability().ece():.1%}" and bars(page) != drawn
-    assert f"plain training: {before[2]}" in page.locator("#claims").inner_text()
+    assert f"off, T = 1: {before[2]}" in page.locator("#claims").inner_text()
     until(  # the table comes after the diagram
         page, "document.querySelectorAll('#trainings th[scope=row]')[1].innerText.startsWith('▶')"
     )

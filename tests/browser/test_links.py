@@ -22,6 +22,16 @@ def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
     assert not watch.outside and not watch.errors
 
 
+def test_hatching_survives_a_new_address(visit):
+    page, _ = visit(link="tab=compare&strictness=3")
+    page.wait_for_selector("#chart .main-svg", timeout=60_000)
+    references = """() => [...document.querySelectorAll('#chart [style*="url("], #chart [clip-path]')].map(
+      (part) => (part.getAttribute('clip-path') ?? part.getAttribute('style')).match(/url[(]"?(.)/)?.[1]
+    )"""
+    found = page.evaluate(references)
+    assert len(found) > 2 and set(found) == {"#"}, "they name the page's address, which changes"
+
+
 def test_each_tab_has_its_own_settings(visit):
     page, _ = visit(link="tab=identify&strictness=1.5")
     until(

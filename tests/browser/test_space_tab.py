@@ -153,10 +153,12 @@ def test_epochs_play_on_fixed_axes_without_asking_the_server(visit):
     page.on("request", lambda request: asked.append(request.url))
     field.fill("3")
     field.press("Enter")
-    wait_for(page, f"{RUN.format('left')}.layout.title.text.startsWith('epoch 3:')")
+    wait_for(page, f"{RUN.format('left')}.layout.title.text.startsWith('softmax, epoch 3:')")
     early = page.evaluate(state)
     assert early[0] != last[0] and early[2] == pytest.approx(last[2], rel=0.01)
-    assert page.evaluate(f"{RUN.format('right')}.layout.title.text").startswith("epoch 3:")
+    assert page.evaluate(f"{RUN.format('right')}.layout.title.text").startswith(
+        "softmax + center loss, epoch 3:"
+    )
     page.locator("#epochs-play").click()
     wait_for(page, f"Number({RUN.format('left')}.layout.title.text.match(/\\d+/)[0]) >= 6")
     page.locator("#epochs-play").click()
@@ -182,7 +184,7 @@ def test_six_umaps_are_shown_when_the_panel_is_opened(visit):
     page.get_by_role("button", name="Can I trust this map?").click()
     page.wait_for_selector("#space-six .main-svg", timeout=30_000)
     assert page.locator("#space-six .subplot").count() == 6
-    assert "n_neighbors 30, seed 2" in page.locator("#space-six").inner_text()
+    assert "seed 2\nn_neighbors 5\nn_neighbors 30" in page.locator("#space-six").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
