@@ -9,7 +9,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from facelab.data.folders import load_crops
-from facelab.embedder import DEFAULT_MODEL, find_checkpoint
+from facelab.embedder import find_checkpoint
+from facelab.lessons import START_MODEL
 from facelab.registry import nearest
 from facelab.terminal import CACHE, parse, track
 
@@ -38,7 +39,7 @@ def space(models: Models, data: tuple[str, ...]) -> None:
             )
 
 
-def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = DEFAULT_MODEL) -> None:
+def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START_MODEL) -> None:
     """Train the runs with two numbers per face and keep every epoch, for the Embedding space tab.
 
     Args:
@@ -81,7 +82,7 @@ def calibration(models: Models, data: tuple[str, ...]) -> None:
         )
 
 
-def transfer(data: tuple[str, ...], start: str = DEFAULT_MODEL, seeds: int = 3) -> None:
+def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) -> None:
     """Few photos of new people: from scratch, fine-tuned whole, or frozen, for the Transfer tab.
 
     Args:

@@ -24,7 +24,7 @@ from facelab.recipes import RECIPES
 from facelab.registry import nearest
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
-DEFAULT_MODEL = "resnet_softmax"
+DEFAULT_MODEL = "strong"
 
 
 @dataclass(frozen=True, eq=False)

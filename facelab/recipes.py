@@ -76,7 +76,8 @@ RECIPES: dict[str, Recipe] = {
     # The strong one learns from the reference too, on photos and on 60,000 blends of them: people of training
     # only. Before it, with the two archives as SOURCES: `data blend SOURCES --out blends.zip --count 60000`
     # (3 minutes), `embed reference celeba112.zip teacher.npz --also celeba_grey112.zip blends.zip --aligned`
-    # (6 minutes on one core); then train with --data SOURCES blends.zip.
+    # (6 minutes on one core); then train with --data SOURCES blends.zip: 85 minutes on a core
+    # that it shared. EER 0.070 held out; LFW 0.939, EER 0.059, TAR@FAR=0.01 0.804.
     "strong": replace(
         ZOO, loss="arcface", margin=0.3, scale=24.0, margin_warmup=1500, loss_weight=0.3, epochs=9,
         held_out_images=0.0, teacher="teacher.npz", teacher_weight=20.0, unlabelled="blends",

@@ -21,8 +21,9 @@ from facelab import checkpoint
 from facelab.data.folders import CropSet
 from facelab.data.images import Track, untracked
 from facelab.data.splits import split, split_identities
-from facelab.embedder import CHECKPOINTS, DEFAULT_MODEL, find_checkpoint
+from facelab.embedder import CHECKPOINTS, find_checkpoint
 from facelab.files import replacing
+from facelab.lessons import START_MODEL
 from facelab.lessons.space import hashed
 from facelab.losses import build_loss
 from facelab.model import build_model, embed_all
@@ -65,7 +66,7 @@ class Epochs:
     accuracy: np.ndarray
 
 
-def ten_people(data: CropSet, start: str = DEFAULT_MODEL) -> CropSet:
+def ten_people(data: CropSet, start: str = START_MODEL) -> CropSet:
     """The ten people with the most crops, up to 30 of each, among those whom a checkpoint never saw.
 
     Args:
@@ -93,7 +94,7 @@ def ten_people(data: CropSet, start: str = DEFAULT_MODEL) -> CropSet:
     return CropSet(people.batch(np.concatenate(rows)), labels, identities, names)
 
 
-def record(recipe: Recipe, data: CropSet, start: str = DEFAULT_MODEL, track: Track = untracked) -> Epochs:
+def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track = untracked) -> Epochs:
     """Train, and embed every photo after every epoch.
 
     Args:

@@ -5,11 +5,13 @@ import html
 from facelab.curves import papers
 from facelab.plots.losses import NAMES
 
+CALLED = NAMES | {"norm_softmax": "softmax on cosines, NormFace"}
+
 
 def papers_card(*names: str) -> str:
     """One line a loss: name, year, idea in a sentence, and a link to the paper."""
     rows = "".join(
-        f"<li><b>{html.escape(NAMES.get(name, name))}</b> ({loss.year}). {html.escape(loss.idea)} "
+        f"<li><b>{html.escape(CALLED.get(name, name))}</b> ({loss.year}). {html.escape(loss.idea)} "
         f'<a href="{html.escape(loss.paper)}" target="_blank" rel="noopener">paper</a></li>'
         for name, loss in papers(*names).items()
     )

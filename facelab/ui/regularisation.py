@@ -31,7 +31,7 @@ NONE = (
 SHOWN = 6
 VALUES = 200_000  # hidden or not in all draws: what a slider can wait for
 RATE, BLOCK = 0.2, 5
-OPENING = "stage2"
+OPENING = "stage1"
 
 
 @functools.cache

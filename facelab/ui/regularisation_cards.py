@@ -94,7 +94,8 @@ def effects_card(rows: list[Effect]) -> str:
         f'<div class="fl-card"><h3>What it did to trained networks</h3>{table}{lack}'
         f'<p class="fl-small">One network each, trained once on the same photos: small differences are '
         f"chance. Top-1 and ECE: all new photos of training people (Calibration judges half of them, so its "
-        f"figures differ a little); EER: people never seen, without the mirror image that other tabs add.</p></div>"
+        f"figures differ a little); EER: people never seen, without the mirror image that other tabs "
+        f"add.</p></div>"
     )
 
 
