@@ -92,6 +92,14 @@ def test_the_sample_follows_from_names_whatever_the_model_and_the_order_of_crops
     assert [mixed.names[people_of.rows[i]] for i in again] == [crop for _, crop in pairs]
 
 
+def test_a_model_that_also_imitated_others_is_shown_on_the_same_people(data, measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(projection, "umap_map", quick_umap)
+    taught = replace(RECIPE, teacher="teacher.npz", unlabelled="blends")
+    found = lesson.measure(saved(tmp_path / "taught.safetensors", 1, taught), data)
+    assert found.sample == measured[0].sample
+    np.testing.assert_array_equal(found.unseen.embeddings, measured[0].unseen.embeddings)
+
+
 def _names(data, people):
     return [f"{people.identities[k]}/{data.names[row]}" for k, row in zip(people.labels, people.rows)]
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from facelab.compare import Sighting, score_faces
-from facelab.embedder import as_face, load
+from facelab.embedder import DEFAULT_MODEL, as_face, load
 from facelab.faces import Photo
 from facelab.model import FaceModel
 from facelab.saliency import cosine_by_position, cosine_maps, embedding_by_position
@@ -78,7 +78,7 @@ def test_maps_sum_to_the_score_that_the_page_shows():
     crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
     a, b = (Sighting(Photo(crop, 1.0), [as_face(crop)]) for crop in crops)
     score = score_faces(load(), a, b)
-    for heat in cosine_maps("resnet_softmax", *crops):
+    for heat in cosine_maps(DEFAULT_MODEL, *crops):
         assert heat.shape == (4, 4) and heat.sum() == pytest.approx(score, abs=1e-5)
     with pytest.raises(ValueError, match="no model 'reference'"):
         cosine_maps("reference", *crops)

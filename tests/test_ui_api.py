@@ -121,5 +121,6 @@ def test_models_endpoint_lists_what_the_others_take(page):
     client, _ = page
     got = client.predict(api_name="/models")
     assert [model["name"] for model in got] == model_names()
-    assert got[0]["thresholds"]["0.01"] == pytest.approx(load(MODEL).points.threshold_for(0.01))
+    found = next(model for model in got if model["name"] == MODEL)
+    assert found["thresholds"]["0.01"] == pytest.approx(load(MODEL).points.threshold_for(0.01))
     assert "LFW view 1" in got[0]["calibration"]

@@ -119,7 +119,8 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
 
     Args:
         model: a checkpoint's name or path.
-        data: the crops that it was trained on; its recipe says which of them it never saw.
+        data: the crops that it was trained on, but none that it only imitated; its recipe says which of them
+            it never saw.
         track: draws progress.
 
     Raises:
@@ -127,7 +128,8 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
     """
     network, _, header = checkpoint.load(find_checkpoint(model))
     recipe = header.recipe
-    parts = split(data, replace(recipe, held_out_images=recipe.held_out_images or HELD_OUT_IMAGES))
+    images = recipe.held_out_images or HELD_OUT_IMAGES
+    parts = split(data, replace(recipe, held_out_images=images, unlabelled=None))
     learned = parts.training.identities
     if len(learned) != header.num_classes or (header.identities and header.identities != learned):
         raise ValueError(
