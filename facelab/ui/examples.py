@@ -24,7 +24,7 @@ def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
     start = portrait(first, {"yaw": -10.0, "smile": 0.0})
     return {
         "One person, twice": (start, portrait(first, {"yaw": 14.0, "smile": 0.6})),
-        "Two people who look alike": (start, portrait(alike, {"yaw": 6.0, "smile": 0.2})),
+        "Look-alikes (two people)": (start, portrait(alike, {"yaw": 6.0, "smile": 0.2})),
         "Two people": (start, portrait(second, {"yaw": 8.0, "smile": 0.3})),
     }
 
@@ -47,7 +47,7 @@ def example_probes() -> dict[str, Image.Image]:
     return {
         "A stranger": portrait(sample_identities(1, STRANGER), POSES[1]),
         "Someone enrolled": portrait(dan, POSES[2]),
-        "A stranger who looks like someone": portrait(relative(cleo, 0.3, 1), POSES[1]),
+        "A look-alike (not enrolled)": portrait(relative(cleo, 0.3, 1), POSES[1]),
     }
 
 
