@@ -30,9 +30,9 @@ CARD = """
 - **Data.** CelebA crops (non-commercial research only, images may not be redistributed; none are in these
   files). Some of its folders hold a wrong face, and about 1 in 150 of its people also occurs in LFW under
   their name, which flatters the figures slightly. Measured on LFW (free for research with credit).
-- **Teacher.** A model whose recipe names a teacher also imitated vectors of dlib's network (public domain), which its
-  author trained on about 3 million faces: it owes more than its own photos. `blends` are faces of nobody, joined from
-  two of the photos.
+- **Teacher.** A model whose recipe names a teacher also imitated vectors of dlib's network (public domain),
+  which its author trained on about 3 million faces: it owes more than its own photos. `blends` are faces of
+  nobody, joined from two of the photos.
 - **Use.** Research and teaching. Not for identifying people without their consent, not for surveillance,
   and not for deciding anything about a person.
 - **Who it fails on.** CelebA and LFW show celebrities, mostly adult and facing the camera. People who are
