@@ -44,8 +44,9 @@ MOVE = """([slider, shown, value]) => new Promise((done) => {
   const target = document.querySelector(`#${shown}`), plot = target.querySelector('.facelab-chart');
   const start = performance.now(), moved = () => done(performance.now() - start);
   if (plot) plot.once('plotly_afterplot', moved);
-  else new MutationObserver((changes, watch) => { watch.disconnect(); requestAnimationFrame(moved); })
-    .observe(target.querySelector('.prose'), {childList: true, subtree: true, characterData: true});
+  const card = () => target.querySelector('.fl-card')?.innerHTML, before = card();
+  const look = () => card() !== before ? moved() : requestAnimationFrame(look);
+  if (!plot) look();
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, value);
   field.dispatchEvent(new Event('input', {bubbles: true}));
   field.dispatchEvent(new Event('change', {bubbles: true}));
