@@ -19,10 +19,10 @@ WATCH = """(seconds) => new Promise((done) => {
   const card = document.querySelector('#train-run'), start = performance.now(), told = [];
   let shown = null;
   const look = () => {
-    const step = card.querySelector('.fl-figures b')?.innerText;
-    if (card.innerText.includes('▶ Training') && step !== shown) {
+    const says = card.innerText;  // step and loss, or what is being measured and for how long
+    if (says.includes('▶ Training') && says !== shown) {
       told.push(performance.now() - start);
-      shown = step;
+      shown = says;
     }
     if (performance.now() - start < 1000 * seconds) return requestAnimationFrame(look);
     done(told);
