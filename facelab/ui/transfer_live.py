@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from facelab.faces import Source
 from facelab.live import LINE, Result, Snapshot, Training
@@ -125,7 +124,7 @@ def on_held_back(result: Result | None, album: Pool | None, turn: int) -> list[A
     try:
         pool = album or rendered(PEOPLE, FACES, result.header.recipe.seed)
         crop, person = held_back_photo(result, pool, turn)
-        return [named_card(name_photo(result, Image.fromarray(crop)), person), turn + 1]
+        return [named_card(name_photo(result, crop), person), turn + 1]
     except ValueError as error:
         return [cards.problem(f"{error}."), turn]
 
