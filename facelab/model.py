@@ -94,10 +94,11 @@ def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = 
     model.eval()
     for crops in batches:
         with torch.inference_mode():
-            x = to_tensor(crops).to(device).contiguous(memory_format=torch.channels_last)
-            embeddings = model(x)
+            x = to_tensor(crops).to(device)
+            views = torch.cat([x, x.flip(3)]) if flip else x  # at once: one face alone leaves cores idle
+            embeddings = model(views.contiguous(memory_format=torch.channels_last))
             if flip:
-                embeddings = embeddings + model(x.flip(3))
+                embeddings = embeddings[: len(x)] + embeddings[len(x) :]
         yield embeddings.float().cpu().numpy()
 
 
@@ -106,7 +107,7 @@ def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True
     return np.concatenate(list(embed_batches(model, batches, flip)))
 
 
-def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 128) -> np.ndarray:
+def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 32) -> np.ndarray:
     """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalised."""
     batches = (crops[i : i + batch_size] for i in range(0, len(crops), batch_size))
     return embed_all(model, batches, flip)
