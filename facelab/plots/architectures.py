@@ -11,7 +11,7 @@ from facelab.backbones import BACKBONES
 from facelab.genealogy import Cost, Score, lanes, lineage, paper_of, papers
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND
 
-BEFORE = 2010.4  # where 1989 stands: the years between are left out
+BEFORE = 2009.6  # where 1989 stands: the years between are left out
 FIRST = "LeNet"
 FIRST_IDEA = "Learn the filters of convolutions by backpropagation: LeCun et al. read zip codes with it."
 GREY = "#888888"
@@ -39,6 +39,7 @@ def family_tree(chosen: str) -> str:
             "y": [-1, *line.values()],
             "text": [f"<b>{name}</b>" if name == label else name for name in names],
             "textposition": "middle right",
+            "cliponaxis": False,  # on a phone the last name reaches into the margin
             "hovertext": hover,
             "hovertemplate": "%{hovertext}<extra></extra>",
             "marker": {
@@ -48,20 +49,23 @@ def family_tree(chosen: str) -> str:
             },
         }
     )
-    years = [2012, 2014, 2016, 2018, 2020, 2022]
+    years = [2012, 2015, 2018, 2021]
     layout = {
         "height": 460,
         "showlegend": False,
         "xaxis": {
-            "range": [BEFORE - 0.6, 2025.6],
+            "range": [BEFORE - 0.6, 2026.6],
             "tickvals": [BEFORE, *years],
             "ticktext": ["1989", *map(str, years)],
+            "tickangle": 0,
             "fixedrange": True,
             "zeroline": False,
         },
         "yaxis": {"visible": False, "range": [len(line) - 0.4, -1.6], "fixedrange": True},
+        "annotations": [{"text": "⋯", "x": (BEFORE + years[0]) / 2, "y": 0, "yref": "paper", "yanchor": "top",
+                         "showarrow": False}],
         "dragmode": False,
-    }
+    }  # fmt: skip
     return _figure(data, layout)
 
 
