@@ -49,8 +49,14 @@ def family_tree(chosen: str) -> str:
             },
         }
     )
+    return _figure(data, _years(len(line)))
+
+
+def _years(lanes_drawn: int) -> dict[str, Any]:
+    """The axis of years, with a sign where some are left out, and room for the last name on a phone."""
     years = [2012, 2015, 2018, 2021]
-    layout = {
+    gap = {"text": "⋯", "x": (BEFORE + years[0]) / 2, "y": 0, "yref": "paper", "yanchor": "top"}
+    return {
         "height": 460,
         "showlegend": False,
         "xaxis": {
@@ -61,12 +67,10 @@ def family_tree(chosen: str) -> str:
             "fixedrange": True,
             "zeroline": False,
         },
-        "yaxis": {"visible": False, "range": [len(line) - 0.4, -1.6], "fixedrange": True},
-        "annotations": [{"text": "⋯", "x": (BEFORE + years[0]) / 2, "y": 0, "yref": "paper", "yanchor": "top",
-                         "showarrow": False}],
+        "yaxis": {"visible": False, "range": [lanes_drawn - 0.4, -1.6], "fixedrange": True},
+        "annotations": [gap | {"showarrow": False}],
         "dragmode": False,
-    }  # fmt: skip
-    return _figure(data, layout)
+    }
 
 
 def _told(idea: str, change: str) -> str:
