@@ -24,13 +24,12 @@ ZOO = Recipe(
     lr=0.1,
 )
 
-ARCHITECTURE = replace(ZOO, loss="arcface", margin=0.3, scale=24.0, margin_warmup=400, epochs=8)
+ARCFACE = replace(ZOO, loss="arcface", margin=0.3, scale=24.0, margin_warmup=800)
+
+ARCHITECTURE = replace(ARCFACE, margin_warmup=400, epochs=8)
 
 STRONG = replace(
-    ZOO,
-    loss="arcface",
-    margin=0.3,
-    scale=24.0,
+    ARCFACE,
     margin_warmup=1500,
     loss_weight=0.3,
     epochs=9,
@@ -73,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
     # EER 0.153 held out; LFW 0.868, EER 0.135, TAR@FAR=0.01 0.594.
     "cosface": replace(ZOO, loss="cosface", margin=0.2, scale=24.0, margin_warmup=800),
     # EER 0.126 held out; LFW 0.890, EER 0.112, TAR@FAR=0.01 0.589.
-    "arcface": replace(ZOO, loss="arcface", margin=0.3, scale=24.0, margin_warmup=800),
+    "arcface": ARCFACE,
     "contrastive": replace(ZOO, loss="contrastive", images_per_identity=4),
     "pairwise": replace(ZOO, loss="pairwise", images_per_identity=4),
     "triplet": replace(ZOO, loss="triplet", images_per_identity=4),

@@ -49,11 +49,11 @@ def family_tree(chosen: str) -> str:
             },
         }
     )
-    return _figure(data, _years(len(line)))
+    return _figure(data, _tree_layout(len(line)))
 
 
-def _years(lanes_drawn: int) -> dict[str, Any]:
-    """The axis of years, with a sign where some are left out, and room for the last name on a phone."""
+def _tree_layout(rows: int) -> dict[str, Any]:
+    """Years to the right, with a sign where some are left out, and room for the last name on a phone."""
     years = [2012, 2015, 2018, 2021]
     gap = {"text": "⋯", "x": (BEFORE + years[0]) / 2, "y": 0, "yref": "paper", "yanchor": "top"}
     return {
@@ -67,7 +67,7 @@ def _years(lanes_drawn: int) -> dict[str, Any]:
             "fixedrange": True,
             "zeroline": False,
         },
-        "yaxis": {"visible": False, "range": [lanes_drawn - 0.4, -1.6], "fixedrange": True},
+        "yaxis": {"visible": False, "range": [rows - 0.4, -1.6], "fixedrange": True},
         "annotations": [gap | {"showarrow": False}],
         "dragmode": False,
     }
