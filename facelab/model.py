@@ -17,6 +17,8 @@ from facelab.recipe import Recipe
 from facelab.registry import nearest
 from facelab.regularise import place
 
+IN_CACHE = 32  # images at once on a CPU: 128 are a third slower, since a layer's maps leave the cache
+
 
 def pool_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> nn.Sequential:
     """Global average pooling, then one linear map: C·D weights."""
@@ -95,11 +97,15 @@ def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = 
     for crops in batches:
         with torch.inference_mode():
             x = to_tensor(crops).to(device)
-            views = torch.cat([x, x.flip(3)]) if flip else x  # at once: one face alone leaves cores idle
-            embeddings = model(views.contiguous(memory_format=torch.channels_last))
-            if flip:
-                embeddings = embeddings[: len(x)] + embeddings[len(x) :]
+            faces = IN_CACHE // (2 if flip else 1) if device.type == "cpu" else len(x)
+            embeddings = torch.cat([_embed(model, part, flip) for part in x.split(faces)])
         yield embeddings.float().cpu().numpy()
+
+
+def _embed(model: FaceModel, x: Tensor, flip: bool) -> Tensor:
+    views = torch.cat([x, x.flip(3)]) if flip else x  # at once: one face alone leaves cores idle
+    embeddings = model(views.contiguous(memory_format=torch.channels_last))
+    return embeddings[: len(x)] + embeddings[len(x) :] if flip else embeddings
 
 
 def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> np.ndarray:
@@ -107,7 +113,7 @@ def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True
     return np.concatenate(list(embed_batches(model, batches, flip)))
 
 
-def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 32) -> np.ndarray:
+def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 128) -> np.ndarray:
     """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalised."""
     batches = (crops[i : i + batch_size] for i in range(0, len(crops), batch_size))
     return embed_all(model, batches, flip)
