@@ -55,7 +55,14 @@ def family_tree(chosen: str) -> str:
 def _tree_layout(rows: int) -> dict[str, Any]:
     """Years to the right, with a sign where some are left out, and room for the last name on a phone."""
     years = [2012, 2015, 2018, 2021]
-    gap = {"text": "⋯", "x": (BEFORE + years[0]) / 2, "y": 0, "yref": "paper", "yanchor": "top"}
+    gap = {
+        "text": "⋯",
+        "x": (BEFORE + years[0]) / 2,
+        "y": 0,
+        "yref": "paper",
+        "yanchor": "top",
+        "showarrow": False,
+    }
     return {
         "height": 460,
         "showlegend": False,
@@ -68,7 +75,7 @@ def _tree_layout(rows: int) -> dict[str, Any]:
             "zeroline": False,
         },
         "yaxis": {"visible": False, "range": [rows - 0.4, -1.6], "fixedrange": True},
-        "annotations": [gap | {"showarrow": False}],
+        "annotations": [gap],
         "dragmode": False,
     }
 
