@@ -82,6 +82,7 @@ def feature_shape(backbone: nn.Sequential) -> tuple[int, int]:
 def build_model(recipe: Recipe) -> FaceModel:
     """The network that a recipe describes, with fresh weights and its regularisers in place."""
     model = FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
+    model.neck[-1].bias.requires_grad_(recipe.neck_bias)  # it begins at zero (BNNeck, arXiv:1903.07071)
     if recipe.drop_block or recipe.stochastic_depth:
         place(model.backbone, recipe.drop_block, recipe.drop_block_size, recipe.stochastic_depth)
     return model

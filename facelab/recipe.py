@@ -24,6 +24,8 @@ class Recipe:
     """How the feature map becomes a vector: keep every position, or average them."""
     embedding_dim: int = 256
     """D, the length of the embedding."""
+    neck_bias: bool = True
+    """Whether the neck's last norm has a bias; without, embeddings are centered: none can share a cone."""
     dropout: float = 0.0
     """Share of the neck's inputs dropped in training, in [0, 1)."""
     drop_block: float = 0.0

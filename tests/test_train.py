@@ -59,6 +59,16 @@ def test_progress_counts_and_validates_once_an_epoch(rendered):
     assert run[-1].seconds_left == 0
 
 
+@pytest.mark.parametrize("neck", ["flatten", "pool"])
+def test_without_a_bias_in_the_neck_embeddings_stay_centered(rendered, neck):
+    def bias(neck_bias):
+        *_, last = train(replace(TINY, neck=neck, neck_bias=neck_bias), rendered)
+        return last.model.neck[-1].bias.detach()
+
+    assert torch.equal(bias(False), torch.zeros(16))
+    assert bias(True).abs().max() > 0
+
+
 def test_closing_stops_the_run(rendered):
     run = train(TINY, rendered)
     next(run)
