@@ -160,7 +160,7 @@ def evaluate_classes(
         raise ValueError(f"{model} does not say whom it was trained on; train it again, or use --identify")
     data = load_split(Path(images), header.identities, cache, track)
     everything = data.select(range(len(data.identities)))
-    batches = track(everything.batches(128), -(-len(data) // 128), f"classify with {model}")
+    batches = everything.batches(track, f"classify with {model}")
     embeddings = torch.from_numpy(embed_all(network, batches, flip=False))
     with torch.no_grad():
         logits = loss_fn.logits(embeddings).numpy()
@@ -210,5 +210,5 @@ def calibrate(
 
 def held_out_points(model: FaceModel, held_out: Selection, source: str) -> OperatingPoints:
     """Operating points of a network in training, on the identities that it has not seen."""
-    vectors = embed_all(model, held_out.batches(128))
+    vectors = embed_all(model, held_out.batches())
     return measure_operating_points(*all_pairs(vectors, held_out.labels), source)

@@ -291,7 +291,7 @@ def flat_map(model: FaceModel, people: Selection, before: Map | None) -> Map | N
     if len(rows) < 3:
         return None
     few = people.take(rows)
-    vectors = embed_all(model, few.batches(128), flip=False)
+    vectors = embed_all(model, few.batches(), flip=False)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     at = fit_pca(vectors, 2).project(vectors)
     if before is not None:  # orthogonal Procrustes (Schönemann 1966): the axes of PCA may swap and flip

@@ -168,7 +168,7 @@ def validate(model: FaceModel, people: Selection) -> dict[str, float]:
     """Verification figures over all pairs of people whom training never saw; empty if there are none."""
     if not len(people):
         return {}
-    embeddings = embed_all(model, people.batches(128), flip=False)
+    embeddings = embed_all(model, people.batches(), flip=False)
     curve = roc(*all_pairs(embeddings, people.labels))
     return {
         "eer": curve.equal_error_rate()[0],
@@ -182,7 +182,7 @@ def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) ->
     """Closed-set figures on other crops of the training identities; empty if there are none, or no logits."""
     if not len(images) or not hasattr(loss_fn, "logits"):
         return {}
-    embeddings = torch.from_numpy(embed_all(model, images.batches(128), flip=False))
+    embeddings = torch.from_numpy(embed_all(model, images.batches(), flip=False))
     loss_fn.eval()
     embeddings = embeddings.to(next(model.parameters()).device)
     report = classification_report(loss_fn.logits(embeddings).float().cpu().numpy(), images.labels)

@@ -156,7 +156,7 @@ data = load_crops([sys.argv[1]], Path(sys.argv[2]))
 part = data.select(range(len(data.identities)))
 part.batch(np.arange(64))
 before = rss()
-total = sum(batch.nbytes for _ in range(2) for batch in part.batches(64))
+total = sum(batch.nbytes for _ in range(2) for batch in part.batches(size=64))
 print(json.dumps([rss() - before, total]))
 """
 

@@ -82,9 +82,10 @@ class Selection:
         """Some of these rows; labels stay what they are."""
         return Selection(self.crops, self.rows[index], self.labels[index], self.identities)
 
-    def batches(self, size: int) -> Iterator[np.ndarray]:
-        """All crops in order, (up to `size`, 112, 112, 3) uint8 at a time."""
-        for start in range(0, len(self), size):
+    def batches(self, track: Track = untracked, words: str = "", size: int = 128) -> Iterator[np.ndarray]:
+        """All crops in order, (up to `size`, 112, 112, 3) uint8 at a time; `words` title its progress bar."""
+        starts = range(0, len(self), size)
+        for start in track(starts, len(starts), words):
             yield self.batch(np.arange(start, min(start + size, len(self))))
 
 

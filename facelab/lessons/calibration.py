@@ -151,7 +151,7 @@ def class_logits(
     network: FaceModel, loss_fn: nn.Module, images: Selection, track: Track = untracked
 ) -> np.ndarray:
     """(N, K) float32 class scores of crops, without margin and, as in training, of one crop a photo."""
-    batches = track(images.batches(128), -(-len(images) // 128), "known people")
+    batches = images.batches(track, "known people")
     return loss_fn.logits(torch.from_numpy(embed_all(network, batches, flip=False))).numpy()
 
 
@@ -171,7 +171,7 @@ def _at_temperatures(logits: np.ndarray, labels: np.ndarray, fitted: float) -> d
 def _equal_error_rate(network: FaceModel, people: Selection, track: Track) -> float:
     if not len(people):
         return float("nan")
-    batches = track(people.batches(128), -(-len(people) // 128), "strangers")
+    batches = people.batches(track, "strangers")
     return roc(*all_pairs(embed_all(network, batches), people.labels)).equal_error_rate()[0]
 
 

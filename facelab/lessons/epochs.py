@@ -117,7 +117,7 @@ def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track
         epochs = (p for p in progress if p.epoch_done)
         for p in track(epochs, recipe.epochs, recipe.loss):
             training, others = (
-                embed_all(p.model, x.batches(128), flip=False) for x in (parts.training, parts.images)
+                embed_all(p.model, x.batches(), flip=False) for x in (parts.training, parts.images)
             )
             labels = (parts.training.labels, parts.images.labels)
             frames.append((training, others, *_last_layer(p.loss_fn, (training, others), labels)))

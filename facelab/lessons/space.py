@@ -151,8 +151,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
 def _crowd(network: FaceModel, data: CropSet, people: Selection, track: Track) -> tuple[Crowd, str]:
     """(sample and figures of some people, the sample's names)."""
     names = [f"{people.identities[k]}/{data.names[row]}" for k, row in zip(people.labels, people.rows)]
-    batches = track(people.batches(128), -(-len(people) // 128), "embed")
-    embeddings = embed_all(network, batches)
+    embeddings = embed_all(network, people.batches(track, "embed"))
     index, labels = chosen(people, names)
     vectors = embeddings[index]
     umap = {dims: projection.umap_map(normalised(vectors), dims) for dims in (2, 3)}

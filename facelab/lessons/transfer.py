@@ -93,7 +93,7 @@ def accuracy(model: FaceModel, loss_fn: torch.nn.Module, tests: Selection) -> fl
     """The share of crops whose highest logit is their label's, flip-averaged."""
     loss_fn.eval()
     device = next(loss_fn.parameters()).device
-    logits = loss_fn.logits(torch.from_numpy(embed_all(model, tests.batches(128)) / 2).to(device))
+    logits = loss_fn.logits(torch.from_numpy(embed_all(model, tests.batches()) / 2).to(device))
     return float((logits.argmax(1).cpu().numpy() == tests.labels).mean())
 
 
