@@ -20,10 +20,11 @@ TITLE = """# Checkpoints
 Written by `python -m facelab models --markdown` from the headers of the files; do not edit. Accuracy, EER
 and TAR@FAR are LFW view 2: all 6,000 pairs from the raw photos, through our own detection and alignment,
 flip-averaged. Nothing was chosen by them: thresholds come from the set named under "calibrated on".
-Of runs marked \\* only the figures are here; `python -m facelab train NAME` repeats them.
+Of runs marked \\* only the figures are here; `python -m facelab train NAME` repeats them. Several names in
+a row are runs that differ in their seed alone: mean ± standard deviation over them.
 
-| model | network | loss | accuracy | EER | TAR@FAR=0.01 | 0.001 |
-|---|---|---|---|---|---|---|"""
+| model | network | loss | epochs | accuracy | EER | TAR@FAR=0.01 | 0.001 |
+|---|---|---|---|---|---|---|---|"""
 CARD = """
 ## Terms and limits
 
@@ -64,8 +65,11 @@ def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
         _row([called[name] for name in names], [headers[name] for name in names])
         for names in _by_recipe(headers)
     ]
-    details = [_details(called[name], header) for name, header in headers.items()]
-    return "\n".join([TITLE, *rows, "", *details, CARD + _subsets(headers)])
+    details = defaultdict(list)
+    for name, header in headers.items():
+        details[_details(header)].append(called[name])
+    sources = [f"- {', '.join(names)}: {said}." for said, names in details.items()]
+    return "\n".join([TITLE, *rows, "", *sources, CARD + _subsets(headers)])
 
 
 def _subsets(headers: Mapping[str, Header]) -> str:
@@ -95,18 +99,19 @@ def _row(names: Sequence[str], headers: Sequence[Header]) -> str:
         _mean([test["tar_at_far"]["0.001"] for test in tests]),
     ]
     recipe = headers[0].recipe
-    return "| " + " | ".join([", ".join(names), f"`{recipe.backbone}`", f"`{recipe.loss}`", *figures]) + " |"
+    what = [", ".join(names), f"`{recipe.backbone}`", f"`{recipe.loss}`", f"{recipe.epochs}"]
+    return "| " + " | ".join([*what, *figures]) + " |"
 
 
 def _mean(values: Sequence[float]) -> str:
     """The mean, with the standard deviation over seeds where there are several."""
     if not values:
         return "not measured"
-    spread = f" ± {statistics.stdev(values):.4f} ({len(values)} seeds)" if len(values) > 1 else ""
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.4f}{spread}"
 
 
-def _details(called: str, header: Header) -> str:
+def _details(header: Header) -> str:
     points = header.operating_points
     source = f"calibrated on {points.source}" if points else "not calibrated"
-    return f"- {called}: trained on {header.data}; {source}."
+    return f"trained on {header.data}; {source}"

@@ -4,13 +4,14 @@ A run whose weights nobody needs, such as a second seed, keeps its header in `ch
 recipe that repeats it and what it reached.
 """
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
 from facelab import embedder
 from facelab.checkpoint import Header, describe
 from facelab.recipe import Recipe
-from facelab.recipes import ARCHITECTURE
+from facelab.recipes import ARCHITECTURE, RECIPES
 
 OPTIMISER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
 
@@ -63,3 +64,9 @@ def is_equal_training(recipe: Recipe) -> bool:
     """Whether it is one of the trainings that differ in the network, and at most in its paper's optimiser."""
     same = {name: getattr(ARCHITECTURE, name) for name in ("backbone", *OPTIMISER)}
     return replace(recipe, **same) == ARCHITECTURE
+
+
+@functools.cache
+def architectures() -> frozenset[str]:
+    """Their names in RECIPES."""
+    return frozenset(name for name, recipe in RECIPES.items() if is_equal_training(recipe))

@@ -21,11 +21,11 @@ def test_runs_that_differ_in_their_seed_are_one_row_with_mean_and_spread():
     page = model_card({"a": header(0.8, 0), "b": header(0.9, 1), "c": header(0.7, 0, "center")}, {"a", "b"})
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert rows[0] == (
-        "| `a`, `b` | `resnet_face` | `softmax` | 0.8500 ± 0.0707 (2 seeds) | 0.1000 ± 0.0000 (2 seeds) "
-        "| 0.5000 ± 0.0000 (2 seeds) | 0.2500 ± 0.0000 (2 seeds) |"
+        "| `a`, `b` | `resnet_face` | `softmax` | 24 | 0.8500 ± 0.0707 | 0.1000 ± 0.0000 | 0.5000 ± 0.0000 "
+        "| 0.2500 ± 0.0000 |"
     )
     assert (
-        rows[1] == "| `c`\\* | `resnet_face` | `center` | 0.7000 | 0.1000 | 0.5000 | 0.2500 |"
+        rows[1] == "| `c`\\* | `resnet_face` | `center` | 24 | 0.7000 | 0.1000 | 0.5000 | 0.2500 |"
         and len(rows) == 2
     )
 

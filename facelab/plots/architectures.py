@@ -15,6 +15,7 @@ BEFORE = 2009.6  # where 1989 stands: the years between are left out
 FIRST = "LeNet"
 FIRST_IDEA = "Learn the filters of convolutions by backpropagation: LeCun et al. read zip codes with it."
 GREY = "#888888"
+TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
 
 def _figure(data: list[dict[str, Any]], layout: dict[str, Any]) -> str:
@@ -105,6 +106,8 @@ def cost_scatter(
 ) -> str:
     """Multiply-adds of one crop, to the right, against parameters or against accuracy on LFW.
 
+    Those that were trained cost about the same, so that with `by_score` the axes are not logarithmic.
+
     Args:
         costs: by network.
         scores: by network; only these are drawn with `by_score`.
@@ -122,16 +125,17 @@ def cost_scatter(
         data.append(_points(names, group, symbol, colour, 11, costs, scores, by_score))
     here = [chosen] if not by_score or chosen in scores else []
     data.append(_points(here, "the chosen one", "star", IMPOSTOR, 20, costs, scores, by_score))
-    log = {"type": "log", "dtick": 1, "zeroline": False, "automargin": True}
+    plain = {"zeroline": False, "automargin": True}
+    log = plain | {"type": "log", "tickvals": TICKS, "ticktext": [f"{tick:,g}" for tick in TICKS]}
     up = (
-        {"title": {"text": "LFW accuracy, %"}, "zeroline": False, "automargin": True}
+        plain | {"title": {"text": "LFW accuracy, %"}}
         if by_score
         else log | {"title": {"text": "parameters, millions"}}
     )
     layout = {
         "height": 400,
         "margin": {"l": 56, "r": 16, "t": 64, "b": 44},
-        "xaxis": log | {"title": {"text": "million multiply-adds a crop"}},
+        "xaxis": (plain if by_score else log) | {"title": {"text": "million multiply-adds a crop"}},
         "yaxis": up,
     }
     return _figure(data, layout)
@@ -153,10 +157,12 @@ def _points(
         "type": "scatter",
         "mode": "markers+text" if by_score else "markers",
         "textposition": "top center",
+        "cliponaxis": False,
         "name": group,
         "x": [costs[name].macs / 1e6 for name in names],
         "y": heights,
-        "text": [f"{BACKBONES[name].family}: {name}" for name in names],
-        "hovertemplate": f"%{{text}}<br>%{{x:,.0f}} MMACs, %{{y:,.1f}}{unit}<extra></extra>",
+        "text": [BACKBONES[name].family for name in names],
+        "customdata": names,
+        "hovertemplate": f"%{{text}}: %{{customdata}}<br>%{{x:,.0f}} MMACs, %{{y:,.1f}}{unit}<extra></extra>",
         "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1}},
     }

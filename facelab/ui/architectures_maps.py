@@ -13,6 +13,7 @@ from facelab.embedder import checkpoint_names
 from facelab.faces import Source
 from facelab.feature_maps import StageMaps, maps_of, strongest
 from facelab.ui import cards
+from facelab.ui.controls import model_choices
 from facelab.ui.links import Controls
 from facelab.ui.one_face import crop_of, example_crop
 from facelab.ui.photo_input import PhotoInput
@@ -77,7 +78,7 @@ def section() -> Controls:
     with gr.Row():
         photo = PhotoInput("Your photo (stays in memory)", "map-photo")
         model = gr.Dropdown(
-            names,
+            model_choices(names),
             value=names[0],
             filterable=False,
             label="Trained network",

@@ -7,13 +7,16 @@ comes from outside is escaped.
 import base64
 import html
 import io
+from collections.abc import Collection
 
 import numpy as np
 from PIL import Image
 
 from facelab.compare import Sighting, Verdict
+from facelab.recipes import ARCHITECTURE
 
 SHOWN_SIDE = 560
+NETWORKS = f"Networks trained alike: {ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 COLOURS = ("#E69F00", "#56B4E9")  # the face that is used, the others
 
 
@@ -59,14 +62,12 @@ def verdict_card(verdict: Verdict) -> str:
     )
 
 
-def models_card(verdicts: list[Verdict], without: list[str]) -> str:
-    """One row a model: the same two faces, its score, its threshold and what it says."""
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(v.model)}</th>'
-        f"<td>{'✔ same' if v.same else '✖ different'}</td><td>{v.score:.3f}</td><td>{v.threshold:.3f}</td>"
-        f"<td>{percent(v.probability_same)}</td><td>{v.frr:.1%}</td></tr>"
-        for v in verdicts
-    )
+def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str] = ()) -> str:
+    """One row a model: the same two faces, its score, its threshold and what it says; some rows apart."""
+    rows = _model_rows([verdict for verdict in verdicts if verdict.model not in apart])
+    others = _model_rows([verdict for verdict in verdicts if verdict.model in apart])
+    if others:
+        rows += f"<tbody><tr><th colspan='6' scope='rowgroup'>{NETWORKS}</th></tr></tbody>{others}"
     notes = "".join(f'<p class="fl-small">{html.escape(sentence)}</p>' for sentence in without)
     return (
         f'<div class="fl-card" role="status"><h3>The same two faces under every model</h3>'
@@ -75,9 +76,19 @@ def models_card(verdicts: list[Verdict], without: list[str]) -> str:
         f"<table class='fl-table'><thead><tr>"
         f"<th scope='col'>model</th><th scope='col'>says</th><th scope='col'>score</th>"
         f"<th scope='col'>its threshold</th><th scope='col'>probability same</th>"
-        f"<th scope='col'>refuses of one person</th></tr></thead><tbody>{rows}</tbody></table></div>{notes}"
+        f"<th scope='col'>refuses of one person</th></tr></thead>{rows}</table></div>{notes}"
         f"</div>"
     )
+
+
+def _model_rows(verdicts: list[Verdict]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(v.model)}</th>'
+        f"<td>{'✔ same' if v.same else '✖ different'}</td><td>{v.score:.3f}</td><td>{v.threshold:.3f}</td>"
+        f"<td>{percent(v.probability_same)}</td><td>{v.frr:.1%}</td></tr>"
+        for v in verdicts
+    )
+    return f"<tbody>{rows}</tbody>" if rows else ""
 
 
 def percent(probability: float) -> str:

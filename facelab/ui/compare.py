@@ -14,6 +14,7 @@ import gradio as gr
 from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces
 from facelab.embedder import load, model_names
 from facelab.faces import Source
+from facelab.measured import architectures
 from facelab.plots.scores import model_scores, score_histogram
 from facelab.reference import NAME as REFERENCE
 from facelab.saliency import cosine_maps
@@ -131,12 +132,12 @@ def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
     """(table, chart) of every model's score at its own threshold; no network runs."""
     verdicts: list[Verdict] = []
     without = []  # models that have no threshold for this rate
-    for name, score in scores.items():
+    for name in sorted(scores, key=lambda name: name in architectures()):
         try:
-            verdicts.append(judge(load(name), score, 10.0**-strictness))
+            verdicts.append(judge(load(name), scores[name], 10.0**-strictness))
         except ValueError as error:
             without.append(str(error))
-    return [cards.models_card(verdicts, without), model_scores(verdicts)]
+    return [cards.models_card(verdicts, without, architectures()), model_scores(verdicts)]
 
 
 def why(pair: Pair) -> str:

@@ -1,6 +1,6 @@
 """What tabs share of their controls: which model and how strict, and how a change is shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
@@ -8,10 +8,19 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from facelab.embedder import model_names
+from facelab.measured import architectures
+from facelab.recipes import ARCHITECTURE
 from facelab.reference import NAME as REFERENCE
 
 MINUTES = 15  # without use, after which what a visitor gave is forgotten
+ALIKE = f"{ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
+
+
+def model_choices(names: Iterable[str]) -> list[tuple[str, str]]:
+    """(what a list says, name) of models: a bare one is a loss or a regulariser."""
+    said = dict.fromkeys(architectures(), ALIKE) | {REFERENCE: "strong, by others"}
+    return [(f"{name}: {said[name]}" if name in said else name, name) for name in names]
 
 
 def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
@@ -19,7 +28,7 @@ def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Dropdo
     names = model_names()
     with gr.Row(elem_classes="fl-controls"):
         model = gr.Dropdown(
-            [(f"{name}: strong, by others" if name == REFERENCE else name, name) for name in names],
+            model_choices(names),
             value=names[0],
             filterable=False,
             label="Model",

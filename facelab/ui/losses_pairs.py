@@ -12,7 +12,7 @@ from facelab.embedder import checkpoint_names, find_checkpoint
 from facelab.plots.losses import pair_scores
 from facelab.ui.cards import figures
 from facelab.ui.chart import Chart
-from facelab.ui.controls import redraw
+from facelab.ui.controls import model_choices, redraw
 from facelab.ui.links import Controls
 from facelab.ui.losses_cards import papers_card
 
@@ -88,7 +88,7 @@ def section() -> Controls:
     gr.Markdown(QUESTION)
     calibrated = [name for name in checkpoint_names() if describe(find_checkpoint(name)).operating_points]
     source = gr.Dropdown(
-        [SLIDERS, *calibrated],
+        [(SLIDERS, SLIDERS), *model_choices(calibrated)],
         value=SLIDERS,
         label="Scores from",
         info="The sliders, or what was measured of one of our networks; the four sliders below then rest.",

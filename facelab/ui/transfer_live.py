@@ -28,7 +28,7 @@ from facelab.live_teach import (
 from facelab.plots.training import training_course
 from facelab.ui import cards, own_photos
 from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES
+from facelab.ui.controls import MINUTES, model_choices
 from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
 from facelab.ui.train_cards import held_out, run_card
@@ -175,7 +175,7 @@ def section() -> Controls:
 
 def _settings(names: list[str]) -> Controls:
     with gr.Row(elem_classes="fl-controls"):
-        start = gr.Dropdown(names, value=names[0], label="Start from", filterable=False,
+        start = gr.Dropdown(model_choices(names), value=names[0], label="Start from", filterable=False,
                             elem_id="transfer-start", info="A shipped network.")  # fmt: skip
         way = gr.Radio(WAYS, value="frozen", label="What is trained", elem_id="transfer-way",
                        info="Frozen needs few photos; whole adapts more.")  # fmt: skip
