@@ -152,11 +152,14 @@ def _points(
     by_score: bool,
 ) -> dict[str, Any]:
     heights = [100 * scores[name][0].accuracy if by_score else costs[name].parameters / 1e6 for name in names]
+    upwards = sorted(heights)  # neighbours in height are named below and above, so that fewer names meet
     unit = "% on LFW" if by_score else " M parameters"
     return {
         "type": "scatter",
         "mode": "markers+text" if by_score else "markers",
-        "textposition": "top center",
+        "textposition": [
+            "top center" if upwards.index(height) % 2 else "bottom center" for height in heights
+        ],
         "cliponaxis": False,
         "name": group,
         "x": [costs[name].macs / 1e6 for name in names],
