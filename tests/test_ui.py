@@ -10,6 +10,7 @@ from PIL import Image
 
 from facelab.compare import judge, score_faces
 from facelab.embedder import load, model_names
+from facelab.measured import architectures
 from facelab.metrics.identification import DirCurve
 from facelab.plots.scores import identification_curve
 from facelab.reference import NAME as REFERENCE
@@ -102,6 +103,20 @@ def test_every_model_is_judged_at_its_own_threshold(pair):
         assert thresholds.x[i] == verdict.threshold
         assert shown.x[i] == pytest.approx(score)
         assert shown.marker.symbol[i] == ("circle" if verdict.same else "x")
+
+
+def test_networks_trained_alike_stand_apart_and_last(pair):
+    _, table, figure, _ = compare.explain(pair, 2.0)
+    above, below = table.split(cards.NETWORKS)
+    networks = [name for name in model_names() if name in architectures()]
+    assert re.findall(r'row">(\w+)</th>', below) == networks == list(figure.data[-1].y[-len(networks) :])
+    assert len(networks) == 12 and ">strong</th>" in above and ">reference</th>" not in below
+    said = {name: label for label, name in controls.model_choices(["softmax", "vgg", REFERENCE])}
+    assert said == {
+        "softmax": "softmax",
+        "vgg": "vgg: softmax, 8 epochs",
+        REFERENCE: f"{REFERENCE}: strong, by others",
+    }
 
 
 def test_a_model_without_thresholds_is_named_below_the_table(monkeypatch):

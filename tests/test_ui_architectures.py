@@ -86,6 +86,7 @@ def test_the_scatter_shows_every_network_or_those_with_a_score():
     paper, compact, chosen = json.loads(cost_scatter(costs(), found, "vgg_face", False))["data"]
     assert len(paper["x"]) + len(compact["x"]) == len(BACKBONES) and len(chosen["x"]) == 1
     assert chosen["y"] == [costs()["vgg_face"].parameters / 1e6]
+    assert (chosen["text"], chosen["customdata"]) == (["VGG"], ["vgg_face"])
     paper, compact, chosen = json.loads(cost_scatter(costs(), found, "alexnet", True))["data"]
     assert (paper["x"], chosen["x"]) == ([], []) and compact["y"] == [90.0]
 
