@@ -14,6 +14,7 @@ from facelab.recipe import Recipe
 from facelab.recipes import ARCHITECTURE, RECIPES
 
 OPTIMISER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
+EQUAL_TRAINING = f"{ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 
 
 def _folder() -> Path:
@@ -68,5 +69,5 @@ def is_equal_training(recipe: Recipe) -> bool:
 
 @functools.cache
 def architectures() -> frozenset[str]:
-    """Their names in RECIPES."""
+    """Names in RECIPES of the equal trainings."""
     return frozenset(name for name, recipe in RECIPES.items() if is_equal_training(recipe))

@@ -91,6 +91,18 @@ def test_the_scatter_shows_every_network_or_those_with_a_score():
     assert (paper["x"], chosen["x"]) == ([], []) and compact["y"] == [90.0]
 
 
+def test_with_scores_every_network_is_named_once_and_neighbours_in_height_on_two_sides():
+    found = {
+        f"{name}_face": (Score(name, y, "softmax", 8, True),) for name, y in (("vgg", 0.8), ("nfnet", 0.9))
+    }
+    _, compact, chosen = json.loads(cost_scatter(costs(), found, "vgg_face", True))["data"]
+    assert (compact["mode"], chosen["mode"]) == ("markers+text", "markers")
+    assert dict(zip(compact["text"], compact["textposition"])) == {
+        "VGG": "bottom center",
+        "NFNet": "top center",
+    }
+
+
 @pytest.mark.parametrize(("head", "words"), [(0, "✔ Fits: 0.00 M left"), (10_000, "✖ Too large by 0.01 M")])
 def test_the_meter_judges_at_the_limit(head, words):
     card = architectures_cards.budget_card(Budget(LIMIT - 5_000_000, 5_000_000, head))

@@ -152,14 +152,12 @@ def _points(
     by_score: bool,
 ) -> dict[str, Any]:
     heights = [100 * scores[name][0].accuracy if by_score else costs[name].parameters / 1e6 for name in names]
-    upwards = sorted(heights)  # neighbours in height are named below and above, so that fewer names meet
+    sides = _sides(scores)
     unit = "% on LFW" if by_score else " M parameters"
     return {
         "type": "scatter",
-        "mode": "markers+text" if by_score else "markers",
-        "textposition": [
-            "top center" if upwards.index(height) % 2 else "bottom center" for height in heights
-        ],
+        "mode": "markers+text" if by_score and symbol != "star" else "markers",  # else it has two names
+        "textposition": [sides.get(name, "top center") for name in names],
         "cliponaxis": False,
         "name": group,
         "x": [costs[name].macs / 1e6 for name in names],
@@ -169,3 +167,9 @@ def _points(
         "hovertemplate": f"%{{text}}: %{{customdata}}<br>%{{x:,.0f}} MMACs, %{{y:,.1f}}{unit}<extra></extra>",
         "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1}},
     }
+
+
+def _sides(scores: dict[str, tuple[Score, ...]]) -> dict[str, str]:
+    """Where names stand, by network: neighbours in height below and above, so that fewer names meet."""
+    upwards = sorted(scores, key=lambda name: scores[name][0].accuracy)
+    return {name: ("bottom center", "top center")[rank % 2] for rank, name in enumerate(upwards)}

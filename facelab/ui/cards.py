@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from facelab.compare import Sighting, Verdict
-from facelab.recipes import ARCHITECTURE
+from facelab.measured import EQUAL_TRAINING
 
 SHOWN_SIDE = 560
-NETWORKS = f"Networks trained alike: {ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
+NETWORKS = f"Networks trained alike: {EQUAL_TRAINING}"
 COLOURS = ("#E69F00", "#56B4E9")  # the face that is used, the others
 
 
@@ -62,7 +62,7 @@ def verdict_card(verdict: Verdict) -> str:
     )
 
 
-def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str] = ()) -> str:
+def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str]) -> str:
     """One row a model: the same two faces, its score, its threshold and what it says; some rows apart."""
     rows = _model_rows([verdict for verdict in verdicts if verdict.model not in apart])
     others = _model_rows([verdict for verdict in verdicts if verdict.model in apart])

@@ -8,18 +8,16 @@ from gradio.components import Component
 from gradio.events import Dependency
 
 from facelab.embedder import model_names
-from facelab.measured import architectures
-from facelab.recipes import ARCHITECTURE
+from facelab.measured import EQUAL_TRAINING, architectures
 from facelab.reference import NAME as REFERENCE
 
 MINUTES = 15  # without use, after which what a visitor gave is forgotten
-ALIKE = f"{ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
 
 
 def model_choices(names: Iterable[str]) -> list[tuple[str, str]]:
     """(what a list says, name) of models: a bare one is a loss or a regulariser."""
-    said = dict.fromkeys(architectures(), ALIKE) | {REFERENCE: "strong, by others"}
+    said = dict.fromkeys(architectures(), EQUAL_TRAINING) | {REFERENCE: "strong, by others"}
     return [(f"{name}: {said[name]}" if name in said else name, name) for name in names]
 
 
