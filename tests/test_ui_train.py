@@ -10,18 +10,19 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from facelab import checkpoint
 from facelab.lessons import live as lesson
 from facelab.live import LINE, Map, Result, Snapshot, Training
 from facelab.live_choice import Choice
-from facelab.live_data import Pool
+from facelab.live_data import Pool, from_photos
 from facelab.plots.training import POINTS, people_map, training_course
 from facelab.ui import own_photos, train
-from facelab.ui.train_cards import duration, run_card, tried, tried_card
-from facelab.ui.train_settings import chosen, planned
-from tests.conftest import CROP, one_sentence, zipped
+from facelab.ui.train_cards import duration, lowest, run_card, tried, tried_card
+from facelab.ui.train_settings import chosen, planned, rendered_words
+from tests.conftest import CROP, encoded, one_sentence, zipped
 
 HALF = Snapshot(
     "training",
@@ -67,7 +68,7 @@ def test_the_page_opens_on_what_a_choice_opens_with():
     assert len(plan.pool.data) == 480 and not plan.pool.data.crops.drawn.any()
     other = planned(None, (*OPENING[:4], "arcface", *OPENING[5:8], 0.3, *OPENING[9:]))
     assert other.recipe.dropout == 0.3 and other.recipe.margin == 0.3
-    assert other.what == "resnet_face, arcface, dropout 0.3"
+    assert other.words[0] == "resnet_face, arcface, dropout 0.3"
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,37 @@ def test_frames_redraw_only_what_is_new():
     assert last[5] is result and "60 rendered people" in last[4]
 
 
+def row(eer, data="faces"):
+    return tried(replace(HALF, figures=((20, {"eer": eer} if eer else {}),)), f"run {eer}", "on", data)
+
+
+def test_an_error_is_lowest_only_among_runs_on_the_same_faces():
+    photos = [row(0.366, "photos"), row(0.35, "photos")]
+    assert lowest((row(0.127), *photos, row(0.2))) == {0, 2}
+    assert lowest((row(0.127), photos[0])) == lowest((row(0.127), row(None))) == set()
+    assert tried_card((row(0.127), photos[0])).count("✔</td>") == 0
+
+
+def test_faces_are_the_same_only_if_all_that_draws_them_is():
+    data = [planned(None, (*OPENING[:2], faces, *OPENING[3:13], seed)).words[2] for faces, seed in
+            ((8, 0), (8, 1), (9, 0))]  # fmt: skip
+    assert len(set(data)) == 3
+    shown = lesson.load()
+    assert train._opening_row()[0].data == data[0] == rendered_words(shown.people, shown.faces, 0)[1]
+    assert planned(None, (*OPENING[:4], "triplet", *OPENING[5:])).words[2] == data[0]
+
+
+def test_photos_are_the_same_if_their_crops_and_people_are(tmp_path):
+    crops = {f"{p}/{i}.png": CROP for p in "abcd" for i in range(2)}
+    other = encoded(Image.new("RGB", (112, 112), "red"), "PNG")
+    sets = (crops, crops, crops | {"d/1.png": other}, crops | {"d/2.png": CROP})
+    pools = [from_photos(zipped(tmp_path / "us.zip", entries), 99) for entries in sets]
+    first, again, recolored, more = (planned(pool, ("photos", *OPENING[1:])).words[2] for pool in pools)
+    assert first == again and len({first, recolored, more}) == 3
+
+
 def test_the_table_marks_the_lowest_error():
-    rows = tuple(
-        tried(replace(HALF, figures=((20, {"eer": eer} if eer else {}),)), f"run {eer}", "faces")
-        for eer in (0.3, 0.1, 0.2, None)
-    )
+    rows = tuple(map(row, (0.3, 0.1, 0.2, None)))
     card = tried_card(rows)
     assert card.count("✔</td>") == 1 and "10.0% ✔" in card
     assert card.index("run None") < card.index("run 0.2") < card.index("run 0.3")
@@ -184,7 +211,7 @@ def test_downloads_load(tiny_run, tmp_path):
 def test_the_table_opens_with_the_measured_run(tab):
     table = next(block for block in tab[1].blocks.values() if block.elem_id == "train-tried")
     assert "shown on opening" in table.value and "60 rendered people × 8" in table.value
-    stopped = tried(replace(HALF, state="stopped"), "a", "b")
+    stopped = tried(replace(HALF, state="stopped"), "a", "b", "c")
     assert stopped.steps == "30 of 100 (stopped)"
 
 

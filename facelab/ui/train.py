@@ -24,7 +24,7 @@ from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES
 from facelab.ui.links import Controls
 from facelab.ui.train_cards import Tried, run_card, tried, tried_card
-from facelab.ui.train_settings import Planned, described, planned, settings
+from facelab.ui.train_settings import Planned, described, planned, rendered_words, settings
 
 TITLE = "Train"
 LEAD = (
@@ -77,7 +77,7 @@ def frames(snapshots: Iterator[Snapshot], plan: Planned, rows: tuple[Tried, ...]
         step, flat = now.step, now.map
         last = [gr.skip()] * 3
         if now.result:
-            rows = (*rows, tried(now, plan.what, plan.on))[-RUNS:]
+            rows = (*rows, tried(now, *plan.words))[-RUNS:]
             last = [rows, tried_card(rows), now.result]
         yield [run_card(now), course, where, *last]
 
@@ -175,7 +175,8 @@ def _opening_row() -> tuple[Tried, ...]:
     if shown is None:
         return ()
     what = f"{shown.choice.backbone}, {shown.choice.loss}, default settings (shown on opening)"
-    return (tried(shown.last, what, f"{shown.people} rendered people × {shown.faces}"),)
+    words = rendered_words(shown.people, shown.faces, shown.choice.seed)
+    return (tried(shown.last, what, *words),)
 
 
 def _shown() -> list[Any]:

@@ -20,10 +20,18 @@ LAST = "fl-same"
 
 @dataclass(frozen=True)
 class Tried:
-    """A row of the table of runs."""
+    """A row of the table of runs.
+
+    Attributes:
+        what: network, loss, and what was changed.
+        on: the faces, in words.
+        data: what two runs have in common if, and only if, they were trained and judged on the same faces.
+        steps, loss, right, eer, seconds: its figures, as shown.
+    """
 
     what: str
     on: str
+    data: str
     steps: str
     loss: str
     right: str
@@ -95,11 +103,12 @@ def _figures(snapshot: Snapshot, closed: bool) -> str:
     return cards.figures(*cells)
 
 
-def tried(snapshot: Snapshot, what: str, on: str) -> Tried:
-    """The row of a run that is over."""
+def tried(snapshot: Snapshot, what: str, on: str, data: str) -> Tried:
+    """Return the row of a run that is over; `Tried` says what its words mean."""
     return Tried(
         what,
         on,
+        data,
         f"{snapshot.step} of {snapshot.steps}" + (" (stopped)" if snapshot.state == "stopped" else ""),
         f"{snapshot.losses[-1]:.3f}",
         share(snapshot.accuracies[-1]),
@@ -109,23 +118,32 @@ def tried(snapshot: Snapshot, what: str, on: str) -> Tried:
 
 
 def tried_card(rows: tuple[Tried, ...]) -> str:
-    """The runs of this visit, newest first; the lowest EER is marked."""
+    """The runs of this visit, newest first; among runs on the same faces the lowest EER is marked."""
     if not rows:
         return cards.hint(
             "Runs that you try are listed here, newest first, so that you can change one thing and compare."
         )
     heads = ("run", "on", "steps", "last loss", "right in training", "EER on new people", "took")
     head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
-    errors = [float(row.eer.rstrip("%")) if row.eer != "–" else math.inf for row in rows]
-    best = errors.index(min(errors)) if math.isfinite(min(errors)) else -1
-    body = "".join(_row(row, i == best) for i, row in reversed(list(enumerate(rows))))
+    best = lowest(rows)
+    body = "".join(_row(row, i in best) for i, row in reversed(list(enumerate(rows))))
     return (
         '<div class="fl-card"><h3>Tried so far</h3><div class="fl-scroll" tabindex="0" role="region" '
         f"aria-label='Runs tried'><table class='fl-table'><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
-        '<p class="fl-small">✔ is the lowest error on people that no run has seen. Rendered faces are '
-        "illustrations: an error here says nothing about accuracy on people.</p></div>"
+        '<p class="fl-small">✔ is the lowest error among runs on the same faces, where there are several; '
+        "errors on different faces cannot be compared. Rendered faces are illustrations: an error here says "
+        "nothing about accuracy on people.</p></div>"
     )
+
+
+def lowest(rows: tuple[Tried, ...]) -> set[int]:
+    """Return the numbers of the rows with the lowest EER of two or more on the same faces."""
+    groups: dict[str, dict[int, float]] = {}
+    for i, row in enumerate(rows):
+        if row.eer != "–":
+            groups.setdefault(row.data, {})[i] = float(row.eer.rstrip("%"))
+    return {min(errors, key=errors.get) for errors in groups.values() if len(errors) > 1}
 
 
 def _row(row: Tried, best: bool) -> str:

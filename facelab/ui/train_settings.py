@@ -22,13 +22,11 @@ DECAYS = (0.0, 5e-4, 5e-3)
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A run that may begin: what, on what, and what to call it."""
+    """A run that may begin: what, on what, and what to call it; `words` are the first three of `Tried`."""
 
     recipe: Recipe
     pool: Pool
-    data: Data
-    what: str
-    on: str
+    words: tuple[str, str, str]
 
 
 def chosen(values: tuple) -> tuple[str, int, int, Choice]:
@@ -54,11 +52,17 @@ def planned(album: Pool | None, values: tuple) -> Planned:
     if source == "photos":
         if album is None:
             raise ValueError(NO_PHOTOS)
-        on = f"{album.source}: {len(album.data.identities)} people"
-        return Planned(recipe, album, described(album, values), what, on)
+        on = f"{album.source}: {len(album.data.identities)} people, {len(album.data)} faces"
+        return Planned(recipe, album, (what, on, album.digest()))
     check_faces(people * faces, most)
+    words = what, *rendered_words(people, faces, choice.seed)
+    return Planned(recipe, rendered(people, faces, choice.seed), words)
+
+
+def rendered_words(people: int, faces: int, seed: int) -> tuple[str, str]:
+    """Return (the faces in words, the same with the seed that draws them)."""
     on = f"{people} rendered people × {faces}"
-    return Planned(recipe, rendered(people, faces, choice.seed), described(None, values), what, on)
+    return on, f"{on}, seed {seed}"
 
 
 def _changes(choice: Choice) -> list[str]:
