@@ -7,6 +7,7 @@ what failed and why.
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from facelab.data.sources import lfw as write_lfw
 from facelab.data.sources import olivetti as write_olivetti
 from facelab.data.unpack import unpack as unpack_archive
 from facelab.files import Written
-from facelab.recipe import Recipe
+from facelab.recipes import find_recipe
 from facelab.registry import nearest
 from facelab.submit import submit as submit_homework
 from facelab.terminal import CACHE, JOBS, parse, track
@@ -87,21 +88,25 @@ def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
     _report(prepare_photos(source, out, jobs, track), "crops")
 
 
-def blend(sources: Sources, /, out: Path, count: int = 30_000, seed: int = 0) -> None:
+def blend(
+    sources: Sources, /, out: Path, count: int = 30_000, seed: int = 0, recipe: str = "resnet_softmax"
+) -> None:
     """Join aligned crops of different people into faces of nobody, for a network that imitates a teacher.
 
-    Nobody is used whom `train` holds out by its defaults. Then `embed reference` the sources and the blends,
-    and `train ... --teacher FILE.npz --unlabelled blends`.
+    Nobody is used whom the recipe holds out. Then `embed reference` the sources and the blends, and
+    `train ... --teacher FILE.npz --unlabelled blends`.
 
     Args:
         sources: Folders or zips of aligned crops, as they are given to `train --data`.
         out: Zip to write, e.g. blends.zip.
         count: How many blends.
         seed: Seed of the choice.
+        recipe: What the blends are for, by its name or file.
     """
     if out.suffix != ".zip":
         raise ValueError(f"--out is {out}; it must end in .zip")
-    write_blends(load_crops(sources, CACHE, track), Recipe(seed=seed), out, count, track)
+    of = replace(find_recipe(recipe), seed=seed)
+    write_blends(load_crops(sources, CACHE, track), of, out, count, track)
     print(f"wrote {count} blends to {out}")
 
 

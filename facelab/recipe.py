@@ -116,6 +116,9 @@ class Recipe:
     """Share of crops in which one random rectangle is blanked."""
     held_out: float = 0.08
     """Share of identities kept out of training, to measure verification and to set thresholds."""
+    held_out_from: str | None = None
+    """The one of several data sources whose people alone are held out, as where INIT_FROM was trained on
+    the others. None: those of all."""
     held_out_images: float = 0.0
     """Share of each other identity's crops kept out of training, to measure classification."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

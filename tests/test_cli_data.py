@@ -67,6 +67,24 @@ def test_an_unknown_word_is_answered_with_the_nearest(capsys):
 # data
 
 
+def test_blends_are_of_those_whom_the_named_recipe_trains(capsys, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("facelab.cli_data.load_crops", lambda sources, *_: sources)
+    monkeypatch.setattr("facelab.cli_data.write_blends", lambda *values: asked.append(values))
+    recipe = tmp_path / "r.json"
+    recipe.write_text('{"held_out": 0.3, "held_out_from": "new", "split_seed": 5}')
+    out = tmp_path / "blends.zip"
+    argv = ["old", "new", "--out", str(out), "--count", "7", "--seed", "9", "--recipe", str(recipe)]
+    assert main(["data", "blend", *argv]) == 0
+    (sources, of, path, count, _) = asked[0]
+    assert (sources, path, count) == (("old", "new"), out, 7)
+    assert (of.held_out, of.held_out_from, of.split_seed, of.seed) == (0.3, "new", 5, 9)
+    capsys.readouterr()
+    assert "unknown recipe 'strog'" in refused(
+        capsys, "data", "blend", "old", "--out", out, "--recipe", "strog"
+    )
+
+
 def test_prepare_ends_with_what_failed_and_why(capsys, album, tmp_path):
     argv = ["data", "prepare", str(album), str(tmp_path / "out"), "--jobs", "1"]
     assert main(argv) == 0

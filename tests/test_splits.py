@@ -83,6 +83,37 @@ def test_crops_of_nobody_are_trained_on_and_change_nothing_else():
     assert parts.training.labels.tolist() == [*alone.training.labels, *[-1] * 12]
 
 
+def two_sources():
+    """Ten people of one source and ten of another, six crops each."""
+    data = labelled([6] * 20)
+    names = tuple(f"{'old' if i < 10 else 'new'}/p{i}" for i in range(20))
+    return CropSet(data.crops, data.labels, names, data.names)
+
+
+@pytest.mark.parametrize("source", ["old", "new"])
+def test_people_of_one_source_alone_are_held_out(source):
+    data = two_sources()
+    parts = split(data, Recipe(held_out=0.3, held_out_from=source, split_seed=3))
+    assert [name.split("/")[0] for name in parts.people.identities] == [source] * 3  # 30 % of its ten
+    assert sorted(parts.training.identities + parts.people.identities) == sorted(data.identities)
+    assert sorted([*parts.training.rows, *parts.people.rows]) == list(range(120))
+    other = split(data, Recipe(held_out=0.3, held_out_from=source, split_seed=4))
+    assert other.people.identities != parts.people.identities
+
+
+def test_people_of_one_source_are_never_crops_of_nobody():
+    recipe = Recipe(held_out=0.5, held_out_from="new", teacher="t.npz", unlabelled="old")
+    parts = split(two_sources(), recipe)
+    assert len(parts.people.identities) == len(parts.training.identities) == 5
+    with pytest.raises(ValueError, match="0 identities are too few to hold out 2"):
+        split(two_sources(), replace(recipe, held_out_from="old"))
+
+
+def test_a_source_to_hold_out_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="held_out_from is 'odd'; it must be one of the sources: new, old"):
+        split(two_sources(), Recipe(held_out_from="odd"))
+
+
 def test_a_source_that_is_not_there_is_named():
     with pytest.raises(
         ValueError, match="unlabelled is 'blend'; it must be one of the sources: blends, real"

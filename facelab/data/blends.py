@@ -8,6 +8,7 @@ here whole regions are mixed too, as in CutMix (arXiv:1905.04899), with soft sea
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def write_blends(data: CropSet, recipe: Recipe, out: Path, count: int, track: Tr
 
     Args:
         data: all crops.
-        recipe: its held_out, split_seed and seed are used.
+        recipe: its held_out, held_out_from, split_seed and seed are used.
         out: the zip; written whole or not at all.
         count: blends, >= 1.
 
@@ -39,7 +40,7 @@ def write_blends(data: CropSet, recipe: Recipe, out: Path, count: int, track: Tr
     """
     if count < 1:
         raise ValueError(f"--count is {count}; it must be 1 or more")
-    training = split(data, recipe).training
+    training = split(data, replace(recipe, unlabelled=None)).training
     with replacing(out) as part, zipfile.ZipFile(part, "w") as archive:
         for i in track(range(count), count, "blend"):
             file = io.BytesIO()

@@ -34,7 +34,10 @@ def split(data: CropSet, recipe: Recipe) -> Split:
         ValueError: too few identities would be left to train on, or the held-out ones have one crop each.
     """
     known, nobody = _known(data, recipe.unlabelled)
-    training, people = split_identities(data, recipe.held_out, recipe.split_seed, known)
+    theirs = known
+    if recipe.held_out_from is not None:
+        theirs = known[_are_of(data, "held_out_from", recipe.held_out_from)[known]]
+    training, people = split_identities(data, recipe.held_out, recipe.split_seed, known, theirs)
     if len(people) and np.bincount(people.labels).max() < 2:
         raise ValueError(
             f"the {len(people.identities)} held-out people have one crop each, so no genuine pair; "
@@ -54,34 +57,49 @@ def _known(data: CropSet, unlabelled: str | None) -> tuple[np.ndarray, np.ndarra
     """
     if unlabelled is None:
         return np.arange(len(data.identities)), np.empty(0, np.int64)
-    theirs = np.array([name.startswith(f"{unlabelled}/") for name in data.identities])
-    if not theirs.any():
-        sources = sorted({name.split("/")[0] for name in data.identities})
-        raise ValueError(f"unlabelled is {unlabelled!r}; it must be one of the sources: {', '.join(sources)}")
+    theirs = _are_of(data, "unlabelled", unlabelled)
     return np.flatnonzero(~theirs), np.flatnonzero(theirs[data.labels])
 
 
+def _are_of(data: CropSet, field: str, source: str) -> np.ndarray:
+    """Whether each identity belongs to the source that a recipe's field names.
+
+    Raises:
+        ValueError: there is no source of that name.
+    """
+    theirs = np.array([name.startswith(f"{source}/") for name in data.identities])
+    if not theirs.any():
+        sources = sorted({name.split("/")[0] for name in data.identities})
+        raise ValueError(f"{field} is {source!r}; it must be one of the sources: {', '.join(sources)}")
+    return theirs
+
+
 def split_identities(
-    data: CropSet, held_out: float, seed: int, among: np.ndarray | None = None
+    data: CropSet,
+    held_out: float,
+    seed: int,
+    among: np.ndarray | None = None,
+    theirs: np.ndarray | None = None,
 ) -> tuple[Selection, Selection]:
     """Split into training and held-out identities, disjoint; equal seeds give equal splits.
 
     Args:
         data: all crops.
-        held_out: share of identities to hold out, in [0, 1); rounded, and at least 2 unless 0.
+        held_out: share of `theirs` to hold out, in [0, 1); rounded, and at least 2 unless 0.
         seed: of the shuffle.
         among: the identities to split; None: all.
+        theirs: those of them that may be held out; None: all of them.
 
     Raises:
         ValueError: fewer than two identities would be left to train on.
     """
     among = np.arange(len(data.identities)) if among is None else among
-    count = len(among)
-    held = max(2, round(held_out * count)) if held_out > 0 else 0
-    if count - held < 2:
-        raise ValueError(f"{count} identities are too few to hold out {held}; give more, or held_out 0")
-    order = among[np.random.default_rng(seed).permutation(count)]
-    return data.select(sorted(order[held:])), data.select(sorted(order[:held]))
+    theirs = among if theirs is None else theirs
+    held = max(2, round(held_out * len(theirs))) if held_out > 0 else 0
+    if len(among) - held < 2 or held > len(theirs):
+        raise ValueError(f"{len(theirs)} identities are too few to hold out {held}; give more, or held_out 0")
+    out = theirs[np.random.default_rng(seed).permutation(len(theirs))][:held]
+    return data.select(sorted(np.setdiff1d(among, out))), data.select(sorted(out))
 
 
 def split_images(data: Selection, held_out: float, seed: int) -> tuple[Selection, Selection]:
