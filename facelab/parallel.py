@@ -23,7 +23,11 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """
     if precision == "auto":
         cuda = device.type == "cuda"
-        native = torch.cuda.is_bf16_supported() if cuda else torch.cpu._is_avx512_bf16_supported()
+        native = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if cuda
+            else torch.cpu._is_avx512_bf16_supported()
+        )
         return torch.bfloat16 if native else None
     return {"fp32": None, "bf16": torch.bfloat16}[precision]
 

@@ -113,6 +113,17 @@ def test_one_process_may_change_its_precision():
     assert AcceleratorState().device == PartialState().device
 
 
+@pytest.mark.parametrize(("native", "emulated"), [(False, False), (False, True), (True, True)])
+def test_bf16_that_a_gpu_only_emulates_is_not_chosen(monkeypatch, native, emulated):
+    # PyTorch calls bf16 supported on a T4 or V100, where every product is converted there and back.
+    def supported(including_emulation: bool = True) -> bool:
+        return emulated if including_emulation else native
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert autocast_dtype("auto", torch.device("cuda")) == (torch.bfloat16 if native else None)
+    assert autocast_dtype("bf16", torch.device("cuda")) == torch.bfloat16
+
+
 def test_float16_is_never_chosen():
     for precision in ("auto", "fp32", "bf16"):
         assert autocast_dtype(precision, torch.device("cpu")) in (None, torch.bfloat16)
