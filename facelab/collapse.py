@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from facelab.losses.batch import require
 from facelab.losses.pairs import Triplet
 from facelab.mining import collapse, crossings, pair_masks, squared_distances, unit
+from facelab.seeding import Seeded
 
 PEOPLE, PHOTOS = 6, 8
 INPUTS, WIDTH = 16, 32
@@ -76,8 +77,7 @@ def clouds(seed: int) -> tuple[Tensor, Tensor]:
 def network(seed: int) -> nn.Sequential:
     """16 inputs to 2 outputs through two hidden layers, as PyTorch draws the first weights from a seed."""
     sizes = (INPUTS, WIDTH, WIDTH, 2)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Seeded(seed):
         first, second, third = (nn.Linear(*pair, bias=False) for pair in itertools.pairwise(sizes))
     return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
 

@@ -15,7 +15,7 @@ from facelab.backbones import build_backbone
 from facelab.faces import CROP_SIZE, to_tensor
 from facelab.recipe import Recipe
 from facelab.registry import nearest
-from facelab.regularise import place
+from facelab.regularise import Dropout, place
 
 IN_CACHE = 32  # images at once on a CPU: 128 are a third slower, since a layer's maps leave the cache
 
@@ -25,7 +25,7 @@ def pool_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> n
     return nn.Sequential(
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(channels, embedding_dim, bias=False),
         nn.BatchNorm1d(embedding_dim),
     )
@@ -35,7 +35,7 @@ def flatten_neck(channels: int, size: int, embedding_dim: int, dropout: float) -
     """One linear map over all positions: C·h·w·D weights."""
     return nn.Sequential(
         nn.BatchNorm2d(channels),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Flatten(),
         nn.Linear(channels * size * size, embedding_dim, bias=False),
         nn.BatchNorm1d(embedding_dim),

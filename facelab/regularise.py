@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 Shape = tuple[int, ...]
 
 
+@torch.compiler.disable  # a generator cannot be traced
 def dropout_mask(
     shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
 ) -> Tensor:
@@ -149,6 +150,8 @@ class DropBlock2d(nn.Module):
         ValueError: rate, block size or the input's shape is out of range.
     """
 
+    generator: Generator | None = None  # see `draw_from`
+
     def __init__(self, rate: float = 0.1, block_size: int = 7) -> None:
         super().__init__()
         dropblock_mask((1, 1, 1, 1), rate, block_size)  # checks both
@@ -158,12 +161,14 @@ class DropBlock2d(nn.Module):
         rate = linear_schedule(self.rate, self.progress)
         if not self.training or rate == 0:
             return x
-        mask = dropblock_mask(tuple(x.shape), rate, self.block_size, device=x.device)
+        mask = dropblock_mask(tuple(x.shape), rate, self.block_size, self.generator, x.device)
         return x * mask * (mask.numel() / mask.sum().clamp(min=1)).to(x.dtype)
 
 
 class Dropout(nn.Module):
     """Drop single values in training and scale the rest by 1/(1 - rate); see `dropout_mask`."""
+
+    generator: Generator | None = None  # see `draw_from`
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()
@@ -173,11 +178,13 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        return x * dropout_mask(tuple(x.shape), self.rate, device=x.device) / (1 - self.rate)
+        return x * dropout_mask(tuple(x.shape), self.rate, self.generator, x.device) / (1 - self.rate)
 
 
 class SpatialDropout(nn.Module):
     """Drop whole channels of (B, C, H, W) in training, scale the rest; see `spatial_dropout_mask`."""
+
+    generator: Generator | None = None  # see `draw_from`
 
     def __init__(self, rate: float = 0.1) -> None:
         super().__init__()
@@ -187,7 +194,7 @@ class SpatialDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        return x * spatial_dropout_mask(tuple(x.shape), self.rate, device=x.device) / (1 - self.rate)
+        return x * spatial_dropout_mask(tuple(x.shape), self.rate, self.generator, x.device) / (1 - self.rate)
 
 
 class StochasticDepth(nn.Module):
@@ -196,6 +203,8 @@ class StochasticDepth(nn.Module):
     Simplified: the paper scales in evaluation instead, by the survival rate, which means the same.
     """
 
+    generator: Generator | None = None  # see `draw_from`
+
     def __init__(self, rate: float = 0.1) -> None:
         super().__init__()
         _check_rate(rate)
@@ -204,7 +213,19 @@ class StochasticDepth(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        return x * stochastic_depth_mask(tuple(x.shape), self.rate, device=x.device) / (1 - self.rate)
+        return (
+            x * stochastic_depth_mask(tuple(x.shape), self.rate, self.generator, x.device) / (1 - self.rate)
+        )
+
+
+def draw_from(model: nn.Module, generator: Generator) -> None:
+    """Let every layer of a model that drops draw its masks from one generator, on the device of its inputs.
+
+    Without, they draw from torch's own, which all threads of a process share.
+    """
+    for module in model.modules():
+        if isinstance(module, DropBlock2d | Dropout | SpatialDropout | StochasticDepth):
+            module.generator = generator
 
 
 def set_progress(model: nn.Module, progress: float) -> None:

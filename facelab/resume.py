@@ -7,6 +7,7 @@ since each step draws its own from seed and step.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Run:
         teacher: what is imitated, or None.
         step: steps done.
         accuracy: running accuracy, as Progress shows it.
+        judged: steps that it is the mean of.
     """
 
     recipe: Recipe
@@ -46,7 +48,8 @@ class Run:
     average: Average | None
     teacher: Teacher | None = None
     step: int = 0
-    accuracy: float = 0.0
+    accuracy: float = math.nan
+    judged: int = 0
 
     def best(self) -> tuple[FaceModel, nn.Module]:
         """The network and loss to validate and keep: the averaged ones, if there are."""
@@ -72,7 +75,8 @@ def save(path: Path, run: Run) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; an older file stays as it was.
     """
-    header = {"recipe": run.recipe.to_dict(), "data": run.data, "step": run.step, "accuracy": run.accuracy}
+    header = {"recipe": run.recipe.to_dict(), "data": run.data, "step": run.step}
+    header |= {"accuracy": run.accuracy, "judged": run.judged}
     checkpoint.write(path, _tensors(run), {"format": FORMAT, "run": json.dumps(header)})
 
 
@@ -90,12 +94,13 @@ def restore(path: Path, run: Run) -> None:
     try:
         header = json.loads(metadata["run"])
         was = Recipe.from_dict(header["recipe"])
-        data, step, accuracy = str(header["data"]), int(header["step"]), float(header["accuracy"])
+        data, step = str(header["data"]), int(header["step"])
+        accuracy, judged = float(header["accuracy"]), int(header["judged"])
     except Exception as error:  # a tampered header makes its readers raise anything
         raise ValueError(f"{path.name} has a damaged header; leave --resume out to begin anew") from error
     _require_same(was, data, run, path)
     _load(run, tensors, path)
-    run.step, run.accuracy = step, accuracy
+    run.step, run.accuracy, run.judged = step, accuracy, judged
 
 
 def _require_same(was: Recipe, data: str, run: Run, path: Path) -> None:
@@ -128,14 +133,28 @@ def _load(run: Run, tensors: dict[str, Tensor], path: Path) -> None:
         for prefix, module in _modules(run).items():
             module.load_state_dict(_below(tensors, prefix))
         state = run.optimizer.state_dict()
+        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
         for key, value in _below(tensors, "optimizer.").items():
             index, name = key.split(".")
-            state["state"].setdefault(int(index), {})[name] = value
+            state["state"].setdefault(int(index), {})[name] = _laid_out(value, parameters[int(index)])
         run.optimizer.load_state_dict(state)
-    except (RuntimeError, ValueError) as error:
+    except (IndexError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{path.name} does not fit its own recipe: {' '.join(str(error).split())[:200]}"
         ) from error
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """A tensor of the optimizer's state as its parameter lies in memory, because fused optimizers walk
+    through both in the order of memory; a count of steps stays as it is.
+    """
+    if value.ndim == 0:
+        return value
+    if value.shape != parameter.shape:
+        raise ValueError(
+            f"the optimizer's state is {tuple(value.shape)} for {tuple(parameter.shape)} weights"
+        )
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

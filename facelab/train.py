@@ -28,8 +28,9 @@ from facelab.metrics.verification import all_pairs, roc
 from facelab.model import FaceModel, build_model, embed_all
 from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
-from facelab.regularise import set_progress
+from facelab.regularise import draw_from, set_progress
 from facelab.resume import Run
+from facelab.seeding import Seeded
 from facelab.teacher import load_teacher
 from facelab.transfer import freeze, initialise
 
@@ -45,7 +46,8 @@ class Progress:
         epoch, epochs: passes begun, and in all.
         loss: of this step's batch.
         parts: its unweighted terms by name, for losses that are sums; else empty.
-        accuracy: running share of batch crops whose highest logit is right; NaN for losses without logits.
+        accuracy: running share of batch crops whose highest logit is right; NaN before any is known, and for
+            losses without logits.
         lr: learning rate of this step.
         images_per_second: of all processes, since this call began or the epoch did.
         seconds_left: estimate from the pace so far.
@@ -91,6 +93,8 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
     run.teacher = load_teacher(recipe, data, training, accelerator.device)
     if state is not None:
         resume.restore(state, run)
+    masks = torch.Generator(accelerator.device)
+    draw_from(run.model, masks)
     network = parallel.distribute(run.model, accelerator)
     network = torch.compile(network) if recipe.compile else network
     resident = on_device(training, accelerator.device)
@@ -106,7 +110,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
             rows = torch.from_numpy(rows).to(accelerator.device)
             lr = learning_rate(recipe, run.step, pace.steps)
             set_progress(run.model, run.step / pace.steps)
-            loss, parts = _step(run, network, crops, rows, labels[rows], lr, accelerator)
+            loss, parts = _step(run, network, crops, rows, labels[rows], lr, accelerator, masks)
             done = run.step == (epoch + 1) * each
             validation = _end_epoch(run, parts_of_data) if done else {}
             speed, left = pace.after(run.step, len(rows))
@@ -136,8 +140,7 @@ class _Pace:
 
 def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[Run, list[nn.Module]]:
     """A run before its first step, and the stages that stay in eval mode."""
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with Seeded(recipe.seed):
         model = build_model(recipe)
         classes = len(training.identities)
         loss_fn = build_loss(recipe.loss, recipe.embedding_dim, classes, recipe.loss_options())
@@ -207,17 +210,17 @@ def _step(
     labels: Tensor,
     lr: float,
     accelerator: Accelerator,
+    masks: torch.Generator,
 ) -> tuple[float, dict[str, float]]:
-    """One optimiser step -> (loss, its parts)."""
+    """One optimiser step -> (loss, its parts); `masks` is what dropout draws from."""
     x = augment(crops, run.recipe, _draws(run.recipe, run.step, len(labels), accelerator))
     x = x.contiguous(memory_format=torch.channels_last)
-    cuda = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(cuda), accelerator.autocast():
-        torch.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)  # for dropout's masks
+    masks.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)
+    with accelerator.autocast():
         embeddings = parallel.gather(network(x), accelerator)
         _require_finite(embeddings, "embedding", lr)
-        loss = run.recipe.loss_weight * _labelled_loss(run.loss_fn, embeddings, labels)
-        parts = dict(getattr(run.loss_fn, "parts", {}))
+        loss, parts = _labelled_loss(run.loss_fn, embeddings, labels)
+        loss = run.recipe.loss_weight * loss
         if run.teacher is not None:
             parts["teacher"] = run.teacher(embeddings, rows)
             loss = loss + parts["teacher"]
@@ -228,20 +231,26 @@ def _step(
     parallel.share_gradients(run.loss_fn, accelerator)
     _update(run, lr)
     run.step += 1
-    keep = min(SMOOTHING, (run.step - 1) / run.step)  # a plain mean at first
-    if run.step == 1 or not math.isnan(hits):  # a batch may hold nobody who is known
-        run.accuracy = keep * run.accuracy + (1 - keep) * hits
+    if not math.isnan(hits):  # a batch may hold nobody who is known
+        keep = min(SMOOTHING, run.judged / (run.judged + 1))  # a plain mean at first
+        run.accuracy = hits if run.judged == 0 else keep * run.accuracy + (1 - keep) * hits
+        run.judged += 1
     if run.average:
         run.average.update(run.step)
     return value, parts
 
 
-def _labelled_loss(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """The loss of those crops of which it is known who they are."""
+def _labelled_loss(
+    loss_fn: nn.Module, embeddings: Tensor, labels: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(loss, its parts) of those crops of which it is known who they are."""
     known = labels >= 0
-    if known.all():
-        return loss_fn(embeddings, labels)
-    return loss_fn(embeddings[known], labels[known]) if known.any() else embeddings.new_zeros(())
+    if not known.all():
+        if not known.any():
+            return embeddings.new_zeros(()), {}
+        embeddings, labels = embeddings[known], labels[known]
+    loss = loss_fn(embeddings, labels)
+    return loss, dict(getattr(loss_fn, "parts", {}))
 
 
 def _update(run: Run, lr: float) -> None:

@@ -50,6 +50,35 @@ def test_any_step_can_be_resumed(data, tmp_path, fields):
     assert list(train(recipe, data, states[-1])) == []
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_fused_optimizers_go_on_exactly_though_the_file_has_no_strides(
+    data, tmp_path, optimizer, monkeypatch
+):
+    # On a GPU optimizers are fused: they walk through weight, gradient and state in the order of memory, and
+    # the weights are channels_last. PyTorch has the same kernels for CPUs.
+    for name in ("SGD", "AdamW"):
+        original = getattr(torch.optim, name)
+
+        def fused(*args, _original=original, **named):
+            return _original(*args, **named | {"fused": True})
+
+        monkeypatch.setattr(torch.optim, name, fused)
+    recipe = replace(RECIPE, optimizer=optimizer, lr=0.01)
+    state = tmp_path / "a.run.safetensors"
+    for progress in train(recipe, data):
+        if progress.step == 2:
+            resume.save(state, progress.run)
+    *_, resumed = train(recipe, data, state)
+    convolutions = [p for p in progress.model.parameters() if p.ndim == 4 and min(p.shape) > 1]
+    assert convolutions and not any(p.is_contiguous() for p in convolutions)
+    for (name, weight), (_, again) in zip(
+        progress.model.state_dict().items(), resumed.model.state_dict().items(), strict=True
+    ):
+        assert torch.equal(weight, again), name
+    for p, values in resumed.run.optimizer.state.items():
+        assert all(v.stride() == p.stride() for v in values.values() if v.ndim), tuple(p.shape)
+
+
 @pytest.fixture(scope="module")
 def saved(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "one.run.safetensors"
@@ -79,6 +108,13 @@ def test_a_damaged_state_is_refused(data, saved, tmp_path, tiny_checkpoint):
     metadata, tensors = checkpoint.read(saved)
     for key in ("model.neck.3.weight", "loss.linear.bias"):
         checkpoint.write(torn, {k: v for k, v in tensors.items() if k != key}, metadata)
+        assert "does not fit its own recipe" in refusal(RECIPE, data, torn)
+    momentum = "optimizer.0.momentum_buffer"
+    for wrong in (
+        {momentum: tensors[momentum][:1].clone()},
+        {"optimizer.999.momentum_buffer": torch.ones(2)},
+    ):
+        checkpoint.write(torn, tensors | wrong, metadata)
         assert "does not fit its own recipe" in refusal(RECIPE, data, torn)
     checkpoint.write(torn, tensors, metadata | {"run": json.dumps({"recipe": {"lerning_rate": 1}})})
     assert "damaged header" in refusal(RECIPE, data, torn)

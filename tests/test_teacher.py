@@ -1,14 +1,16 @@
 """Distillation: the gap to the teacher is what the formula says, and training closes it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from facelab.data.batches import epoch_order
 from facelab.data.embeddings import save_embeddings
 from facelab.data.parametric import ParametricFaces
-from facelab.data.splits import split_identities
+from facelab.data.splits import split, split_identities
 from facelab.recipe import Recipe
 from facelab.teacher import Teacher, load_teacher
 from facelab.train import train
@@ -84,6 +86,31 @@ def test_crops_of_nobody_count_for_the_teacher_alone(data, taught):
     assert step.parts["teacher"] == pytest.approx(both.parts["teacher"], rel=1e-4)  # the same 36 crops
     assert step.loss - step.parts["teacher"] == pytest.approx(0.25 * np.log(4), rel=0.5)
     assert both.loss - both.parts["teacher"] == pytest.approx(0.25 * np.log(6), rel=0.5)
+
+
+def test_accuracy_waits_for_the_first_crop_of_somebody_known(data, taught):
+    """Two of six people are known and a batch has two crops, so the first one may show nobody known."""
+    nobody = replace(data, identities=tuple(f"{'b' if i > 1 else 'r'}/{i}" for i in range(6)))
+    recipe = replace(
+        RECIPE, teacher=str(taught[0]), unlabelled="b", held_out=0.0, batch_size=2, epochs=1, loss="center"
+    )
+    training = split(nobody, recipe).training
+
+    def known(seed):
+        order = epoch_order(training, replace(recipe, seed=seed), 0)
+        return (training.labels[order] >= 0).any(1)
+
+    seed = next(seed for seed in range(100) if not known(seed)[:2].any() and known(seed)[2])
+    run = list(train(replace(recipe, seed=seed), nobody))
+    assert [math.isnan(p.accuracy) for p in run] == [True, True] + [False] * (len(run) - 2)
+    judged = np.cumsum(known(seed))
+    for before, after, count, shows in zip(run[2:], run[3:], judged[3:], known(seed)[3:]):
+        if not shows:
+            assert after.accuracy == before.accuracy
+        gained = after.accuracy * count - before.accuracy * (count - shows)
+        assert -1e-9 <= gained <= 1 + 1e-9  # a plain mean over the batches that show somebody
+    for progress, shows in zip(run, known(seed)):
+        assert set(progress.parts) == ({"softmax", "center", "teacher"} if shows else {"teacher"})
 
 
 def test_a_loss_without_weight_leaves_the_teacher_alone(data, taught):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -150,6 +151,34 @@ def test_held_out_people_with_one_crop_each_are_refused(rendered):
     single = CropSet(rendered.crops[first], rendered.labels[first], rendered.identities, rendered.names)
     with pytest.raises(ValueError, match="held-out people have one crop each, so no genuine pair"):
         next(train(TINY, single))
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """Another thread draws from PyTorch's shared generator before each convolution is made or computed."""
+
+    def elsewhere():
+        torch.manual_seed(torch.randint(1000, ()).item())
+        torch.nn.Linear(4, 4)
+
+    def disturbed(method):
+        def call(*args, **named):
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+            return method(*args, **named)
+
+        return call
+
+    for name in ("reset_parameters", "forward"):
+        monkeypatch.setattr(torch.nn.Conv2d, name, disturbed(getattr(torch.nn.Conv2d, name)))
+
+
+def test_a_thread_that_builds_networks_beside_a_run_does_not_change_its_losses(rendered, request):
+    recipe = replace(TINY, dropout=0.3, drop_block=0.2, stochastic_depth=0.2)
+    alone = losses(recipe, rendered, 4)
+    request.getfixturevalue("beside")
+    assert losses(recipe, rendered, 4) == alone
 
 
 def test_the_callers_random_numbers_are_left_alone(rendered):
