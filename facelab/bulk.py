@@ -27,6 +27,7 @@ from facelab.faces import (
     DETECTION_SIDE,
     MIN_CONFIDENCE,
     MIN_FACE,
+    SURE_CONFIDENCE,
     Face,
     Photo,
     align,
@@ -36,7 +37,8 @@ from facelab.faces import (
 )
 from facelab.files import Written, replacing
 
-DETECTOR = f"mtcnn-centred-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}"  # another one's faces are not reused
+# Another detector's faces are not reused.
+DETECTOR = f"mtcnn-turned-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}-{SURE_CONFIDENCE}"
 FEW = 8  # photos for which starting processes takes longer than it saves
 
 

@@ -17,6 +17,7 @@ import torch
 
 from facelab.faces import Face, Photo
 from facelab.reference_net import CHIP_SIZE, ReferenceNetwork
+from facelab.turns import quarter_turns, turned_back
 
 NAME = "reference"
 DIMENSION = 128
@@ -60,16 +61,27 @@ def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
     Raises:
         ValueError: the library is not installed.
     """
-    pixels = np.ascontiguousarray(photo.pixels)  # dlib takes no view
     out = np.empty((len(faces), DIMENSION), np.float32)
     with _lock:
         dlib, predictor, network = _networks()
     for i, face in enumerate(faces):  # one by one: a vector must not depend on who else is on the photo
-        shape = predictor(pixels, dlib.rectangle(*_square(face.box)))
+        pixels, box = _upright(photo.pixels, face)
+        shape = predictor(pixels, dlib.rectangle(*_square(box)))
         chip = torch.from_numpy(dlib.get_face_chip(pixels, shape, CHIP_SIZE, CHIP_PADDING))
         with torch.inference_mode():
             out[i] = network(chip.permute(2, 0, 1)[None].float())[0].numpy()
     return out
+
+
+def _upright(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, np.ndarray]:
+    """The photo at the quarter turn at which a face is upright, and its box (4,) there.
+
+    dlib's predictor has learned upright faces only.
+    """
+    turns = quarter_turns(face.landmarks)
+    turned = np.ascontiguousarray(np.rot90(pixels, turns))  # dlib takes no view
+    (box,), _ = turned_back(face.box[None], face.landmarks, turned.shape[1], turned.shape[0], (4 - turns) % 4)
+    return turned, box
 
 
 def _square(box: np.ndarray) -> list[int]:

@@ -266,5 +266,5 @@ def test_faces_that_another_detector_found_are_not_reused(
 
 
 def test_the_detectors_name_holds_all_that_faces_says_of_it():
-    for value in (faces.DETECTION_SIDE, faces.MIN_FACE, faces.MIN_CONFIDENCE):
+    for value in (faces.DETECTION_SIDE, faces.MIN_FACE, faces.MIN_CONFIDENCE, faces.SURE_CONFIDENCE):
         assert str(value) in bulk.DETECTOR.split("-")
