@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from facelab.layers import is_vector
 from facelab.losses import build_loss
 from facelab.metrics.operating import OperatingPoints
 from facelab.model import FaceModel, build_model
@@ -79,10 +80,9 @@ def _stored(module: nn.Module, prefix: str) -> dict[str, Tensor]:
     tensors = {}
     for key, value in module.state_dict().items():
         value = value.detach().cpu().contiguous()
-        fits = (
-            value.ndim > 1 and value.is_floating_point() and value.abs().max() <= torch.finfo(torch.half).max
-        )
-        tensors[prefix + key] = value.half() if key in learned and fits else value
+        matrix = key in learned and not is_vector(value)
+        fits = matrix and value.is_floating_point() and value.abs().max() <= torch.finfo(torch.half).max
+        tensors[prefix + key] = value.half() if fits else value
     return tensors
 
 

@@ -33,6 +33,15 @@ def silu(channels: int) -> nn.Module:
     return nn.SiLU(inplace=True)
 
 
+def is_vector(p: Tensor) -> bool:
+    """Whether a parameter is a bias, gain, slope or scale: at most one of its sides is longer than 1.
+
+    Some are stored as (C, 1, 1) to be multiplied with a map. Weight decay, which pulls matrices and kernels
+    to zero, would pull a gain away from what it begins at, and rounding to fp16 loses what is near zero.
+    """
+    return sum(side > 1 for side in p.shape) <= 1
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution without bias, batch norm, activation; `act=None` leaves the last one out.
 

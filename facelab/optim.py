@@ -11,13 +11,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from facelab.layers import is_vector
 from facelab.recipe import Recipe
 
 
 def build_optimizer(recipe: Recipe, modules: Iterable[nn.Module]) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, or AdamW (arXiv:1711.05101).
 
-    Weight decay pulls on matrices and kernels, not on biases, norms and slopes.
+    Weight decay pulls on matrices and kernels, not on vectors: biases, norms, slopes, gains and scales.
     """
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     if not parameters:
@@ -25,8 +26,8 @@ def build_optimizer(recipe: Recipe, modules: Iterable[nn.Module]) -> torch.optim
             f"freeze={recipe.freeze} leaves nothing to train; freeze less, or use a loss with a head"
         )
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if not is_vector(p)], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if is_vector(p)], "weight_decay": 0.0},
     ]
     fused = parameters[0].device.type == "cuda"
     if recipe.optimizer == "adamw":
@@ -78,7 +79,7 @@ def clip_adaptively(parameters: Iterable[Tensor], clipping: float, eps: float = 
     for p in parameters:
         if p.grad is None:
             continue
-        dims = tuple(range(1, p.ndim)) if p.ndim > 1 else None
+        dims = None if is_vector(p) else tuple(range(1, p.ndim))
         weight = torch.linalg.vector_norm(p, dim=dims, keepdim=True).clamp_(min=eps)
         gradient = torch.linalg.vector_norm(p.grad, dim=dims, keepdim=True)
         p.grad.mul_((clipping * weight / gradient.clamp(min=1e-6)).clamp_(max=1.0))

@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from facelab import checkpoint
 from facelab.checkpoint import FORMAT, Header, describe, load, save, update_header, with_metrics
-from facelab.model import embed
+from facelab.losses import build_loss
+from facelab.model import build_model, embed
+from facelab.recipe import Recipe
 
 
 def header_of(path) -> dict:
@@ -62,6 +64,20 @@ def test_matrices_are_half_and_all_else_is_whole(tiny_checkpoint):
         assert value.dtype == expected
         assert value.dtype != torch.half or value.ndim > 1, key
     assert tiny_checkpoint.stat().st_mode & 0o444 == 0o444
+
+
+def test_gains_and_scales_that_are_stored_as_maps_stay_whole(tmp_path):
+    # ConvNeXt begins LayerScale at 1e-6, where the next fp16 number is 6 % away.
+    recipe = Recipe(backbone="convnext_face", neck="pool", embedding_dim=16)
+    model, loss_fn = build_model(recipe), build_loss("softmax", 16, 3, {})
+    path = tmp_path / "a.safetensors"
+    save(path, model, loss_fn, Header(recipe, 3, "nothing"))
+    maps = {k: p for k, p in model.named_parameters() if p.ndim > 1 and p.numel() == max(p.shape)}
+    loaded = dict(load(path)[0].named_parameters())
+    assert maps and all(torch.equal(p, loaded[key]) for key, p in maps.items())
+    older = {k: v.half() if v.ndim > 1 else v for k, v in load_file(path).items()}  # as files were before
+    older = dict(load(rewritten(tmp_path / "old.safetensors", path, older))[0].named_parameters())
+    assert all(torch.equal(older[key], p.half().float()) for key, p in maps.items())
 
 
 def test_a_weight_too_large_for_half_precision_is_kept_whole(tiny_run, tmp_path):

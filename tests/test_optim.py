@@ -1,12 +1,15 @@
 """Optimisers, schedules, clipping and averaging, each against its formula or PyTorch's own."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from facelab.layers import is_vector
+from facelab.model import FaceModel
 from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
 
@@ -57,6 +60,24 @@ def test_weight_decay_spares_vectors():
         assert len(spared["params"]) == 3 and spared["weight_decay"] == 0
 
 
+@pytest.mark.parametrize("backbone", ["convnext_face", "nfnet_face"])
+def test_weight_decay_spares_gains_and_scales_that_are_stored_as_maps(backbone):
+    model = FaceModel(backbone, "pool", 16)
+    decayed, spared = build_optimizer(Recipe(), [model]).param_groups
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert all(sum(side > 1 for side in p.shape) >= 2 for p in decayed["params"])
+    maps = [names[id(p)] for p in spared["params"] if p.ndim > 1]
+    assert maps and all(p.numel() == max(p.shape, default=1) for p in spared["params"])
+    assert len(decayed["params"]) + len(spared["params"]) == len(names)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (8,), (8, 1, 1), (8, 1, 1, 1), (1, 8), (8, 2), (8, 1, 3, 3), (1, 8, 3, 1)]
+)
+def test_a_vector_is_as_large_as_its_longest_side(shape):
+    assert is_vector(torch.zeros(shape)) == (math.prod(shape) == max(shape, default=1))
+
+
 def test_frozen_parameters_are_left_out_and_something_must_be_left():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     net[0].requires_grad_(False)
@@ -67,14 +88,14 @@ def test_frozen_parameters_are_left_out_and_something_must_be_left():
 
 def test_adaptive_clipping_bounds_each_unit_by_its_weights():
     generator = torch.Generator().manual_seed(0)
-    shapes = [(6, 5), (4, 3, 2, 2), (7,), ()]
+    shapes = [(6, 5), (4, 3, 2, 2), (7,), (), (5, 1, 1), (9, 1, 1, 1)]
     parameters = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     before = [torch.randn(shape, generator=generator) for shape in shapes]
     for p, grad in zip(parameters, before):
         p.grad = grad.clone()
     clip_adaptively(parameters, 0.5)
     for p, grad in zip(parameters, before):
-        units = zip(p, p.grad, grad) if p.ndim > 1 else [(p, p.grad, grad)]
+        units = zip(p, p.grad, grad) if max(p.shape, default=1) < p.numel() else [(p, p.grad, grad)]
         for weight, clipped, raw in units:
             bound = 0.5 * max(weight.norm().item(), 1e-3)
             expected = raw if raw.norm() <= bound else raw * bound / raw.norm()
