@@ -114,6 +114,19 @@ def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True
     return np.concatenate(list(embed_batches(model, batches, flip)))
 
 
+@torch.no_grad()
+def class_logits(loss_fn: nn.Module, embeddings: np.ndarray) -> np.ndarray:
+    """(N, D) embeddings -> (N, K) float32 class scores, without margin, computed where the loss lies.
+
+    Args:
+        loss_fn: has `logits`; it is put into eval mode.
+        embeddings: float32.
+    """
+    loss_fn.eval()
+    device = next(loss_fn.parameters()).device
+    return loss_fn.logits(torch.from_numpy(embeddings).to(device)).float().cpu().numpy()
+
+
 def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 128) -> np.ndarray:
     """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalised."""
     batches = (crops[i : i + batch_size] for i in range(0, len(crops), batch_size))

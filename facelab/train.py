@@ -25,7 +25,7 @@ from facelab.data.splits import Split, split
 from facelab.losses import build_loss
 from facelab.metrics.closed_set import classification_report
 from facelab.metrics.verification import all_pairs, roc
-from facelab.model import FaceModel, build_model, embed_all
+from facelab.model import FaceModel, build_model, class_logits, embed_all
 from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
 from facelab.regularise import draw_from, set_progress
@@ -180,15 +180,12 @@ def validate(model: FaceModel, people: Selection) -> dict[str, float]:
     }
 
 
-@torch.no_grad()
 def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) -> dict[str, float]:
     """Closed-set figures on other crops of the training identities; empty if there are none, or no logits."""
     if not len(images) or not hasattr(loss_fn, "logits"):
         return {}
-    embeddings = torch.from_numpy(embed_all(model, images.batches(), flip=False))
-    loss_fn.eval()
-    embeddings = embeddings.to(next(model.parameters()).device)
-    report = classification_report(loss_fn.logits(embeddings).float().cpu().numpy(), images.labels)
+    logits = class_logits(loss_fn, embed_all(model, images.batches(), flip=False))
+    report = classification_report(logits, images.labels)
     return {name: report[name] for name in ("top_1", "ece", "nll", "ece_after_temperature")}
 
 

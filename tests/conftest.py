@@ -6,6 +6,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
+from tqdm import tqdm
 
-from facelab import checkpoint, cli, cli_data, cli_train, embedder
+from facelab import checkpoint, cli, cli_data, cli_train, embedder, terminal
 from facelab.cli import main
 from facelab.data.folders import CropSet
 from facelab.data.parametric import NUISANCE, ParametricFaces, render, sample_identities, typical, with_values
@@ -29,6 +31,17 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 PEOPLE = 4
 POSES = ((-8.0, 0.0), (6.0, 0.3), (0.0, 0.1))  # yaw in degrees, smile
 TINY = Recipe(neck="pool", embedding_dim=16, epochs=1, batch_size=16, held_out=0.0, precision="fp32", lr=0.01)
+
+
+@pytest.fixture(autouse=True)
+def drawn_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars of commands are drawn as on a terminal, where a wrong total or label breaks them."""
+
+    def drawn(items: Iterable[object], total: int, desc: str, **options: object) -> tqdm:
+        assert type(total) is int and type(desc) is str, (total, desc)
+        return tqdm(items, total=total, desc=desc, **options | {"disable": False, "file": io.StringIO()})
+
+    monkeypatch.setattr(terminal, "tqdm", drawn)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from facelab.metrics.verification import all_pairs, roc
 from facelab.model import build_model, embed
 from facelab.recipe import Recipe
 from facelab.recipes import RECIPES
+from facelab.terminal import track
 
 RECIPE = Recipe(
     neck="pool", embedding_dim=16, held_out=0.2, held_out_images=0.5, loss="online_label_smoothing"
@@ -60,7 +61,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(path):
-    return lessons.measure(str(path), DATA)
+    return lessons.measure(str(path), DATA, track)
 
 
 @pytest.fixture(scope="module")

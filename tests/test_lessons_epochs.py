@@ -8,11 +8,12 @@ import torch
 
 from facelab import checkpoint, train
 from facelab.data.folders import CropSet
-from facelab.data.splits import split_identities
+from facelab.data.splits import split
 from facelab.lessons import epochs as lesson
 from facelab.losses import build_loss
 from facelab.model import build_model
 from facelab.recipe import Recipe
+from facelab.terminal import track
 
 SOURCE = Recipe(neck="pool", embedding_dim=8, held_out=0.5, seed=1)
 SHORT = {"epochs": 2, "batch_size": 8, "precision": "fp32", "lr": 0.05}
@@ -54,7 +55,7 @@ def recorded(start):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "train", watched)
         for name, recipe in lesson.RUNS.items():
-            out[name] = lesson.record(replace(recipe, **SHORT), data, start)
+            out[name] = lesson.record(replace(recipe, **SHORT), data, start, track)
     return out, ends
 
 
@@ -90,7 +91,8 @@ def test_the_convolutions_are_the_checkpoints_and_stay(recorded, start):
 def test_ten_people_are_those_with_the_most_crops_that_the_checkpoint_never_saw(start):
     counts = np.random.default_rng(2).permutation(np.arange(2, 28))
     data = crops_of(counts.tolist())
-    _, people = split_identities(data, SOURCE.held_out, SOURCE.seed)
+    parts = split(data, SOURCE)
+    people = parts.people
     never = {name: int(counts[int(name[2:])]) for name in people.identities}
     ten = lesson.ten_people(data, start)
     sizes = np.bincount(ten.labels).tolist()
@@ -98,6 +100,8 @@ def test_ten_people_are_those_with_the_most_crops_that_the_checkpoint_never_saw(
     assert ten.identities == tuple(f"person {i}" for i in range(1, 11)) and set(ten.names).isdisjoint(
         data.names
     )
+    trained_on = {crop.tobytes() for crop in parts.training.batch(np.arange(len(parts.training)))}
+    assert SOURCE.seed != SOURCE.split_seed and trained_on.isdisjoint(crop.tobytes() for crop in ten.crops)
     biggest = max(never, key=never.get)
     own = data.crops[data.labels == int(biggest[2:])]
     assert {crop.tobytes() for crop in ten.crops[ten.labels == 0]} == {crop.tobytes() for crop in own}

@@ -18,6 +18,7 @@ from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.verification import all_pairs, equal_error_rate
 from facelab.model import build_model, embed
 from facelab.recipe import Recipe
+from facelab.terminal import track
 
 RECIPE = Recipe(neck="pool", embedding_dim=8, held_out=0.4, seed=3)
 COUNTS = (14, 13, 12, 13, 15, 14, 2, 13, 15, 4)
@@ -56,7 +57,7 @@ def quick_umap(embeddings, dims, neighbours=15, seed=0):
 def measured(models, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(projection, "umap_map", quick_umap)
-        return [lesson.measure(model, data) for model in models]
+        return [lesson.measure(model, data, track) for model in models]
 
 
 def rule(data, people):

@@ -1,5 +1,6 @@
 """The transfer lesson: fair deals, the starts it names, and a run that learns."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from facelab.data.parametric import ParametricFaces
 from facelab.lessons import transfer
 from facelab.lessons.transfer import SHOTS, TEST, Outcome, deal, run, starts
 from facelab.recipe import Recipe
+from facelab.terminal import track
 
 
 def people(sizes):
@@ -59,6 +61,18 @@ def test_a_run_learns_rendered_people(monkeypatch):
     first = run(recipe, data, 3, 0)
     assert first == run(recipe, data, 3, 0)
     assert first > 0.5  # by chance one in four
+
+
+def test_every_start_is_measured_with_every_number_of_photos_and_seed(monkeypatch):
+    monkeypatch.setattr(transfer, "STEPS", 1)
+    small = Recipe(neck="pool", embedding_dim=16, lr=0.01, held_out=0.0)
+    monkeypatch.setattr(transfer, "starts", lambda face: {"scratch": small, face: small})
+    data = people([8, 8])
+    outcomes = list(transfer.measure("ours", data, seeds=2, shots=(1, 3), track=track))
+    assert {(one.start, one.shots, one.seed) for one in outcomes} == set(
+        itertools.product(("scratch", "ours"), (1, 3), (0, 1))
+    )
+    assert len(outcomes) == 8 and all(one.accuracy * TEST * 2 % 1 == 0 for one in outcomes)
 
 
 def test_the_table_survives_a_file(tmp_path):

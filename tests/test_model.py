@@ -1,11 +1,12 @@
 """Backbones and FaceModel: published sizes, equality with torchvision, and the contract of named stages."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from facelab.backbones import build_backbone
-from facelab.model import FaceModel, build_model, embed, feature_shape
+from facelab.model import FaceModel, build_model, class_logits, embed, feature_shape
 from facelab.recipe import Recipe
 
 
@@ -65,3 +66,20 @@ def test_unknown_names_are_answered_with_the_nearest():
         build_backbone("resnet81")
     with pytest.raises(ValueError, match="flatten, pool"):
         FaceModel("resnet_face", "max", 8)
+
+
+class OnAnotherDevice(torch.nn.Module):
+    """A loss whose weights lie on a device without memory; its scores come back as a GPU's would."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 3, device="meta", dtype=torch.float32)
+
+    def logits(self, embeddings):
+        assert embeddings.device.type == "meta" and not self.training
+        return torch.eye(3)[: len(embeddings)].bfloat16()
+
+
+def test_class_scores_are_computed_where_the_loss_lies_in_eval_mode():
+    scores = class_logits(OnAnotherDevice().train(), np.zeros((2, 2), np.float32))
+    assert scores.dtype == np.float32 and (scores == np.eye(3)[:2]).all()

@@ -12,8 +12,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from facelab import checkpoint
 from facelab.data.folders import CropSet, Selection
@@ -30,7 +28,7 @@ from facelab.metrics.calibration import (
     softmax,
 )
 from facelab.metrics.verification import all_pairs, roc
-from facelab.model import FaceModel, embed_all
+from facelab.model import FaceModel, class_logits, embed_all
 from facelab.recipe import Recipe
 
 FOLDER = CHECKPOINTS / "lessons" / "calibration"
@@ -110,7 +108,8 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
         raise ValueError(f"{name} was trained with {header.recipe.loss}, which names nobody; leave it out")
     parts = split(data, header.recipe)
     _check_people(name, header, parts)
-    logits = class_logits(network, loss_fn, parts.images, track)
+    batches = parts.images.batches(track, "known people")
+    logits = class_logits(loss_fn, embed_all(network, batches, flip=False))  # one view, as in training
     order = np.random.default_rng(0).permutation(len(logits))  # the same photos for every checkpoint
     half, labels = len(order) // 2, parts.images.labels
     fitted = fit_temperature(logits[order[:half]], labels[order[:half]])
@@ -144,15 +143,6 @@ def _check_people(name: str, header: checkpoint.Header, parts: Split) -> None:
         raise ValueError(
             f"{name} held out {len(parts.images)} photos of known people; train it with --held-out-images 0.1"
         )
-
-
-@torch.no_grad()
-def class_logits(
-    network: FaceModel, loss_fn: nn.Module, images: Selection, track: Track = untracked
-) -> np.ndarray:
-    """(N, K) float32 class scores of crops, without margin and, as in training, of one crop a photo."""
-    batches = images.batches(track, "known people")
-    return loss_fn.logits(torch.from_numpy(embed_all(network, batches, flip=False))).numpy()
 
 
 def _at_temperatures(logits: np.ndarray, labels: np.ndarray, fitted: float) -> dict[str, object]:

@@ -20,14 +20,15 @@ from torch import nn
 from facelab import checkpoint
 from facelab.data.folders import CropSet
 from facelab.data.images import Track, untracked
-from facelab.data.splits import split, split_identities
+from facelab.data.splits import split
 from facelab.embedder import CHECKPOINTS, find_checkpoint
 from facelab.files import replacing
 from facelab.lessons import START_MODEL
 from facelab.lessons.space import hashed
 from facelab.losses import build_loss
-from facelab.model import build_model, embed_all
+from facelab.model import build_model, class_logits, embed_all
 from facelab.recipe import Recipe
+from facelab.seeding import Seeded
 
 FOLDER = CHECKPOINTS / "lessons" / "epochs"
 PEOPLE, PHOTOS = 10, 30
@@ -77,7 +78,7 @@ def ten_people(data: CropSet, start: str = START_MODEL) -> CropSet:
         ValueError: fewer than ten people were held out.
     """
     recipe = checkpoint.describe(find_checkpoint(start)).recipe
-    _, people = split_identities(data, recipe.held_out, recipe.seed)
+    people = split(data, recipe).people
     counts = np.bincount(people.labels, minlength=len(people.identities))
     if len(counts) < PEOPLE:
         raise ValueError(f"{start} has {len(counts)} people of these data held out; the runs need {PEOPLE}")
@@ -130,8 +131,7 @@ def _new_neck(path: Path, recipe: Recipe, start: str) -> None:
     source, _, header = checkpoint.load(find_checkpoint(start))
     if header.recipe.backbone != recipe.backbone:
         raise ValueError(f"{start} is a {header.recipe.backbone}; the runs need a {recipe.backbone}")
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with Seeded(recipe.seed):
         model = build_model(recipe)
         head = build_loss(recipe.loss, recipe.embedding_dim, 1, recipe.loss_options())
     model.backbone.load_state_dict(source.backbone.state_dict())
@@ -143,13 +143,12 @@ def _last_layer(
     loss_fn: nn.Module, embeddings: tuple[np.ndarray, ...], labels: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """(prototypes (K, 2), bias (K,), accuracy on each set) of a loss."""
-    loss_fn.eval()
     linear = getattr(loss_fn, "linear", None)
     prototypes = loss_fn.prototypes if linear is None else linear.weight
     bias = torch.zeros(len(prototypes)) if linear is None or linear.bias is None else linear.bias
-    named = (loss_fn.logits(torch.from_numpy(x)).argmax(1).numpy() for x in embeddings)
+    named = (class_logits(loss_fn, x).argmax(1) for x in embeddings)
     accuracy = [float((guess == truth).mean()) for guess, truth in zip(named, labels)]
-    return prototypes.numpy().copy(), bias.numpy().copy(), accuracy
+    return prototypes.cpu().numpy().copy(), bias.cpu().numpy().copy(), accuracy
 
 
 def save(path: Path, epochs: Epochs) -> None:

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
+from torch import nn
 
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
 from facelab.embedder import CHECKPOINTS
-from facelab.model import FaceModel, embed_all
+from facelab.model import FaceModel, class_logits, embed_all
 from facelab.recipe import Recipe
 from facelab.train import train
 
@@ -88,13 +88,10 @@ def run(recipe: Recipe, data: CropSet, shots: int, seed: int) -> float:
     return accuracy(last.model, last.loss_fn, tests)
 
 
-@torch.no_grad()
-def accuracy(model: FaceModel, loss_fn: torch.nn.Module, tests: Selection) -> float:
+def accuracy(model: FaceModel, loss_fn: nn.Module, tests: Selection) -> float:
     """The share of crops whose highest logit is their label's, flip-averaged."""
-    loss_fn.eval()
-    device = next(loss_fn.parameters()).device
-    logits = loss_fn.logits(torch.from_numpy(embed_all(model, tests.batches()) / 2).to(device))
-    return float((logits.argmax(1).cpu().numpy() == tests.labels).mean())
+    logits = class_logits(loss_fn, embed_all(model, tests.batches()) / 2)
+    return float((logits.argmax(1) == tests.labels).mean())
 
 
 def measure(
@@ -102,7 +99,7 @@ def measure(
 ) -> Iterator[Outcome]:
     """All starts with all numbers of photos and seeds, one outcome after another."""
     runs = [(name, n, seed) for seed in range(seeds) for n in shots for name in starts(face)]
-    for name, n, seed in track(runs, "runs", len(runs)):
+    for name, n, seed in track(runs, len(runs), "runs"):
         yield Outcome(name, n, seed, run(starts(face)[name], data, n, seed))
 
 
