@@ -38,6 +38,55 @@ def test_flip_mirrors_about_half_of_the_crops():
     assert 6 <= sum(mirrored) <= 26
 
 
+def marked(row, column):
+    """200 crops, dark but for a bright square of 4 pixels about a place."""
+    dot = torch.zeros(200, 112, 112, 3, dtype=torch.uint8)
+    dot[:, row - 2 : row + 2, column - 2 : column + 2] = 255
+    return dot
+
+
+def middles(out):
+    """(B, 2) row and column of the middle of mass of each picture's brightness."""
+    light = out[:, 0] + 1
+    places = torch.stack(torch.meshgrid(torch.arange(112.0), torch.arange(112.0), indexing="ij"))
+    return torch.einsum("bhw,nhw->bn", light, places) / light.sum((1, 2))[:, None]
+
+
+@pytest.mark.parametrize("fields", [{"rotate": 20.0}, {"zoom": 0.2}, {"rotate": 20.0, "zoom": 0.2}])
+def test_a_mirrored_variant_is_the_mirror_image_of_the_straight_one(fields):
+    # Mirrored and turned, a crop must not be sheared: distances between points stay as without the mirror.
+    draw = torch.rand((DRAWS, 200), generator=torch.Generator().manual_seed(5))
+    recipe = replace(OFF, flip=True, **fields)
+    points = [middles(augment(marked(*place), recipe, draw)) for place in ((56, 88), (56, 24), (24, 56))]
+    right, left, top = (point - 55.5 for point in points)
+    assert torch.allclose((right * top).sum(1), torch.zeros(200), atol=12.0)  # a right angle stays one
+    assert torch.allclose(right.norm(dim=1), top.norm(dim=1), atol=0.8)  # and both arms as long
+    assert torch.allclose(right, -left, atol=0.8)
+    mirrored = draw[2] < 0.5
+    turn = right[:, 1] * top[:, 0] - right[:, 0] * top[:, 1]  # the sign of a cross product: handedness
+    assert mirrored.any() and ((turn > 0) == mirrored).all()
+
+
+def test_contrast_scales_about_each_crops_own_mean_and_brightness_moves_it():
+    grey = 60 + torch.arange(64, dtype=torch.uint8).view(8, 1, 8, 1).repeat(1, 112, 14, 3)  # far from black
+    draw = torch.rand((DRAWS, 8), generator=torch.Generator().manual_seed(2))
+    before = to_tensor(grey)
+
+    def moved(draw):
+        out = augment(grey, replace(OFF, jitter=0.5), draw)
+        means, spreads = ([f(x, (1, 2, 3)) for x in (out, before)] for f in (torch.mean, torch.std))
+        return means[0] - means[1], spreads[0] / spreads[1]
+
+    draw[7] = 0.5  # no change of contrast
+    offset, factor = moved(draw)
+    assert torch.allclose(offset, draw[6] - 0.5, atol=1e-4)
+    assert torch.allclose(factor, torch.ones(8), atol=1e-4)
+    draw[6:8] = draw[6:8].flip(0)
+    offset, factor = moved(draw)
+    assert torch.allclose(offset, torch.zeros(8), atol=1e-4)
+    assert torch.allclose(factor, 0.5 + draw[7], atol=1e-4)
+
+
 def test_saturation_moves_colours_along_their_grey():
     x, out = to_tensor(CROPS), run(saturation=0.5)
     luma = torch.einsum("bchw,c->bhw", x, torch.tensor(LUMA))[:, None]
