@@ -48,8 +48,8 @@ def compare(
     /,
     model: str = DEFAULT_MODEL,
     far: float = DEFAULT_FAR,
-    face_a: int = 1,
-    face_b: int = 1,
+    face_a: int | None = None,
+    face_b: int | None = None,
     json: bool = False,
 ) -> None:
     """Are two photos of one person?
@@ -62,11 +62,13 @@ def compare(
         b: Second photo.
         model: A checkpoint's name or path, or `reference`; `models` lists them.
         far: False-accept rate that you are ready to bear, 0.0001 to 0.1. Lower is stricter.
-        face_a: Which face of the first photo, counted from the largest.
+        face_a: Which face of the first photo, counted from the largest; if left out the main face, which is
+            large and near the middle.
         face_b: Which face of the second photo.
         json: Print one JSON object.
     """
-    result = compare_photos(a, b, model, far, face_a - 1, face_b - 1)
+    chosen = (None if face is None else face - 1 for face in (face_a, face_b))
+    result = compare_photos(a, b, model, far, *chosen)
     if json:
         print(jsonlib.dumps(result))
         return
@@ -80,7 +82,8 @@ def compare(
     for name, face in zip("AB", result["faces"]):
         if face["found"] > 1:
             count, flag = face["found"], f"--face-{name.lower()}"
-            print(f"photo {name} shows {count} faces; {flag} chooses another", file=sys.stderr)
+            used = f"face {face['face']} is used{', the main one' if face['main'] else ''}"
+            print(f"photo {name} shows {count} faces; {used}, and {flag} chooses another", file=sys.stderr)
 
 
 def evaluate(

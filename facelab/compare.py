@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.embedder import DEFAULT_MODEL, Embedder, load
-from facelab.faces import Face, Photo, Source, find_faces, read_photo
+from facelab.faces import Face, Photo, Source, find_faces, main_face, read_photo
 
 DEFAULT_FAR = 1e-3
 NO_FACE = "no face was found; use a sharper, larger or more frontal photo of one face"
@@ -23,6 +23,11 @@ class Sighting:
 
     photo: Photo
     faces: list[Face]
+
+    @property
+    def main(self) -> int:
+        """Index of the main face: the one that thresholds were measured on, large and near the middle."""
+        return self.faces.index(main_face(self.faces, self.photo))
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,17 @@ def look_at_both(a: Source, b: Source) -> tuple[Sighting, Sighting]:
     return first, second
 
 
-def score_faces(embedder: Embedder, a: Sighting, b: Sighting, face_a: int = 0, face_b: int = 0) -> float:
-    """Similarity of one face of each photo, counted from 0, largest first.
+def score_faces(
+    embedder: Embedder, a: Sighting, b: Sighting, face_a: int | None = None, face_b: int | None = None
+) -> float:
+    """Similarity of one face of each photo, counted from 0, largest first; None is the main face.
 
     Raises:
         ValueError: a photo has no face of that number.
     """
     vectors = []
     for name, sighting, index in (("Photo A", a, face_a), ("Photo B", b, face_b)):
+        index = sighting.main if index is None else index
         if not 0 <= index < len(sighting.faces):
             raise ValueError(f"{name} has {len(sighting.faces)} face(s); there is no face {index + 1}")
         vectors.append(embedder.embed(sighting.photo, [sighting.faces[index]]))
@@ -120,15 +128,21 @@ def compare(
     b: Source,
     model: str = DEFAULT_MODEL,
     far: float = DEFAULT_FAR,
-    face_a: int = 0,
-    face_b: int = 0,
+    face_a: int | None = None,
+    face_b: int | None = None,
 ) -> dict[str, object]:
     """Compare the faces of two photos: the public API, the command line's --json and the endpoint /compare.
 
+    Args:
+        a, b: the photos.
+        model: what `load` takes.
+        far: false-accept rate that sets the threshold.
+        face_a, face_b: which face of each, counted from 0, largest first; None takes the main face, which
+            the thresholds were measured on.
+
     Returns:
         {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"};
-        the last holds, for each photo, "found" and the "box", "landmarks" (in original pixels) and
-        "confidence" of its face.
+        the last holds `describe_face` of each photo.
 
     Raises:
         ValueError: one sentence that says what to do.
@@ -136,21 +150,28 @@ def compare(
     embedder = load(model)
     embedder.calibrated().threshold_for(far)  # refuse a bad rate before any photo is read
     sightings = look_at_both(a, b)
-    verdict = judge(embedder, score_faces(embedder, *sightings, face_a, face_b), far)
-    faces = [describe_face(sighting, index) for sighting, index in zip(sightings, (face_a, face_b))]
+    chosen = [s.main if index is None else index for s, index in zip(sightings, (face_a, face_b))]
+    verdict = judge(embedder, score_faces(embedder, *sightings, *chosen), far)
+    faces = [describe_face(sighting, index) for sighting, index in zip(sightings, chosen)]
     return vars(verdict) | {"faces": faces}
 
 
 def describe_face(sighting: Sighting, index: int) -> dict[str, object]:
-    """Box and landmarks of one face in pixels of the original photo, and how many faces it has."""
+    """One face in pixels of the original photo.
+
+    Returns:
+        {"found": how many faces the photo has, "face": which of them this is, counted from 1 as `--face-a`
+        does, largest first, "main": whether it is the main face, "box": left, top, right, bottom from the
+        photo's corner, "landmarks": x, y from the center of its first pixel, "confidence"}.
+    """
     face, scale = sighting.faces[index], sighting.photo.scale
-
-    def original(points: np.ndarray) -> list:
-        return np.round(points.astype(np.float64) * scale, 1).tolist()
-
+    half = 0.5  # from a pixel's center to its edge: what is scaled is the distance from the photo's corner
+    landmarks = (face.landmarks.astype(np.float64) + half) * scale - half
     return {
         "found": len(sighting.faces),
-        "box": original(face.box),
-        "landmarks": original(face.landmarks),
+        "face": index + 1,
+        "main": index == sighting.main,
+        "box": np.round(face.box.astype(np.float64) * scale, 1).tolist(),
+        "landmarks": np.round(landmarks, 1).tolist(),
         "confidence": round(face.confidence, 4),
     }

@@ -49,11 +49,11 @@ def test_compare_says_in_words_what_it_says_in_json(far, capsys, photos):
 def test_a_verdict_of_different_people_is_a_result_and_no_error(capsys, photos, monkeypatch):
     monkeypatch.setattr(cli, "compare_photos", lambda *args: {
         "model": "m", "score": 0.1, "threshold": 0.5, "far": 0.01, "frr": 0.2, "same": False,
-        "probability_same": 0.1, "calibration": "c", "faces": [{"found": 3}, {"found": 1}]})  # fmt: skip
+        "probability_same": 0.1, "calibration": "c", "faces": [{"found": 3, "face": 2, "main": True}, {"found": 1}]})  # fmt: skip
     assert main(["compare", *photos]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("different people: score 0.100 < threshold 0.500 (m)")
-    assert err == "photo A shows 3 faces; --face-a chooses another\n"
+    assert err == "photo A shows 3 faces; face 2 is used, the main one, and --face-a chooses another\n"
 
 
 @pytest.mark.parametrize(

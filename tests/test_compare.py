@@ -9,9 +9,9 @@ from conftest import encoded, one_sentence
 from PIL import Image
 
 from facelab import embedder as embedders
-from facelab.compare import compare, describe_face, judge, look, score_faces
+from facelab.compare import Sighting, compare, describe_face, judge, look, score_faces
 from facelab.embedder import as_face, checkpoint_names, find_checkpoint, load, model_names
-from facelab.faces import find_faces
+from facelab.faces import Face, find_faces
 from facelab.metrics.verification import cosine
 from facelab.photo import read_photo
 
@@ -130,8 +130,67 @@ def test_boxes_are_told_in_pixels_of_the_photo_that_was_given(portraits):
     assert large.photo.scale == 2 and small.photo.scale == 1
     a, b = describe_face(small, 0), describe_face(large, 0)
     assert np.abs(np.array(b["landmarks"]) / 16 - a["landmarks"]).max() < 4
-    assert set(a) == {"found", "box", "landmarks", "confidence"}
+    assert set(a) == {"found", "face", "main", "box", "landmarks", "confidence"}
     assert 0.95 <= a["confidence"] <= 1
+
+
+def test_original_pixels_account_for_the_half_pixel(portraits):
+    """The centers of a reduced photo's pixels lie between those of the original."""
+    large = read_photo(np.asarray(Image.fromarray(portraits[1, 0]).resize((4096, 4096))))
+    rng = np.random.default_rng(0)
+    for scale, photo in ((2.0, large), (1.0, read_photo(portraits[1, 0]))):
+        side = photo.pixels.shape[0]
+        points = rng.uniform(0, side - 1, (5, 2)).astype(np.float32)
+        face = Face(np.array([0, 0, side, side], np.float32), points, 1.0, portraits[0, 0, :112, :112])
+        told = describe_face(Sighting(photo, [face]), 0)
+        assert np.abs(np.array(told["landmarks"]) - ((points + 0.5) * scale - 0.5)).max() < 0.051
+        assert told["box"] == [0, 0, side * scale, side * scale]  # the whole photo is the whole photo
+
+
+def test_a_dot_of_a_large_photo_is_told_where_the_photo_has_it():
+    """A 4x4 dot of 4096 pixels is a 2x2 dot of 2048; both have one middle."""
+    pixels = np.zeros((4096, 4096, 3), np.uint8)
+    pixels[1000:1004, 3000:3004] = 255
+    photo = read_photo(pixels)
+    rows, columns = np.nonzero(photo.pixels[:, :, 0] > 127)
+    point = np.array([[columns.mean(), rows.mean()]] * 5, np.float32)
+    face = Face(np.array([0, 0, 9, 9], np.float32), point, 1.0, photo.pixels[:112, :112])
+    assert describe_face(Sighting(photo, [face]), 0)["landmarks"] == [[3001.5, 1001.5]] * 5
+
+
+@pytest.fixture(scope="module")
+def crowd(clearest) -> np.ndarray:
+    """A face in the middle, and a larger one at the edge: the main face is not the largest."""
+    canvas = np.full((500, 900, 3), 160, np.uint8)
+    for left, top, side in ((0, 0, 300), (350, 150, 220)):
+        small = np.asarray(Image.fromarray(clearest).resize((side, side)))
+        canvas[top : top + side, left : left + side] = small
+    return canvas
+
+
+def test_the_face_that_is_judged_is_the_one_that_thresholds_were_measured_on(crowd, portraits, tiny):
+    sighting, alone = look(crowd, "Photo A"), look(portraits[2, 0], "Photo B")
+    assert [sighting.main, alone.main, len(sighting.faces)] == [1, 0, 2]
+    wanted = score_faces(tiny, sighting, alone, 1, 0)
+    assert score_faces(tiny, sighting, alone) == wanted != score_faces(tiny, sighting, alone, 0, 0)
+    result = compare(crowd, portraits[2, 0], tiny.name, 0.01)
+    assert result["score"] == wanted
+    assert [(face["face"], face["main"], face["found"]) for face in result["faces"]] == [
+        (2, True, 2),
+        (1, True, 1),
+    ]
+    largest = compare(crowd, portraits[2, 0], tiny.name, 0.01, face_a=0)
+    assert (largest["faces"][0]["face"], largest["faces"][0]["main"]) == (1, False)
+    assert compare(portraits[2, 0], crowd, tiny.name, 0.01)["faces"][1]["face"] == 2
+
+
+def test_the_page_opens_on_the_main_face(crowd, portraits, tiny):
+    from facelab.ui.compare import pair_of, show_faces
+
+    pair = pair_of(crowd, portraits[2, 0], tiny.name)
+    assert (pair.face_a, pair.face_b) == (1, 0)
+    assert pair.score == score_faces(tiny, pair.a, pair.b, 1, 0)
+    assert "face 2 is used" in show_faces(pair)[0] and show_faces(pair)[2]["value"] == "2"
 
 
 # Names of models

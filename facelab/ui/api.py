@@ -57,7 +57,8 @@ def api_embed(photo: str | None, model: str) -> dict[str, object]:
         model: a name that /models lists
 
     Returns:
-        model, the name of the similarity to compare vectors with, and faces: box, landmarks and embedding
+        model, the name of the similarity to compare vectors with, and faces: box, landmarks, embedding, and
+        whether it is the main face, which /compare and /identify take
     """
     if photo is None:
         raise gr.Error("A photo is needed; send an image.")

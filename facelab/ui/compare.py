@@ -59,7 +59,7 @@ def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
         )
         raise ValueError(f"{missing} missing; upload, paste or take one, or try an example below.")
     a, b = look_at_both(photo_a, photo_b)
-    return Pair(a, b, 0, 0, model, score_faces(load(model), a, b))
+    return Pair(a, b, a.main, b.main, model, score_faces(load(model), a, b))
 
 
 def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
@@ -195,7 +195,7 @@ def _results(first: list[Any]) -> list[Any]:
                         value=radio.get("value", "1"),
                         visible=radio["visible"],
                         label=f"Which face of photo {name}?",
-                        info="1 is the largest.",
+                        info="1 is the largest; the main face, large and near the middle, is taken first.",
                         elem_id=f"face-{name.lower()}",
                     )
                 )
