@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from facelab.data.images import ImageFolder, Track, untracked
+from facelab.data.images import LABELS, ImageFolder, Track, untracked
 from facelab.embedder import as_face, load
 from facelab.faces import (
     DETECTION_SIDE,
@@ -35,7 +35,7 @@ from facelab.faces import (
     main_face,
     read_photo,
 )
-from facelab.files import Written, replacing
+from facelab.files import Written, replacing, safe_name, shortened
 
 # Another detector's faces are not reused.
 DETECTOR = f"mtcnn-turned-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}-{SURE_CONFIDENCE}"
@@ -54,9 +54,16 @@ class Found:
     error: str = ""
 
 
-@functools.cache
-def _folder(path: str) -> ImageFolder:
-    return ImageFolder(path)
+Place = tuple[str, str]  # a source's path and fingerprint, since a file may be replaced under its name
+
+
+@functools.lru_cache(maxsize=4)
+def _folder(place: Place) -> ImageFolder:
+    return ImageFolder(place[0])
+
+
+def _place(folder: ImageFolder) -> Place:
+    return str(folder.path), folder.fingerprint()
 
 
 def _one_thread() -> None:
@@ -78,9 +85,9 @@ def _parallel(task: Callable, items: Sequence, jobs: int) -> Iterator:
         raise ValueError("a worker process died, most likely for want of memory; use fewer --jobs") from error
 
 
-def _locate(path: str, name: str, known: Found | None) -> tuple[np.ndarray, Found]:
+def _locate(place: Place, name: str, known: Found | None) -> tuple[np.ndarray, Found]:
     """(photo pixels, its main face), from what is known or by detection."""
-    photo = read_photo(_folder(path).read(name))
+    photo = read_photo(_folder(place).read(name))
     if known is not None:
         if known.error:
             raise ValueError(known.error)
@@ -89,14 +96,14 @@ def _locate(path: str, name: str, known: Found | None) -> tuple[np.ndarray, Foun
     return photo.pixels, Found(name, face.box.tolist(), face.landmarks.tolist(), face.confidence)
 
 
-def _embed_photo(item: tuple[str, str, str, bool, bool, Found | None]) -> Found:
-    path, name, model, aligned, flip, known = item
+def _embed_photo(item: tuple[Place, str, str, bool, bool, Found | None]) -> Found:
+    place, name, model, aligned, flip, known = item
     embedder = load(model, flip)
     try:
         if aligned:
-            photo = read_photo(_folder(path).read(name))
+            photo = read_photo(_folder(place).read(name))
             return Found(name, embedding=embedder.embed(photo, [as_face(photo.pixels)])[0])
-        pixels, found = _locate(path, name, known)
+        pixels, found = _locate(place, name, known)
     except (ValueError, OSError) as error:
         return Found(name, error=str(error))
     embedding = embedder.embed(Photo(pixels, 1.0), [_face(pixels, found)])[0]
@@ -136,7 +143,8 @@ def embed_images(
     load(model)  # a bad name fails here, once, and not in every worker
     file = None if cache is None or aligned else _found_file(cache, folder)
     known = _read_found(file)
-    items = [(str(folder.path), name, model, aligned, flip, known.get(name)) for name in names]
+    place = _place(folder)
+    items = [(place, name, model, aligned, flip, known.get(name)) for name in names]
     embeddings, failures = {}, {}
     with _appending(file) as log:
         for found in track(_parallel(_embed_photo, items, jobs), len(items), f"embed with {model}"):
@@ -156,11 +164,11 @@ def _found_file(cache: Path, folder: ImageFolder) -> Path:
 
 
 def _measure_photo(
-    item: tuple[Callable[[Face], np.ndarray], str, str, Found | None],
+    item: tuple[Callable[[Face], np.ndarray], Place, str, Found | None],
 ) -> tuple[str, np.ndarray | None]:
-    measure, path, name, known = item
+    measure, place, name, known = item
     try:
-        return name, measure(_face(*_locate(path, name, known)))
+        return name, measure(_face(*_locate(place, name, known)))
     except (ValueError, OSError):
         return name, None
 
@@ -184,7 +192,8 @@ def measure_faces(
         {name: what was measured}, without the photos that show no face.
     """
     known = _read_found(_found_file(cache, folder)) if cache else {}
-    items = [(measure, str(folder.path), name, known.get(name)) for name in names]
+    place = _place(folder)
+    items = [(measure, place, name, known.get(name)) for name in names]
     done = track(_parallel(_measure_photo, items, jobs), len(items), "measure faces")
     return {name: measured for name, measured in done if measured is not None}
 
@@ -212,11 +221,11 @@ def _appending(file: Path | None) -> io.TextIOBase:
     return log
 
 
-def _prepare_photo(item: tuple[str, str, str]) -> tuple[str, str]:
+def _prepare_photo(item: tuple[Place, str, str]) -> tuple[str, str]:
     """Write one aligned crop -> (name, error or "")."""
-    path, name, target = item
+    place, name, target = item
     try:
-        pixels, found = _locate(path, name, None)
+        pixels, found = _locate(place, name, None)
     except (ValueError, OSError) as error:
         return name, str(error)
     crop = align(pixels, np.array(found.landmarks, np.float32))
@@ -226,13 +235,26 @@ def _prepare_photo(item: tuple[str, str, str]) -> tuple[str, str]:
 
 
 def _targets(names: Sequence[str], out: Path) -> dict[str, Path]:
-    """Where each crop goes: `a/b.png` to `a/b.jpg`, or to `a/b.png.jpg` if there is an `a/b.jpg` as well."""
-    plain = [str(PurePosixPath(name).with_suffix(".jpg")) for name in names]
-    count = Counter(plain)
-    return {
-        name: out / (target if count[target] == 1 or name == target else f"{name}.jpg")
-        for name, target in zip(names, plain)
-    }
+    """Where each crop goes: `a/b.png` to `a/b.jpg`, or to `a/b.png.jpg` if there is an `a/b.jpg` as well.
+
+    No two go to one file, on disks that do not tell capitals from small letters too; names are made fit to be
+    written anywhere.
+    """
+    plain = {name: str(PurePosixPath(safe_name(name)).with_suffix(".jpg")) for name in names}
+    count = Counter(target.casefold() for target in plain.values())
+    taken: set[str] = set()
+    targets = {}
+    for name in sorted(names, key=lambda name: name != plain[name]):  # those that keep their names first
+        target = plain[name]
+        if name != target and count[target.casefold()] > 1:
+            target = f"{safe_name(name)}.jpg"
+        number = 1
+        while target.casefold() in taken:
+            number += 1
+            target = f"{safe_name(name)}.{number}.jpg"
+        taken.add(target.casefold())
+        targets[name] = out / shortened(target)
+    return {name: targets[name] for name in names}
 
 
 def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Written:
@@ -247,10 +269,16 @@ def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> W
     if Path(out).resolve().is_relative_to(folder.path.resolve()):
         raise ValueError(f"{out} lies in {source}, so that crops would be taken for photos; choose another")
     targets = _targets(folder.names, Path(out))
-    todo = [(source, name, str(target)) for name, target in targets.items() if not target.exists()]
+    place = _place(folder)
+    todo = [(place, name, str(target)) for name, target in targets.items() if not target.exists()]
     failures = [
         (name, error)
         for name, error in track(_parallel(_prepare_photo, todo, jobs), len(todo), "align")
         if error
     ]
-    return Written(len(todo) - len(failures), len(targets) - len(todo), tuple(failures))
+    for text in folder.texts:  # they say who is on the crops
+        if PurePosixPath(text).name == LABELS:
+            with replacing(Path(out) / safe_name(text)) as part:
+                part.write_bytes(folder.read(text))
+    done = (len(todo) - len(failures), len(targets) - len(todo), tuple(failures))
+    return Written(*done, notes=folder.notes)

@@ -29,6 +29,7 @@ from facelab.cli_lessons import lessons
 from facelab.cli_train import train
 from facelab.compare import DEFAULT_FAR
 from facelab.compare import compare as compare_photos
+from facelab.data.images import printable
 from facelab.data.pairs import read_people
 from facelab.embedder import DEFAULT_MODEL, checkpoint_names, find_checkpoint, reference_points_path
 from facelab.evaluate import calibrate as calibrate_model
@@ -135,14 +136,16 @@ def evaluate(
     elif classify:
         report, show = evaluate_classes(model, images, CACHE, track), print_classification
     else:
-        embedded = read_embedded(embeddings) if embeddings else embed_folder(model, images, *options)
+        embedded = read_embedded(embeddings) if embeddings else embed_folder(model, images, *options, _say)
         if all_pairs:
             report, show = judge_all_pairs(embedded, intervals), print_all_pairs
         else:
             report, show = judge_identification(embedded, intervals), print_identification
     failures = report.pop("failures")
+    for note in report.pop("notes", ()):
+        _say(note)
     for name, reason in failures.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+        _say(f"{printable(name)}: {reason}")
     if save:
         path = find_checkpoint(model)
         header = checkpoint.with_metrics(checkpoint.describe(path), save, report)
@@ -151,6 +154,10 @@ def evaluate(
         print(jsonlib.dumps(report))
     else:
         show(report, len(failures))
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def calibrate(
@@ -173,7 +180,7 @@ def calibrate(
         jobs: Processes that work at once.
     """
     names = read_people(people) if people else None
-    points = calibrate_model(model, images, names, title, aligned, CACHE, jobs, track)
+    points = calibrate_model(model, images, names, title, aligned, CACHE, jobs, track, _say)
     if model == reference.NAME:
         reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
     else:
@@ -246,6 +253,9 @@ def main(argv: list[str]) -> int:
             print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
         return 0
     name, rest = argv[0], argv[1:]
+    for stream in (sys.stdout, sys.stderr):  # a name that is not UTF-8 must not end a run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")

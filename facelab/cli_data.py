@@ -18,8 +18,9 @@ from facelab.bulk import embed_images
 from facelab.bulk import prepare as prepare_photos
 from facelab.data.blends import write_blends
 from facelab.data.embeddings import save_embeddings
-from facelab.data.folders import load_crops
-from facelab.data.images import ImageFolder
+from facelab.data.folders import load_crops, source_titles
+from facelab.data.identities import who_is_on
+from facelab.data.images import ImageFolder, printable
 from facelab.data.sources import lfw as write_lfw
 from facelab.data.sources import olivetti as write_olivetti
 from facelab.data.unpack import unpack as unpack_archive
@@ -148,7 +149,7 @@ def embed(
     Args:
         model: A checkpoint's name or path, or `reference`.
         source: Folder or zip of photos.
-        out: File for `names` (N) and `embeddings` (N, D).
+        out: File for `names` (N), `embeddings` (N, D) and, where they are known, `identities` (N).
         also: More folders or zips; no two of them may hold an image of one name.
         aligned: The images are aligned 112x112 crops already.
         jobs: Processes that work at once.
@@ -159,18 +160,33 @@ def embed(
     name, count = Counter(name for folder in folders for name in folder.names).most_common(1)[0]
     if count > 1:
         raise ValueError(f"{name} is in {count} of the sources; embed those apart")
-    names, vectors, failures = [], [], []
-    for folder in folders:
+    names, vectors, failures, people = [], [], [], {}
+    for folder, title in zip(folders, source_titles(folders)):
         found, failed = embed_images(model, folder, folder.names, aligned, CACHE, jobs, track)
         names += found
         vectors += found.values()
         failures += failed.items()
+        prefix = f"{title}/" if also else ""
+        people |= {name: prefix + person for name, person in _people(folder).items()}
     if not vectors:
         name, reason = failures[0]
         raise ValueError(f"no image could be embedded; {name}: {reason}")
-    save_embeddings(out, names, np.stack(vectors))
+    identities = [people.get(name, "") for name in names]
+    save_embeddings(out, names, np.stack(vectors), identities if any(identities) else None)
     print(f"{len(vectors)} embeddings written to {out}, {len(failures)} images failed")
     _list_failures(tuple(failures))
+
+
+def _people(folder: ImageFolder) -> dict[str, str]:
+    """{image: identity}, as far as it is known; images of a list of pairs need none."""
+    try:
+        found = who_is_on(folder)
+    except ValueError as error:
+        print(f"no identities are kept: {error}", file=sys.stderr)
+        return {}
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    return found.people
 
 
 def submit(model: Model, root: Root, /, out: str) -> None:
@@ -195,10 +211,12 @@ def submit(model: Model, root: Root, /, out: str) -> None:
 
 def _report(done: Written, things: str) -> None:
     print(f"{done.written} {things} written, {done.kept} were there, {len(done.failures)} failed")
+    for note in done.notes:
+        print(note, file=sys.stderr)
     _list_failures(done.failures)
 
 
 def _list_failures(failures: Sequence[tuple[str, str]]) -> None:
-    width = max((len(name) for name, _ in failures), default=0)
+    width = max((len(printable(name)) for name, _ in failures), default=0)
     for name, reason in failures:
-        print(f"{name:<{width}}  {reason}")
+        print(f"{printable(name):<{width}}  {reason}")

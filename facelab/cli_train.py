@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from facelab import checkpoint, resume
 from facelab.data.folders import CropSet, Selection, load_crops
+from facelab.data.images import printable
 from facelab.data.parametric import ParametricFaces
 from facelab.data.splits import split
 from facelab.evaluate import held_out_points
@@ -41,7 +42,7 @@ class Train:
     out: str
     """Checkpoint to write (.safetensors)."""
     data: tuple[str, ...] = ()
-    """Folders or zips of aligned 112x112 crops, one folder per identity; rendered faces if left out."""
+    """Folders or zips of aligned 112x112 crops, one folder per identity (or labels.txt); else rendered."""
     identities: int = 200
     """How many people to render where --data is left out."""
     per_identity: int = 30
@@ -127,8 +128,10 @@ def _crops(command: Train) -> tuple[CropSet, str]:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
             return faces.crop_set(track), "rendered faces"
         data = load_crops(command.data, CACHE, track)
+    for note in data.notes:
+        print(note, file=sys.stderr)
     for name, reason in data.skipped:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        print(f"skipped {printable(name)}: {reason}", file=sys.stderr)
     return data, ", ".join(Path(path).stem for path in command.data)
 
 

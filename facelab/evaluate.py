@@ -5,17 +5,19 @@ no model at all, and another program's vectors are read from a file. `facelab/pr
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import torch
 
 from facelab import checkpoint
 from facelab.bulk import embed_images, measure_faces
-from facelab.data.embeddings import load_embeddings
+from facelab.data.embeddings import load_embeddings, load_identities
 from facelab.data.folders import Selection
 from facelab.data.hw2p2 import load_split
-from facelab.data.images import ImageFolder, Track, untracked
+from facelab.data.identities import Who, who_is_on
+from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.data.pairs import read_pairs, resolve
 from facelab.embedder import find_checkpoint, load
 from facelab.metrics.closed_set import classification_report, most_confused
@@ -28,6 +30,12 @@ from facelab.subsets import conditions
 SUBSET_FAR = 0.01
 MAX_PER_PERSON = 10  # photos; a few people with hundreds would otherwise decide the genuine scores
 
+Say = Callable[[str], object]
+
+
+def unheard(sentence: str) -> None:
+    """Say nothing; the command line passes what writes to stderr."""
+
 
 def embed_folder(
     model: str,
@@ -37,23 +45,35 @@ def embed_folder(
     jobs: int = 1,
     track: Track = untracked,
     flip: bool = True,
+    say: Say = unheard,
 ) -> Embedded:
     """Embed the main face of every image, for the protocols that need all of them.
 
     Args:
         model: a checkpoint's name or path, or `reference`.
-        images: folder or zip, one folder per identity.
+        images: folder or zip, one folder per identity or another layout that `who_is_on` understands.
         aligned: the images are aligned 112x112 crops.
         cache: where found faces are kept between runs.
         jobs: processes.
         track: draws progress.
         flip: add the embedding of the mirrored crop; the reference never does.
+        say: is told how the source was read where it is not the plain layout.
 
     Raises:
         ValueError: bad input.
     """
     folder = ImageFolder(images)
-    return _embedded(model, folder, folder.names, aligned, cache, jobs, track, flip)
+    found = who_is_on(folder)
+    _tell(say, found)
+    embedded = _embedded(model, folder, list(found.people), aligned, cache, jobs, track, flip)
+    return replace(embedded, people=found.people)
+
+
+def _tell(say: Say, found: Who) -> None:
+    for note in found.notes:
+        say(note)
+    if found.empty:
+        say(f"{len(found.empty)} folders hold no image (first: {printable(found.empty[0])})")
 
 
 def _embedded(
@@ -71,13 +91,15 @@ def _embedded(
 
 
 def read_embedded(path: str) -> Embedded:
-    """Vectors of an .npz file (`names`, `embeddings`), to be compared by cosine.
+    """Vectors of an .npz file (`names`, `embeddings`, perhaps `identities`), to be compared by cosine.
 
     Raises:
         ValueError: no such file, or not what it should be.
     """
     names, embeddings = load_embeddings(path)
-    return Embedded(dict(zip(names, embeddings)), {}, cosine)
+    identities = load_identities(path)
+    people = None if identities is None else {n: person for n, person in zip(names, identities) if person}
+    return Embedded(dict(zip(names, embeddings)), {}, cosine, people)
 
 
 def evaluate(
@@ -146,7 +168,7 @@ def evaluate_classes(
 
     Returns:
         `classification_report`, "images", "identities" (K), "most_confused": [(true name, taken for, how
-        often), ...], and "failures": {image: why}.
+        often), ...], "notes": as in `CropSet`, and "failures": {image: why}.
 
     Raises:
         ValueError: bad input, a loss that names nobody, or people whom the checkpoint does not know.
@@ -166,7 +188,8 @@ def evaluate_classes(
         logits = loss_fn.logits(embeddings).numpy()
     pairs = [(data.identities[a], data.identities[b], n) for a, b, n in most_confused(logits, data.labels)]
     sizes = {"images": len(data), "identities": len(header.identities), "most_confused": pairs}
-    return classification_report(logits, data.labels) | sizes | {"failures": dict(data.skipped)}
+    told = {"notes": list(data.notes), "failures": dict(data.skipped)}
+    return classification_report(logits, data.labels) | sizes | told
 
 
 def calibrate(
@@ -178,31 +201,32 @@ def calibrate(
     cache: Path | None = None,
     jobs: int = 1,
     track: Track = untracked,
+    say: Say = unheard,
 ) -> OperatingPoints:
     """Measure operating points on all pairs among photos of known people, at most ten photos a person.
 
     Args:
         model: a checkpoint's name or path, or `reference`.
-        images: folder or zip with one folder per identity.
-        people: the folders to use; None takes all.
+        images: folder or zip, as in `embed_folder`.
+        people: the names of those to use; None takes all.
         title: what to call the set; None takes the source's name.
-        aligned, cache, jobs, track: as in `evaluate`.
+        aligned, cache, jobs, track, say: as in `embed_folder`.
 
     Raises:
         ValueError: too few people or photos.
     """
     folder = ImageFolder(images)
-    wanted = None if people is None else set(people)
-    photos: dict[PurePosixPath, list[str]] = defaultdict(list)
-    for name in folder.names:
-        person = PurePosixPath(name).parent
-        if wanted is None or person.name in wanted:
+    found = who_is_on(folder)
+    _tell(say, found)
+    photos: dict[str, list[str]] = defaultdict(list)
+    for name, person in found.people.items():
+        if people is None or person in people or PurePosixPath(person).name in people:
             photos[person].append(name)
-    names = [name for person in photos.values() for name in person[:MAX_PER_PERSON]]
+    names = [name for theirs in photos.values() for name in theirs[:MAX_PER_PERSON]]
     if not names:
         raise ValueError(f"{folder.path.name} has no folder of any of these people")
     embedded = _embedded(model, folder, names, aligned, cache, jobs, track, flip=True)
-    embeddings, labels = embedded.labelled()
+    _, embeddings, labels = replace(embedded, people=found.people).labelled()
     genuine, impostor = all_pairs(embeddings, labels, embedded.score)
     source = f"{title or folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
     return measure_operating_points(genuine, impostor, source)

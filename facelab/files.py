@@ -6,10 +6,16 @@ wrote, what was there and what failed.
 """
 
 import contextlib
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+MAX_NAME = 255  # bytes, of one file or folder
+ILLEGAL = re.compile(r'[<>:"|?*\x00-\x1f]')  # on Windows and on many sticks and cards
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -20,20 +26,49 @@ class Written:
         written: files that are new.
         kept: files that were there before.
         failures: (name, reason) of each that could not be written.
+        notes: a sentence each on what was left out or renamed.
     """
 
     written: int
     kept: int
     failures: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to in place of `path`, which it replaces if the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # the whole name may fill its 255 bytes
+    part = path.with_name(f".{short}.{os.getpid()}.part")
     try:
         yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def safe_name(name: str) -> str:
+    """A relative name that can be written on any system: what cannot stand in one becomes `_`."""
+    parts = []
+    for part in PurePosixPath(name).parts:
+        part = ILLEGAL.sub("_", part)
+        part = re.sub(r"[. ]+$", "_", part) if part.strip(". ") else part
+        parts.append(f"_{part}" if RESERVED.match(part) else part)
+    return "/".join(parts)
+
+
+def shortened(name: str) -> str:
+    """A relative name none of whose parts is too long for a disk; the middle of a long one becomes a hash."""
+    return "/".join(map(_short, PurePosixPath(name).parts))
+
+
+def _short(part: str) -> str:
+    whole = os.fsencode(part)
+    if len(whole) <= MAX_NAME:
+        return part
+    stem, suffix = os.path.splitext(part)
+    suffix = suffix if len(suffix) <= 10 else ""
+    room = MAX_NAME - len(suffix.encode()) - 18
+    start = os.fsencode(stem)[:room].decode("utf-8", "ignore")
+    return f"{start}~{hashlib.sha256(whole).hexdigest()[:16]}{suffix}"

@@ -17,7 +17,8 @@ import numpy as np
 
 from facelab.compare import look
 from facelab.data.embeddings import load_embeddings
-from facelab.data.images import ImageFolder
+from facelab.data.identities import who_is_on
+from facelab.data.images import ImageFolder, printable
 from facelab.embedder import DEFAULT_MODEL, Embedder, load
 from facelab.faces import Source, main_face
 from facelab.metrics.identification import Search
@@ -149,24 +150,28 @@ def enrol(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrolment:
     return Enrolment(gallery, tuple(crops), tuple(failures))
 
 
-def photos_in_zip(path: str | os.PathLike) -> list[NamedPhoto]:
-    """The photos of a zip with one folder per person, for `enrol`; it is read in memory, not unpacked.
+def photos_in_zip(path: str | os.PathLike) -> tuple[list[NamedPhoto], tuple[str, ...]]:
+    """The photos of a zip by person, for `enrol`; it is read in memory, not unpacked.
+
+    Returns:
+        (photos, how the zip was read where it is not one folder per person).
 
     Raises:
-        ValueError: not a safe zip of images, an image outside any folder, or too many.
+        ValueError: not a safe zip of images, nobody to be told from the names, or too many.
     """
     folder = ImageFolder(path)
-    if len(folder.names) > MAX_PHOTOS:
-        raise ValueError(
-            f"{Path(path).name} holds {len(folder.names)} photos; a gallery here holds {MAX_PHOTOS} at most"
-        )
-    loose = [name for name in folder.names if "/" not in name]
-    if loose:
-        raise ValueError(
-            f"{Path(path).name} holds {loose[0]} outside any folder; put each person's photos into a folder "
-            "that has the person's name"
-        )
-    return [(PurePosixPath(name).parent.name, name, partial(folder.read, name)) for name in folder.names]
+    found = who_is_on(folder)
+    if (count := len(found.people)) > MAX_PHOTOS:
+        name = printable(folder.path.name)
+        raise ValueError(f"{name} holds {count} photos; a gallery here holds {MAX_PHOTOS} at most")
+    people = {name: person for name, person in found.people.items() if not folder.in_doubt(name)}
+    if not people:
+        raise ValueError(folder.notes[-1])  # nobody is enrolled under a name in doubt
+    unique = len({PurePosixPath(person).name for person in people.values()}) == len(set(people.values()))
+    return [
+        (PurePosixPath(person).name if unique else person, name, partial(folder.read, name))
+        for name, person in people.items()
+    ], found.notes
 
 
 def ask(gallery: Gallery, embedder: Embedder, probe: np.ndarray, far: float) -> Answer:

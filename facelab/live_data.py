@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from facelab.data.folders import CropSet
-from facelab.data.images import ImageFolder, Track, untracked
+from facelab.data.identities import Who, who_is_on
+from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.data.parametric import ParametricFaces
 from facelab.faces import CROP_SIZE, find_faces, main_face, read_photo
 
@@ -96,7 +97,7 @@ def rendered(identities: int, per_identity: int, seed: int) -> Pool:
 
 
 def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> Pool:
-    """Crops of a zip or folder with one folder per person in it, named and ordered as `load_crops` does.
+    """Crops of a zip or folder, by person as `who_is_on` finds them, named and ordered as in `load_crops`.
 
     Args:
         path: the zip, which may be deleted while it is read, or the folder.
@@ -105,17 +106,18 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
         track: draws progress.
 
     Raises:
-        ValueError: neither a folder nor a safe zip of images, an image outside any folder, an empty folder,
-            one person only, too many photos, or too few with a face.
+        ValueError: neither a folder nor a safe zip of images, nobody to be told from the names, an empty
+            folder, one person only, too many photos, or too few with a face.
     """
     title, source = Path(path).name, Path(path).resolve().stem
     try:
         folder = ImageFolder(path)
     except ValueError as error:  # without the place where the server keeps uploads
         raise ValueError(str(error).replace(str(path), title)) from error
-    _check_folders(folder, title, most, least)
-    crops, people, names, skipped, aligned = [], [], [], [], True
-    for name in track(folder.names, len(folder.names), "align"):
+    found = who_is_on(folder)
+    _check_folders(found, title, most, least)
+    crops, people, names, skipped, aligned = [], [], [], list(found.unnamed.items()), True
+    for name, person in track(found.people.items(), len(found.people), "align"):
         try:
             crop, ready = _crop(folder.read(name))
         except ValueError as error:
@@ -123,11 +125,13 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
             continue
         aligned &= ready
         crops.append(crop)
-        people.append(f"{source}/{PurePosixPath(name).parent}")
+        people.append(f"{source}/{person}")
         names.append(name)
     _check_people(Counter(people), title, least, skipped)
     identities, labels = np.unique(people, return_inverse=True)
-    data = CropSet(np.stack(crops), labels, tuple(identities.tolist()), tuple(names), tuple(skipped))
+    data = CropSet(
+        np.stack(crops), labels, tuple(identities.tolist()), tuple(names), tuple(skipped), found.notes
+    )
     return Pool(data, source, aligned=aligned, path=str(path) if Path(path).is_dir() else title)
 
 
@@ -139,20 +143,20 @@ def _crop(content: bytes) -> tuple[np.ndarray, bool]:
     return main_face(find_faces(photo), photo).crop, False
 
 
-def _check_folders(folder: ImageFolder, title: str, most: int, least: int) -> None:
+def _check_folders(found: Who, title: str, most: int, least: int) -> None:
     """Refuse by names alone, before a photo is read."""
-    if len(folder.names) > most:
-        raise ValueError(f"{title} holds {len(folder.names):,} photos; leave at most {most:,} in it")
-    loose = next((name for name in folder.names if "/" not in name), None)
-    if loose:
-        raise ValueError(f"{title} holds {loose} outside any folder; put each person's photos into a folder")
-    if folder.empty:
-        raise ValueError(f"{title} has an empty folder ({folder.empty[0]}); put photos there or delete it")
-    _check_people(Counter(str(PurePosixPath(name).parent) for name in folder.names), title, least, [])
+    if len(found.people) > most:
+        raise ValueError(f"{title} holds {len(found.people):,} photos; leave at most {most:,} in it")
+    if found.empty:
+        empty = printable(found.empty[0])
+        raise ValueError(f"{title} has an empty folder ({empty}); put photos there or delete it")
+    _check_people(Counter(found.people.values()), title, least, [])
 
 
 def _check_people(photos: Counter, title: str, least: int, skipped: list[tuple[str, str]]) -> None:
-    first = f" ({len(skipped)} left out, the first: {skipped[0][0]}: {skipped[0][1]})" if skipped else ""
+    first = ""
+    if skipped:
+        first = f" ({len(skipped)} left out, the first: {printable(skipped[0][0])}: {skipped[0][1]})"
     if len(photos) < 2:
         who = "one person only" if photos else "nobody"
         raise ValueError(

@@ -9,13 +9,29 @@ import io
 import os
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif")
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")  # no EPS: it runs a program
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".jfif",
+    ".jpe", ".mpo", ".apng", ".pbm", ".pnm", ".pfm", ".dib", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c",
+    ".jpc", ".avifs",
+)  # fmt: skip
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")
+HEIC = "is a HEIC photo; `pip install pillow-heif` (facelab's extra `heic`) to read it, or save it as JPEG"
+UNREAD_SUFFIXES = (  # pictures of kinds that are not read
+    *HEIC_SUFFIXES,
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".orf", ".rw2", ".raf", ".pef", ".srw",
+    ".raw", ".x3f", ".jxl", ".jxr", ".svg", ".psd", ".xcf", ".tga", ".ico", ".pcx", ".eps", ".jps", ".bpg",
+    ".exr", ".hdr",
+)  # fmt: skip
+FORMATS = (  # no EPS: it runs a program
+    *("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000"),
+    "HEIF",  # where pillow-heif is installed
+)
 SHAPES = ((), (3,), (4,))  # what may follow an array's height and width
 MAX_PIXELS = 50_000_000
 WEBP_PIXELS = 16_000_000  # a larger one is not read by Pillow
@@ -76,6 +92,16 @@ def read_photo(source: Source) -> Photo:
     return Photo(np.array(image), max(1.0, max(width, height) / max(image.size)))
 
 
+def readable_suffixes() -> tuple[str, ...]:
+    """Suffixes of the images that are read on this machine."""
+    return IMAGE_SUFFIXES + (HEIC_SUFFIXES if find_spec("pillow_heif") else ())
+
+
+def why_unread(name: str) -> str:
+    """What to do about a file of UNREAD_SUFFIXES, as the end of a sentence."""
+    return HEIC if name.lower().endswith(HEIC_SUFFIXES) else "is of a kind that is not read; save it as JPEG"
+
+
 def _open(source: Source) -> tuple[str, Image.Image]:
     """(what to call it in a sentence, image with its header read)."""
     if isinstance(source, Image.Image):
@@ -96,12 +122,37 @@ def _open(source: Source) -> tuple[str, Image.Image]:
     if not size:
         raise ValueError(f"{name} is empty; choose a JPEG or PNG photo")
     Image.init()  # Pillow knows only half of FORMATS before, and a name that it does not know is an error
+    if "HEIF" not in Image.OPEN and find_spec("pillow_heif"):
+        import pillow_heif  # here: an extra
+
+        pillow_heif.register_heif_opener(thumbnails=False)
     try:
         return name, Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(name, "far more")) from error
     except Exception as error:  # as above; usually UnidentifiedImageError
+        if _is_heic(file):
+            raise ValueError(f"{name} {HEIC}") from error
         raise ValueError(f"{name} is not a photo that can be read; save it as JPEG, PNG or WebP") from error
+
+
+def _is_heic(file: str | os.PathLike | io.BytesIO) -> bool:
+    """Whether a file begins as the photos of an iPhone do."""
+    with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as stack:
+        if not isinstance(file, io.BytesIO):
+            file = stack.enter_context(open(file, "rb"))
+        file.seek(0)
+        head = file.read(12)
+        return head[4:8] == b"ftyp" and head[8:] in (
+            b"heic",
+            b"heix",
+            b"hevc",
+            b"heim",
+            b"heis",
+            b"mif1",
+            b"msf1",
+        )
+    return False
 
 
 def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:

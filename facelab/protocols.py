@@ -7,11 +7,11 @@ skipped.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 
 from facelab import reference
+from facelab.data.identities import identify
 from facelab.data.pairs import Pairs
 from facelab.metrics.confidence import intervals_by_identity, intervals_by_pair, mean_interval
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
@@ -35,23 +35,31 @@ class Embedded:
         vectors: {image: (D,) embedding}.
         failures: {image: why there is none}.
         score: paired rows -> similarities.
+        people: {image: identity} as its source says; None where only the names of the images are known.
     """
 
     vectors: dict[str, np.ndarray]
     failures: dict[str, str]
     score: Score
+    people: Mapping[str, str] | None = None
 
-    def labelled(self) -> tuple[np.ndarray, np.ndarray]:
-        """((N, D) embeddings, (N,) the folder that each image lies in, which is its identity).
+    def labelled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """((N,) names, (N, D) embeddings, (N,) identities) of the images whose identity is known.
 
         Raises:
-            ValueError: there is no embedding.
+            ValueError: there is no embedding, or nobody to be told from the names.
         """
         if not self.vectors:
             name, reason = next(iter(self.failures.items()))
             raise ValueError(f"no photo could be embedded; {name}: {reason}")
-        labels = np.array([str(PurePosixPath(name).parent) for name in self.vectors])
-        return np.stack(list(self.vectors.values())), labels
+        people = self.people
+        if people is None:
+            people = identify([*self.vectors, *self.failures]).people
+        known = [name for name in self.vectors if people.get(name)]
+        if not known:
+            raise ValueError("none of the images with an embedding has a known identity")
+        embeddings = np.stack([self.vectors[name] for name in known])
+        return np.array(known), embeddings, np.array([people[name] for name in known])
 
     def matrix(self) -> tuple[ScoreMatrix, tuple[float, float]]:
         """(the score for every pair of two sets, its lowest and highest value)."""
@@ -143,7 +151,7 @@ def judge_all_pairs(embedded: Embedded, intervals: bool = False) -> dict[str, ob
     """Verification on all pairs among the images, streamed, with the angles within and between identities.
 
     Args:
-        embedded: the images' vectors; the folder that an image lies in is its identity.
+        embedded: the images' vectors and identities.
         intervals: add 95 % bootstrap intervals, for which whole people are drawn; for 2,000 images at most.
 
     Returns:
@@ -155,7 +163,7 @@ def judge_all_pairs(embedded: Embedded, intervals: bool = False) -> dict[str, ob
     Raises:
         ValueError: no pair of one of the kinds, or too many images for intervals.
     """
-    embeddings, labels = embedded.labelled()
+    _, embeddings, labels = embedded.labelled()
     if intervals and len(labels) > MAX_IMAGES_FOR_INTERVALS:
         raise ValueError(
             f"intervals of all pairs are drawn for {MAX_IMAGES_FOR_INTERVALS:,} images at most, not for "
@@ -208,7 +216,7 @@ def judge_identification(embedded: Embedded, intervals: bool = False, seed: int 
     unmated probes.
 
     Args:
-        embedded: the images' vectors; the folder that an image lies in is its identity.
+        embedded: the images' vectors and identities.
         intervals: add 95 % bootstrap intervals of the closed set's ranks, for which whole people are drawn.
         seed: of the choice of unknown people.
 
@@ -220,13 +228,13 @@ def judge_identification(embedded: Embedded, intervals: bool = False, seed: int 
     Raises:
         ValueError: nobody has a second image, or nobody of the known half, or there is one person only.
     """
-    embeddings, labels = embedded.labelled()
-    enrolled = _first_of_each(np.array(list(embedded.vectors)), labels)
+    names, embeddings, labels = embedded.labelled()
+    enrolled = _first_of_each(names, labels)
     people = np.unique(labels)
     if enrolled.all():
         raise ValueError("nobody has a second image to be found by; identification needs probes")
     if len(people) < 2:
-        raise ValueError("all images lie in one folder; identification needs a folder a person")
+        raise ValueError("all images show one person; identification needs two people or more")
     score, _ = embedded.matrix()
     closed = _search(embeddings, labels, enrolled, score)
     known = ~np.isin(labels, np.random.default_rng(seed).permutation(people)[: len(people) // 2])

@@ -30,10 +30,13 @@ def test_a_zip_bomb_is_refused_by_what_its_directory_says(tmp_path):
         ImageFolder(bomb)
 
 
-def test_an_entry_beyond_64_megabytes_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_FILE_BYTES", 1000)
-    with pytest.raises(ValueError, match=r"unpacks a/x.png to 1,001 bytes"):
-        ImageFolder(zipped(tmp_path / "a.zip", {"a/x.png": bytes(1001)}))
+def test_an_entry_beyond_64_megabytes_is_not_read_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 2**20)
+    large = {"a/x.png": bytes(2**20 + 1)}
+    with pytest.raises(ValueError, match=r"holds no image .* 1 file not read .*a/x.png, is larger than 1 MB"):
+        ImageFolder(zipped(tmp_path / "a.zip", large))
+    folder = ImageFolder(zipped(tmp_path / "a.zip", large | {"a/y.png": CROP}))
+    assert folder.names == ["a/y.png"] and folder.unread == {"a/x.png": "is larger than 1 MB"}
 
 
 def test_a_large_file_of_a_folder_is_not_read_whole(tmp_path, monkeypatch):

@@ -162,10 +162,18 @@ def test_at_most_ten_photos_of_a_person_are_taken(fake):
     assert points.genuine_pairs == 3 * 45 and points.impostor_pairs == 3 * 100
 
 
-def test_equal_folder_names_below_two_folders_are_two_people(fake):
-    photos = {f"{part}/p{i}/{j}.jpg": at(i) for part in ("x", "y") for i in range(3) for j in range(3)}
-    points = calibrate("any", fake(photos))
-    assert points.genuine_pairs == 6 * 3 and points.source.startswith("photos: 6 people")
+def test_equal_folder_names_below_two_folders_are_refused(fake):
+    sets = {f"{part}/p{i}/{j}.jpg": at(i) for part in ("x", "y") for i in range(3) for j in range(3)}
+    with pytest.raises(ValueError, match="p0 is in x and in y, which may be one person or two; give one"):
+        calibrate("any", fake(sets))
+
+
+def test_calibration_counts_the_people_above_their_sessions(fake):
+    photos = {f"p{i}/session{s}/{j}.jpg": at(i) for s in range(2) for i in range(6) for j in range(3)}
+    said = []
+    points = calibrate("any", fake(photos), ["p0", "p1", "p2", "p3"], say=said.append)
+    assert points.source.startswith("photos: 4 people, 24 photos") and points.genuine_pairs == 4 * 15
+    assert said == ["photos: folders inside a person's (p0/session0) count as that person's sessions"]
 
 
 def test_nobody_to_calibrate_on_is_answered_in_one_sentence(fake):

@@ -144,7 +144,7 @@ def test_zip_of_one_folder_a_person(album, enrolled, tmp_path):
     with zipfile.ZipFile(tmp_path / "people.zip", "w") as archive:
         for path in sorted(album.rglob("*.jpg")):
             archive.write(path, f"class/{path.parent.name}/{path.name}")
-    got = g.enrol(g.Gallery(MODEL), g.photos_in_zip(tmp_path / "people.zip"))
+    got = g.enrol(g.Gallery(MODEL), g.photos_in_zip(tmp_path / "people.zip")[0])
     assert got.gallery.people == enrolled.gallery.people
     np.testing.assert_array_equal(got.gallery.embeddings, enrolled.gallery.embeddings)
     assert len(got.failures) == 1 and "no face" in got.failures[0]
@@ -155,7 +155,7 @@ def test_zip_with_a_loose_photo_is_refused(tmp_path):
     Image.new("RGB", (50, 50)).save(buffer, "PNG")
     with zipfile.ZipFile(tmp_path / "loose.zip", "w") as archive:
         archive.writestr("me.png", buffer.getvalue())
-    with pytest.raises(ValueError, match=r"me\.png outside any folder; put each person's photos"):
+    with pytest.raises(ValueError, match=r"outside any identity folder \(first: me\.png\); put each"):
         g.photos_in_zip(tmp_path / "loose.zip")
 
 

@@ -321,7 +321,7 @@ def nobody(words):
         ({"a/1.png": CROP, "a/2.png": CROP, "b/1.png": CROP, "b/2.png": b"no"}, "b has 1 photo in"),
         ({"a/1.png": bytes(30_000_000)}, "unpacks a/1.png to 30,000,000 bytes"),
         ({"../a/1.png": CROP, "b/1.png": CROP}, "outside its own folder"),
-        ({"1.png": CROP, "b/1.png": CROP}, "outside any folder"),
+        ({"1.png": CROP, "b/1.png": CROP}, "outside any identity folder"),
         ({f"{p}/{i}.png": CROP for p in "ab" for i in range(9)}, "at most 10"),
     ],
     ids=["one", "empty", "text", "broken", "few", "bomb", "traversal", "loose", "many"],

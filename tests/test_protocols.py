@@ -102,7 +102,7 @@ def test_what_a_set_cannot_show_is_answered_in_one_sentence():
         judge_all_pairs(crowd(photos=1))
     with pytest.raises(ValueError, match="no impostor pair"):
         judge_all_pairs(crowd(people=1))
-    with pytest.raises(ValueError, match="all images lie in one folder"):
+    with pytest.raises(ValueError, match="all images show one person"):
         judge_identification(crowd(people=1))
     for judge in (judge_all_pairs, judge_identification):
         with pytest.raises(ValueError, match=r"no photo could be embedded; a/1\.jpg: no face"):
@@ -223,7 +223,7 @@ def test_flags_that_do_not_go_together_are_answered_in_one_sentence(capsys, file
         (["--embeddings", tmp_path / "no.npz", "--all-pairs"], "no.npz does not exist"),
         (["--embeddings", tmp_path / "objects.npz", "--all-pairs"], "objects.npz holds Python objects"),
         (["--embeddings", tmp_path / "two.npz", "--pairs", pairs], "images of the list cannot be matched"),
-        (["--embeddings", tmp_path / "two.npz", "--identify"], "all images lie in one folder"),
+        (["--embeddings", tmp_path / "two.npz", "--identify"], "images outside any identity folder"),
     ):
         sentence = refused(capsys, "evaluate", *argv)
         assert words in sentence, sentence

@@ -1,8 +1,8 @@
 """Embeddings in one .npz file, so that another program's vectors can be judged without its model.
 
-The file holds `names` (N strings) and `embeddings` (N, D); any program that writes NumPy archives can make
-one. It may come from a stranger: nothing in it is ever unpickled, and the sizes that its headers announce
-are checked before a byte is unpacked.
+The file holds `names` (N strings), `embeddings` (N, D) and perhaps `identities` (N strings, "" where nobody
+is known); any program that writes NumPy archives can make one. It may come from a stranger: nothing in it is
+ever unpickled, and the sizes that its headers announce are checked before a byte is unpacked.
 """
 
 import math
@@ -20,13 +20,19 @@ MAX_BYTES = 8 * 2**30  # unpacked, of one array; 4 million embeddings of 512 num
 MAX_RATIO = 200  # of unpacked to packed size; names pack well, embeddings do not
 
 
-def save_embeddings(path: str | os.PathLike, names: Sequence[str], embeddings: np.ndarray) -> None:
+def save_embeddings(
+    path: str | os.PathLike,
+    names: Sequence[str],
+    embeddings: np.ndarray,
+    identities: Sequence[str] | None = None,
+) -> None:
     """Write an .npz file whole or not at all.
 
     Args:
         path: must end in .npz.
         names: N different strings, e.g. image names.
         embeddings: (N, D), finite; kept as float32.
+        identities: N strings, who is on each image and "" where that is not known; None keeps none.
 
     Raises:
         ValueError: another suffix, or names and embeddings that do not fit.
@@ -36,8 +42,11 @@ def save_embeddings(path: str | os.PathLike, names: Sequence[str], embeddings: n
         raise ValueError(f"{path.name} must end in .npz; rename it")
     names = np.array(list(names), dtype=np.str_)
     embeddings = _checked(path.name, names, np.asarray(embeddings))
+    arrays = {"names": names, "embeddings": embeddings}
+    if identities is not None:
+        arrays["identities"] = _as_many(path.name, names, np.array(list(identities), dtype=np.str_))
     with replacing(path) as part, open(part, "wb") as file:
-        np.savez(file, names=names, embeddings=embeddings)
+        np.savez(file, **arrays)
 
 
 def load_embeddings(path: str | os.PathLike) -> tuple[tuple[str, ...], np.ndarray]:
@@ -47,17 +56,45 @@ def load_embeddings(path: str | os.PathLike) -> tuple[tuple[str, ...], np.ndarra
         ValueError: no such file, damaged, or not `names` (N strings, all different) and `embeddings` (N, D)
             of finite numbers.
     """
+    names, embeddings = _read_arrays(path, ARRAYS)
+    return tuple(names.tolist()), _checked(Path(path).name, names, embeddings)
+
+
+def load_identities(path: str | os.PathLike) -> tuple[str, ...] | None:
+    """Who is on each image of an .npz file, in the order of its names; None if it does not say.
+
+    Raises:
+        ValueError: as `load_embeddings`, or not N strings.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if "identities.npy" not in archive.namelist():
+                return None
+    except Exception:  # `_read_arrays` says what is wrong
+        pass
+    names, identities = _read_arrays(path, ("names", "identities"))
+    return tuple(_as_many(Path(path).name, names, identities).tolist())
+
+
+def _as_many(file: str, names: np.ndarray, identities: np.ndarray) -> np.ndarray:
+    if identities.dtype.kind != "U" or identities.shape != names.shape:
+        kind = f"{identities.dtype} {identities.shape}"
+        raise ValueError(f"{file}: identities are {kind}; there must be one string for each name")
+    return identities
+
+
+def _read_arrays(path: str | os.PathLike, arrays: Sequence[str]) -> list[np.ndarray]:
+    """Some arrays of the file, each checked before it is unpacked."""
     name = Path(path).name
     if not os.path.isfile(path):
         raise ValueError(f"{path} does not exist; `python -m facelab embed` writes such a file")
     try:
         with zipfile.ZipFile(path) as archive:
-            names, embeddings = (_read_array(archive, array) for array in ARRAYS)
+            return [_read_array(archive, array) for array in arrays]
     except _UnusableError as error:
         raise ValueError(f"{name} {error}") from error
     except Exception as error:  # a hostile or broken archive makes its readers raise anything
         raise ValueError(f"{name} is no whole .npz file; write it again with numpy.savez") from error
-    return tuple(names.tolist()), _checked(name, names, embeddings)
 
 
 class _UnusableError(ValueError):

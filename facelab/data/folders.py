@@ -2,8 +2,7 @@
 
 Crops are decoded once into one uint8 file on disk and read from there by batch, so a second start reads no
 JPEG and a large set needs no RAM. Splits are by identity: open-set verification is measured on people whom
-training never saw. Where a source has all its crops in `images/` and says in `labels.txt` who is on them
-(`image label` a line, as the course's homework does), that list takes the place of the folders.
+training never saw. `identities.py` decides who is on each image.
 """
 
 import hashlib
@@ -13,13 +12,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facelab.data.cropfile import CropFile, is_whole, read_index, write_index, writing_crops
-from facelab.data.images import LABELS, ImageFolder, Track, untracked
+from facelab.data.identities import who_is_on
+from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.faces import CROP_SIZE, read_photo
 
 AHEAD = 64  # images that are decoded before they are asked for
@@ -35,6 +35,7 @@ class CropSet:
         identities: K names, by label.
         names: N relative file names.
         skipped: (name, reason) of files that could not be read.
+        notes: how the sources were read where they are not one folder per identity.
     """
 
     crops: np.ndarray | CropFile
@@ -42,6 +43,7 @@ class CropSet:
     identities: tuple[str, ...]
     names: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,30 +104,33 @@ def load_crops(
         track: draws progress.
 
     Raises:
-        ValueError: nothing readable, a folder without images, or images outside any folder.
+        ValueError: nothing readable, a folder without images, or nobody to be told from the names.
     """
     if not paths:
         raise ValueError("no data was given; name at least one folder or zip of aligned crops")
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise ValueError(f"a source is named twice in {', '.join(map(str, paths))}; name each once")
     sources = [ImageFolder(path) for path in paths]
-    people = _people(sources)
+    people, unnamed, notes = _people(sources)
     if cache is None:
         crops = np.empty((len(people), CROP_SIZE, CROP_SIZE, 3), np.uint8)
         free = iter(crops)
-        return _crop_set(crops, _decode(people, lambda crop: np.copyto(next(free), crop), track))
-    key = hashlib.sha256(" ".join(source.fingerprint() for source in sources).encode()).hexdigest()[:16]
+        known = _decode(people, unnamed, lambda crop: np.copyto(next(free), crop), track)
+        return _crop_set(crops, known, notes)
+    contents = [source.fingerprint() for source in sources]
+    who = [(image, person) for _, image, person in people]  # the same files may be understood otherwise
+    key = hashlib.sha256(repr((contents, who, unnamed)).encode()).hexdigest()[:16]
     file, index = cache / f"crops-{key}.npy", cache / f"crops-{key}.json"
     known = read_index(index)
     if known is None or not is_whole(file, len(known["names"])):
         index.unlink(missing_ok=True)
         with writing_crops(file, len(people)) as write:
-            known = _decode(people, write, track)
+            known = _decode(people, unnamed, write, track)
         write_index(index, known)  # last: then the crops are whole
-    return _crop_set(CropFile(file, len(known["names"])), known)
+    return _crop_set(CropFile(file, len(known["names"])), known, notes)
 
 
-def _crop_set(crops: np.ndarray | CropFile, index: dict[str, Any]) -> CropSet:
+def _crop_set(crops: np.ndarray | CropFile, index: dict[str, Any], notes: tuple[str, ...]) -> CropSet:
     labels, names = np.asarray(index["labels"], np.int64), tuple(index["names"])
     skipped = tuple((name, reason) for name, reason in index["skipped"])
     return CropSet(
@@ -134,79 +139,61 @@ def _crop_set(crops: np.ndarray | CropFile, index: dict[str, Any]) -> CropSet:
         tuple(index["identities"]),
         names,
         skipped,
+        notes,
     )
 
 
-Person = tuple[ImageFolder, str, str | None]  # where, image, identity; None if a list leaves the image out
+Person = tuple[ImageFolder, str, str]  # where, image, identity
 
 
-def _people(sources: list[ImageFolder]) -> list[Person]:
-    """Every image with its identity.
+def _people(sources: list[ImageFolder]) -> tuple[list[Person], list[tuple[str, str]], tuple[str, ...]]:
+    """(every image with its identity, images left out and why, notes).
 
     Raises:
-        ValueError: a source in which some images belong to nobody, or some folders hold none.
+        ValueError: a source whose people cannot be told, or some of whose folders hold nobody.
     """
     people: list[Person] = []
-    for source, title in zip(sources, _titles(sources)):
-        name = source.path.name
-        if LABELS in source.texts and all(image.startswith("images/") for image in source.names):
-            labels = parse_labels(source.read(LABELS).decode("utf-8-sig", "replace"), f"{name}/{LABELS}")
-            found = (labels.get(image.removeprefix("images/")) for image in source.names)
-            people += [
-                (source, image, label and f"{title}/{label}") for image, label in zip(source.names, found)
-            ]
-            continue
-        loose = next((image for image in source.names if len(PurePosixPath(image).parts) == 1), None)
-        if loose:
+    unnamed: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for source, title in zip(sources, source_titles(sources)):
+        found = who_is_on(source)
+        if found.empty:
             raise ValueError(
-                f"{name} holds images outside any identity folder (first: {loose}); "
-                "put each person's images into a folder of their own"
+                f"{source.path.name} has {len(found.empty)} folder(s) without any image (first: "
+                f"{printable(found.empty[0])}); delete them or put that person's images there"
             )
-        if source.empty:
-            raise ValueError(
-                f"{name} has {len(source.empty)} folder(s) without any image (first: {source.empty[0]}); "
-                "delete them or put that person's images there"
-            )
-        people += [(source, image, f"{title}/{PurePosixPath(image).parent}") for image in source.names]
-    return people
+        people += [(source, image, f"{title}/{person}") for image, person in found.people.items()]
+        unnamed += found.unnamed.items()
+        notes += found.notes
+    return people, unnamed, tuple(notes)
 
 
-def parse_labels(text: str, name: str) -> dict[str, str]:
-    """The lines of a labels.txt -> {image below images/: label}.
-
-    Raises:
-        ValueError: a line that is not `image label` (its number is given).
-    """
-    labels = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        image, _, label = line.strip().rpartition(" ")
-        if line.strip() and not image:
-            raise ValueError(f"{name}, line {number}: expected `image label`, got {line[:80].strip()!r}")
-        labels[image.strip()] = label
-    labels.pop("", None)
-    return labels
-
-
-def _titles(sources: list[ImageFolder]) -> list[str]:
+def source_titles(sources: list[ImageFolder]) -> list[str]:
     """What identities of each source are called by: its name, numbered where two sources share one."""
     stems = [source.path.resolve().stem for source in sources]
     seen = [stems[: i + 1].count(stem) for i, stem in enumerate(stems)]
     return [stem if n == 1 else f"{stem} ({n})" for stem, n in zip(stems, seen)]
 
 
-def _decode(people: list[Person], write: Callable[[np.ndarray], object], track: Track) -> dict[str, Any]:
+def _decode(
+    people: list[Person],
+    unnamed: list[tuple[str, str]],
+    write: Callable[[np.ndarray], object],
+    track: Track,
+) -> dict[str, Any]:
     """Decode every image and write the good ones in order -> labels, identities, names and skipped."""
-    known, names, skipped = [], [], []
+    known, names, skipped = [], [], list(unnamed)
     results = decoded((source, image) for source, image, _ in people)
     for (_, image, person), result in zip(people, track(results, len(people), "decode")):
-        if isinstance(result, str) or person is None:
-            skipped.append((image, result if isinstance(result, str) else f"is not named in {LABELS}"))
+        if isinstance(result, str):
+            skipped.append((image, result))
             continue
         write(result)
         known.append(person)
         names.append(image)
     if not names:
-        raise ValueError(f"no readable crop: {skipped[0][0]}: {skipped[0][1]}")
+        name, reason = skipped[-1]
+        raise ValueError(f"no readable crop: {printable(name)}: {reason}")
     identities, labels = np.unique(known, return_inverse=True)
     return {"labels": labels.tolist(), "identities": identities.tolist(), "names": names, "skipped": skipped}
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.folders import CropSet, load_crops, parse_labels
+from facelab.data.folders import CropSet, load_crops
+from facelab.data.identities import parse_labels
 from facelab.data.images import LABELS, Track, untracked
 from facelab.files import replacing
 

@@ -1,22 +1,37 @@
 """Images below a directory or inside a zip, by name, as one thing.
 
 A zip is never unpacked here: its entries are checked and read in memory, so an archive from a stranger costs
-what its images cost and writes nothing. `unpack.py` is for those who want the files.
+what its images cost and writes nothing. `unpack.py` is for those who want the files. What looks like a
+picture and is not read is counted and named; links are followed in a directory, once each, and never in a
+zip.
 """
 
 import hashlib
 import os
+import re
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
-from facelab.photo import IMAGE_SUFFIXES
+from facelab.data.zip_names import ESCAPED, entry_names
+from facelab.photo import IMAGE_SUFFIXES, UNREAD_SUFFIXES, readable_suffixes, why_unread
 
 TEXT_SUFFIXES = (".txt", ".csv")
-LABELS = "labels.txt"  # at the root: who is on which image, where folders do not say it
+LABELS = "labels.txt"  # who is on which image, where folders do not say it
+JUNK = {
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "@recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+}
 MAX_FILE_BYTES = 64 * 2**20
 MAX_RATIO = 200  # of unpacked to packed size; photographs stay near 1, even blank bitmaps of use below 100
+DRIVE = re.compile("[A-Za-z]:")
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
@@ -36,6 +51,7 @@ class ImageFolder:
         names: of the images, sorted.
         texts: of the lists (.txt, .csv) that lie among them.
         empty: folders that hold no image, although the folder around them holds some.
+        unread: {file that looks like a picture: why it is not among the images}.
 
     Raises:
         ValueError: no such path, not a zip, no image in it, or an entry that a safe archive does not have.
@@ -43,24 +59,68 @@ class ImageFolder:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+        self.unread: dict[str, str] = {}
         self._zip: zipfile.ZipFile | None = None
+        self._entries: dict[str, zipfile.ZipInfo] = {}
         if self.path.is_dir():
             names, folders = _below(self.path)
         elif self.path.is_file():
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
-                raise ValueError(f"{self.path} is neither a folder nor a whole zip; make it again") from error
-            entries = [_checked(info, self.path).filename for info in self._zip.infolist()]
-            names = [name for name in entries if not name.endswith("/")]
-            folders = [name.rstrip("/") for name in entries if name.endswith("/")]
+            names, folders = self._open_zip()
         else:
             raise ValueError(f"{self.path} does not exist; give a folder or a zip of images")
-        self.names = sorted({name for name in names if is_shown(name, IMAGE_SUFFIXES)})
-        self.texts = sorted({name for name in names if is_shown(name, TEXT_SUFFIXES)})
+        suffixes = readable_suffixes()
+        self.names = sorted({name for name in names if is_shown(name, suffixes)} - self.unread.keys())
+        self.texts = sorted({name for name in names if is_shown(name, TEXT_SUFFIXES)} - self.unread.keys())
+        unread = (name for name in names if is_shown(name, UNREAD_SUFFIXES) and name not in self.names)
+        self.unread |= {name: why_unread(name) for name in sorted(unread)}
         if not self.names:
-            raise ValueError(f"{self.path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            words = "".join(f"; {note}" for note in self.notes)
+            raise ValueError(f"{self.path.name} holds no image ({', '.join(IMAGE_SUFFIXES)}){words}")
         self.empty = _empty(folders, self.names)
+
+    def _open_zip(self) -> tuple[list[str], list[str]]:
+        """(files, folders) of the archive; what is read of it has been checked."""
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+            names = entry_names(self._zip.infolist())
+        except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
+            words = "is neither a folder nor a whole zip; make it again"
+            raise ValueError(f"{self.path.name} {words}") from error
+        files = []
+        for name, info in zip(names, self._zip.infolist()):
+            if leaves(name):
+                outside = f"an entry outside its own folder ({printable(name)})"
+                raise ValueError(f"{self.path.name} has {outside}; it was not read")
+            if name.endswith("/") or not is_shown(name, readable_suffixes() + TEXT_SUFFIXES):
+                files += [] if name.endswith("/") else [name]
+                continue
+            why = _unusable(name, info, self.path)
+            if why:
+                self.unread[name] = why
+            files.append(name)
+            self._entries.setdefault(name, info)
+        return files, [name.rstrip("/") for name in names if name.endswith("/")]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the files that look like pictures and are not read, and on names in doubt."""
+        title, notes = printable(self.path.name), []
+        if self.unread:
+            first, why = next(iter(self.unread.items()))
+            count = f"{len(self.unread)} file{'s' if len(self.unread) > 1 else ''}"
+            notes.append(f"{title}: {count} not read (the first, {printable(first)}, {why})")
+        doubtful = [name for name in self.names if self.in_doubt(name)]
+        if doubtful:
+            notes.append(
+                f"{title}: {len(doubtful)} names are in an unknown code page (first: {doubtful[0]}); "
+                "pack them again with UTF-8 names"
+            )
+        return tuple(notes)
+
+    def in_doubt(self, name: str) -> bool:
+        """Whether a part of this entry's name could not be decoded."""
+        info = self._entries.get(name)
+        return info is not None and not info.orig_filename.isascii() and bool(ESCAPED.search(name))
 
     def read(self, name: str) -> bytes:
         """The bytes of one image or list.
@@ -68,36 +128,73 @@ class ImageFolder:
         Raises:
             ValueError: it is larger than 64 MB, or its part of the archive is damaged.
         """
+        shown = printable(name)
         try:
-            with open(self.path / name, "rb") if self._zip is None else self._zip.open(name) as file:
+            with self._open(name) as file:
                 data = file.read(MAX_FILE_BYTES + 1)  # bounded here too: a header can lie about the size
         except Exception as error:  # zlib.error, EOFError, NotImplementedError, ...
-            raise ValueError(f"{name} cannot be read from {self.path.name}; copy it again") from error
+            raise ValueError(
+                f"{shown} cannot be read from {printable(self.path.name)}; copy it again"
+            ) from error
         if len(data) > MAX_FILE_BYTES:
-            raise ValueError(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MB; reduce it first")
+            raise ValueError(f"{shown} is larger than {MAX_FILE_BYTES // 2**20} MB; reduce it first")
         return data
+
+    def _open(self, name: str) -> BinaryIO:
+        return open(self.path / name, "rb") if self._zip is None else self._zip.open(self._entries[name])
+
+    def read_list(self, name: str) -> str:
+        """The text of a list; bytes that are not UTF-8 become question marks.
+
+        Raises:
+            ValueError: as `read`.
+        """
+        return self.read(name).decode("utf-8-sig", "replace")
 
     def fingerprint(self) -> str:
         """A short hash of names, sizes and times, which changes when the content does."""
-        parts: list[object] = [str(self.path.resolve())]
+        parts: list[object] = [str(self.path.resolve()), self.names]
+        lists = [text for text in self.texts if PurePosixPath(text).name == LABELS]
         if self._zip is not None:
             stat = self.path.stat()
             parts += [stat.st_size, stat.st_mtime_ns]
         else:
-            for name in [*self.names, *(text for text in self.texts if text == LABELS)]:
+            for name in [*self.names, *lists]:
                 stat = (self.path / name).stat()
                 parts += [name, stat.st_size, stat.st_mtime_ns]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _below(root: Path) -> tuple[list[str], list[str]]:
-    """(files, folders) below a directory, as relative names with forward slashes."""
+    """(files, folders) below a directory, as relative names with forward slashes.
+
+    Links are followed; a folder that can be reached in two ways is taken once, and under its own name if it
+    has one here.
+    """
     files, folders = [], []
-    for folder, inner, names in os.walk(root):
-        here = Path(folder).relative_to(root).as_posix()
-        prefix = "" if here == "." else f"{here}/"
-        files += [prefix + name for name in names if os.path.isfile(os.path.join(folder, name))]
-        folders += [prefix + name for name in inner]
+    seen = {os.path.realpath(root)}
+    waiting, links = [""], []
+    while waiting or links:
+        prefix = waiting.pop() if waiting else links.pop(0)
+        place = os.path.join(root, prefix)
+        if os.path.islink(place.rstrip("/")) and prefix:
+            if os.path.realpath(place) in seen:
+                continue
+            seen.add(os.path.realpath(place))
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError:
+            continue  # it may not be read
+        for entry in entries:
+            if not entry.is_dir():
+                files += [prefix + entry.name] if entry.is_file() else []
+                continue
+            folders.append(prefix + entry.name)
+            if entry.is_symlink():
+                links.append(f"{prefix}{entry.name}/")
+            elif os.path.realpath(entry.path) not in seen:
+                seen.add(os.path.realpath(entry.path))
+                waiting.append(f"{prefix}{entry.name}/")
     return files, folders
 
 
@@ -114,25 +211,42 @@ def is_shown(name: str, suffixes: tuple[str, ...]) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a part of a name begins with a dot or is what macOS leaves in archives."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    """Whether a part of a name begins with a dot or is what systems and network drives leave behind."""
+    return any(part.startswith(".") or part.casefold() in JUNK for part in PurePosixPath(name).parts)
 
 
 def leaves(name: str) -> bool:
     """Whether an archive's name for an entry leads out of its own folder, on any system."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or ":" in name
+    return path.is_absolute() or ".." in path.parts or bool(DRIVE.match(name))
 
 
-def _checked(info: zipfile.ZipInfo, archive: Path) -> zipfile.ZipInfo:
-    if leaves(info.filename):
+def printable(text: str) -> str:
+    """A name with what cannot be printed, or written as UTF-8, escaped: `caf\\xe9.jpg`."""
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that Python could not decode
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def _unusable(name: str, info: zipfile.ZipInfo, archive: Path) -> str:
+    """Why an image or list of a zip is not read; "" if it is.
+
+    Raises:
+        ValueError: the archive is a bomb, or encrypted.
+    """
+    if (info.external_attr >> 16) & 0o170000 == 0o120000:
+        return "is a link, which is not followed out of an archive"
+    if info.file_size > MAX_RATIO * max(info.compress_size, 1024):
         raise ValueError(
-            f"{archive.name} has an entry outside its own folder ({info.filename}); it was not read"
-        )
-    if info.file_size > MAX_FILE_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1024):
-        raise ValueError(
-            f"{archive.name} unpacks {info.filename} to {info.file_size:,} bytes; it was not read"
+            f"{archive.name} unpacks {printable(name)} to {info.file_size:,} bytes; it was not read"
         )
     if info.flag_bits & 1:
         raise ValueError(f"{archive.name} is encrypted; give a plain zip")
-    return info
+    if info.file_size > MAX_FILE_BYTES:
+        return f"is larger than {MAX_FILE_BYTES // 2**20} MB"
+    return ""

@@ -19,15 +19,32 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from facelab.data.images import MAX_FILE_BYTES, MAX_RATIO, TEXT_SUFFIXES, Track, is_shown, leaves, untracked
-from facelab.files import Written, replacing
-from facelab.photo import IMAGE_SUFFIXES
+from facelab.data.images import (
+    MAX_FILE_BYTES,
+    MAX_RATIO,
+    TEXT_SUFFIXES,
+    Track,
+    is_shown,
+    leaves,
+    printable,
+    untracked,
+)
+from facelab.data.zip_names import entry_names
+from facelab.files import Written, replacing, safe_name
+from facelab.photo import HEIC_SUFFIXES, IMAGE_SUFFIXES
 
 MAX_FILES = 2_000_000
 MAX_BYTES = 2**40  # of all files together
 SMALL = 2**20  # an archive of less counts as this large where its ratio is judged
 DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, tarfile.TarError)  # how a broken archive shows
-HERE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)  # one name, not the disk, is at fault
+HERE = (
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EILSEQ,
+)  # one name, not the disk, is at fault
 OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by a file's first two bytes
 
 
@@ -59,15 +76,40 @@ def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = un
     written, kept, failures = 0, 0, []
     with contextlib.closing(_Zip(path) if zipfile.is_zipfile(path) else _Tar(path)) as source:
         entries = _accepted(path, source)
+        targets = _targets(entries)
         for entry in track(source.in_order(entries), len(entries), "unpack"):
             try:
-                if _write(source, entry, out.joinpath(*PurePosixPath(entry.name).parts)):
+                if _write(source, entry, out / targets[entry.name]):
                     written += 1
                 else:
                     kept += 1
             except ValueError as error:
                 failures.append((entry.name, str(error)))
-    return Written(written, kept, tuple(failures))
+    return Written(written, kept, tuple(failures), _notes(path.name, targets))
+
+
+def _targets(entries: list[_Entry]) -> dict[str, str]:
+    """{name: where it is written}: the same, but for characters that not every disk takes."""
+    names = {entry.name for entry in entries}
+    targets: dict[str, str] = {}
+    taken = {name for name in names if safe_name(name) == str(PurePosixPath(name))}
+    for name in sorted(names):
+        target, number = safe_name(name), 1
+        while name not in taken and target in taken:
+            number += 1
+            path = PurePosixPath(safe_name(name))
+            target = str(path.with_stem(f"{path.stem} ({number})"))
+        taken.add(target)
+        targets[name] = target
+    return targets
+
+
+def _notes(title: str, targets: dict[str, str]) -> tuple[str, ...]:
+    renamed = {name: new for name, new in targets.items() if new != str(PurePosixPath(name))}
+    if not renamed:
+        return ()
+    first, new = next(iter(renamed.items()))
+    return (f"{title}: {len(renamed)} files were renamed (the first, {printable(first)}, to {new})",)
 
 
 def _write(source: "_Zip | _Tar", entry: _Entry, target: Path) -> bool:
@@ -95,10 +137,12 @@ def _accepted(path: Path, source: "_Zip | _Tar") -> list[_Entry]:
             if count > MAX_FILES or total > limit:
                 raise ValueError(f"{path.name} unpacks to more than {limit:,} bytes; it was not unpacked")
             if leaves(entry.name):
-                raise ValueError(
-                    f"{path.name} has an entry outside its own folder ({entry.name}); it was not unpacked"
-                )
-            if is_shown(entry.name, IMAGE_SUFFIXES + TEXT_SUFFIXES) and entry.name not in seen:
+                outside = f"an entry outside its own folder ({printable(entry.name)})"
+                raise ValueError(f"{path.name} has {outside}; it was not unpacked")
+            if (
+                is_shown(entry.name, IMAGE_SUFFIXES + HEIC_SUFFIXES + TEXT_SUFFIXES)
+                and entry.name not in seen
+            ):
                 seen.add(entry.name)
                 entries.append(entry)
     except DAMAGE as error:
@@ -117,13 +161,14 @@ class _Zip:
         self.close = self._zip.close
 
     def entries(self) -> Iterator[_Entry]:
-        for info in self._zip.infolist():
+        infos = self._zip.infolist()
+        for name, info in zip(entry_names(infos), infos):
             if info.flag_bits & 1:
                 raise ValueError(f"{self._path.name} is encrypted; unpack it with its password first")
             if (info.external_attr >> 16) & 0o170000 == 0o120000:
-                raise ValueError(f"{self._path.name} holds a link ({info.filename}); it was not unpacked")
-            if not info.filename.endswith("/"):
-                yield _Entry(info.filename, info.file_size, info)
+                raise ValueError(f"{self._path.name} holds a link ({printable(name)}); it was not unpacked")
+            if not name.endswith("/"):
+                yield _Entry(name, info.file_size, info)
 
     def in_order(self, entries: list[_Entry]) -> Iterator[_Entry]:
         yield from entries
@@ -172,7 +217,9 @@ class _Tar:
                 continue
             if not info.isreg() or info.issparse():
                 kind = "link" if info.issym() or info.islnk() else "special file"
-                raise ValueError(f"{self._path.name} holds a {kind} ({info.name}); it was not unpacked")
+                raise ValueError(
+                    f"{self._path.name} holds a {kind} ({printable(info.name)}); it was not unpacked"
+                )
             yield _Entry(info.name, info.size, info.offset)
 
     def in_order(self, entries: list[_Entry]) -> Iterator[_Entry]:

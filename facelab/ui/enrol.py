@@ -17,6 +17,7 @@ from PIL import Image
 from facelab import gallery as galleries
 from facelab.faces import IMAGE_SUFFIXES
 from facelab.gallery import Gallery
+from facelab.photo import HEIC_SUFFIXES
 from facelab.ui import cards, people
 from facelab.ui.examples import example_people
 
@@ -107,20 +108,22 @@ def enrolled_from(before: Enrolled, name: str, files: list[str], progress: Any) 
         other = galleries.load_gallery(files[0], model)
         merged = galleries.add(before.gallery, other.people, other.embeddings)
         return Enrolled(merged, before.crops), _note(before.gallery, merged, ())
+    notes: tuple[str, ...] = ()
     if suffixes == {".zip"}:
-        photos = galleries.photos_in_zip(files[0])
+        photos, notes = galleries.photos_in_zip(files[0])
     else:
         person = galleries.checked_name(name)
         photos = [(person, os.path.basename(file), partial(str, file)) for file in files]
     done = galleries.enrol(before.gallery, progress.tqdm(photos, desc="finding faces", unit="photos"))
-    return _with_crops(before, done), _note(before.gallery, done.gallery, done.failures)
+    return _with_crops(before, done), _note(before.gallery, done.gallery, done.failures, notes)
 
 
-def _note(before: Gallery, after: Gallery, failures: tuple[str, ...]) -> str:
+def _note(before: Gallery, after: Gallery, failures: tuple[str, ...], notes: tuple[str, ...] = ()) -> str:
     photos, persons = len(after.people) - len(before.people), len(after.counts()) - len(before.counts())
     words = f"{photos} photo{'' if photos == 1 else 's'} added, {persons} new in the gallery."
     if failures:
         words += f" {len(failures)} left out, the first because: {failures[0]}."
+    words += "".join(f" {note}." for note in notes)
     return cards.problem(words) if failures and not photos else cards.hint(words)
 
 
@@ -172,7 +175,7 @@ def section(session: gr.State, own: gr.Checkbox, model: gr.Dropdown) -> list[Any
         files = gr.File(
             label="Photos, a zip or an .npz",
             file_count="multiple",
-            file_types=[*IMAGE_SUFFIXES, ".zip", ".npz"],
+            file_types=[*IMAGE_SUFFIXES, *HEIC_SUFFIXES, ".zip", ".npz"],
             height=140,
             elem_id="files",
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from facelab.data.images import printable
 from facelab.live_choice import hosted
 from facelab.live_data import Pool, from_photos
 from facelab.ui import cards
@@ -69,7 +70,9 @@ def found_card(pool: Pool) -> str:
     left = pool.data.skipped
     words = f"{len(pool.data)} faces of {len(pool.data.identities)} people are ready."
     if left:
-        words += f" {len(left)} photos were left out, the first ({left[0][0]}) because: {left[0][1]}."
+        first = printable(left[0][0])
+        words += f" {len(left)} photos were left out, the first ({first}) because: {left[0][1]}."
+    words += "".join(f" {note}." for note in pool.data.notes)
     return cards.hint(words)
 
 

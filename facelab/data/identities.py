@@ -1,0 +1,233 @@
+"""Who is on each image of a source, decided once for every command and every tab.
+
+The plain layout is one folder per identity. Wrapper folders, sessions or cameras below a person, groups of
+people, the splits of a homework and a `labels.txt` are recognized and reported; a layout that can be read in
+two ways is refused in one sentence. Simplified: sessions, splits and groups are recognized by their usual
+English names and by the shape of the tree, never by looking at the images.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from facelab.data import levels
+from facelab.data.images import LABELS, ImageFolder, printable
+from facelab.photo import IMAGE_SUFFIXES
+
+Parts = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who is on the images of a source.
+
+    Attributes:
+        people: {image: identity}, in the order of the images.
+        unnamed: {image: why nobody is known to be on it}; images of other splits are in neither.
+        empty: folders without an image in the part that was taken.
+        notes: how the source was read where it is not the plain layout, a sentence each.
+    """
+
+    people: dict[str, str]
+    unnamed: dict[str, str]
+    empty: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def who_is_on(folder: ImageFolder) -> Who:
+    """Find the identity of every image of a folder or zip.
+
+    Raises:
+        ValueError: nobody can be told from the names, or in two ways; the sentence says what to do.
+    """
+    lists = {name: folder.read_list(name) for name in folder.texts if PurePosixPath(name).name == LABELS}
+    found = identify(folder.names, lists, folder.empty, folder.path.name)
+    return Who(found.people, found.unnamed, found.empty, (*folder.notes, *found.notes))
+
+
+def identify(
+    names: Sequence[str],
+    lists: Mapping[str, str] | None = None,
+    empty: Sequence[str] = (),
+    title: str = "the source",
+) -> Who:
+    """Find the identity of every image by its name.
+
+    Args:
+        names: of the images, with forward slashes.
+        lists: {name of a labels.txt: its text}.
+        empty: folders without an image.
+        title: what to call the source in a sentence.
+
+    Raises:
+        ValueError: as `who_is_on`.
+    """
+    title, lists, notes = printable(title), lists or {}, []
+    tables = {tuple(PurePosixPath(name).parts[:-1]): (name, text) for name, text in lists.items()}
+    top: Parts = ()
+    images = {name: PurePosixPath(name).parts for name in names}
+    unnamed: dict[str, str] = {}
+    while True:
+        if top in tables:
+            listed = _by_list(images, top, *tables[top], title)
+            if listed:
+                return _reported(listed, unnamed, names, notes, title)
+        step = levels.step_down({parts[len(top) : -1] for parts in images.values()}, _place(title, top))
+        if step is None:
+            break
+        top = (*top, step.folder)
+        beside = [name for name, parts in images.items() if parts[: len(top)] != top]
+        for name in beside:
+            parts = images.pop(name)
+            if len(parts) == len(top):
+                unnamed[name] = f"lies beside {step.folder}"
+        if step.note:
+            notes.append(step.note)
+    listed = _by_lists_below(images, tables, top, title)
+    if listed:
+        return _reported(listed, unnamed, names, notes, title)
+    notes += [f"{printable(name)} names no image here and was not used" for name, _ in tables.values()]
+    return _by_folders(images, unnamed, empty, top, notes, title)
+
+
+def _by_folders(
+    images: dict[str, Parts],
+    unnamed: dict[str, str],
+    empty: Sequence[str],
+    top: Parts,
+    notes: list,
+    title: str,
+) -> Who:
+    """People by the folders below `top`."""
+    rest = {name: parts[len(top) :] for name, parts in images.items()}
+    loose = next((name for name, parts in rest.items() if len(parts) == 1), None)
+    if loose is not None:
+        raise ValueError(
+            f"{title} holds images outside any identity folder (first: {printable(loose)}); "
+            "put each person's images into a folder of their own"
+        )
+    reading = levels.identity_level({parts[:-1] for parts in rest.values()}, _place(title, top))
+    people = {name: canonical("/".join(parts[reading.part])) for name, parts in rest.items()}
+    if reading.note:
+        notes.append(reading.note)
+    elif top and not notes:
+        notes.append(f"{title}: the people are the folders inside {printable('/'.join(top))}")
+    inside = tuple(
+        name for name in empty if (p := PurePosixPath(name).parts)[: len(top)] == top and len(p) > len(top)
+    )
+    return Who(people, unnamed, inside, tuple(notes))
+
+
+def _reported(
+    listed: dict[str, str], unnamed: dict[str, str], names: Sequence[str], notes: list[str], title: str
+) -> Who:
+    """What a list says, with the images that it leaves out."""
+    place, people = listed.pop(""), {name: listed[name] for name in names if name in listed}
+    missing = [name for name, label in listed.items() if label == ""]
+    people = {name: label for name, label in people.items() if label}
+    unnamed = unnamed | dict.fromkeys(missing, f"is not named in {LABELS}")
+    note = f"{title}: {place} says who is on an image"
+    if unnamed:
+        first = printable(next(iter(unnamed)))
+        note += f"; {len(unnamed)} of {len(people) + len(unnamed)} images are left out (first: {first})"
+    return Who(people, unnamed, (), (*notes, note))
+
+
+def _by_list(
+    images: Mapping[str, Parts], top: Parts, name: str, text: str, title: str
+) -> dict[str, str] | None:
+    """{image: label, or "" if the list leaves it out; "": the list's name}, or None if it is of other things.
+
+    Raises:
+        ValueError: a malformed line, if the list is beside `images/` or names an image.
+    """
+    rest = {image: parts[len(top) :] for image, parts in images.items()}
+    beside = any(parts[0] == "images" and len(parts) > 1 for parts in rest.values())
+    try:
+        labels = parse_labels(text, f"{title}/{printable(name)}")
+    except ValueError:
+        if beside:
+            raise
+        return None
+    found = _matched(rest, labels)
+    if not found and beside and all(parts[0] == "images" for parts in rest.values()):
+        raise ValueError(f"{title}/{printable(name)} names no image that is there; give the list of these")
+    if not found:
+        return None
+    return {"": printable(name)} | {image: found.get(image, "") for image in images}
+
+
+def _by_lists_below(
+    images: Mapping[str, Parts], tables: Mapping[Parts, tuple[str, str]], top: Parts, title: str
+) -> dict[str, str] | None:
+    """The same for the one list further down that names all images but those outside any folder."""
+    for place in sorted(tables, key=len):
+        below = {image: parts for image, parts in images.items() if parts[: len(place)] == place}
+        if place[: len(top)] != top or not below:
+            continue
+        others = [parts for image, parts in images.items() if image not in below]
+        if any(len(parts) > len(top) + 1 for parts in others):
+            continue
+        listed = _by_list(below, place, *tables[place], title)
+        if listed:
+            return listed | {image: listed.get(image, "") for image in images}
+    return None
+
+
+def _matched(rest: Mapping[str, Parts], labels: Mapping[str, str]) -> dict[str, str]:
+    """{image: label}: by the place below the list or its `images/`, else by an ending that is unique."""
+    exact: dict[str, str] = {}
+    endings: dict[str, set[str]] = {}
+    for image, parts in rest.items():
+        key = "/".join(parts)
+        exact.setdefault(canonical(key), image)
+        if parts[0] == "images":
+            exact[canonical(key.removeprefix("images/"))] = image
+        for form in (PurePosixPath(key), PurePosixPath(key).with_suffix("")):
+            for start in range(len(form.parts)):
+                endings.setdefault(canonical("/".join(form.parts[start:])), set()).add(image)
+    found = {}
+    for key, label in labels.items():
+        key = canonical(key.replace("\\", "/").removeprefix("./"))
+        matches = endings.get(key, endings.get(str(PurePosixPath(key).with_suffix("")) if key else "", set()))
+        if key in exact:
+            found[exact[key]] = label
+        elif len(matches) == 1:
+            found.setdefault(next(iter(matches)), label)
+    return found
+
+
+def parse_labels(text: str, name: str) -> dict[str, str]:
+    """The lines of a labels.txt -> {image: label}; between them a tab, a comma, or the last space.
+
+    Raises:
+        ValueError: a line that is not `image label`, or one that contradicts another (its number is given).
+    """
+    labels: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if "\t" in line or line.partition(",")[0].lower().endswith(IMAGE_SUFFIXES):
+            image, _, label = line.partition("\t" if "\t" in line else ",")
+        else:
+            image, _, label = line.rpartition(" ")
+        image, label = image.strip(), label.strip()
+        if line and not (image and label):
+            raise ValueError(f"{name}, line {number}: expected `image label`, got {printable(line[:80])!r}")
+        if labels.get(image, label) != label:
+            raise ValueError(
+                f"{name}, line {number}: {printable(image)} is {printable(label)} here and "
+                f"{printable(labels[image])} further up; name each image once"
+            )
+        labels[image] = canonical(label)
+    labels.pop("", None)
+    return labels
+
+
+def canonical(name: str) -> str:
+    """A name as it is compared and shown: composed (NFC), with what cannot be printed escaped."""
+    return printable(unicodedata.normalize("NFC", name))
+
+
+def _place(title: str, top: Parts) -> str:
+    return "/".join([title, *map(printable, top)])
