@@ -27,6 +27,7 @@ from facelab.cli_evaluate import (
 )
 from facelab.cli_lessons import lessons
 from facelab.cli_train import train
+from facelab.cli_zoo import zoo
 from facelab.compare import DEFAULT_FAR
 from facelab.compare import compare as compare_photos
 from facelab.data.images import printable
@@ -242,6 +243,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "embed": embed,
     "submit": submit,
     "models": models,
+    "zoo": zoo,
 }
 
 

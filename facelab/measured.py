@@ -10,6 +10,7 @@ from pathlib import Path
 
 from facelab import embedder
 from facelab.checkpoint import Header, describe
+from facelab.files import replacing
 from facelab.recipe import Recipe
 from facelab.recipes import ARCHITECTURE, RECIPES
 
@@ -48,16 +49,20 @@ def headers() -> dict[str, Header]:
     return {name: header(name) for name in names()}
 
 
-def keep(path: Path) -> Path:
+def keep(path: Path, folder: Path | None = None) -> Path:
     """Keep a checkpoint's header without its weights, names of people and histograms; returns the file.
+
+    Args:
+        path: the checkpoint.
+        folder: where; None: with the project's own.
 
     Raises:
         ValueError: it is no checkpoint.
     """
     found = replace(describe(path), operating_points=None, identities=())
-    target = _folder() / f"{path.stem}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(found.to_json() + "\n")
+    target = (folder or _folder()) / f"{path.stem}.json"
+    with replacing(target) as part:
+        part.write_text(found.to_json() + "\n")
     return target
 
 

@@ -69,6 +69,15 @@ def state_path(out: Path) -> Path:
     return out.with_suffix(".run.safetensors")
 
 
+def steps_done(path: Path) -> int:
+    """How many steps the run had done whose state lies there.
+
+    Raises:
+        ValueError: no such file, or damaged.
+    """
+    return _read(path)[2]
+
+
 def save(path: Path, run: Run) -> None:
     """Write the state of a run: whole or not at all.
 
@@ -88,6 +97,14 @@ def restore(path: Path, run: Run) -> None:
     """
     if not path.is_file():
         raise ValueError(f"there is nothing to resume: {path} does not exist; leave --resume out to begin")
+    was, data, step, accuracy, judged, tensors = _read(path)
+    _require_same(was, data, run, path)
+    _load(run, tensors, path)
+    run.step, run.accuracy, run.judged = step, accuracy, judged
+
+
+def _read(path: Path) -> tuple[Recipe, str, int, float, int, dict[str, Tensor]]:
+    """(recipe, data, step, accuracy, judged, tensors) of a saved state."""
     metadata, tensors = checkpoint.read(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} is not the state of a run; leave --resume out to begin anew")
@@ -98,9 +115,7 @@ def restore(path: Path, run: Run) -> None:
         accuracy, judged = float(header["accuracy"]), int(header["judged"])
     except Exception as error:  # a tampered header makes its readers raise anything
         raise ValueError(f"{path.name} has a damaged header; leave --resume out to begin anew") from error
-    _require_same(was, data, run, path)
-    _load(run, tensors, path)
-    run.step, run.accuracy, run.judged = step, accuracy, judged
+    return was, data, step, accuracy, judged, tensors
 
 
 def _require_same(was: Recipe, data: str, run: Run, path: Path) -> None:

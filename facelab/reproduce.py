@@ -1,0 +1,259 @@
+"""The zoo, made again: each row of a table is trained, judged and filed, the most important first.
+
+A row is a recipe and a seed. What is left of it follows from the files that lie there, so a zoo that was cut
+goes on where it was, and ends as if it had not been. Its steps are commands that anyone can give by hand;
+they stand beside the figures in `zoo.json`.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from facelab import checkpoint, measured, resume
+from facelab.checkpoint import Header
+from facelab.data.folders import CropSet
+from facelab.data.images import ImageFolder
+from facelab.files import replacing
+from facelab.recipe import Recipe
+from facelab.recipes import find_recipe
+from facelab.rows import Row
+from facelab.train import train
+
+Execute = Callable[[list[str]], int]  # runs one command -> its exit status
+FINAL = "lfw_view2"  # the test by which rows are reported
+CALIBRATED_ON = "LFW view 1 test people"
+BLENDS = 120_000
+PACE_CROPS, PACE_BATCH = 64, 32
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """Where rows are made and from what.
+
+    Attributes:
+        out: holds what `checkpoints/` holds, `zoo.json` with the commands, and `runs/`.
+        data: folders or zips of aligned crops.
+        images, pairs: photos and list for the final test; None leaves it out.
+        people: list of those of the photos by whom thresholds are set; None keeps the held-out people's.
+        jobs: processes of the commands that take several.
+        compile: whether torch.compile fuses the networks.
+    """
+
+    out: Path
+    data: tuple[Path, ...]
+    images: Path | None = None
+    pairs: Path | None = None
+    people: Path | None = None
+    jobs: int = 1
+    compile: bool = False
+
+    @property
+    def runs(self) -> Path:
+        """Where commands run. All weights stay here, for rows that go on from others; what is trained just
+        now has a folder of its own.
+        """
+        return self.out / "runs"
+
+
+def recipe_of(row: Row, zoo: Zoo) -> Recipe:
+    """What the row trains."""
+    return replace(find_recipe(row.recipe), seed=row.seed, compile=zoo.compile)
+
+
+def sources_of(row: Row, zoo: Zoo) -> list[Path]:
+    """The folders or zips of real crops that the row learns from.
+
+    Raises:
+        ValueError: one of them was not given.
+    """
+    given = {source.stem: source for source in zoo.data}
+    missing = [name for name in row.sources if name not in given]
+    if missing:
+        raise ValueError(f"{row.name} learns from {', '.join(row.sources)}; --data lacks {missing[0]}")
+    return [given[name] for name in row.sources] if row.sources else list(zoo.data)
+
+
+def product(row: Row, zoo: Zoo) -> Path:
+    """The file that a finished row leaves."""
+    folder, suffix = (zoo.out, "safetensors") if row.keeps_weights else (zoo.out / "measured", "json")
+    return folder / f"{row.name}.{suffix}"
+
+
+def is_done(row: Row, zoo: Zoo) -> bool:
+    """Whether its file is there and is of this recipe and these data.
+
+    Raises:
+        ValueError: there is one of another recipe or of other data, or a damaged one.
+    """
+    path = product(row, zoo)
+    if not path.is_file():
+        return False
+    header = checkpoint.describe(path) if row.keeps_weights else Header.from_json(path.read_text())
+    names = [source.stem for source in sources_of(row, zoo)]
+    sources = ", ".join(filter(None, [*names, header.recipe.unlabelled]))
+    if replace(header.recipe, compile=zoo.compile) != recipe_of(row, zoo):
+        raise ValueError(f"{path.name} was trained by another recipe; move it away to train it again")
+    if header.data.rsplit(":", 1)[0] != sources:
+        raise ValueError(f"{path.name} was trained on {header.data}; move it away to train it on {sources}")
+    return zoo.pairs is None or FINAL in header.metrics
+
+
+def commands(row: Row, zoo: Zoo) -> dict[str, list[str]]:
+    """Every command that makes the row, by the name of its step, to be given in `zoo.runs`."""
+    recipe, weights, jobs = recipe_of(row, zoo), f"{row.name}.safetensors", ["--jobs", str(zoo.jobs)]
+    sources = [str(source) for source in sources_of(row, zoo)]
+    steps = {}
+    if recipe.unlabelled:
+        blends = f"{recipe.unlabelled}.zip"
+        whose = ["--count", str(BLENDS), "--recipe", row.recipe]
+        steps["blend"] = ["data", "blend", *sources, "--out", blends, *whose]
+        sources = [*sources, blends]
+    if recipe.teacher:
+        also = ["--also", *sources[1:]] if sources[1:] else []
+        steps["teach"] = ["embed", "reference", sources[0], recipe.teacher, *also, "--aligned", *jobs]
+    fused = ["--compile"] if zoo.compile else []
+    steps["train"] = ["train", row.recipe, "--seed", str(row.seed), *fused, "--data", *sources]
+    steps["train"] += ["--out", f"{row.name}/{weights}"]
+    if zoo.people:
+        whom = ["--images", str(zoo.images), "--people", str(zoo.people), "--title", CALIBRATED_ON]
+        steps["calibrate"] = ["calibrate", weights, *whom, *jobs]
+    if zoo.pairs:
+        what = ["--images", str(zoo.images), "--pairs", str(zoo.pairs), "--subsets"]
+        steps["evaluate"] = ["evaluate", weights, *what, "--save", FINAL, *jobs]
+    return steps
+
+
+def left(row: Row, zoo: Zoo) -> dict[str, list[str]]:
+    """Those of its commands that are still to be run, as the files say; empty if the row is done."""
+    if is_done(row, zoo):
+        return {}
+    steps, recipe, runs = commands(row, zoo), recipe_of(row, zoo), zoo.runs
+    for step, file in (("blend", f"{recipe.unlabelled}.zip"), ("teach", recipe.teacher or "")):
+        if step in steps and (runs / file).is_file():
+            del steps[step]
+    weights = runs / f"{row.name}.safetensors"
+    if weights.is_file():
+        header = checkpoint.describe(weights)
+        points = header.operating_points
+        gone = {"blend", "teach", "train"}
+        gone |= {"evaluate"} if FINAL in header.metrics else set()
+        gone |= {"calibrate"} if points and points.source.startswith(CALIBRATED_ON) else set()
+        return {step: argv for step, argv in steps.items() if step not in gone}
+    begun = _state(row, zoo).is_file()
+    steps["train"].append("--resume" if begun else "--overwrite")
+    return steps
+
+
+def make(row: Row, zoo: Zoo, execute: Execute) -> bool:
+    """Run what is left of a row and file it -> whether it is finished.
+
+    Raises:
+        ValueError: its file is there and is of another recipe, or of other data.
+    """
+    for step, argv in left(row, zoo).items():
+        training = zoo.runs / row.name
+        training.mkdir(parents=True, exist_ok=True)
+        with contextlib.chdir(zoo.runs):
+            if execute(argv):
+                return False
+        if step == "train":  # only now is it whole: each epoch has written this file
+            os.replace(training / f"{row.name}.safetensors", zoo.runs / f"{row.name}.safetensors")
+    shutil.rmtree(zoo.runs / row.name, ignore_errors=True)  # with what a kill may have torn
+    if not is_done(row, zoo):
+        _file(row, zoo)
+    return True
+
+
+def _file(row: Row, zoo: Zoo) -> None:
+    """Put a row's checkpoint or figures where they belong, and its commands into `zoo.json`."""
+    weights, target = zoo.runs / f"{row.name}.safetensors", product(row, zoo)
+    index = zoo.out / "zoo.json"
+    known = json.loads(index.read_text()) if index.is_file() else {}
+    header = checkpoint.describe(weights)
+    known[row.name] = {
+        "commands": [written(argv) for argv in commands(row, zoo).values()],
+        "data": header.data,
+        "seed": row.seed,
+        "figures": header.metrics,
+    }
+    with replacing(index) as part:
+        part.write_text(json.dumps(known, indent=1) + "\n")
+    if row.keeps_weights:
+        with replacing(target) as part:
+            shutil.copyfile(weights, part)
+    else:
+        measured.keep(weights, target.parent)
+
+
+def written(argv: list[str]) -> str:
+    """A command as it is given in a shell, with files by their names alone."""
+    named = [Path(word).name if os.path.isabs(word) else word for word in argv]
+    return shlex.join(["python", "-m", "facelab", *named])
+
+
+def progress(row: Row, zoo: Zoo) -> tuple[str, float]:
+    """How far a row is, in words, and the share of its training that is left, in [0, 1]."""
+    try:
+        todo = left(row, zoo)
+    except ValueError as error:
+        return str(error), 0.0
+    if "train" not in todo:
+        return (f"trained; left: {', '.join(todo) or 'to be filed'}" if todo else "done"), 0.0
+    state = _state(row, zoo)
+    if not state.is_file():
+        return "missing", 1.0
+    done, steps = resume.steps_done(state), _crops(row, zoo) // recipe_of(row, zoo).batch_size
+    steps = max(1, steps * recipe_of(row, zoo).epochs)
+    return f"stopped at step {done} of about {steps}", max(0.01, 1 - done / steps)
+
+
+def _state(row: Row, zoo: Zoo) -> Path:
+    """Where a training that is under way keeps its state."""
+    return resume.state_path(zoo.runs / row.name / f"{row.name}.safetensors")
+
+
+def seconds_left(row: Row, zoo: Zoo) -> float:
+    """About how long the rest of its training takes at this machine's present pace."""
+    share = progress(row, zoo)[1]
+    if not share:
+        return 0.0
+    recipe = recipe_of(row, zoo)
+    return share * _crops(row, zoo) * recipe.epochs * _pace(recipe.backbone, recipe.precision)
+
+
+def _crops(row: Row, zoo: Zoo) -> int:
+    """About how many crops an epoch has; none is decoded for it."""
+    recipe = recipe_of(row, zoo)
+    images = sum(_images(source) for source in sources_of(row, zoo))
+    kept = images * (1 - recipe.held_out) * (1 - recipe.held_out_images)
+    return round(kept) + (BLENDS if recipe.unlabelled else 0)
+
+
+@functools.cache
+def _images(source: Path) -> int:
+    return len(ImageFolder(str(source)).names)
+
+
+@functools.cache
+def _pace(backbone: str, precision: str) -> float:
+    """Seconds that a crop takes in training, from the second step of that network on noise."""
+    labels = np.repeat(np.arange(8), PACE_CROPS // 8)
+    noise = np.random.default_rng(0).integers(0, 256, (PACE_CROPS, 112, 112, 3), np.uint8)
+    names = tuple(map(str, range(PACE_CROPS)))
+    data = CropSet(noise, labels, names[:8], names)
+    recipe = Recipe(backbone=backbone, precision=precision, batch_size=PACE_BATCH, held_out=0.0, lr=1e-3)
+    run = train(recipe, data)
+    next(run)  # the first step also sets things up
+    began = time.perf_counter()
+    next(run)
+    run.close()
+    return (time.perf_counter() - began) / PACE_BATCH

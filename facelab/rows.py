@@ -1,0 +1,71 @@
+"""The rows of the zoo: which recipe each trains, by which seed, from which sources, and whether its weights
+are kept or its figures alone; the most important first.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from facelab.recipes import find_recipe
+
+FIRST_TWO = ("celeba112", "celeba_grey112")
+
+# Recipes of rows, most important first, with how many seeds, whether weights are kept (of seed 0 alone), and
+# the sources that they learn from.
+TABLE: tuple[tuple[str, int, bool, tuple[str, ...]], ...] = (
+    ("strong_start strong_second", 1, False, FIRST_TWO),
+    ("strong", 1, True, FIRST_TWO),
+    ("undecayed undecayed_smoothing_003 undecayed_smoothing undecayed_online", 1, False, FIRST_TWO),
+    ("softmax center arcface", 2, True, FIRST_TWO),
+    ("label_smoothing a_softmax cosface softmax_triplet", 1, True, FIRST_TWO),
+    ("triplet contrastive pairwise online_label_smoothing", 1, False, FIRST_TWO),
+    ("softmax_contrastive softmax_pairwise", 1, False, FIRST_TWO),
+    ("convnext nfnet resnet mobilenet efficientnet alexnet vgg densenet", 1, True, FIRST_TWO),
+    ("resnext senet regnet resnest", 1, True, FIRST_TWO),
+    ("dropout dropout_maps drop_block drop_block_smoothing", 1, False, FIRST_TWO),
+    ("resnet_softmax", 1, True, FIRST_TWO),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training of the zoo.
+
+    Attributes:
+        name: of its files.
+        recipe: a name in RECIPES, or a file of one.
+        seed: of the run.
+        keeps_weights: whether the checkpoint is kept, or its figures alone.
+        sources: names of those sources that it learns from; empty for all that are given.
+    """
+
+    name: str
+    recipe: str
+    seed: int = 0
+    keeps_weights: bool = True
+    sources: tuple[str, ...] = ()
+
+
+def rows(only: tuple[str, ...] = ()) -> list[Row]:
+    """The rows of the table, or those named.
+
+    Args:
+        only: names of rows, recipes whose rows to take, or files of recipes.
+
+    Raises:
+        ValueError: neither a row nor a recipe.
+    """
+    table = [
+        Row(recipe + (f"_seed{seed}" if seed else ""), recipe, seed, keeps and seed == 0, sources)
+        for recipes, seeds, keeps, sources in TABLE
+        for recipe in recipes.split()
+        for seed in range(seeds)
+    ]
+    chosen = []
+    for name in only:
+        found = [row for row in table if name in (row.name, row.recipe)]
+        if not found:
+            find_recipe(name)  # raises what is neither
+            path = Path(name)
+            found = [Row(path.stem, str(path.resolve()) if path.suffix else name)]
+        chosen += found
+    return list(dict.fromkeys(chosen)) if only else table
