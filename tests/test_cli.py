@@ -47,9 +47,10 @@ def test_compare_says_in_words_what_it_says_in_json(far, capsys, photos):
 
 
 def test_a_verdict_of_different_people_is_a_result_and_no_error(capsys, photos, monkeypatch):
-    monkeypatch.setattr(cli, "compare_photos", lambda *args: {
-        "model": "m", "score": 0.1, "threshold": 0.5, "far": 0.01, "frr": 0.2, "same": False,
-        "probability_same": 0.1, "calibration": "c", "faces": [{"found": 3, "face": 2, "main": True}, {"found": 1}]})  # fmt: skip
+    faces = [{"found": 3, "face": 2, "main": True}, {"found": 1}]
+    answer = {"model": "m", "score": 0.1, "threshold": 0.5, "far": 0.01, "frr": 0.2, "same": False}
+    answer |= {"probability_same": 0.1, "calibration": "c", "faces": faces}
+    monkeypatch.setattr(cli, "compare_photos", lambda *args: answer)
     assert main(["compare", *photos]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("different people: score 0.100 < threshold 0.500 (m)")
