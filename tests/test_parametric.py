@@ -1,7 +1,5 @@
 """Parametric faces: identity and nuisance are known numbers, so what a picture must do can be asserted."""
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
@@ -156,12 +154,6 @@ def test_portraits_do_not_depend_on_their_batch():
     together = render(people, conditions, 100)
     order = torch.tensor([3, 1, 4])
     assert torch.equal(together[order], render(people[order], conditions[order], 100))
-
-
-def test_same_seed_same_pixels_on_every_machine():
-    pixels = crops(sample_identities(6, 2026), sample_nuisances(6, 2026, 0.8))
-    digest = hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
-    assert digest.startswith("531e8c63000b49ca")
 
 
 def test_a_picture_is_in_steps_of_a_byte_and_alike_at_every_size():

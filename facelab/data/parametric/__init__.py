@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from facelab.data.folders import CropSet, Track, untracked
+from facelab.data.parametric import exact
 from facelab.data.parametric.head import Frame, aligned_frame, portrait_frame, project
 from facelab.data.parametric.render import draw
 from facelab.data.parametric.shot import Values, take_shot
@@ -99,12 +100,13 @@ def relative(identity: Tensor, distance: float, seed: int) -> Tensor:
     _check_unit("distance", distance)
     low, high, middle, spread = bounds(IDENTITY)
     share = ((identity.cpu().double() - low) / (high - low)).clamp(1e-4, 1.0 - 1e-4)
-    offset = torch.logit((middle - low) / (high - low))
-    scores = (torch.logit(share) - offset) / spread
+    offset = exact.logit((middle - low) / (high - low))
+    scores = (exact.logit(share) - offset) / spread
     stranger = normals(torch.arange(len(identity)), len(IDENTITY), seed)
     angle = torch.tensor(distance * torch.pi / 2.0, dtype=torch.float64)
-    mixture = angle.cos() * scores + angle.sin() * stranger
-    change = (torch.sigmoid(offset + spread * mixture) - share) * (high - low)
+    sin, cos = exact.sin_cos(angle)
+    mixture = cos * scores + sin * stranger
+    change = (exact.sigmoid(offset + spread * mixture) - share) * (high - low)
     change = change * (distance > 0.0)
     moved = identity.cpu().double() + change
     return _inside(moved, low, high).to(identity.device)
@@ -235,8 +237,8 @@ class ParametricFaces(Dataset):
 def _identities(rows: Tensor, seed: int) -> Tensor:
     """People at the given row numbers."""
     low, high, middle, spread = bounds(IDENTITY)
-    offset = torch.logit((middle - low) / (high - low))
-    share = torch.sigmoid(offset + spread * normals(rows, len(IDENTITY), seed))
+    offset = exact.logit((middle - low) / (high - low))
+    share = exact.sigmoid(offset + spread * normals(rows, len(IDENTITY), seed))
     return _inside(low + (high - low) * share, low, high)
 
 
@@ -246,7 +248,7 @@ def _nuisances(rows: Tensor, seed: int, difficulty: float) -> Tensor:
     low, high, middle, spread = bounds(NUISANCE)
     value = middle + 2.0 * difficulty * spread * normals(rows, len(NUISANCE), seed)
     width = high - low
-    fold = (value - low).remainder(2.0 * width)
+    fold = (value - low) - 2.0 * width * ((value - low) / (2.0 * width)).floor()
     return _inside(low + torch.minimum(fold, 2.0 * width - fold), low, high)
 
 

@@ -12,6 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.shot import Shot
 from facelab.data.parametric.table import mix, normals
 
@@ -45,10 +46,10 @@ def expose(shot: Shot, picture: Tensor) -> Tensor:
 def _blur(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
     """Gaussian blur, standard deviation 1.5 % of the frame times blur; 7 taps, spread wider pass by pass."""
     size = picture.shape[-1]
-    steps = [2**k for k in range(1 + max(0, int(math.log2(size / 112.0))))]
-    sigma = 0.015 * size * shot.values["blur"][rows] / sum(step * step for step in steps) ** 0.5
+    steps = [2**k for k in range(max(1, (size // 112).bit_length()))]
+    sigma = 0.015 * size * shot.values["blur"][rows] / math.sqrt(sum(step * step for step in steps))
     taps = torch.arange(4, dtype=torch.float64, device=sigma.device)
-    weights = torch.exp(-0.5 * (taps / sigma.clamp(min=0.05)[:, None]) ** 2)
+    weights = exact.exp(-0.5 * (taps / sigma.clamp(min=0.05)[:, None]) ** 2)
     weights = weights / (weights[:, :1] + 2.0 * (weights[:, 1:2] + weights[:, 2:3] + weights[:, 3:]))
     weights = weights.float()[:, :, None, None, None]
     for step in steps:
@@ -111,8 +112,8 @@ def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
 def _cosines() -> Tensor:
     """(8, 8) float32 orthonormal cosine basis: row k is the wave of frequency k."""
     k, n = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8, dtype=torch.float64)
-    basis = torch.cos(torch.pi / 8.0 * (n + 0.5) * k) * 0.5
-    basis[0] = basis[0] * 0.5**0.5
+    basis = exact.sin_cos(torch.pi / 8.0 * (n + 0.5) * k)[1] * 0.5
+    basis[0] = basis[0] * math.sqrt(0.5)
     return basis.float()
 
 

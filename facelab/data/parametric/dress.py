@@ -8,6 +8,7 @@ ellipsoids that stay upright while the head turns. Simplified: one cut of garmen
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.field import (
     apply,
     edge,
@@ -59,7 +60,7 @@ def wear_garment(shot: Shot, colours: Palette, face: Surface, rows: slice) -> tu
     )
     (depth, inside), (far, wide) = ellipsoid(u, v, neck), ellipsoid(u, v, torso)
     depth, inside = smooth_max(depth, far, 0.5), smooth_max(inside.mul_(neck[-1]), wide.mul_(torso[-1]), 0.36)
-    cos, sin = plane(turn.cos()), plane(turn.sin())
+    sin, cos = map(plane, exact.sin_cos(turn))
     x, y = u * cos + v * sin, v * cos - u * sin
     collar = y - 1.3 - (x / 0.6).square_().neg_().add_(1.0).clamp_(min=0.0).mul_(0.22)
     picture = colours.skin.float()[:, :, None, None].expand(-1, 3, *y.shape[1:]).clone()
@@ -100,7 +101,7 @@ def wear_glasses(shot: Shot, picture: Tensor, face: Surface) -> None:
     x, y, _ = to_head(pose, part.u, part.v, depth)
     side, eye = x.abs(), eye_x(look)
     a, b = (side - (eye + 0.015)).abs_(), (y - 0.03).abs_()
-    circle = ((a / 0.235).square_() + (b / 0.205).square_()).sqrt_()
+    circle = exact.sqrt_((a / 0.235).square_() + (b / 0.205).square_())
     box = smooth_max(a / 0.24, b / 0.165, 0.5).sub_(0.06)
     lens = circle.add_((box - circle).mul_(look["glasses_shape"])).neg_().add_(1.0).mul_(0.2)
     rim = edge(0.022 - lens.abs(), pixel)

@@ -6,15 +6,17 @@ batch, with any thread count, on any machine. The camera is orthographic (a very
 an ellipsoid is closed-form.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.table import mix
 
 ROUND = 0.16  # rounds the outline of an ellipsoid, where its depth would fall off vertically
-_NEAR_HEIGHT = (1.0 + ROUND**2) ** 0.5 - ROUND
+_NEAR_HEIGHT = math.sqrt(1.0 + ROUND * ROUND) - ROUND
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def speckle(column: Tensor, row: Tensor, key: Tensor) -> Tensor:
 
 def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Matrices (…, 3, 3) float64 that nod, then turn, then tilt; radians, axes right, down, near."""
-    (cy, sy), (cp, sp), (cr, sr) = ((a.double().cos(), a.double().sin()) for a in (yaw, pitch, roll))
+    sin, cos = exact.sin_cos(torch.stack([yaw, pitch, roll]).double())
+    (sy, sp, sr), (cy, cp, cr) = sin, cos
     x = torch.stack([cr * cy, -cr * sy * sp - sr * cp, cr * sy * cp - sr * sp], dim=-1)
     y = torch.stack([sr * cy, -sr * sy * sp + cr * cp, sr * sy * cp + cr * sp], dim=-1)
     z = torch.stack([-sy, -cy * sp, cy * cp], dim=-1)
@@ -120,9 +123,9 @@ def quadrics(axes: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
     uv = form[..., 0, 1] - form[..., 0, 2] * lean_v
     vv = form[..., 1, 1] - form[..., 1, 2] * lean_v
     u, v, depth = centres.unbind(2)
-    height = near**-0.5 / _NEAR_HEIGHT
+    height = 1.0 / (exact.sqrt(near) * _NEAR_HEIGHT)
     flat = depth + lean_u * u + lean_v * v - ROUND * height
-    reach = 0.5 * (uu * vv).clamp(min=1e-12) ** -0.25
+    reach = 0.5 / exact.sqrt(exact.sqrt((uu * vv).clamp(min=1e-12)))
     rows = torch.stack([u, v, uu, -2.0 * uv, vv, height, flat, lean_u, lean_v, reach])
     return rows.permute(2, 0, 1).float()[..., None, None]
 
@@ -142,7 +145,7 @@ def ellipsoid(u: Tensor, v: Tensor, quadric: Tensor) -> tuple[Tensor, Tensor]:
     du, dv = u - centre_u, v - centre_v
     form = (dv * uv) * du
     form.add_(1.0 - du * du * uu).sub_(dv * dv * vv)
-    depth = form.clamp(min=0.0).add_(ROUND * ROUND).sqrt_()
+    depth = exact.sqrt_(form.clamp(min=0.0).add_(ROUND * ROUND))
     depth.add_(form.clamp(max=0.0).mul_(0.5 / ROUND)).mul_(height)
     return depth.add_(flat - lean_u * u).sub_(lean_v * v), form
 
@@ -158,7 +161,7 @@ def slopes(depth: Tensor, pixel: Tensor) -> Tensor:
     x.mul_(half)
     y.mul_(half)
     torch.mul(x, x, out=z)
-    z.add_(y * y).add_(1.0).sqrt_().reciprocal_()
+    exact.sqrt_(z.add_(y * y).add_(1.0)).reciprocal_()
     x.mul_(z)
     y.mul_(z)
     return normal

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.field import bump, edge, ellipsoid, ripple, rise, slopes, smooth_max
 from facelab.data.parametric.paint import Palette
 from facelab.data.parametric.shot import Shot, Surface, Values, pick, placed, to_head
@@ -135,4 +136,5 @@ def _coloured(look: Values, colours: Palette, strands: Tensor, down: Tensor) -> 
     band = (down + 0.42).mul_(1 / 0.36).square_().neg_().add_(1.0).clamp_(min=0.0)
     sheen = band.mul_(band).mul_(strands).mul_(0.09 - 0.05 * rise(look["hair_curl"], 0.5, 1.0))
     colour = colours.hair.float()[:, :, None, None]
-    return (colour * strands.mul(0.75).add_(0.5)[:, None]).add_(sheen[:, None] * (colour.sqrt() * 0.7 + 0.3))
+    shine = exact.sqrt(colour) * 0.7 + 0.3
+    return (colour * strands.mul(0.75).add_(0.5)[:, None]).add_(sheen[:, None] * shine)

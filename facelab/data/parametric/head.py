@@ -9,6 +9,7 @@ added on top. Simplified: the two halves mirror each other, and the blend happen
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.field import Frame, apply, bump, ellipsoid, plane, rise, smooth_max
 from facelab.data.parametric.shot import (
     Shot,
@@ -184,7 +185,7 @@ def landmark_points(values: Values) -> Tensor:
 def portrait_frame(values: Values, size: int) -> Frame:
     """The camera of a portrait: the head in the middle, moved and scaled by the nuisance."""
     middle = (size - 1) / 2.0
-    pixels_per_dm = size / PORTRAIT_DM * values["scale"].exp()
+    pixels_per_dm = size / PORTRAIT_DM * exact.exp(values["scale"])
     x = middle + size * values["shift_x"]
     y = middle + size * values["shift_y"] - 0.04 * pixels_per_dm
     return Frame(torch.zeros_like(x), pixels_per_dm, torch.stack([x, y], dim=1), size)
@@ -198,16 +199,22 @@ def aligned_frame(values: Values, size: int) -> Frame:
     still = torch.zeros_like(values["yaw"])
     points = apply(head_pose(values, still), landmark_points(values))[..., :2]
     goal = (torch.tensor(TEMPLATE, dtype=torch.float64, device=points.device) + 0.5) * (size / 112.0) - 0.5
-    mean, goal_mean = points.mean(1, keepdim=True), goal.mean(0)
+    mean, goal_mean = _sum_of_five(points)[:, None] / 5.0, _sum_of_five(goal[None])[0] / 5.0
     (x, y), (goal_x, goal_y) = (points - mean).unbind(2), (goal - goal_mean).unbind(1)
-    zoom = (RESIDUAL * values["scale"]).exp() / (x * x + y * y).sum(1)
-    real, imaginary = (x * goal_x + y * goal_y).sum(1) * zoom, (x * goal_y - y * goal_x).sum(1) * zoom
+    zoom = exact.exp(RESIDUAL * values["scale"]) / _sum_of_five(x * x + y * y)
+    real = _sum_of_five(x * goal_x + y * goal_y) * zoom
+    imaginary = _sum_of_five(x * goal_y - y * goal_x) * zoom
     x, y = mean[:, 0].unbind(1)
     moved = torch.stack([real * x - imaginary * y, imaginary * x + real * y], dim=1)
     shift = torch.stack([values["shift_x"], values["shift_y"]], dim=1) * (RESIDUAL * size)
-    return Frame(
-        torch.atan2(imaginary, real), (real**2 + imaginary**2).sqrt(), goal_mean - moved + shift, size
-    )
+    length = exact.sqrt(real * real + imaginary * imaginary)
+    return Frame(exact.angle(real, imaginary), length, goal_mean - moved + shift, size)
+
+
+def _sum_of_five(values: Tensor) -> Tensor:
+    """Sum over axis 1, of length 5, in a fixed order: torch's own order depends on the processor."""
+    a, b, c, d, e = values.unbind(1)
+    return a + b + c + d + e
 
 
 def project(values: Values, frame: Frame) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.field import bump, edge, line, ripple, rise, speckle
 from facelab.data.parametric.head import eye_width, eye_x, lids, mouth_line, nose_tip
 from facelab.data.parametric.shot import Shot, Surface, Values, faces_of, pick, window, window_of
@@ -57,7 +58,7 @@ def mixed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 def hue(position: Tensor, tone: Tensor, strength: float) -> Tensor:
     """(B, 3) colours from a position (B,) on the colour circle, a tone (B,), and how far channels differ."""
     third = torch.arange(3, dtype=torch.float64, device=position.device) / 3.0
-    wave = torch.cos(2.0 * torch.pi * (position[:, None] - third))
+    wave = exact.sin_cos(2.0 * torch.pi * (position[:, None] - third))[1]
     return (tone[:, None] * (1.0 + strength * wave)).clamp(0.0, 1.0) ** 2
 
 
@@ -67,7 +68,7 @@ def palette(values: Values) -> Palette:
     skin = (ramp(SKIN, values["skin_tone"]) * (1.0 + values["skin_warmth"][:, None] * warm)).clamp(0.0, 1.0)
     hair = mixed(ramp(HAIR, values["hair_tone"]), swatch(COPPER), rise(values["hair_red"], 0.4, 1.0) * 0.85)
     hair = mixed(hair, swatch(GREY), rise(values["hair_grey"], 0.45, 0.95) * 0.9)
-    light = ((skin[:, 0] + skin[:, 1] + skin[:, 2]) / 3.0).sqrt()[:, None]
+    light = exact.sqrt((skin[:, 0] + skin[:, 1] + skin[:, 2]) / 3.0)[:, None]
     lips = skin * 0.26 + ramp((LIPS_PALE, LIPS_ROSE), values["lip_colour"]) * (0.3 + 0.34 * light)
     return Palette(skin, hair, lips, ramp(IRIS, values["iris_colour"]))
 
@@ -147,7 +148,7 @@ def _freckles(shot: Shot, picture: Tensor, face: Surface) -> None:
     jitter = (chance * 7.0 - (chance * 7.0).floor(), chance * 31.0 - (chance * 31.0).floor())
     x.sub_(column).sub_(jitter[0].sub_(0.5).mul_(0.4)).sub_(0.5)
     y.sub_(row).sub_(jitter[1].sub_(0.5).mul_(0.4)).sub_(0.5)
-    spot = (0.2 + 0.1 * chance - (x * x + y * y).sqrt_()).mul_(6.0).clamp_(0.0, 1.0)
+    spot = (0.2 + 0.1 * chance - exact.sqrt_(x * x + y * y)).mul_(6.0).clamp_(0.0, 1.0)
     spot.mul_((chance < 0.35 + 0.5 * amount).float())
     spot.mul_(bump(spots.x, spots.y, (0.0, 0.27), (0.72, 0.33)).mul_(2.0).clamp_(max=1.0))
     freckled = picture.index_select(0, rows)
@@ -190,7 +191,7 @@ def _eyeball(
     x, y, above, right = eye
     lay(picture, swatch(WHITE), opening)
     across, down = x - right * (0.3 * look["gaze_x"]), y - (0.2 * look["gaze_y"] - 0.05)
-    radius = (across * across + down * down).sqrt_()
+    radius = exact.sqrt_(across * across + down * down)
     size = 0.068 / eye_width(look) * (0.5 + 0.5 * look["eye_size"])
     lay(picture, colours.iris * 0.45, edge(size - radius, unit).mul_(opening))
     inner = edge(size * 0.84 - radius, unit + 0.08).mul_(opening)
@@ -202,7 +203,7 @@ def _eyeball(
     shade = (1.0 - above * (1 / 0.3)).clamp_(0.0, 1.0).mul_(opening)
     darken(picture, shade, (0.45, 0.48, 0.5))
     lit_side = (look["light_azimuth"] * (0.14 / 20.0)).clamp(-0.14, 0.14)
-    spot = ((across * right - lit_side).square_() + (down + 0.17).square_()).sqrt_()
+    spot = exact.sqrt_((across * right - lit_side).square_() + (down + 0.17).square_())
     lay(picture, swatch("ffffff"), edge(0.08 - spot, unit).mul_(opening).mul_(0.95))
 
 

@@ -9,6 +9,7 @@ painted where they usually fall.
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
 from facelab.data.parametric.camera import expose
 from facelab.data.parametric.dress import backdrop, wear_garment, wear_glasses, wear_hat, wear_mask
 from facelab.data.parametric.field import edge, slopes
@@ -47,7 +48,8 @@ def draw(shot: Shot) -> Tensor:
     _put_on_hat(shot, scene, cover)
     picture = backdrop(shot)
     picture.mul_((1.0 - cover)[:, None]).add_(_lit(shot, scene).mul_(cover[:, None]))
-    return expose(shot, picture.mul_(shot.look["exposure"][:, None]).clamp_(0.0, 1.0).sqrt_())
+    picture.mul_(shot.look["exposure"][:, None]).clamp_(0.0, 1.0)
+    return expose(shot, exact.sqrt_(picture))
 
 
 def _over(below: Scene, layer: tuple[Tensor, Tensor, Tensor | float], cover: Tensor) -> None:
@@ -79,9 +81,10 @@ def _put_on_hat(shot: Shot, scene: Scene, cover: Tensor) -> None:
 
 def _light(values: Values, turn: Tensor) -> Tensor:
     """(B, 3, 1, 1) direction of the key light, which stays where it is when the camera turns."""
-    across, up = torch.deg2rad(values["light_azimuth"]), torch.deg2rad(values["light_elevation"])
-    x, y, z = across.sin() * up.cos(), -up.sin(), across.cos() * up.cos()
-    cos, sin = turn.cos(), turn.sin()
+    azimuth, elevation = (torch.deg2rad(values[name]) for name in ("light_azimuth", "light_elevation"))
+    (across, ahead), (up, level) = exact.sin_cos(azimuth), exact.sin_cos(elevation)
+    x, y, z = across * level, -up, ahead * level
+    sin, cos = exact.sin_cos(turn)
     return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=1)
 
 
@@ -102,7 +105,7 @@ def _lit(shot: Shot, scene: Scene) -> Tensor:
         strength = 1.4 / (1.0 + wrap) * key * (1.0 + tint * (warmth + 0.3))
         picture[:, channel].mul_(facing.add(wrap).clamp_(min=0.0).mul_(strength).add_(ambient))
     half = light + torch.tensor([0.0, 0.0, 1.0], dtype=light.dtype, device=light.device)
-    half = half / (half[:, :1] ** 2 + half[:, 1:2] ** 2 + half[:, 2:] ** 2).sqrt().clamp(min=1e-3)
+    half = half / exact.sqrt(half[:, :1] ** 2 + half[:, 1:2] ** 2 + half[:, 2:] ** 2).clamp(min=1e-3)
     shine = _facing(normal, half).clamp_(min=0.0)
     for _ in range(4):
         shine.mul_(shine)

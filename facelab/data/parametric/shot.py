@@ -8,6 +8,7 @@ axis of the head.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -132,8 +133,12 @@ def _stacked(numbers: list[tuple], like: Tensor) -> Tensor:
 def placed(pose: Tensor, centres: list[tuple], radii: list[tuple], leans: list[float]) -> Tensor:
     """`quadrics` of ellipsoids given in axes that the pose (B, 3, 3) turns to the view."""
     like = pose[:, 0, 0]
-    tilts = [
-        ((1.0, 0.0, 0.0), (0.0, math.cos(a), math.sin(a)), (0.0, -math.sin(a), math.cos(a))) for a in leans
-    ]
-    axes = times(pose[:, None], torch.tensor([tilts], dtype=torch.float64, device=pose.device))
+    axes = times(pose[:, None], _tilts(tuple(leans)).to(pose.device)[None])
     return quadrics(axes, apply(pose, _stacked(centres, like)), _stacked(radii, like))
+
+
+@cache
+def _tilts(leans: tuple[float, ...]) -> Tensor:
+    """(S, 3, 3) float64 turns about the x axis by so many radians."""
+    nod = torch.tensor(leans, dtype=torch.float64)
+    return rotation(torch.zeros_like(nod), nod, torch.zeros_like(nod))

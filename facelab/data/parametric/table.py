@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facelab.data.parametric import exact
+
 _MASK32 = 0xFFFFFFFF
 
 
@@ -186,7 +188,7 @@ def normals(rows: Tensor, columns: int, seed: int) -> Tensor:
     """
     counters = rows[:, None] * columns + torch.arange(columns)
     bits = mix(mix(counters, seed), 0x632BE5AB)
-    return torch.special.ndtri((bits.double() + 0.5) / 2**32)
+    return exact.normal_score((bits.double() + 0.5) / 2**32)
 
 
 def mix(counters: Tensor, seed: int) -> Tensor:
