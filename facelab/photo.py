@@ -122,37 +122,41 @@ def _open(source: Source) -> tuple[str, Image.Image]:
     if not size:
         raise ValueError(f"{name} is empty; choose a JPEG or PNG photo")
     Image.init()  # Pillow knows only half of FORMATS before, and a name that it does not know is an error
-    if "HEIF" not in Image.OPEN and find_spec("pillow_heif"):
-        import pillow_heif  # here: an extra
-
-        pillow_heif.register_heif_opener(thumbnails=False)
+    if _is_heic(file):
+        _prepare_heic(name)
     try:
         return name, Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(name, "far more")) from error
     except Exception as error:  # as above; usually UnidentifiedImageError
-        if _is_heic(file):
-            raise ValueError(f"{name} {HEIC}") from error
         raise ValueError(f"{name} is not a photo that can be read; save it as JPEG, PNG or WebP") from error
 
 
 def _is_heic(file: str | os.PathLike | io.BytesIO) -> bool:
     """Whether a file begins as the photos of an iPhone do."""
-    with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as stack:
-        if not isinstance(file, io.BytesIO):
-            file = stack.enter_context(open(file, "rb"))
-        file.seek(0)
-        head = file.read(12)
-        return head[4:8] == b"ftyp" and head[8:] in (
-            b"heic",
-            b"heix",
-            b"hevc",
-            b"heim",
-            b"heis",
-            b"mif1",
-            b"msf1",
-        )
-    return False
+    if isinstance(file, io.BytesIO):
+        head = file.getvalue()[:12]
+    else:
+        with open(file, "rb") as opened:
+            head = opened.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"mif1",
+        b"msf1",
+        b"hevc",
+    )
+
+
+def _prepare_heic(name: str) -> None:
+    """Teach Pillow to read HEIC by the extra package, or say which it is."""
+    if not find_spec("pillow_heif"):
+        raise ValueError(f"{name} {HEIC}")
+    import pillow_heif  # here: an extra, and few photos need it
+
+    pillow_heif.register_heif_opener(thumbnails=False)
 
 
 def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:

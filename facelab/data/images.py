@@ -63,7 +63,7 @@ class ImageFolder:
         self._zip: zipfile.ZipFile | None = None
         self._entries: dict[str, zipfile.ZipInfo] = {}
         if self.path.is_dir():
-            names, folders = _below(self.path)
+            names, folders, self.unread = _below(self.path)
         elif self.path.is_file():
             names, folders = self._open_zip()
         else:
@@ -91,14 +91,18 @@ class ImageFolder:
             if leaves(name):
                 outside = f"an entry outside its own folder ({printable(name)})"
                 raise ValueError(f"{self.path.name} has {outside}; it was not read")
-            if name.endswith("/") or not is_shown(name, readable_suffixes() + TEXT_SUFFIXES):
-                files += [] if name.endswith("/") else [name]
+            if name.endswith("/"):
                 continue
-            why = _unusable(name, info, self.path)
-            if why:
-                self.unread[name] = why
             files.append(name)
-            self._entries.setdefault(name, info)
+            if name in self._entries:
+                self.unread[f"{name} (again)"] = "has a name that is there already"
+            elif is_shown(name, readable_suffixes() + TEXT_SUFFIXES):
+                self._entries[name] = info
+                why = _unusable(name, info, self.path)
+                if why:
+                    self.unread[name] = why
+            elif info.file_size > MAX_FILE_BYTES:
+                self.unread[name] = "is no picture"
         return files, [name.rstrip("/") for name in names if name.endswith("/")]
 
     @property
@@ -165,37 +169,39 @@ class ImageFolder:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _below(root: Path) -> tuple[list[str], list[str]]:
-    """(files, folders) below a directory, as relative names with forward slashes.
+def _below(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """(files, folders, {what is left out: why}) below a directory, as relative names with forward slashes.
 
-    Links are followed; a folder that can be reached in two ways is taken once, and under its own name if it
-    has one here.
+    Links are followed, after all else; a folder that can be reached in two ways is taken once, and one around
+    the directory never.
     """
-    files, folders = [], []
-    seen = {os.path.realpath(root)}
-    waiting, links = [""], []
+    files, folders, left_out = [], [], {}
+    home = os.path.realpath(root)
+    seen, waiting, links = {home}, [""], []
     while waiting or links:
         prefix = waiting.pop() if waiting else links.pop(0)
-        place = os.path.join(root, prefix)
-        if os.path.islink(place.rstrip("/")) and prefix:
-            if os.path.realpath(place) in seen:
-                continue
-            seen.add(os.path.realpath(place))
+        place = os.path.realpath(os.path.join(root, prefix))
+        if prefix and (place in seen or home.startswith(place.rstrip(os.sep) + os.sep)):
+            left_out[prefix.rstrip("/")] = (
+                "is a link to a folder that is taken already or lies around this one"
+            )
+            continue
+        seen.add(place)
+        folders += [prefix.rstrip("/")] if prefix else []
         try:
             entries = sorted(os.scandir(place), key=lambda entry: entry.name)
-        except OSError:
-            continue  # it may not be read
+        except OSError as error:
+            left_out[prefix.rstrip("/")] = f"cannot be opened: {error.strerror}"
+            continue
         for entry in entries:
-            if not entry.is_dir():
-                files += [prefix + entry.name] if entry.is_file() else []
-                continue
-            folders.append(prefix + entry.name)
-            if entry.is_symlink():
-                links.append(f"{prefix}{entry.name}/")
-            elif os.path.realpath(entry.path) not in seen:
-                seen.add(os.path.realpath(entry.path))
-                waiting.append(f"{prefix}{entry.name}/")
-    return files, folders
+            name = prefix + entry.name
+            if entry.is_dir():
+                (links if entry.is_symlink() else waiting).append(f"{name}/")
+            elif entry.is_file():
+                files.append(name)
+            elif entry.is_symlink() and is_shown(name, IMAGE_SUFFIXES):
+                left_out[name] = "is a link to nothing"
+    return files, folders, left_out
 
 
 def _empty(folders: list[str], names: list[str]) -> tuple[str, ...]:

@@ -104,6 +104,15 @@ def _cased(word: str) -> bool:
     return not any(a.islower() and b.isupper() for a, b in itertools.pairwise(word))
 
 
+def _is_chinese(word: str) -> bool:
+    """Ideographs of GB 2312, most of them of its first and common level."""
+    pairs = [c.encode("gbk") for c in word if not (c.isascii() and c.isdigit())]
+    return word.isascii() or (
+        all(len(pair) == 2 and 0xB0 <= pair[0] <= 0xF7 and pair[1] >= 0xA1 for pair in pairs)
+        and 2 * sum(pair[0] <= 0xD7 for pair in pairs) > len(pairs)
+    )
+
+
 def _only(codec: str, allowed: Callable[[int, int], bool]) -> Callable[[str], bool]:
     """Words of digits and of double bytes in the part of a code page that is in common use."""
 
@@ -121,7 +130,7 @@ CODE_PAGES = {
     "cp866": _is_cyrillic,
     "cp1251": _is_cyrillic,
     "cp932": _only("cp932", lambda lead, trail: 0x82 <= lead <= 0x9F or 0xE0 <= lead <= 0xEA),
-    "gbk": _only("gbk", lambda lead, trail: 0xB0 <= lead <= 0xF7 and trail >= 0xA1),
+    "gbk": _is_chinese,
     "big5": _only("big5", lambda lead, trail: 0xA4 <= lead <= 0xC6),
     "cp949": _only("cp949", lambda lead, trail: 0xB0 <= lead <= 0xC8 and trail >= 0xA1),
 }
