@@ -5,7 +5,6 @@ import os
 import pickle
 import resource
 import struct
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -107,9 +106,6 @@ def test_the_header_holds_everything_and_is_read_without_the_weights(
     garbled = tmp_path / "garbled.safetensors"
     garbled.write_bytes(whole[: 8 + length] + bytes(len(whole) - 8 - length))  # same header, no weights
     assert describe(garbled) == header
-    started = time.process_time()
-    [describe(tiny_checkpoint) for _ in range(20)]
-    assert (time.process_time() - started) / 20 < 0.05
 
 
 def test_headers_survive_json_with_and_without_points(tiny_run):

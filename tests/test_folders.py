@@ -94,16 +94,18 @@ def test_a_stopped_decode_leaves_nothing_usable_and_does_not_wait_for_the_rest(
 ):
     for i in range(300):
         (crop_folder / "id0" / f"more{i}.png").write_bytes(CROP)
-    monkeypatch.setattr(folders, "_read_crop", lambda entry: time.sleep(0.05) or "slow")
+    decoded = []
+    monkeypatch.setattr(
+        folders, "_read_crop", lambda entry: decoded.append(entry) or time.sleep(0.05) or "slow"
+    )
 
     def stop(items, total, label):
         yield next(iter(items))
         raise KeyboardInterrupt
 
-    started = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         load_crops([crop_folder], tmp_path / "cache", stop)
-    assert time.perf_counter() - started < 1.5  # all 309 would take 15 s by themselves, 2 s on eight threads
+    assert 0 < len(decoded) <= folders.AHEAD + 1  # of 309
     assert list((tmp_path / "cache").iterdir()) == []
     monkeypatch.undo()
     assert len(load_crops([crop_folder], tmp_path / "cache")) == 309

@@ -119,10 +119,10 @@ def test_a_drawing_of_where_a_handle_was_does_not_move_it_back(visit):
     until(page, "document.querySelector('#triplet-circle [aria-label=negative]').ariaValueNow === '200'")
 
 
-def test_a_collapse_is_watched_flagged_and_fixed(visit):
+def test_a_collapse_is_watched_flagged_and_fixed(visit, collapsing):
     page, _ = losses_tab(visit, section="Collapse")
     page.wait_for_selector("#collapse-course .main-svg")
-    put(page, "collapse-seed", 1)
+    put(page, "collapse-seed", collapsing)
     page.locator("#collapse-train").click()
     page.wait_for_selector("#collapse h2 >> text=Training")
     page.wait_for_selector("#collapse h2 >> text=✖ Collapsed", timeout=60_000)
