@@ -1,0 +1,120 @@
+"""Flags, cache keys and boundaries outside the trainer: each test fails when one is not handed through."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import encoded
+from PIL import Image
+
+from facelab import checkpoint
+from facelab.bulk import embed_images
+from facelab.data.folders import load_crops
+from facelab.data.images import ImageFolder
+from facelab.embedder import as_face, load
+from facelab.faces import Photo, read_photo
+from facelab.feature_maps import maps_of
+from facelab.live import PATIENCE, Line, Training
+from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
+from facelab.protocols import _backed
+from facelab.recipe import Recipe
+from facelab.saliency import cosine_maps
+
+NOISE = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_without_flips_a_photo_is_embedded_in_one_view(jobs, tiny_checkpoint, tmp_path):
+    (tmp_path / "a").mkdir()
+    for i, crop in enumerate(np.concatenate([NOISE] * 5)):
+        Image.fromarray(crop).save(tmp_path / "a" / f"{i}.png")
+    folder = ImageFolder(tmp_path)
+    model = str(tiny_checkpoint)
+    for flip in (True, False):
+        found, _ = embed_images(model, folder, folder.names, aligned=True, jobs=jobs, flip=flip)
+        alone = load(model, flip).embed(Photo(NOISE[0], 1.0), [as_face(NOISE[0])])[0]
+        np.testing.assert_allclose(found["a/0.png"], alone, atol=1e-5)
+        other = load(model, not flip).embed(Photo(NOISE[0], 1.0), [as_face(NOISE[0])])[0]
+        assert np.abs(found["a/0.png"] - other).max() > 1e-2
+
+
+def replaced(path, tiny_run):
+    """Another network at the path of a checkpoint, in a file of the same size."""
+    model, loss_fn, header = tiny_run
+    with torch.no_grad():
+        weight = next(model.parameters())
+        weight.neg_()
+        checkpoint.save(path, model, loss_fn, header)
+        weight.neg_()
+
+
+@pytest.mark.parametrize("look", ["load", "cosine_maps", "maps_of"])
+def test_a_checkpoint_that_was_replaced_is_read_again(look, tiny_checkpoint, tiny_run, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(tiny_checkpoint, path)
+    see = {
+        "load": lambda: load(str(path)).embed(Photo(NOISE[0], 1.0), [as_face(NOISE[0])]),
+        "cosine_maps": lambda: np.stack(cosine_maps(str(path), *NOISE)),
+        "maps_of": lambda: maps_of(str(path), NOISE[0])[0].maps,
+    }[look]
+    before = see()
+    assert np.array_equal(see(), before)
+    replaced(path, tiny_run)
+    assert not np.allclose(see(), before, atol=1e-3)
+
+
+def test_a_list_of_labels_that_changed_is_read_again(crop_folder, tmp_path):
+    flat = tmp_path / "flat"
+    (flat / "images").mkdir(parents=True)
+    for i, path in enumerate(sorted(crop_folder.rglob("*.png"))):
+        shutil.copy(path, flat / "images" / f"{i}.png")
+
+    def people(line):
+        (flat / "labels.txt").write_text("".join(f"{i}.png {line(i)}\n" for i in range(9)))
+        data = load_crops([flat], tmp_path / "cache")
+        return [data.identities[label].split("/")[-1] for label in data.labels]
+
+    assert people(lambda i: i // 3) == [*"000111222"]
+    assert people(lambda i: i % 3) == [*"012012012"]
+
+
+def test_a_run_that_trains_keeps_its_place_though_nobody_follows_it():
+    """Two at once would need twice the memory."""
+    line = Line()
+    runs = [Training(Recipe(), None, 60, line=line) for _ in range(3)]
+    for run in runs:
+        line.join(run)
+        run._seen -= 2 * PATIENCE
+    runs[0].started = True
+    assert all(run.forsaken() for run in runs)
+    assert line.place(runs[2]) == 1  # the second is counted out, the first is still at work
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.01, 0.001])
+def test_a_rate_is_offered_from_the_very_number_of_pairs_that_stands_behind_it(rate):
+    enough = round(MIN_ACCEPTED / rate)
+    rng = np.random.default_rng(0)
+    genuine = rng.normal(2, 1, 40)
+    assert measure_operating_points(genuine, rng.normal(0, 1, enough), "draws").far[-1] == pytest.approx(rate)
+    if rate == FARS[0]:
+        with pytest.raises(ValueError, match="too few to set thresholds"):
+            measure_operating_points(genuine, rng.normal(0, 1, enough - 1), "draws")
+    else:
+        fewer = measure_operating_points(genuine, rng.normal(0, 1, enough - 1), "draws")
+        assert fewer.far[-1] > rate * 1.01
+    with pytest.raises(ValueError, match="too few to set thresholds"):
+        measure_operating_points(genuine[: MIN_ACCEPTED - 1], rng.normal(0, 1, enough), "draws")
+
+
+@pytest.mark.parametrize(("count", "kept"), [(9, 1), (10, 1), (99, 1), (100, 2), (999, 2), (1000, 3)])
+def test_a_protocols_rate_needs_one_impostor_pair_to_spare(count, kept):
+    assert len(_backed((0.1, 0.01, 0.001), count)) == kept
+
+
+def test_sixteen_bits_become_eight_by_257_at_both_ends():
+    # 65535 = 255 * 257: dividing by 256 instead would turn 65280 into 255 and shift every bright value.
+    values = np.array([0, 256, 257, 513, 514, 32896, 65278, 65279, 65535], np.uint16)
+    row = np.repeat(values[None], 40, 0).repeat(8, 1)
+    pixels = read_photo(encoded(Image.fromarray(row), "PNG")).pixels[0, ::8, 0]
+    assert pixels.tolist() == [v // 257 for v in values.tolist()] == [0, 0, 1, 1, 2, 128, 254, 254, 255]
