@@ -4,6 +4,7 @@ Only what differs from a default is said. Both ask for one thread, as the page h
 order differ in their last bits; on another kind of processor bits may differ all the same.
 """
 
+import os
 import shlex
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Data:
     @property
     def path(self) -> str:
         """What `--data` is given."""
-        return self.photos if self.aligned else f"{self.photos.removesuffix('.zip')}-crops"
+        return self.photos if self.aligned else f"{self.photos.rstrip('/').removesuffix('.zip')}-crops"
 
 
 def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
@@ -45,19 +46,32 @@ def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
     """
     words = ["train", BASE]
     if data.photos:
-        words += ["--data", data.path]
+        words += ["--data", _argument(data.path)]
     else:
         words += ["--identities", str(data.identities), "--per-identity", str(data.per_identity)]
     for name, value in _difference(recipe, RECIPES[BASE]).items():
         words += _flag(name, value)
     lines = [_line([*words, "--out", out])]
     if data.photos and not data.aligned:
-        lines.insert(0, _line(["data", "prepare", data.photos, data.path]))
+        lines.insert(0, _line(["data", "prepare", _argument(data.photos), _argument(data.path)]))
     return "\n".join(lines)
 
 
 def _line(words: list[str]) -> str:
-    return f"OMP_NUM_THREADS=1 python -m facelab {shlex.join(words)}"
+    return f"OMP_NUM_THREADS=1 python -m facelab {' '.join(map(_quoted, words))}"
+
+
+def _argument(path: str) -> str:
+    """A path that is not taken for a flag."""
+    return f"./{path}" if path.startswith("-") else path
+
+
+def _quoted(word: str) -> str:
+    """A word for a POSIX shell; line ends and bytes that are no text are spelled out, on one line."""
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = set(range(32, 127)) - set(b"'\\")
+    return "$'" + "".join(chr(b) if b in plain else f"\\x{b:02x}" for b in os.fsencode(word)) + "'"
 
 
 def _flag(name: str, value: object) -> list[str]:
@@ -88,7 +102,7 @@ from facelab.train import train
 torch.set_num_threads(1)  # as on the page: the same sums in the same order
 recipe = Recipe(
 {fields})
-{note}data = {crops}
+{first}data = {crops}
 
 for progress in train(recipe, data):
     print(progress.step, progress.loss)
@@ -110,21 +124,23 @@ def as_python(recipe: Recipe, data: Data, out: str = OUT) -> str:
         out: checkpoint to write.
     """
     fields = "".join(f"    {name}={value!r},\n" for name, value in _difference(recipe, Recipe()).items())
+    first = ""
     if data.photos:
-        imports, source = "from facelab.data.folders import load_crops", data.path
+        imports, title, source = "from facelab.data.folders import load_crops", "photographs", data.path
         crops = f"load_crops([{data.path!r}])"
+        if not data.aligned:  # code, since a shell on another system would want other quotes
+            imports = f"from facelab.bulk import prepare\n{imports}"
+            first = f"prepare({data.photos!r}, {data.path!r})  # crops that are there already are kept\n"
     else:
-        imports, source = "from facelab.data.parametric import ParametricFaces", "rendered faces"
+        imports, title = "from facelab.data.parametric import ParametricFaces", "rendered faces"
+        source = title
         crops = f"ParametricFaces({data.identities}, {data.per_identity}, recipe.seed).crop_set()"
-    note = ""
-    if data.photos and not data.aligned:
-        note = f"# first, in a terminal: python -m facelab data prepare {data.photos} {data.path}\n"
     return SCRIPT.format(
-        title=f"{recipe.loss} on {source}",
+        title=f"{recipe.loss} on {title}",
         imports=imports,
         fields=fields,
+        first=first,
         crops=crops,
-        note=note,
         source=source,
         out=out,
     )

@@ -1,17 +1,21 @@
 """A run written down says all of it: read back it is the same recipe, executed it gives the same losses."""
 
+import ast
+import os
 import re
 import runpy
 import shlex
+import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
 
-from facelab import checkpoint, cli_train, live
+from facelab import bulk, checkpoint, cli_train, live
 from facelab.as_code import Data, as_command, as_python
 from facelab.cli import main
 from facelab.cli_train import Train
+from facelab.data import folders
 from facelab.data.folders import load_crops
 from facelab.live_choice import HERE, Choice, compose, losses
 from facelab.live_data import from_photos, rendered
@@ -136,5 +140,55 @@ def test_photos_are_prepared_first():
     data = Data(photos="us.zip", aligned=False)
     first, second = as_command(TINY, data).splitlines()
     assert first.endswith("facelab data prepare us.zip us-crops") and "--data us-crops " in second
-    assert "data prepare us.zip us-crops\n" in as_python(TINY, data)
-    compile(as_python(TINY, data), "script", "exec")
+    assert Data(photos="album/", aligned=False).path == "album-crops"  # not within it
+
+
+class Recorded:
+    """Stands in for what a script imports, and notes what it is called with."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, *args):
+        self.calls.append(args)
+        return iter(())
+
+
+ODD = [
+    r"C:\Users\new\x.zip", "my 'own' photos", 'a """quoted""" album', "Åsa/李/ф", "{name}", "$HOME `id` \\",
+    "two\nlines; import os", "-rf", "tab\tend\\", "caf\udce9.zip", "#no comment", " ", "a" * 300,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ODD)
+@pytest.mark.parametrize("aligned", [True, False])
+def test_any_path_survives_script_and_command(path, aligned, monkeypatch):
+    data = Data(photos=path, aligned=aligned)
+    script = as_python(TINY, data)
+    ast.parse(script)
+    prepare, load = Recorded(), Recorded()
+    monkeypatch.setattr(bulk, "prepare", prepare)
+    monkeypatch.setattr(folders, "load_crops", load)
+    until_trained = script[: script.index("\nfor progress in")]
+    exec(compile(until_trained, "script", "exec"), {})
+    assert load.calls == [([data.path],)] and prepare.calls == ([] if aligned else [(path, data.path)])
+    header = next(
+        node for node in ast.walk(ast.parse(script)) if ast.unparse(node).startswith("checkpoint.Header(")
+    )
+    assert ast.literal_eval(header.value.args[2] if hasattr(header, "value") else header.args[2]) == data.path
+
+    lines = (
+        as_command(TINY, data).replace("OMP_NUM_THREADS=1 python -m facelab", "printf '%s\\0'").splitlines()
+    )
+    assert len(lines) == (1 if aligned else 2)
+    said = [
+        subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout.split(b"\0")[:-1]
+        for line in lines
+    ]
+    given = said[-1][said[-1].index(b"--data") + 1]
+    assert given.removeprefix(b"./") == os.fsencode(data.path) and not given.startswith(b"-")
+    if not aligned:
+        assert [word.removeprefix(b"./") for word in said[0][2:]] == [
+            os.fsencode(path),
+            os.fsencode(data.path),
+        ]
