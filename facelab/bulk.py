@@ -27,6 +27,7 @@ from facelab.faces import (
     DETECTION_SIDE,
     MIN_CONFIDENCE,
     MIN_FACE,
+    NO_FACE,
     SURE_CONFIDENCE,
     Face,
     Photo,
@@ -39,6 +40,7 @@ from facelab.files import Written, replacing, safe_name, shortened
 
 # Another detector's faces are not reused.
 DETECTOR = f"mtcnn-turned-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}-{SURE_CONFIDENCE}"
+LASTING = ("", NO_FACE)  # what is kept of a photo; one that cannot be read may be mended, unseen from outside
 FEW = 8  # photos for which starting processes takes longer than it saves
 
 
@@ -152,7 +154,7 @@ def embed_images(
                 failures[found.name] = found.error
             else:
                 embeddings[found.name] = found.embedding
-            if found.name not in known:
+            if found.name not in known and found.error in LASTING:
                 log.write(
                     json.dumps([found.name, found.box, found.landmarks, found.confidence, found.error]) + "\n"
                 )
@@ -205,6 +207,8 @@ def _read_found(file: Path | None) -> dict[str, Found]:
         try:
             name, box, landmarks, confidence, error = json.loads(line)
         except (ValueError, TypeError):
+            continue
+        if error not in LASTING:
             continue
         found[name] = Found(name, box, landmarks, confidence, None, error)
     return found

@@ -42,7 +42,8 @@ def check_flags(
 
 def print_pairs(report: Report, failures: int) -> None:
     """Verification on a list."""
-    print(f"{report['pairs']} pairs, {report['skipped']} skipped because {failures} photos show no face")
+    why = f"{failures} photos show no face or cannot be read"
+    print(f"{report['pairs']} pairs, {report['skipped']} skipped because {why}")
     print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
     print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
     _print_roc(report)
@@ -94,7 +95,7 @@ def print_classification(report: Report, failures: int) -> None:
 
 def _print_set(report: Report, failures: int) -> None:
     print(f"{report['images']:,} images of {report['identities']:,} people,", end=" ")
-    print(f"{failures} skipped because no face was found")
+    print(f"{failures} skipped because they show no face or cannot be read")
 
 
 def _print_roc(report: Report) -> None:

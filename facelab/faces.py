@@ -41,6 +41,7 @@ TEMPLATE = np.array(  # left eye, right eye, nose tip, left and right mouth corn
 DETECTION_SIDE = 960
 MIN_FACE = 40
 MIN_CONFIDENCE = 0.95
+NO_FACE = "no face was found; use a sharper, larger or more frontal photo"
 # The detector sees upright faces only: on a turned photo it is blind, or takes the mouth for the eyes, with a
 # confidence of .962 to .995 where upright faces have .9997 and more. Below this, other turns are looked at.
 SURE_CONFIDENCE = 0.999
@@ -201,7 +202,7 @@ def main_face(faces: list[Face], photo: Photo) -> Face:
         ValueError: there is no face.
     """
     if not faces:
-        raise ValueError("no face was found; use a sharper, larger or more frontal photo")
+        raise ValueError(NO_FACE)
     height, width = photo.pixels.shape[:2]
 
     def merit(face: Face) -> float:

@@ -268,3 +268,25 @@ def test_faces_that_another_detector_found_are_not_reused(
 def test_the_detectors_name_holds_all_that_faces_says_of_it():
     for value in (faces.DETECTION_SIDE, faces.MIN_FACE, faces.MIN_CONFIDENCE, faces.SURE_CONFIDENCE):
         assert str(value) in bulk.DETECTOR.split("-")
+
+
+def test_a_photo_that_could_not_be_read_is_tried_again_and_one_without_a_face_is_not(
+    album, tiny_checkpoint, tmp_path, detections, monkeypatch
+):
+    """Mended with its size and time unchanged: a disk that was away, a right that was missing."""
+    folder, names = ImageFolder(album), ["p0/p0_0004.jpg", "p1/p1_0001.jpg", "p2/p2_0001.jpg"]
+    read = ImageFolder.read
+
+    def broken(self, name):
+        if name == names[1]:
+            raise ValueError(f"{name} cannot be read; copy it again")
+        return b"" if name == names[2] else read(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFolder, "read", broken)
+        _, failures = embed_images(str(tiny_checkpoint), folder, names, cache=tmp_path)
+    assert set(failures) == set(names) and detections["photos"] == 1
+    for looked_at in (3, 3):
+        vectors, failures = embed_images(str(tiny_checkpoint), folder, names, cache=tmp_path)
+        assert list(vectors) == names[1:] and list(failures) == names[:1]
+        assert detections["photos"] == looked_at

@@ -142,7 +142,7 @@ def test_evaluate_prints_exactly_the_agreed_keys_and_lists_failures(capsys, albu
     assert err.startswith("p0/p0_0004.jpg: no face was found")
     assert main(["evaluate", "tiny", "--images", str(album), "--pairs", pairs, "--jobs", "1"]) == 0
     out = capsys.readouterr().out
-    assert "4 pairs, 1 skipped because 1 photos show no face" in out
+    assert "4 pairs, 1 skipped because 1 photos show no face or cannot be read" in out
     assert (
         f"accuracy_all  {report['accuracy_all']:.4f}" in out
         and f"TAR@FAR=0.01  {report['tar_at_far']['0.01']:.4f}" in out
