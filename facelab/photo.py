@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from facelab.depth import Levels, colors_to_8_bits, levels_of, low_bytes, note_significant_bits
+
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".jfif",
     ".jpe", ".mpo", ".apng", ".pbm", ".pnm", ".pfm", ".dib", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c",
@@ -35,6 +37,7 @@ FORMATS = (  # no EPS: it runs a program
 SHAPES = ((), (3,), (4,))  # what may follow an array's height and width
 MAX_PIXELS = 50_000_000
 WEBP_PIXELS = 16_000_000  # a larger one is not read by Pillow
+DEEP_PIXELS = 12_000_000  # of a larger photo with 16 bits a color, the high bytes have to do
 BAND = 256  # rows that are converted at once
 MAX_SIDE = 2048  # a photo is reduced to this; a face of a fifth of it fills a 112-pixel crop three times
 UPRIGHT = {  # EXIF orientation -> what makes it upright
@@ -165,9 +168,12 @@ def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
         image.draft(None, (MAX_SIDE, MAX_SIDE))
     if image.format == "WEBP" and image.width * image.height > WEBP_PIXELS and not image.is_animated:
         image = _decode_webp(image)
+    if own:
+        note_significant_bits(image)
+    low = low_bytes(image) if own and image.width * image.height <= DEEP_PIXELS else None
     image.load()
     orientation = _orientation(image)  # after load, which turns some formats upright by itself
-    return _to_rgb(image), orientation
+    return _to_rgb(colors_to_8_bits(image, low) if low else image), orientation
 
 
 def _decode_webp(image: Image.Image) -> Image.Image:
@@ -199,31 +205,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB at most MAX_SIDE long, band by band: memory has no room for copies of a large photo."""
     factor = max(1, int(max(image.size) / (1.5 * MAX_SIDE)))
     if image.mode in ("I", "F"):  # their brightness depends on the whole image
-        image, factor = _to_grey8(image.reduce(factor)), 1
+        image, factor = _to_gray8(image.reduce(factor), levels_of(image)), 1
     small = Image.new("RGB", tuple(-(-side // factor) for side in image.size))
-    step = BAND * factor
+    step, levels = BAND * factor, levels_of(image) if image.mode.startswith("I;16") else None
     for top in range(0, image.height, step):
         band = image.crop((0, top, image.width, min(top + step, image.height)))
-        small.paste(_over_white(band).reduce(factor), (0, top // factor))
+        small.paste(_over_white(band, levels).reduce(factor), (0, top // factor))
     small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return small
 
 
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = _to_grey8(image)
+def _over_white(image: Image.Image, levels: Levels | None) -> Image.Image:
+    if levels:
+        image = _to_gray8(image, levels)
     if image.mode in ("RGBA", "LA", "RGBa", "La", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
-def _to_grey8(image: Image.Image) -> Image.Image:
-    """16-bit and floating-point grey to 8 bits; a float image counts as [0, 1] unless it goes beyond."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = np.nan_to_num(values)
-        values = values * (255 if values.max() <= 1 else 1)
-    elif image.mode != "I" or values.max() > 255:
-        values = values // 257
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+def _to_gray8(image: Image.Image, levels: Levels) -> Image.Image:
+    return Image.fromarray(levels.to_8_bits(np.asarray(image)))

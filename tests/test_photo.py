@@ -121,12 +121,12 @@ def test_cmyk_jpeg(scene):
     assert np.abs(read_photo(data).pixels.astype(int) - np.asarray(scene)).mean() < 3
 
 
-def test_sixteen_bits_lose_their_low_byte_even_in_a_dark_image():
+def test_sixteen_bits_become_eight_even_in_a_dark_image():
     wide = grey_ramp().astype(np.uint16) * 257
     expected = np.repeat(grey_ramp()[:, :, None], 3, 2)
     assert np.array_equal(read_photo(encoded(Image.fromarray(wide), "PNG")).pixels, expected)
     dark = np.full((50, 60), 200, np.uint16)  # of 65,535: black, not the light grey of 8 bits
-    assert (read_photo(encoded(Image.fromarray(dark), "PNG")).pixels == 0).all()
+    assert (read_photo(encoded(Image.fromarray(dark), "PNG")).pixels <= 1).all()
 
 
 @pytest.mark.parametrize("top", [1.0, 255.0])
