@@ -95,8 +95,10 @@ def _row(names: Sequence[str], headers: Sequence[Header]) -> str:
     figures = [
         _mean([test["accuracy"] for test in tests]),
         _mean([test["eer"] for test in tests]),
-        _mean([test["tar_at_far"]["0.01"] for test in tests]),
-        _mean([test["tar_at_far"]["0.001"] for test in tests]),
+        *(
+            _mean([test["tar_at_far"][far] for test in tests if far in test["tar_at_far"]])
+            for far in ("0.01", "0.001")
+        ),
     ]
     recipe = headers[0].recipe
     what = [", ".join(names), f"`{recipe.backbone}`", f"`{recipe.loss}`", f"{recipe.epochs}"]

@@ -189,7 +189,7 @@ def calibrate(
         checkpoint.update_header(path, replace(checkpoint.describe(path), operating_points=points))
     print(f"{model} on {points.source}: EER {points.eer:.4f} at {points.eer_threshold:.3f}")
     for far in (0.1, 0.01, 0.001):
-        if far >= points.far[-1]:
+        if points.covers(far):
             print(
                 f"FAR {far:<6} threshold {points.threshold_for(far):.3f}, refuses {points.frr_for(far):.1%}"
             )
@@ -227,7 +227,8 @@ def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = 
     print(f"{'model':<24}{'backbone':<14}{'loss':<24}{'LFW':>8}{'TAR@FAR=0.01':>14}")
     for row in rows:
         recipe, lfw = row.get("recipe", {}), row["metrics"].get("lfw_view2")
-        figures = (f"{lfw['accuracy']:.4f}", f"{lfw['tar_at_far']['0.01']:.4f}") if lfw else ("-", "-")
+        values = (lfw["accuracy"], lfw["tar_at_far"].get("0.01")) if lfw else (None, None)
+        figures = ["-" if value is None else f"{value:.4f}" for value in values]
         backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
         called = row["model"] + ("" if row["weights"] else " *")
         print(f"{called:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")

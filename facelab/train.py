@@ -24,7 +24,7 @@ from facelab.data.folders import CropSet, Selection
 from facelab.data.splits import Split, split
 from facelab.losses import build_loss
 from facelab.metrics.closed_set import classification_report
-from facelab.metrics.verification import all_pairs, roc
+from facelab.metrics.verification import all_pairs, roc, supported_fars
 from facelab.model import FaceModel, build_model, class_logits, embed_all
 from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.recipe import Recipe
@@ -172,12 +172,10 @@ def validate(model: FaceModel, people: Selection) -> dict[str, float]:
     if not len(people):
         return {}
     embeddings = embed_all(model, people.batches(), flip=False)
-    curve = roc(*all_pairs(embeddings, people.labels))
-    return {
-        "eer": curve.equal_error_rate()[0],
-        "auc": curve.auc(),
-        "tar_at_far_0.01": curve.tar_at_far(0.01),
-    }
+    genuine, impostor = all_pairs(embeddings, people.labels)
+    curve = roc(genuine, impostor)
+    tar = {f"tar_at_far_{far:g}": curve.tar_at_far(far) for far in supported_fars((0.01,), len(impostor))}
+    return {"eer": curve.equal_error_rate()[0], "auc": curve.auc()} | tar
 
 
 def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -53,10 +54,15 @@ def test_between_measured_rates_it_interpolates_in_log_far(points):
     assert points.frr_for(middle) == pytest.approx((points.frr[3] + points.frr[4]) / 2)
 
 
-@pytest.mark.parametrize("far", [float("nan"), 0.0, -0.01, 0.11, 1.0, 1e-5, float("inf"), -float("inf")])
+NO_RATES = [float("nan"), 0.0, -0.01, 0.11, 1.0, 1e-5, float("inf"), -float("inf"), None, "0.01", [0.01]]
+
+
+@pytest.mark.parametrize("far", NO_RATES, ids=str)
 def test_a_rate_outside_the_measured_ones_is_refused_with_the_range(far, points):
     for ask in (points.threshold_for, points.frr_for):
-        with pytest.raises(ValueError, match=rf"rate is {far}; it must lie between 0\.0001 and 0\.1"):
+        with pytest.raises(
+            ValueError, match=rf"rate is {re.escape(str(far))}; it must lie between 0\.0001 and 0\.1"
+        ):
             ask(far)
 
 
@@ -68,6 +74,17 @@ def test_no_rate_is_offered_that_fewer_than_ten_pairs_stand_behind(impostors, lo
     points = measure_operating_points(draw[:50] + 2, draw, "few")
     assert points.far[-1] == pytest.approx(lowest) and points.far[0] == pytest.approx(0.1)
     assert len(points.far) == len(points.threshold) == len(points.frr)
+
+
+@pytest.mark.parametrize("decade", [1, 2, 3, 4])
+def test_exactly_ten_pairs_are_enough_for_a_rate_and_nine_are_not(decade):
+    """The boundary itself, at whole decades, where it is a whole number of pairs."""
+    far, enough = 10.0**-decade, 10 ** (decade + 1)
+    draw = np.linspace(-1, 1, enough)
+    genuine = np.linspace(0, 2, 20)
+    assert measure_operating_points(genuine, draw, "ten").covers(far)
+    if decade > 1:
+        assert not measure_operating_points(genuine, draw[1:], "nine").covers(far)
 
 
 def test_too_few_or_unfinished_scores_are_refused():
@@ -99,13 +116,13 @@ def test_equal_scores_have_a_histogram_too():
     assert points.probability(0.5) == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_round_trip_through_json_keeps_six_digits_and_then_everything(points):
+def test_a_round_trip_through_json_keeps_nine_digits_and_then_everything(points):
     once = OperatingPoints.from_dict(json.loads(json.dumps(points.to_dict())))
     assert once.source == points.source and once.genuine_pairs == points.genuine_pairs
     for name in ("far", "threshold", "frr", "edges", "genuine", "impostor"):
-        assert getattr(once, name) == pytest.approx(getattr(points, name), rel=1e-5)
+        assert getattr(once, name) == pytest.approx(getattr(points, name), rel=1e-8)
     assert OperatingPoints.from_dict(json.loads(json.dumps(once.to_dict()))) == once
-    assert once.threshold_for(0.001) == pytest.approx(points.threshold_for(0.001), rel=1e-5)
+    assert once.threshold_for(0.001) == pytest.approx(points.threshold_for(0.001), rel=1e-8)
     assert once.threshold_for(0.1) and once.threshold_for(0.0001)  # the ends are still legal when rounded
 
 
@@ -133,6 +150,34 @@ def test_the_fit_does_not_follow_how_many_pairs_there_are_of_a_kind():
     slope, intercept = fit_logistic(genuine, impostor)
     assert slope == pytest.approx(0.4 / 0.2**2, rel=0.06)
     assert -intercept / slope == pytest.approx(0.4, abs=0.01)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-2, 1e-4, 1e-6, 1e4])
+@pytest.mark.parametrize("shift", [0.0, 0.9])
+def test_the_fit_does_not_depend_on_the_unit_of_the_scores(unit, shift):
+    """σ(slope·score + intercept) of scores that spread by 1e-4 is that of the same scores spread by 1."""
+    rng = np.random.default_rng(5)
+    genuine, impostor = rng.normal(0.5, 0.2, 2_000), rng.normal(0.0, 0.2, 2_000)
+    slope, intercept = fit_logistic(genuine, impostor)
+    scaled, moved = fit_logistic(genuine * unit + shift, impostor * unit + shift)
+    assert scaled * unit == pytest.approx(slope, rel=1e-3)
+    for score in (0.0, 0.25, 0.5):
+        assert scaled * (score * unit + shift) + moved == pytest.approx(slope * score + intercept, abs=0.02)
+
+
+def test_a_narrow_model_keeps_its_decisions_and_probabilities_through_its_header():
+    """Scores within 1e-5 of each other, as of a network that hardly tells anybody apart."""
+    rng = np.random.default_rng(6)
+    genuine, impostor = 0.9 + 1e-6 * rng.normal(5, 1, 500), 0.9 + 1e-6 * rng.normal(0, 1, 5_000)
+    points = measure_operating_points(genuine, impostor, "narrow")
+    kept = OperatingPoints.from_dict(json.loads(json.dumps(points.to_dict())))
+    threshold = kept.threshold_for(0.01)
+    assert (impostor >= threshold).mean() <= 0.0102 and (genuine >= threshold).mean() > 0.95
+    assert kept.probability(genuine.mean()) > 0.95 and kept.probability(impostor.mean()) < 0.05
+
+
+def test_equal_scores_say_nothing():
+    assert fit_logistic(np.full(20, 0.3), np.full(30, 0.3)) == (0.0, 0.0)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))

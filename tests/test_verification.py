@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score, roc_curve
 from torchmetrics.functional.classification import binary_eer
 
+from facelab.metrics.confidence import intervals_by_pair
 from facelab.metrics.verification import (
     all_pairs,
     auc,
@@ -19,6 +20,7 @@ from facelab.metrics.verification import (
     equal_error_rate,
     fold_accuracy,
     roc,
+    supported_fars,
     tar_at_far,
     threshold_at_far,
     thresholds_at_far,
@@ -187,9 +189,29 @@ def test_the_report_gathers_the_figures_and_takes_zero_and_one_for_truth():
     assert report["eer"] == equal_error_rate(genuine, impostor)[0]
     assert report["auc"] == auc(genuine, impostor)
     assert report["tar_at_far"] == {
-        k: tar_at_far(genuine, impostor, float(k)) for k in ("0.1", "0.01", "0.001")
+        k: tar_at_far(genuine, impostor, float(k))
+        for k in ("0.1", "0.01")  # 200 impostors
     }
     assert verification_report(values, same, np.zeros(400))["accuracy_std"] == 0
+
+
+@pytest.mark.parametrize("power", range(1, 7))
+def test_a_rate_is_shown_from_one_impostor_on_that_may_be_accepted(power):
+    """The boundary itself: 1,000 impostors show a rate of 0.001 and 999 do not."""
+    far, count = 10.0**-power, 10**power
+    assert supported_fars([far], count) == [far]
+    assert supported_fars([far], count - 1) == []
+    assert supported_fars([0.1, far], count) == [0.1, far]
+
+
+@pytest.mark.parametrize(
+    ("impostors", "rates"), [(9, []), (10, ["0.1"]), (99, ["0.1"]), (100, ["0.1", "0.01"])]
+)
+def test_a_list_reports_no_rate_that_its_impostors_cannot_show(impostors, rates):
+    values = np.linspace(0, 1, 50 + impostors)
+    same = np.arange(len(values)) >= impostors
+    assert list(verification_report(values, same, np.zeros(len(values)))["tar_at_far"]) == rates
+    assert list(intervals_by_pair(values[same], values[~same], 5)["tar_at_far"]) == rates
 
 
 @pytest.mark.parametrize("function", [roc, auc, equal_error_rate, lambda g, i: tar_at_far(g, i, 0.1)])

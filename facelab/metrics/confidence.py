@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from facelab.metrics.verification import FARS, Roc, roc
+from facelab.metrics.verification import FARS, Roc, roc, supported_fars
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -114,12 +114,12 @@ def _intervals(
     thresholds = roc(genuine, impostor).thresholds
     # Place of each score among the falling thresholds; sorted once, a draw only weighs it anew.
     genuine_place, impostor_place = (np.searchsorted(-thresholds, -side) for side in (genuine, impostor))
-    samples = []
+    samples, fars = [], supported_fars(FARS, len(impostor))
     for genuine_weight, impostor_weight in drawn:
         if genuine_weight.any() and impostor_weight.any():  # few people may draw no pair of a kind
             tar = _weighted(genuine_place, genuine_weight, len(thresholds))
             far = _weighted(impostor_place, impostor_weight, len(thresholds))
-            samples.append(Roc(thresholds, far, tar).figures(FARS))
+            samples.append(Roc(thresholds, far, tar).figures(fars))
     if not samples:
         raise ValueError("no draw held a pair of both kinds; give more people")
     rates = samples[0]["tar_at_far"]

@@ -6,6 +6,7 @@ photos show one person when either answer was equally likely beforehand (Platt's
 """
 
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 
 import numpy as np
 
@@ -51,10 +52,15 @@ class OperatingPoints:
         """The threshold for a false-accept rate, interpolated in log FAR between the measured ones.
 
         Raises:
-            ValueError: far is NaN or outside the measured range.
+            ValueError: far is no number, NaN or outside the measured range.
         """
         self._check(far)
         return float(np.interp(-np.log(far), -np.log(self.far), self.threshold))
+
+    def covers(self, far: float) -> bool:
+        """Whether the calibration set was large enough for this false-accept rate."""
+        low, high = self.far[-1], self.far[0]
+        return low * (1 - 1e-9) <= far <= high * (1 + 1e-9)
 
     def frr_for(self, far: float) -> float:
         """The share of genuine pairs that is refused at that threshold."""
@@ -66,12 +72,14 @@ class OperatingPoints:
         return float(1 / (1 + np.exp(-np.clip(self.slope * score + self.intercept, -50, 50))))
 
     def _check(self, far: float) -> None:
-        low, high = self.far[-1], self.far[0]
-        if not low * (1 - 1e-9) <= far <= high * (1 + 1e-9):
-            raise ValueError(f"the false-accept rate is {far}; it must lie between {low:g} and {high:g}")
+        if not isinstance(far, Real) or not self.covers(far):  # a request may hold anything
+            low, high = self.far[-1], self.far[0]
+            raise ValueError(
+                f"the false-accept rate is {str(far)[:40]}; it must lie between {low:g} and {high:g}"
+            )
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON; numbers rounded to six digits."""
+        """Plain values for JSON; numbers rounded to nine digits, which tell any two float32 scores apart."""
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
     @classmethod
@@ -92,7 +100,7 @@ class OperatingPoints:
 def _rounded(value: object) -> object:
     if isinstance(value, tuple):
         return [_rounded(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def measure_operating_points(genuine: np.ndarray, impostor: np.ndarray, source: str) -> OperatingPoints:
@@ -103,7 +111,7 @@ def measure_operating_points(genuine: np.ndarray, impostor: np.ndarray, source: 
     Raises:
         ValueError: too few pairs, or scores that are not finite.
     """
-    far = FARS[FARS * len(impostor) >= MIN_ACCEPTED]
+    far = FARS[FARS * len(impostor) >= MIN_ACCEPTED * (1 - 1e-9)]
     if not len(far) or len(genuine) < MIN_ACCEPTED:
         raise ValueError(
             f"{len(genuine)} genuine and {len(impostor)} impostor pairs are too few to set thresholds; "
@@ -137,7 +145,12 @@ def _limits(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
 
 
 def fit_logistic(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
-    """Fit P(same) = σ(slope·score + intercept), both kinds of pair weighing the same in total."""
+    """Fit P(same) = σ(slope·score + intercept), both kinds of pair weighing the same in total.
+
+    The fit is made on standardized scores, so that it does not depend on their unit: the small penalty that
+    keeps the slope of separable scores finite would flatten it where scores spread by 1e-4. The slope is 0 if
+    all scores are equal.
+    """
     # Imported here because it takes a second, for which the page would wait.
     from sklearn.linear_model import LogisticRegression
 
@@ -145,5 +158,10 @@ def fit_logistic(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, floa
     kept = [rng.choice(s, FIT_PAIRS, replace=False) if len(s) > FIT_PAIRS else s for s in (genuine, impostor)]
     scores = np.concatenate(kept).reshape(-1, 1).astype(np.float64)
     same = np.repeat([1, 0], [len(kept[0]), len(kept[1])])
-    fit = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit(scores, same)
-    return float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    center, spread = float(scores.mean()), float(scores.std())
+    if not spread > 0:
+        return 0.0, 0.0
+    fit = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
+    fit.fit((scores - center) / spread, same)
+    slope = float(fit.coef_[0, 0]) / spread
+    return slope, float(fit.intercept_[0]) - slope * center

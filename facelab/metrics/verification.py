@@ -63,6 +63,18 @@ class Roc:
         return {"eer": self.equal_error_rate()[0], "auc": self.auc(), "tar_at_far": tar}
 
 
+def supported_fars(fars: Sequence[float], impostors: int) -> list[float]:
+    """The rates that data can show: those at which at least one of the impostors may be accepted.
+
+    Below that the threshold lies above every impostor, and the figure says nothing about its rate.
+
+    Args:
+        fars: rates in (0, 1].
+        impostors: how many impostor pairs (or unmated probes) there are.
+    """
+    return [far for far in fars if far * impostors >= 1 - 1e-9]  # 0.001 of 1,000 is 1, however it is rounded
+
+
 def _check_rate(far: float) -> None:
     if not 0 < far <= 1:
         raise ValueError(f"far is {far}; it must lie in (0, 1]")
@@ -188,14 +200,17 @@ def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np
 
 
 def verification_report(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> dict[str, object]:
-    """The figures of one pairs list: accuracy, its folds, EER, AUC and TAR at three false-accept rates."""
+    """The figures of one pairs list: accuracy and its standard deviation over folds, EER, AUC and TAR.
+
+    TAR is given at those of FARS that the list's impostor pairs support.
+    """
     scores, same = np.asarray(scores), np.asarray(same, bool)
     accuracy = fold_accuracy(scores, same, folds)
     return {
         "accuracy": float(accuracy.mean()),
         "accuracy_std": float(accuracy.std(ddof=1)) if len(accuracy) > 1 else 0.0,
         "fold_accuracy": accuracy,
-        **roc(scores[same], scores[~same]).figures(),
+        **roc(scores[same], scores[~same]).figures(supported_fars(FARS, int((~same).sum()))),
     }
 
 

@@ -29,7 +29,7 @@ def api_compare(photo_a: str | None, photo_b: str | None, model: str, far: float
     """
     if photo_a is None or photo_b is None:
         raise gr.Error("Both photos are needed; send two images.")
-    return _answered(compare, photo_a, photo_b, model, float(far))
+    return _answered(compare, photo_a, photo_b, model, far)
 
 
 def api_identify(photo: str | None, gallery: str | None, model: str, far: float) -> dict[str, object]:
@@ -46,7 +46,7 @@ def api_identify(photo: str | None, gallery: str | None, model: str, far: float)
     """
     if photo is None or gallery is None:
         raise gr.Error("A photo and a gallery are needed; send an image and an exported .npz file.")
-    return _answered(lambda: galleries.identify(photo, galleries.load_gallery(gallery, model), float(far)))
+    return _answered(lambda: galleries.identify(photo, galleries.load_gallery(gallery, model), far))
 
 
 def api_embed(photo: str | None, model: str) -> dict[str, object]:
@@ -85,7 +85,7 @@ def _embed(photo: str, model: str) -> dict[str, object]:
 def _describe(name: str) -> dict[str, object]:
     embedder = load(name)
     points = embedder.points
-    thresholds = {f"{far:g}": points.threshold_for(far) for far in FARS} if points else {}
+    thresholds = {f"{far:g}": points.threshold_for(far) for far in FARS if points and points.covers(far)}
     return {
         "name": name,
         "similarity": embedder.similarity,
