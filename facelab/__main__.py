@@ -1,8 +1,14 @@
-"""`python -m facelab`: see `facelab/cli.py`."""
+"""`python -m facelab`, and the command `facelab` where the package is installed: see `facelab/cli.py`."""
 
 import sys
 
 from facelab.cli import main
 
+
+def run() -> int:
+    """Run the command of this process's arguments -> exit status."""
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run())
