@@ -1,8 +1,13 @@
 """Builds the app and launches it; Hugging Face Spaces starts here."""
 
 import os
+import sys
 
-from facelab.serve import serve
+from facelab.serve import free_port, serve
 
 if __name__ == "__main__":
-    serve(port=int(os.environ.get("PORT", "7860")))
+    try:
+        port = free_port(os.environ.get("PORT", "7860"))
+    except ValueError as error:
+        sys.exit(f"facelab: {error}")
+    serve(port)

@@ -9,9 +9,11 @@ import asyncio
 import atexit
 import contextlib
 import datetime
+import errno
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -75,6 +77,36 @@ def forget_idle(sessions: Any, now: datetime.datetime) -> None:
             sessions.time_last_used.pop(name, None)
 
 
+def free_port(text: str) -> int:
+    """A port that the page can be served on.
+
+    Raises:
+        ValueError: it is no port, or another program has it.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 2**16):
+        raise ValueError(f"PORT is {text[:40]!r}; it must be a number from 1 to 65535, e.g. PORT=8000")
+    port = int(text)
+    try:
+        with socket.create_server((_host(), port)):
+            return port
+    except OSError as error:
+        why = (
+            "is taken by another program"
+            if error.errno == errno.EADDRINUSE
+            else f"is refused ({error.strerror})"
+        )
+        raise ValueError(
+            f"port {port} {why}; choose another, e.g. PORT={8000 if port != 8000 else 8001}"
+        ) from error
+
+
+def _host() -> str:
+    """The address to listen on: this machine only, unless it is a Space."""
+    from facelab.live_choice import hosted
+
+    return "0.0.0.0" if hosted() else "127.0.0.1"
+
+
 def serve(port: int) -> None:
     """Build the page and serve it until the process ends, on this machine only unless it is a Space."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run
@@ -82,14 +114,13 @@ def serve(port: int) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import torch
 
-    from facelab.live_choice import hosted
     from facelab.ui import build_app
     from facelab.ui.chart import HEAD
     from facelab.ui.theme import CSS, theme
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
     build_app().launch(
-        server_name="0.0.0.0" if hosted() else "127.0.0.1",
+        server_name=_host(),
         server_port=port,
         theme=theme(),
         css_paths=CSS,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from facelab.serve import PREFIX, upload_folder
+from facelab.serve import PREFIX, free_port, upload_folder
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
@@ -71,3 +72,26 @@ def test_app_cleans_up_when_it_is_terminated(temporary):
     process.terminate()
     assert process.wait(60) == 0
     assert not list(temporary.glob(f"{PREFIX}*"))
+
+
+@pytest.mark.parametrize("text", ["", "http", "0", "-1", "65536", "8000.0", "8e3", "٣٠٠٠", "9" * 999])
+def test_what_is_no_port_is_answered_in_one_sentence(text):
+    with pytest.raises(ValueError, match=r"it must be a number from 1 to 65535, e\.g\. PORT=8000") as error:
+        free_port(text)
+    assert len(str(error.value)) < 150
+
+
+def test_a_taken_port_is_told_before_the_page_is_built():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port} is taken by another program; choose another"):
+            free_port(str(port))
+    assert free_port(str(port)) == port
+
+
+def test_the_app_ends_in_one_sentence():
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"PORT": "web"}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "facelab: PORT is 'web'; it must be a number from 1 to 65535, e.g. PORT=8000\n"
