@@ -35,7 +35,7 @@ FORMATS = (  # no EPS: it runs a program
     "HEIF",  # where pillow-heif is installed
 )
 SHAPES = ((), (3,), (4,))  # what may follow an array's height and width
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 51_000_000  # 50-megapixel phones write 8160x6144 and the like
 WEBP_PIXELS = 16_000_000  # a larger one is not read by Pillow
 DEEP_PIXELS = 12_000_000  # of a larger photo with 16 bits a color, the high bytes have to do
 BAND = 256  # rows that are converted at once
@@ -74,7 +74,7 @@ def read_photo(source: Source) -> Photo:
         source: path, file content, PIL image (left as it is) or uint8 array (H, W), (H, W, 3) or (H, W, 4).
 
     Raises:
-        ValueError: not an image, damaged, of a kind not read, or over 50 megapixels (refused undecoded).
+        ValueError: not an image, damaged, of a kind not read, or over 51 megapixels (refused undecoded).
     """
     # Pillow's words on sizes and damaged metadata; ours follow. Not catch_warnings, which threads undo.
     warnings.filterwarnings("ignore", module=r"PIL\b")

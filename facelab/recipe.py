@@ -5,7 +5,8 @@ data and seed give the same weights. A field of a loss that stays None takes the
 paper's.
 """
 
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
@@ -136,7 +137,9 @@ class Recipe:
         _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
         _check_range(self, "warmup momentum average held_out held_out_images", 0, 1, "[0, 1)")
         _check_range(self, "grey erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
-        _check_range(self, "epochs batch_size embedding_dim drop_block_size", 1, float("inf"), "1, 2, 3, ...")
+        _check_range(self, "epochs embedding_dim drop_block_size", 1, float("inf"), "1, 2, 3, ...")
+        _check_range(self, "batch_size", 2, float("inf"), "2, 3, 4, ..., since batch norms compare crops")
+        _check_range(self, "seed split_seed", 0, 2**63, "0, 1, 2, ..., 2^63 - 1")
         _check_range(self, "lr weight_decay clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
         _check_range(self, "teacher_weight loss_weight", 0, float("inf"), "[0, ∞)")
         if self.backbone not in BACKBONES:
@@ -182,14 +185,26 @@ class Recipe:
         for key in values:
             if key not in legal:
                 raise ValueError(f"unknown recipe field {key!r}: {nearest(key, legal)}")
-        milestones = {"milestones": tuple(values["milestones"])} if "milestones" in values else {}
-        return cls(**values | milestones)  # JSON has no tuples
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**values | lists)  # JSON has no tuples
+
+    def with_loss(self, loss: str) -> "Recipe":
+        """This recipe with another loss, without those fields of the former one that it does not take.
+
+        Raises:
+            ValueError: unknown loss.
+        """
+        legal = loss_options(loss)
+        return replace(self, loss=loss, **{name: None for name in LOSS_FIELDS if name not in legal})
 
 
 LOSS_FIELDS = (
     "label_smoothing", "bias", "hard_share", "center_weight", "center_rate", "margin", "margin_warmup",
     "scale", "pair_margin", "mining", "normalise", "pair_weight",
 )  # fmt: skip
+
+
+TYPE_NAMES = {NoneType: "none", tuple: "list of numbers"}
 
 
 def _check_type(name: str, value: object, hint: type) -> None:
@@ -200,10 +215,15 @@ def _check_type(name: str, value: object, hint: type) -> None:
             raise ValueError(f"unknown {name} {value!r}: {nearest(str(value), legal)}")
         return
     plain = tuple(get_origin(kind) or kind for kind in kinds)
+    items = value if isinstance(value, tuple) and tuple in plain else ()
+    if not all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in items):
+        raise ValueError(f"{name} is {list(items)!r:.80}; it must be a list of numbers")
     whole_is_real = float in plain and isinstance(value, int)
     if not (isinstance(value, plain) or whole_is_real) or (isinstance(value, bool) and bool not in plain):
-        names = " or ".join("none" if kind is NoneType else kind.__name__ for kind in plain)
-        raise ValueError(f"{name} is {value!r}; it must be of type {names}")
+        names = " or ".join(TYPE_NAMES.get(kind, kind.__name__) for kind in plain)
+        raise ValueError(f"{name} is {value!r:.80}; it must be of type {names}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}; it must be a finite number")
 
 
 def _check_range(recipe: Recipe, names: str, low: float, high: float, legal: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facelab.checkpoint import describe
+from facelab.data.lists import decode_text
 from facelab.recipe import Recipe
 from facelab.registry import nearest
 
@@ -171,13 +172,31 @@ def find_recipe(name: str) -> Recipe:
         return describe(path).recipe
     if path.suffix not in READERS:
         raise ValueError(f"unknown recipe {name!r}: {nearest(name, RECIPES)}")
-    try:
-        values = READERS[path.suffix](path.read_text())
-    except ValueError as error:  # of either format
-        raise ValueError(f"{name} is no valid {path.suffix[1:]} file: {error}") from error
+    values = _read_fields(path)
     if not isinstance(values, dict):
         raise ValueError(f"{name} holds no fields; it must be one table of recipe fields and values")
-    return Recipe.from_dict(values)
+    try:
+        return Recipe.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _read_fields(path: Path) -> object:
+    """What a recipe file holds, if it is valid.
+
+    Raises:
+        ValueError: there is no such file, or it is neither text nor of its format.
+    """
+    try:
+        return READERS[path.suffix](decode_text(path.read_bytes()))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ValueError(
+            f"{path} is no file; give a recipe's file, or one of: {', '.join(RECIPES)}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8; save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:  # of either format
+        raise ValueError(f"{path} is no valid {path.suffix[1:]} file: {error}") from error
 
 
 def listing() -> str:

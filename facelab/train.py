@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from facelab import parallel, resume
 from facelab.data.augment import DRAWS, augment
-from facelab.data.batches import epoch_order, on_device, read_batches
+from facelab.data.batches import epoch_order, on_device, read_batches, require_pairs
 from facelab.data.folders import CropSet, Selection
 from facelab.data.splits import Split, split
 from facelab.losses import build_loss
@@ -89,6 +89,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
     accelerator = parallel.start(recipe.precision)
     parts_of_data = split(data, recipe)
     training = parts_of_data.training
+    require_pairs(training, recipe)
     run, frozen = _begin(recipe, training, accelerator.device)
     run.teacher = load_teacher(recipe, data, training, accelerator.device)
     if state is not None:

@@ -216,9 +216,9 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "short.jpg": (jpeg[: len(jpeg) // 2], "export or download it again"),
         "short.png": (png[: len(png) // 2], "export or download it again"),
         "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "save it as JPEG"),
-        "huge.png": (png_header(20_000, 20_000), "limit is 50 megapixels"),
-        "large.png": (png_header(7_072, 7_072), "limit is 50 megapixels"),
-        "wide.png": (png_header(12_000, 8_000), "limit is 50 megapixels"),
+        "huge.png": (png_header(20_000, 20_000), "limit is 51 megapixels"),
+        "large.png": (png_header(7_142, 7_142), "limit is 51 megapixels"),
+        "wide.png": (png_header(12_000, 8_000), "limit is 51 megapixels"),
     }
 
 
@@ -298,3 +298,9 @@ def test_eight_threads_read_alike(scene):
     assert all(np.array_equal(seen[i], seen[i % 4]) for i in range(len(files)))
     with pytest.warns(UserWarning, match="still heard"):  # no thread has silenced the others' warnings
         warnings.warn("still heard", stacklevel=1)
+
+
+def test_a_photo_of_a_50_megapixel_phone_is_read():
+    """8160x6144 are 50.14 megapixels."""
+    photo = read_photo(encoded(Image.new("L", (8_160, 6_144), 90), "JPEG"))
+    assert max(photo.pixels.shape) == 2048 and photo.scale == pytest.approx(8_160 / 2048)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facelab.data.folders import Selection
+from facelab.losses import LOSSES
 from facelab.recipe import Recipe
 
 RESIDENT_SHARE = 0.4  # of a GPU's free memory that crops may take
@@ -36,6 +37,27 @@ def epoch_order(data: Selection, recipe: Recipe, epoch: int) -> np.ndarray:
     order = rng.permutation(len(data))
     size = min(recipe.batch_size, len(order))
     return order[: len(order) // size * size].reshape(-1, size)
+
+
+def require_pairs(data: Selection, recipe: Recipe) -> None:
+    """Refuse a run of a pair loss that would never see two crops of one identity, and so learn nothing.
+
+    Raises:
+        ValueError: no identity has two crops, or no batch of the first epoch holds two of one.
+    """
+    if LOSSES[recipe.loss.split("+")[-1]].family != "pair" or not recipe.loss_weight:
+        return
+    known = data.labels[data.labels >= 0]
+    if not len(known) or np.bincount(known).max() < 2:
+        raise ValueError(
+            f"nobody has two crops, so {recipe.loss} has no pair of one person to learn from; add crops"
+        )
+    labels = data.labels[epoch_order(data, recipe, 0)]
+    if not any(np.bincount(row[row >= 0], minlength=1).max() > 1 for row in labels):
+        raise ValueError(
+            f"no batch holds two crops of one person, so {recipe.loss} would learn nothing; "
+            "set images_per_identity to 2 or more"
+        )
 
 
 def _people(data: Selection, batch_size: int, per_identity: int, rng: np.random.Generator) -> np.ndarray:

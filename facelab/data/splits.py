@@ -96,6 +96,10 @@ def split_identities(
     among = np.arange(len(data.identities)) if among is None else among
     theirs = among if theirs is None else theirs
     held = max(2, round(held_out * len(theirs))) if held_out > 0 else 0
+    if len(among) < 2:
+        raise ValueError(
+            "there is one identity to train on; add others, since a network learns to tell people apart"
+        )
     if len(among) - held < 2 or held > len(theirs):
         raise ValueError(f"{len(theirs)} identities are too few to hold out {held}; give more, or held_out 0")
     out = theirs[np.random.default_rng(seed).permutation(len(theirs))][:held]
