@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from facelab.cache import touch
 from facelab.data.images import LABELS, ImageFolder, Track, untracked
 from facelab.embedder import as_face, load
 from facelab.faces import (
@@ -203,6 +204,8 @@ def measure_faces(
 def _read_found(file: Path | None) -> dict[str, Found]:
     """Faces found by earlier runs; a line cut short by a kill is dropped."""
     found = {}
+    if file and file.is_file():
+        touch(file)
     for line in file.read_text().splitlines() if file and file.is_file() else ():
         try:
             name, box, landmarks, confidence, error = json.loads(line)

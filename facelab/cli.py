@@ -8,6 +8,7 @@ in one sentence.
 import json as jsonlib
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from facelab import cache as kept
 from facelab import checkpoint, measured, reference
 from facelab.card import model_card
 from facelab.cli_data import data, embed, submit
@@ -38,8 +40,9 @@ from facelab.evaluate import embed_folder, evaluate_classes, evaluate_embeddings
 from facelab.evaluate import evaluate as evaluate_model
 from facelab.protocols import judge_all_pairs, judge_identification
 from facelab.registry import nearest
-from facelab.terminal import CACHE, JOBS, one_sentence, parse, track
+from facelab.terminal import CACHE, JOBS, one_sentence, parse, track, usable
 
+STARTED = time.time()  # what this process has used since stays in the cache
 Model = Annotated[str, arg(metavar="MODEL")]
 Photo = Annotated[str, arg(metavar="PHOTO")]
 
@@ -129,13 +132,13 @@ def evaluate(
     check_flags(model, images, embeddings, save, subsets, protocols)
     if save and model == reference.NAME:
         raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
-    options = (aligned, CACHE, jobs, track, not no_flip)
+    options = (aligned, usable(CACHE), jobs, track, not no_flip)
     if pairs and embeddings:
         report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
     elif pairs:
         report, show = evaluate_model(model, images, pairs, *options, intervals, subsets), print_pairs
     elif classify:
-        report, show = evaluate_classes(model, images, CACHE, track), print_classification
+        report, show = evaluate_classes(model, images, usable(CACHE), track), print_classification
     else:
         embedded = read_embedded(embeddings) if embeddings else embed_folder(model, images, *options, _say)
         if all_pairs:
@@ -181,7 +184,9 @@ def calibrate(
         jobs: Processes that work at once.
     """
     names = read_people(people) if people else None
-    points = calibrate_model(model, images, names, title, aligned, CACHE, jobs, track, _say)
+    points = calibrate_model(
+        model, images, names, title, aligned, usable(CACHE), jobs, track, _say
+    )
     if model == reference.NAME:
         reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
     else:
@@ -234,6 +239,24 @@ def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = 
         print(f"{called:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")
 
 
+def cache(clear: bool = False) -> None:
+    """Show what commands keep on this machine between runs, or delete it.
+
+    Decoded crops, faces that were found in photos, and downloads; FACELAB_CACHE names the folder, and what is
+    longest unused is deleted beyond FACELAB_CACHE_GB (20).
+
+    Args:
+        clear: Delete all of it.
+    """
+    found = kept.clear(CACHE) if clear else kept.entries(CACHE)
+    for entry in found:
+        day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
+        size = f"{entry.size / 1e6:,.1f} MB"
+        print(f"{kept.WORDS[entry.kind]:<16}{size:>13}   last used {day}   {entry.paths[0].name}")
+    total = f"{sum(entry.size for entry in found) / 1e9:,.2f} GB"
+    print(f"{total} deleted from {CACHE}" if clear else f"{total} of {kept.limit() / 1e9:g} GB in {CACHE}")
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "evaluate": evaluate,
@@ -245,6 +268,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "submit": submit,
     "models": models,
     "zoo": zoo,
+    "cache": cache,
 }
 
 
@@ -260,12 +284,14 @@ def main(argv: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        most = kept.limit()
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")
         if name in ("train", "data", "lessons"):  # what follows depends on their first word
             COMMANDS[name](rest)
         else:
             parse(COMMANDS[name], rest, f"python -m facelab {name}")()
+        kept.trim(CACHE, most, STARTED)
     except BrokenPipeError:  # the reader of our output has left, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:

@@ -12,7 +12,7 @@ from facelab.data.folders import load_crops
 from facelab.embedder import find_checkpoint
 from facelab.lessons import START_MODEL
 from facelab.registry import nearest
-from facelab.terminal import CACHE, parse, track
+from facelab.terminal import CACHE, parse, track, usable
 
 Models = Annotated[tuple[str, ...], arg(metavar="MODEL..."), Positional]
 
@@ -27,7 +27,7 @@ def space(models: Models, data: tuple[str, ...]) -> None:
     from facelab.lessons import space as lesson
 
     paths = [lesson.FOLDER / f"{find_checkpoint(model).stem}.npz" for model in models]
-    crops = load_crops(data, CACHE, track)
+    crops = load_crops(data, usable(CACHE), track)
     for model, path in zip(models, paths):
         result = lesson.measure(model, crops, track)
         lesson.save(path, result)
@@ -52,7 +52,7 @@ def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START
     for name in runs:
         if name not in lesson.RUNS:
             raise ValueError(f"unknown run {name!r}: {nearest(name, lesson.RUNS)}")
-    crops = lesson.ten_people(load_crops(data, CACHE, track), start)
+    crops = lesson.ten_people(load_crops(data, usable(CACHE), track), start)
     for name in runs or lesson.RUNS:
         path = lesson.FOLDER / f"{name}.npz"
         recorded = lesson.record(lesson.RUNS[name], crops, start, track)
@@ -71,7 +71,7 @@ def calibration(models: Models, data: tuple[str, ...]) -> None:
     from facelab.lessons import calibration as lesson
 
     paths = [lesson.FOLDER / f"{find_checkpoint(model).stem}.npz" for model in models]
-    crops = load_crops(data, CACHE, track)
+    crops = load_crops(data, usable(CACHE), track)
     for model, path in zip(models, paths):
         result = lesson.measure(model, crops, track)
         lesson.save(path, result)
@@ -93,7 +93,7 @@ def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) ->
     from facelab.lessons import transfer as lesson
 
     outcomes = []
-    for one in lesson.measure(start, load_crops(data, CACHE, track), seeds, track=track):
+    for one in lesson.measure(start, load_crops(data, usable(CACHE), track), seeds, track=track):
         outcomes.append(one)
         lesson.save(outcomes)
         print(

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
-CACHE = Path(os.environ.get("FACELAB_CACHE", Path.home() / ".cache" / "facelab"))
+from facelab.cache import default_folder, unusable
+
+CACHE = default_folder()
 JOBS = os.cpu_count() or 1
 RULE = "╭╮╰╯─- "  # what tyro draws between the parts of its complaints
 
@@ -19,6 +22,17 @@ RULE = "╭╮╰╯─- "  # what tyro draws between the parts of its complaint
 def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     """A progress bar on stderr, where that is a terminal."""
     return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
+
+
+@functools.cache
+def usable(folder: Path) -> Path | None:
+    """The cache folder, or None where nothing can be kept, which is said once."""
+    why = unusable(folder)
+    if why is None:
+        return folder
+    words = "so nothing is kept between runs; FACELAB_CACHE names another folder"
+    print(f"facelab: {why}, {words}", file=sys.stderr)
+    return None
 
 
 def parse(command: Callable, args: list[str], prog: str, default: Any = None) -> Callable[[], Any]:
@@ -38,9 +52,8 @@ def parse(command: Callable, args: list[str], prog: str, default: Any = None) ->
         with contextlib.redirect_stderr(complaint):
             if default is None:
                 return tyro.cli(bound, args=args, prog=prog, config=(tyro.conf.FlagCreatePairsOff,))
-            value = tyro.cli(
-                command, args=args, prog=prog, default=default, config=(tyro.conf.FlagCreatePairsOff,)
-            )
+            # --flip and --no-flip stand side by side here, for defaults that differ from recipe to recipe.
+            value = tyro.cli(command, args=args, prog=prog, default=default)
             return lambda: value
     except SystemExit as stop:
         if not stop.code:

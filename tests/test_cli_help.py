@@ -14,6 +14,8 @@ from PIL import Image
 
 from facelab import cli, terminal
 from facelab.cli import COMMANDS, main
+from facelab.cli_data import DATA
+from facelab.cli_lessons import LESSONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,6 +58,31 @@ def test_help_of_train_shows_recipes_and_then_every_field(capsys):
     out = capsys.readouterr().out
     for field in ("--epochs", "--lr", "--label-smoothing", "--held-out", "--data", "--out"):
         assert field in out
+
+
+HELPS = [
+    *([name] for name in COMMANDS if name not in ("train", "data", "lessons")),
+    *(["data", name] for name in DATA),
+    *(["lessons", name] for name in LESSONS),
+    *(["train", name] for name in ("resnet_softmax", "arcface", "unaugmented")),
+]
+
+
+@pytest.mark.parametrize("words", HELPS, ids=" ".join)
+def test_the_help_of_a_flag_describes_it_as_it_is_typed(words, capsys):
+    """`--no-flip` alone beside "Mirror half of the crops" says the opposite of what it does."""
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    flat = re.sub(r"[│─╭╮╰╯\s]+", " ", capsys.readouterr().out)
+    described = re.findall(r"(--[a-z-]+(?:, --[a-z-]+)*)(?: [A-Z{][^ ]*)* ([A-Z][^-]{12})", flat)
+    for flags, text in described:
+        negative = [flag for flag in flags.split(", ") if flag.startswith("--no-")]
+        positive = {f"--{flag.removeprefix('--no-')}" for flag in negative} & set(flags.split(", "))
+        assert positive or not negative or text.startswith(("Do not", "Without")), (flags, text)
+    if words[0] == "train":
+        assert any("--flip, --no-flip" in flags for flags, _ in described)
+    if words[0] == "evaluate":
+        assert any(flags == "--no-flip" and text.startswith("Do not add") for flags, text in described)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from facelab.cache import touch
 from facelab.faces import CROP_SIZE
 from facelab.files import replacing
 
@@ -34,10 +35,11 @@ class CropFile:
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.shape = path, (count, *CROP)
-        with open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-            self._start = file.tell()
+        # It stays open, and so readable when it is removed from the cache meanwhile.
+        self._file = file = open(path, "rb", buffering=0)  # noqa: SIM115
+        np.lib.format.read_magic(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        self._start = file.tell()
         needed = self._start + count * CROP_BYTES
         if shape[1:] != CROP or shape[0] < count or fortran or dtype != self.dtype:
             raise ValueError(f"{path.name} holds {dtype} {shape}, not crops; delete it")
@@ -51,12 +53,18 @@ class CropFile:
         """(B, 112, 112, 3) uint8 of a slice or index array; read in file order, which is kind to a disk."""
         index = np.arange(len(self))[rows]
         out = np.empty((len(index), *CROP), np.uint8)
-        with open(self.path, "rb", buffering=0) as file:
-            for i in np.argsort(index).tolist():
-                file.seek(self._start + int(index[i]) * CROP_BYTES)
-                if file.readinto(out[i].data) != CROP_BYTES:
-                    raise OSError(f"{self.path.name} has become shorter while it was read; start again")
+        for i in np.argsort(index).tolist():
+            if self._read(out[i], self._start + int(index[i]) * CROP_BYTES) != CROP_BYTES:
+                raise OSError(f"{self.path.name} has become shorter while it was read; start again")
         return out
+
+    def _read(self, crop: np.ndarray, start: int) -> int:
+        """Fill a crop from that byte on -> how many there were; safe to call from several threads."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [crop.data], start)
+        with open(self.path, "rb", buffering=0) as file:  # where a file that is open cannot be removed
+            file.seek(start)
+            return file.readinto(crop.data)
 
 
 def is_whole(path: Path, count: int) -> bool:
@@ -125,11 +133,14 @@ def write_index(path: Path, index: dict[str, Any]) -> None:
 
 
 def read_index(path: Path) -> dict[str, Any] | None:
-    """What `write_index` wrote, or None where it is missing, cut short or inconsistent."""
+    """What `write_index` wrote, or None where it is missing, cut short or inconsistent; notes its use."""
     try:
         index = json.loads(path.read_text())
         labels, names = index["labels"], index["names"]
         whole = len(labels) == len(names) and {*labels} == {*range(len(index["identities"]))}
-        return index if whole and isinstance(index["skipped"], list) else None
+        if not whole or not isinstance(index["skipped"], list):
+            return None
+        touch(path)
+        return index
     except (OSError, ValueError, KeyError, TypeError):
         return None

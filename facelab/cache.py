@@ -1,0 +1,131 @@
+"""What commands keep on this machine between runs: decoded crops, faces that were found, and downloads.
+
+Crops are photos, so whoever owns the machine can see them, bound their size and delete them. Only files that
+the project wrote are counted and removed, whatever else lies in the folder.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMIT_GB = 20.0
+PATTERNS = ("crops-*", "faces-*", "sklearn/*")
+WORDS = {"crops": "decoded crops", "faces": "faces found", "sklearn": "downloads"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Files that are of use together only.
+
+    Attributes:
+        kind: "crops", "faces" or "sklearn".
+        paths: the files, or one folder of a download.
+        size: bytes.
+        used: when they were last read or written, seconds since 1970.
+    """
+
+    kind: str
+    paths: tuple[Path, ...]
+    size: int
+    used: float
+
+
+def default_folder() -> Path:
+    """$FACELAB_CACHE, or `.cache/facelab` in the home folder."""
+    return Path(os.path.expanduser(os.environ.get("FACELAB_CACHE") or "~/.cache/facelab"))
+
+
+def limit() -> int:
+    """Bytes that may be kept, from $FACELAB_CACHE_GB.
+
+    Raises:
+        ValueError: it is not a number from 0 on.
+    """
+    text = os.environ.get("FACELAB_CACHE_GB") or str(LIMIT_GB)
+    try:
+        size = float(text) * 1e9
+        if not 0 <= size < float("inf"):
+            raise ValueError
+    except ValueError as error:
+        raise ValueError(f"FACELAB_CACHE_GB is {text[:40]!r}; it must be a number of gigabytes") from error
+    return int(size)
+
+
+def unusable(folder: Path) -> str | None:
+    """Why nothing can be kept there, in words, or None."""
+    if str(folder).startswith("~"):
+        return "there is no home folder"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # photos are nobody else's business
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"{folder} cannot be written ({error.strerror or error})"
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What is kept, the longest unused first."""
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for pattern in PATTERNS:
+        for path in folder.glob(pattern):
+            groups[f"{path.parent.name}/{path.name.split('.')[0]}"].append(path)
+    return sorted((_entry(sorted(paths)) for paths in groups.values()), key=lambda entry: entry.used)
+
+
+def _entry(paths: list[Path]) -> Entry:
+    inner = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    stats = [file.stat() for file in inner if file.is_file()]
+    kind = paths[0].name.split("-")[0] if paths[0].parent.name != "sklearn" else "sklearn"
+    return Entry(
+        kind, tuple(paths), sum(s.st_size for s in stats), max((s.st_mtime for s in stats), default=0)
+    )
+
+
+def touch(*paths: Path) -> None:
+    """Note that files are used now."""
+    for path in paths:
+        try:
+            os.utime(path)
+        except OSError:  # a cache of another user is of use as it is
+            continue
+
+
+def trim(folder: Path, most: int, since: float | None = None) -> list[Entry]:
+    """Delete what is longest unused until at most `most` bytes are kept -> what was deleted.
+
+    Args:
+        folder: the cache.
+        most: bytes.
+        since: what was used from then on stays, seconds since 1970; None: nothing need stay.
+    """
+    kept, gone = entries(folder), []
+    total = sum(entry.size for entry in kept)
+    for entry in kept:
+        if total <= most or entry.used >= (since or time.time() + 1):
+            break
+        with contextlib.suppress(OSError):  # it is open on Windows, or another user's
+            _delete(entry)
+            gone.append(entry)
+            total -= entry.size
+    return gone
+
+
+def clear(folder: Path) -> list[Entry]:
+    """Delete all that is kept -> what was deleted."""
+    gone = entries(folder)
+    for entry in gone:
+        _delete(entry)
+    return gone
+
+
+def _delete(entry: Entry) -> None:
+    for path in entry.paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
