@@ -184,9 +184,7 @@ def calibrate(
         jobs: Processes that work at once.
     """
     names = read_people(people) if people else None
-    points = calibrate_model(
-        model, images, names, title, aligned, usable(CACHE), jobs, track, _say
-    )
+    points = calibrate_model(model, images, names, title, aligned, usable(CACHE), jobs, track, _say)
     if model == reference.NAME:
         reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
     else:

@@ -28,7 +28,7 @@ from facelab.files import Written
 from facelab.recipes import find_recipe
 from facelab.registry import nearest
 from facelab.submit import submit as submit_homework
-from facelab.terminal import CACHE, JOBS, parse, track
+from facelab.terminal import CACHE, JOBS, parse, track, usable
 
 Model = Annotated[str, arg(metavar="MODEL")]
 Source = Annotated[str, arg(metavar="SOURCE")]
@@ -107,7 +107,7 @@ def blend(
     if out.suffix != ".zip":
         raise ValueError(f"--out is {out}; it must end in .zip")
     of = replace(find_recipe(recipe), seed=seed)
-    write_blends(load_crops(sources, CACHE, track), of, out, count, track)
+    write_blends(load_crops(sources, usable(CACHE), track), of, out, count, track)
     print(f"wrote {count} blends to {out}")
 
 
@@ -162,7 +162,7 @@ def embed(
         raise ValueError(f"{name} is in {count} of the sources; embed those apart")
     names, vectors, failures, people = [], [], [], {}
     for folder, title in zip(folders, source_titles(folders)):
-        found, failed = embed_images(model, folder, folder.names, aligned, CACHE, jobs, track)
+        found, failed = embed_images(model, folder, folder.names, aligned, usable(CACHE), jobs, track)
         names += found
         vectors += found.values()
         failures += failed.items()
@@ -189,7 +189,7 @@ def _people(folder: ImageFolder) -> dict[str, str]:
     return found.people
 
 
-def submit(model: Model, root: Root, /, out: str) -> None:
+def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None:
     """Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.
 
     The crops must be 112x112, as the course has given them since 2024.
@@ -198,8 +198,9 @@ def submit(model: Model, root: Root, /, out: str) -> None:
         model: A checkpoint's name or path; for classes, one that was trained on the homework's classes.
         root: Folder to which the homework's data unpacks.
         out: Folder for the two files.
+        partial: Submit even if the checkpoint cannot predict some of the classes.
     """
-    done = submit_homework(model, root, out, track)
+    done = submit_homework(model, root, out, partial, track)
     for path in done.files:
         print(f"wrote {path}")
     for note in done.notes:

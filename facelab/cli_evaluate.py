@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from facelab.metrics.verification import FARS
 from facelab.subsets import THIRDS, subset_rows
 
 Report = dict[str, Any]
@@ -44,15 +45,29 @@ def print_pairs(report: Report, failures: int) -> None:
     """Verification on a list."""
     why = f"{failures} photos show no face or cannot be read"
     print(f"{report['pairs']} pairs, {report['skipped']} skipped because {why}")
-    print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f} over folds")
+    print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f}", end=" ")
+    print("(standard deviation over folds)")
     print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
     _print_roc(report)
+    _print_suspicious(report)
     if "subsets" in report:
         print("wrong in thirds of the pairs, by the worse photo; thresholds of a false-accept rate of 1 %")
         print(f"{'':<14}{'one person refused':<27}two people accepted")
         print(f"{'':<14}" + "".join(f"{third:<9}" for third in 2 * THIRDS))
         for name, rates in subset_rows(report["subsets"]):
             print(f"{name:<14}" + "".join(f"{rate:<9.1%}" for rate in rates))
+
+
+def _print_suspicious(report: Report) -> None:
+    """What the list holds that says nothing new, if anything."""
+    words = {
+        "self_pairs": "of an image with itself",
+        "repeated_pairs": "that were there before",
+        "contradicting_pairs": "with both labels",
+    }
+    found = [f"{report[name]} {said}" for name, said in words.items() if report[name]]
+    if found:
+        print(f"the list holds pairs {', '.join(found)}; they are judged like the others")
 
 
 def print_all_pairs(report: Report, failures: int) -> None:
@@ -104,6 +119,9 @@ def _print_roc(report: Report) -> None:
     print(f"AUC           {report['auc']:.4f}{_between(intervals.get('auc'))}")
     for far, tar in report["tar_at_far"].items():
         print(f"TAR@FAR={far:<5} {tar:.4f}{_between(intervals.get('tar_at_far', {}).get(far))}")
+    missing = next((far for far in FARS if f"{far:g}" not in report["tar_at_far"]), None)
+    if missing:
+        print(f"TAR@FAR={missing:g} is left out: it takes {1 / missing:,.0f} impostor pairs or more")
 
 
 def _between(interval: tuple[float, float] | None) -> str:

@@ -8,7 +8,7 @@ import json as jsonlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,15 +20,18 @@ from tqdm import tqdm
 
 from facelab import checkpoint, resume
 from facelab.data.folders import CropSet, Selection, load_crops
+from facelab.data.hw2p2 import homework_of
 from facelab.data.images import printable
 from facelab.data.parametric import ParametricFaces
 from facelab.data.splits import split
 from facelab.evaluate import held_out_points
+from facelab.homework import CoursePairs, course_pairs, judge_course
+from facelab.metrics.operating import OperatingPoints
 from facelab.parallel import processes
-from facelab.recipe import Recipe
+from facelab.recipe import LOSS_FIELDS, Recipe
 from facelab.recipes import find_recipe
 from facelab.recipes import listing as recipe_listing
-from facelab.terminal import CACHE, parse, track
+from facelab.terminal import CACHE, parse, track, usable
 from facelab.train import Progress
 from facelab.train import train as train_recipe
 
@@ -72,8 +75,39 @@ def train(argv: list[str]) -> None:
         print(recipe_listing())
         print("\n`train RECIPE --help` shows every field with its value.")
         return
-    default = Train(out=tyro.MISSING, recipe=find_recipe(argv[0]))
-    _train(parse(Train, argv[1:], f"python -m facelab train {argv[0]}", default)())
+    recipe = find_recipe(argv[0])
+    loss = _last_value(argv[1:], "--loss")
+    fitting = recipe if loss is None else recipe.with_loss(loss)
+    default = Train(out=tyro.MISSING, recipe=fitting)
+    command = parse(Train, argv[1:], f"python -m facelab train {argv[0]}", default)()
+    for name in LOSS_FIELDS:
+        if getattr(recipe, name) != getattr(fitting, name) and getattr(command.recipe, name) is None:
+            was = getattr(recipe, name)
+            print(f"{loss} takes no {name}; {argv[0]}'s {was} is left out", file=sys.stderr)
+    _train(_as_homework(command, _last_value(argv[1:], "--held-out")))
+
+
+def _as_homework(command: Train, held_out: str | None) -> Train:
+    """Train on all classes of the homework, if the data are its, unless a share to hold out was given."""
+    homework = homework_of(command.data)
+    if homework is None:
+        return command
+    command = replace(command, data=(str(homework.train),))
+    if held_out is None:
+        said = f"{homework.train} is the homework's: every class is trained on"
+        print(f"{said}, none is held out (--held-out says otherwise)", file=sys.stderr)
+        command = replace(command, recipe=replace(command.recipe, held_out=0.0))
+    return command
+
+
+def _last_value(argv: Sequence[str], flag: str) -> str | None:
+    """The value that the last of such flags has, before anything else of them is read."""
+    words = [word.partition("=") for word in argv]
+    found = None
+    for (word, equals, value), (after, *_) in zip(words, [*words[1:], ("",)]):
+        if word.replace("_", "-") == flag:
+            found = value if equals else after
+    return found
 
 
 def _train(command: Train) -> None:
@@ -82,6 +116,8 @@ def _train(command: Train) -> None:
     if command.log and find_spec(command.log) is None:
         raise ValueError(f"{command.log} is not installed; `pip install {command.log}`, or leave --log out")
     first = processes().is_main_process
+    homework = homework_of(command.data)
+    course = course_pairs(homework) if homework else None  # a wrong list is told before hours of training
     data, sources = _crops(command)
     parts = split(data, command.recipe)
     training = parts.training
@@ -97,7 +133,14 @@ def _train(command: Train) -> None:
             header = replace(header, metrics={"held_out": progress.validation})
             checkpoint.save(out, progress.model, progress.loss_fn, header)
     if first and last is not None:
-        _finish(out, header, last, parts.people, sources, command.json)
+        if course is not None:
+            header, points = _course_points(out, header, last, course)
+        else:
+            points = _held_out_points(out, header, last, parts.people, sources)
+        resume.state_path(out).unlink(missing_ok=True)
+        if not command.json:
+            _print_result(header, last, points)
+        print(f"wrote {out}", file=sys.stderr)
 
 
 def _state_to_resume(command: Train, out: Path) -> Path | None:
@@ -127,7 +170,7 @@ def _crops(command: Train) -> tuple[CropSet, str]:
         if not command.data:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
             return faces.crop_set(track), "rendered faces"
-        data = load_crops(command.data, CACHE, track)
+        data = load_crops(command.data, usable(CACHE), track)
     for note in data.notes:
         print(note, file=sys.stderr)
     for name, reason in data.skipped:
@@ -186,25 +229,42 @@ def _report_epoch(progress: Progress, json: bool) -> None:
     )
 
 
-def _finish(
-    out: Path, header: checkpoint.Header, last: Progress, held_out: Selection, sources: str, json: bool
-) -> None:
-    """Thresholds into the checkpoint, a table onto the terminal, and the run's state off the disk."""
-    points = None
-    if len(held_out):
-        source = f"{len(held_out.identities)} held-out identities of {sources}"
-        try:
-            points = held_out_points(last.model, held_out, source)
-        except ValueError as error:
-            print(f"no thresholds were set: {error}", file=sys.stderr)
-        else:
-            checkpoint.update_header(out, replace(header, operating_points=points))
-    resume.state_path(out).unlink(missing_ok=True)
-    if not json:
-        recipe = header.recipe
-        rows = {"trained": f"{recipe.backbone} with {recipe.loss}", "on": header.data}
-        rows |= {name: f"{value:.4f}" for name, value in _figures(last).items()}
-        rows |= {"thresholds from": points.source} if points else {}
-        width = max(map(len, rows))
-        print("\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()))
-    print(f"wrote {out}", file=sys.stderr)
+def _course_points(
+    out: Path, header: checkpoint.Header, last: Progress, course: CoursePairs
+) -> tuple[checkpoint.Header, OperatingPoints | None]:
+    """Figures and thresholds from the course's pairs, into the checkpoint."""
+    figures, points = judge_course(last.model, course, track)
+    header = checkpoint.with_metrics(header, "val_pairs", figures)
+    if isinstance(points, str):
+        print(f"no thresholds were set: {points}", file=sys.stderr)
+        points = None
+    checkpoint.update_header(out, replace(header, operating_points=points))
+    return header, points
+
+
+def _held_out_points(
+    out: Path, header: checkpoint.Header, last: Progress, held_out: Selection, sources: str
+) -> OperatingPoints | None:
+    """Thresholds from held-out identities, if there are any, into the checkpoint."""
+    if not len(held_out):
+        return None
+    try:
+        points = held_out_points(
+            last.model, held_out, f"{len(held_out.identities)} held-out identities of {sources}"
+        )
+    except ValueError as error:
+        print(f"no thresholds were set: {error}", file=sys.stderr)
+        return None
+    checkpoint.update_header(out, replace(header, operating_points=points))
+    return points
+
+
+def _print_result(header: checkpoint.Header, last: Progress, points: OperatingPoints | None) -> None:
+    """A table of what was trained, on what, and what came of it."""
+    recipe, course = header.recipe, header.metrics.get("val_pairs", {})
+    rows = {"trained": f"{recipe.backbone} with {recipe.loss}", "on": header.data}
+    rows |= {name: f"{value:.4f}" for name, value in _figures(last).items()}
+    rows |= {f"val_pairs {name}": f"{course[name]:.4f}" for name in ("eer", "auc") if name in course}
+    rows |= {"thresholds from": points.source} if points else {}
+    width = max(map(len, rows))
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows.items()))

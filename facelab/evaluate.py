@@ -4,6 +4,7 @@ Images may be raw photos, in which the main face is found and aligned first, or 
 no model at all, and another program's vectors are read from a file. `facelab/protocols.py` does the judging.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,10 +16,11 @@ from facelab import checkpoint
 from facelab.bulk import embed_images, measure_faces
 from facelab.data.embeddings import load_embeddings, load_identities
 from facelab.data.folders import Selection
-from facelab.data.hw2p2 import load_split
+from facelab.data.hw2p2 import homework_of, load_split
 from facelab.data.identities import Who, who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
-from facelab.data.pairs import read_pairs, resolve
+from facelab.data.matching import resolve
+from facelab.data.pairs import read_pairs
 from facelab.embedder import find_checkpoint, load
 from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
@@ -180,6 +182,9 @@ def evaluate_classes(
         )
     if not header.identities:
         raise ValueError(f"{model} does not say whom it was trained on; train it again, or use --identify")
+    homework = homework_of([images])
+    if homework and homework.train != Path(os.path.abspath(images)):
+        raise ValueError(f"{images} holds several splits; name the one to classify, e.g. {homework.dev}")
     data = load_split(Path(images), header.identities, cache, track)
     everything = data.select(range(len(data.identities)))
     batches = everything.batches(track, f"classify with {model}")

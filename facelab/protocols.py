@@ -12,13 +12,13 @@ import numpy as np
 
 from facelab import reference
 from facelab.data.identities import identify
-from facelab.data.pairs import Pairs
+from facelab.data.pairs import Pairs, suspicious
 from facelab.metrics.confidence import intervals_by_identity, intervals_by_pair, mean_interval
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.identification import Search, cmc, dir_at_far, search
 from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
 from facelab.metrics.streaming import stream_roc
-from facelab.metrics.verification import FARS, Score, cosine, verification_report
+from facelab.metrics.verification import FARS, Score, cosine, supported_fars, verification_report
 from facelab.subsets import judge_subsets
 
 MATRICES: dict[Score, ScoreMatrix] = {cosine: cosine_matrix, reference.score: distance_matrix}
@@ -81,8 +81,9 @@ def judge_pairs(
         intervals: add 95 % bootstrap intervals, for which pairs are drawn.
 
     Returns:
-        {"accuracy", "accuracy_std" (over folds), "accuracy_all", "eer", "auc", "tar_at_far", "pairs",
-        "skipped", "failures": {image: why}}, and "interval": {"eer", "auc", "tar_at_far"} if asked for.
+        {"accuracy", "accuracy_std" (over folds), "accuracy_all", "eer", "auc", "tar_at_far" (at rates that
+        the list supports), "pairs", "skipped", "failures": {image: why}}, the counts of `suspicious`, and
+        "interval": {"eer", "auc", "tar_at_far"} if asked for.
 
     Raises:
         ValueError: too few pairs left to judge.
@@ -94,6 +95,7 @@ def judge_pairs(
     report["accuracy_all"] = _accuracy_all(report.pop("fold_accuracy"), kept, pairs.folds)
     if intervals:
         report["interval"] = intervals_by_pair(scores[same], scores[~same])
+    report |= suspicious(names, pairs.same)
     return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
 
 
@@ -171,7 +173,7 @@ def judge_all_pairs(embedded: Embedded, intervals: bool = False) -> dict[str, ob
         )
     score, limits = embedded.matrix()
     streamed = stream_roc(embeddings, labels, score, limits)
-    report = streamed.curve.figures(_backed(ALL_PAIRS_FARS, streamed.impostor_pairs)) | {
+    report = streamed.curve.figures(supported_fars(ALL_PAIRS_FARS, streamed.impostor_pairs)) | {
         "error": streamed.error,
         "genuine_pairs": streamed.genuine_pairs,
         "impostor_pairs": streamed.impostor_pairs,
@@ -192,11 +194,6 @@ def _all_pairs_intervals(scores: np.ndarray, labels: np.ndarray) -> dict[str, ob
     return intervals_by_identity(
         values[same], values[~same], person[first[same]], strangers, DRAWS_OF_ALL_PAIRS
     )
-
-
-def _backed(fars: Sequence[float], count: int) -> list[float]:
-    """The first rate, and of the others those of which `count` impostors have one to spare."""
-    return [far for far in fars if far == fars[0] or far * count >= 1]
 
 
 def _counts(embedded: Embedded, labels: np.ndarray) -> dict[str, object]:
@@ -268,7 +265,7 @@ def _search(embeddings: np.ndarray, labels: np.ndarray, enrolled: np.ndarray, sc
 def _open_set(found: Search) -> dict[str, object]:
     unmated = int((~found.mated).sum())
     return {
-        "dir_at_far": {f"{far:g}": dir_at_far(found, far) for far in _backed(FARS, unmated)},
+        "dir_at_far": {f"{far:g}": dir_at_far(found, far) for far in supported_fars(FARS, unmated)},
         "mated_probes": int(found.mated.sum()),
         "unmated_probes": unmated,
     }

@@ -4,9 +4,8 @@ The crops are read and embedded in batches, mirrored and not, on a GPU where the
 cosine of two embeddings; a class is the largest of the loss's own logits, whose order the checkpoint keeps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,15 +13,14 @@ import torch
 from torch import nn
 
 from facelab import checkpoint
-from facelab.data.folders import decoded
 from facelab.data.hw2p2 import Homework, class_labels, class_order, find_homework, write_classes, write_scores
 from facelab.data.images import ImageFolder, Track, untracked
-from facelab.data.pairs import read_unlabelled_pairs, resolve
+from facelab.data.matching import resolve
+from facelab.data.pairs import read_unlabelled_pairs
 from facelab.embedder import find_checkpoint
+from facelab.homework import BATCH, embed_crops
 from facelab.metrics.verification import cosine
-from facelab.model import FaceModel, embed_batches
-
-BATCH = 128
+from facelab.model import FaceModel
 
 
 @dataclass(frozen=True)
@@ -40,31 +38,33 @@ class Submission:
     notes: list[str] = field(default_factory=list)
 
 
-def submit(model: str, root: str, out: str, track: Track = untracked) -> Submission:
+def submit(model: str, root: str, out: str, partial: bool = False, track: Track = untracked) -> Submission:
     """Write `verification.csv` and `classification.csv`, as far as the homework's data asks for them.
 
     Args:
         model: a checkpoint's name or path.
         root: the homework's folder, see `data/hw2p2.py`; its crops are 112x112.
         out: folder for the two files.
+        partial: name classes even if the checkpoint was trained on some of them only.
         track: draws progress.
 
     Raises:
-        ValueError: no such checkpoint or data, a malformed list, or images that are not there.
+        ValueError: no such checkpoint or data, a malformed list, images that are not there, or classes that
+            cannot be predicted and `partial` is false.
     """
     network, loss_fn, header = checkpoint.load(find_checkpoint(model))
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     homework, done = find_homework(root), Submission()
+    classes = _classes(homework, loss_fn, header, partial)  # refused before anything is written
     if homework.test_pairs:
         done.files.append(_write_scores(network, homework, Path(out), done.failures, track))
     else:
         done.notes.append("verification.csv was not written, since there is no test_pairs.txt")
-    classes = _classes(homework, loss_fn, header)
     if isinstance(classes, str):
         done.notes.append(f"classification.csv was not written, since {classes}")
     else:
         folder = ImageFolder(homework.test)
-        vectors = _embed(network, folder, folder.names, done.failures, track)
+        vectors = embed_crops(network, folder, folder.names, done.failures, track)
         labels = _predict(loss_fn, vectors, folder.names, classes)
         names = [PurePosixPath(name).name for name in folder.names]
         write_classes(Path(out) / "classification.csv", names, labels)
@@ -77,9 +77,8 @@ def _write_scores(
 ) -> Path:
     first, second = read_unlabelled_pairs(homework.test_pairs)
     folder = ImageFolder(homework.faces)
-    keys = [key.removeprefix(f"{homework.faces.name}/") for key in first + second]
-    names = resolve(keys, folder.names)
-    vectors = _embed(network, folder, sorted(set(names)), failures, track)
+    names = resolve(first + second, folder.names)
+    vectors = embed_crops(network, folder, sorted(set(names)), failures, track)
     scores = np.full(len(first), -1.0)
     for i, (a, b) in enumerate(zip(names[: len(first)], names[len(first) :])):
         if a in vectors and b in vectors:
@@ -89,8 +88,14 @@ def _write_scores(
     return out / "verification.csv"
 
 
-def _classes(homework: Homework, loss_fn: nn.Module, header: checkpoint.Header) -> list[str] | str:
-    """The homework's label of each of the checkpoint's classes, or why there are none."""
+def _classes(
+    homework: Homework, loss_fn: nn.Module, header: checkpoint.Header, partial: bool
+) -> list[str] | str:
+    """The homework's label of each of the checkpoint's classes, or why there are none.
+
+    Raises:
+        ValueError: the homework has classes that the checkpoint was not trained on, and `partial` is false.
+    """
     if not (homework.train and homework.test):
         return "there is no folder of test images beside the training classes"
     if not hasattr(loss_fn, "logits"):
@@ -102,30 +107,13 @@ def _classes(homework: Homework, loss_fn: nn.Module, header: checkpoint.Header) 
     unknown = [name for name in order if name not in labels]
     if unknown:
         return f"the checkpoint was trained on {unknown[0]}, which {homework.train.name} does not have"
+    missing = sorted(set(labels) - set(order))
+    if missing and not partial:
+        raise ValueError(
+            f"{len(missing)} of {len(labels)} classes cannot be predicted (first: {missing[0]}), since the "
+            "checkpoint was not trained on them; train with --held-out 0, or add --partial to submit as it is"
+        )
     return [labels[name] for name in order]
-
-
-def _embed(
-    network: FaceModel, folder: ImageFolder, names: Sequence[str], failures: dict[str, str], track: Track
-) -> dict[str, np.ndarray]:
-    """{image: (D,) mean embedding of crop and mirrored crop} of every readable one."""
-    good = []
-
-    def crops() -> Iterator[np.ndarray]:
-        results = track(decoded((folder, name) for name in names), len(names), "embed")
-        for name, result in zip(names, results):
-            if isinstance(result, str):
-                failures[name] = result
-            else:
-                good.append(name)
-                yield result
-
-    stream = crops()
-    batches = (np.stack(batch) for batch in iter(lambda: list(islice(stream, BATCH)), []))
-    vectors = list(embed_batches(network, batches))
-    if not vectors:
-        raise ValueError(f"no image could be read; {names[0]}: {failures[names[0]]}")
-    return dict(zip(good, np.concatenate(vectors) / 2))
 
 
 def _predict(

@@ -67,6 +67,7 @@ def test_a_command_trims_what_others_left(full, capsys, monkeypatch):
     monkeypatch.setenv("FACELAB_CACHE_GB", "0.000002")  # 2,000 bytes
     assert main(["cache"]) == 0
     assert [entry.kind for entry in cache.entries(full)] == ["sklearn", "crops"]
+    capsys.readouterr()
     for wrong in ("much", "-1", "nan", "inf"):
         monkeypatch.setenv("FACELAB_CACHE_GB", wrong)
         assert "must be a number of gigabytes" in refused(capsys, "cache")

@@ -82,7 +82,7 @@ def test_train_refuses_what_it_cannot_do(capsys, training_crops, tmp_path):
         (["resnet_softmax", *out, "--data", training_crops, "--held-out", "0.9"], "too few to hold out"),
         (["resnet_softmax", *out, "--resume"], "there is nothing to resume"),
         (["resnet_softmax", *out, "--log", "trackio"], "trackio is not installed; `pip install trackio`"),
-        (["mine.toml"], "No such file or directory: mine.toml"),
+        (["mine.toml"], "mine.toml is no file"),
         (
             ["resnet_softmax", *out, "--data", training_crops, "--backbone", "resnet81"],
             "did you mean resnet18?",
@@ -191,6 +191,130 @@ def test_a_recipe_comes_from_a_file_or_a_checkpoint(capsys, tmp_path, tiny_check
     ):
         (tmp_path / name).write_text(text)
         assert words in refused(capsys, "train", tmp_path / name, "--out", tmp_path / "x.safetensors")
+
+
+BAD_FIELDS = {
+    "milestones": (0.5, None, ["x"], [True], [[0.5]], [float("nan")], [0.5, 2], {"a": 1}, "0.5"),
+    "seed": (-1, 1.5, "0", None, 2**63, float("nan")),
+    "split_seed": (-1,),
+    "batch_size": (1, 0, -4, 2.5, None, "many"),
+    "epochs": (0, 1.5, True, [1]),
+    "lr": (float("nan"), float("inf"), -1, "fast", None),
+    "margin": (float("nan"), float("inf"), "wide"),
+    "scale": (float("inf"),),
+    "flip": (1, "yes", None),
+    "backbone": (None, ["resnet_face"], {}, "resnet81"),
+    "loss": (None, 3, "arcfaces"),
+    "optimizer": (None, ["sgd"], "sdg"),
+    "schedule": (0,),
+    "init_from": (3, ["a"]),
+    "learning_rate": (0.1,),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(f, v) for f, values in BAD_FIELDS.items() for v in values])
+def test_a_wrong_field_of_a_recipe_file_is_answered_in_one_sentence(field, value, capsys, tmp_path):
+    loss = {} if field == "loss" else {"loss": "arcface"}
+    (tmp_path / "mine.json").write_text(json.dumps(loss | {field: value}))
+    words = refused(capsys, "train", tmp_path / "mine.json", "--out", tmp_path / "x.safetensors")
+    assert field in words and "mine.json" in words and len(words) < 900
+
+
+BAD_FILES = {
+    "empty.json": b"",
+    "cut.json": b'{"epochs": 3',
+    "list.toml.json": b"[]",
+    "null.json": b"null",
+    "deep.json": b"[" * 100_000,
+    "binary.json": b"\x80\x02}q\x00.",
+    "latin.toml": 'loss = "softmax" # caf\xe9'.encode("latin-1"),
+    "broken.toml": b"epochs = ",
+    "dates.toml": b"epochs = 2026-01-01",
+    "table.toml": b"[epochs]\nx = 1",
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_what_is_no_recipe_file_is_answered_in_one_sentence(name, capsys, tmp_path):
+    (tmp_path / name).write_bytes(BAD_FILES[name])
+    words = refused(capsys, "train", tmp_path / name, "--out", tmp_path / "x.safetensors")
+    assert name in words and "Error" not in words
+
+
+def test_a_recipe_file_that_is_not_there_is_answered_in_one_sentence(capsys, tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    for name in ("missing.json", "missing.toml", "folder.json"):
+        words = refused(capsys, "train", tmp_path / name, "--out", tmp_path / "x.safetensors")
+        assert f"{name} is no file; give a recipe's file, or one of: resnet_softmax" in words
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_recipe_file_of_a_windows_editor_is_read(encoding, tmp_path):
+    (tmp_path / "mine.json").write_bytes('{"epochs": 3}'.encode(encoding))
+    assert find_recipe(str(tmp_path / "mine.json")).epochs == 3
+
+
+@pytest.fixture
+def parsed(monkeypatch) -> list[cli_train.Train]:
+    """The commands that `train` would run."""
+    commands: list[cli_train.Train] = []
+    monkeypatch.setattr(cli_train, "_train", commands.append)
+    return commands
+
+
+@pytest.mark.parametrize("flag", [["--loss", "arcface"], ["--loss=arcface"]])
+def test_another_loss_leaves_out_what_it_does_not_take_and_says_so(flag, capsys, parsed):
+    """The README's own flags, on a recipe that smooths labels."""
+    flags = ["--backbone", "convnext_face", *flag, "--margin-warmup", "500", "--out", "x.safetensors"]
+    assert main(["train", "resnet_softmax", *flags]) == 0
+    recipe = parsed[0].recipe
+    assert (recipe.loss, recipe.label_smoothing, recipe.margin_warmup) == ("arcface", None, 500)
+    assert recipe.dropout == find_recipe("resnet_softmax").dropout
+    assert capsys.readouterr().err == "arcface takes no label_smoothing; resnet_softmax's 0.1 is left out\n"
+
+
+def test_the_loss_that_a_recipe_has_keeps_its_fields(capsys, parsed):
+    assert main(["train", "resnet_softmax", "--loss", "softmax", "--out", "x.safetensors"]) == 0
+    assert parsed[0].recipe == find_recipe("resnet_softmax") and not capsys.readouterr().err
+
+
+def test_what_is_asked_for_and_not_taken_is_refused(capsys, parsed):
+    flags = ["--loss", "arcface", "--label-smoothing", "0.1", "--out", "x.safetensors"]
+    assert "loss 'arcface' takes no label_smoothing" in refused(capsys, "train", "resnet_softmax", *flags)
+    assert "unknown loss 'arcfaec'" in refused(capsys, "train", "softmax", "--loss", "arcfaec", "--out", "x")
+    assert not parsed
+
+
+@pytest.mark.parametrize(("flag", "words"), [("1", "batch_size is 1"), ("0", "batch_size is 0")])
+def test_batches_of_one_are_refused_by_flag_too(flag, words, capsys, parsed):
+    assert words in refused(capsys, "train", "softmax", "--batch-size", flag, "--out", "x.safetensors")
+
+
+def crops_of(tmp_path: Path, counts: list[int]) -> str:
+    """A folder of random crops, so many of each person."""
+    rng = np.random.default_rng(0)
+    for person, count in enumerate(counts):
+        (tmp_path / "few" / f"p{person}").mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (112, 112, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "few" / f"p{person}" / f"{i}.png")
+    return str(tmp_path / "few")
+
+
+@pytest.mark.parametrize(
+    ("counts", "flags", "words"),
+    [
+        ([3], ["--held-out", "0"], "there is one identity to train on; add others"),
+        ([1] * 6, ["--loss", "triplet", "--held-out", "0"], "nobody has two crops, so triplet has no pair"),
+        ([1] * 6, ["--loss", "softmax+triplet", "--held-out", "0"], "nobody has two crops"),
+        ([2] + [1] * 40, ["--loss", "triplet", "--held-out", "0", "--batch-size", "2"], "no batch holds two"),
+    ],
+)
+def test_data_that_teach_a_loss_nothing_are_refused(counts, flags, words, capsys, tmp_path):
+    out = tmp_path / "x.safetensors"
+    data = crops_of(tmp_path, counts)
+    assert words in refused(capsys, "train", "softmax", "--data", data, *flags, "--out", out)
+    assert not out.exists()
 
 
 def test_progress_is_logged_with_tensorboard(tmp_path):

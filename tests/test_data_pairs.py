@@ -6,7 +6,8 @@ from conftest import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab.data.pairs import FOLDS, read_pairs, read_people, read_unlabelled_pairs, resolve
+from facelab.data.matching import resolve
+from facelab.data.pairs import FOLDS, read_pairs, read_people, read_unlabelled_pairs, suspicious
 
 
 def written(tmp_path, text: str):
@@ -102,6 +103,98 @@ def test_the_plain_form_in_every_dress(text, tmp_path):
     assert pairs.folds.tolist() == [0, 0]
 
 
+DRESSES = {
+    "semicolons": "a/x.jpg;b/y.jpg;1\na/x.jpg;c/z.jpg;0\n",
+    "quoted": '"a/x.jpg","b/y.jpg","1"\n"a/x.jpg","c/z.jpg","0"\n',
+    "quoted with spaces": '"a/x.jpg" "b/y.jpg" 1\n"a/x.jpg" "c/z.jpg" 0\n',
+    "plus and minus one": "a/x.jpg b/y.jpg +1\na/x.jpg c/z.jpg -1\n",
+    "True and False": "a/x.jpg,b/y.jpg,True\na/x.jpg,c/z.jpg,False\n",
+    "same and different": "a/x.jpg b/y.jpg same\na/x.jpg c/z.jpg different\n",
+    "1.0 and 0.0": "a/x.jpg b/y.jpg 1.0\na/x.jpg c/z.jpg 0.0\n",
+    "label first": "1 a/x.jpg b/y.jpg\n0 a/x.jpg c/z.jpg\n",
+    "label first, titled": "label,image1,image2\n1,a/x.jpg,b/y.jpg\n0,a/x.jpg,c/z.jpg\n",
+    "titles of images alone": "img1,img2,what\na/x.jpg,b/y.jpg,1\na/x.jpg,c/z.jpg,0\n",
+    "index of pandas": ",image1,image2,label\n0,a/x.jpg,b/y.jpg,1\n1,a/x.jpg,c/z.jpg,0\n",
+    "old Macintosh lines": "a/x.jpg b/y.jpg 1\ra/x.jpg c/z.jpg 0\r",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("dress", DRESSES)
+def test_what_other_programs_write_is_read(dress, encoding, tmp_path):
+    (tmp_path / "pairs.csv").write_bytes(DRESSES[dress].encode(encoding))
+    pairs = read_pairs(tmp_path / "pairs.csv")
+    assert pairs.first == ("a/x.jpg", "a/x.jpg") and pairs.second == ("b/y.jpg", "c/z.jpg")
+    assert pairs.same.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_names_of_any_script_survive_utf_16(encoding, tmp_path):
+    (tmp_path / "pairs.txt").write_bytes("Søren/ä.jpg\t王/明.jpg\t0\n".encode(encoding))
+    pairs = read_pairs(tmp_path / "pairs.txt")
+    assert (pairs.first, pairs.second) == (("Søren/ä.jpg",), ("王/明.jpg",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a.jpg b.jpg 1\na.jpg c.jpg 0\na.jpg d.jpg -1\n", "line 3: expected"),  # is 0 or -1 "different"?
+        ("a.jpg b.jpg same\na.jpg c.jpg 0\n", "line 2: expected"),
+        ("1 0 1\n0 1 0\n", "the label may be the first or the last field"),
+        ("a.jpg b.jpg yes\na.jpg c.jpg maybe\n", "line 2: expected"),
+        ("a.jpg,b.jpg\n", "line 1: expected"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(text, words, tmp_path):
+    with pytest.raises(ValueError, match=words) as error:
+        read_pairs(written(tmp_path, text))
+    assert one_sentence(str(error.value), tmp_path)
+
+
+@pytest.mark.parametrize("code", ["latin-1", "cp1251"])
+def test_another_code_page_is_refused_and_not_guessed(code, tmp_path):
+    (tmp_path / "pairs.txt").write_bytes("é.jpg b.jpg 1\n".encode(code) if code == "latin-1" else b"\xe9 b 1")
+    with pytest.raises(ValueError, match="not a text file in UTF-8 or UTF-16; save it as UTF-8"):
+        read_pairs(tmp_path / "pairs.txt")
+
+
+def test_lfw_as_a_table_has_the_folds_of_lfws_own_list(tmp_path):
+    """Kaggle's pairs.csv: the lines of pairs.txt under titles, with a comma behind a match."""
+    lines = ["name,imagenum1,imagenum2,"]
+    lfw = ["3\t2"]
+    for fold in range(3):
+        for i in (1, 2):
+            lines.append(f"Ann{fold},{i},{i + 4},")
+            lfw.append(f"Ann{fold}\t{i}\t{i + 4}")
+        for i in (1, 2):
+            lines.append(f"Ann{fold},{i},Bo_Li,{i}")
+            lfw.append(f"Ann{fold}\t{i}\tBo_Li\t{i}")
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    table, own = read_pairs(tmp_path / "pairs.csv"), read_pairs(written(tmp_path, "\n".join(lfw)))
+    assert (table.first, table.second) == (own.first, own.second)
+    assert table.same.tolist() == own.same.tolist() and table.folds.tolist() == own.folds.tolist()
+
+
+def test_kaggles_lists_of_one_kind(tmp_path):
+    match = read_pairs(written(tmp_path, "name,imagenum1,imagenum2\nAnn,1,4\nBo_Li,2,3\n"))
+    assert match.same.all() and match.second == ("Ann/Ann_0004", "Bo_Li/Bo_Li_0003")
+    other = read_pairs(written(tmp_path, "name,imagenum1,name,imagenum2\nAnn,1,Bo_Li,4\n"))
+    assert not other.same.any() and other.second == ("Bo_Li/Bo_Li_0004",)
+    (tmp_path / "people.csv").write_text("name,images\nAnn,3\nBo_Li,1\n")
+    assert read_people(tmp_path / "people.csv") == ["Ann", "Bo_Li"]
+    with pytest.raises(ValueError, match="line 2: expected `name i j`"):
+        read_pairs(written(tmp_path, "name,imagenum1,imagenum2\nAnn,one,4\n"))
+
+
+def test_pairs_that_say_nothing_new_are_counted():
+    names = ["a", "a", "b", "a", "c", "c"], ["a", "b", "a", "c", "a", "d"]
+    same = np.array([True, True, True, True, False, False])
+    assert suspicious(names[0] + names[1], same) == {
+        "self_pairs": 1, "repeated_pairs": 1, "contradicting_pairs": 1,
+    }  # fmt: skip
+    assert set(suspicious(["a", "a", "b", "c"], np.array([True, False])).values()) == {0}
+
+
 def test_names_with_spaces_need_tabs_or_commas(tmp_path):
     pairs = read_pairs(written(tmp_path, "Ann Lee/1 a.jpg\tBo/2.jpg\t1\n"))
     assert pairs.first == ("Ann Lee/1 a.jpg",)
@@ -190,6 +283,42 @@ def test_keys_match_with_and_without_suffix_and_folder():
     assert resolve(keys, names) == [names[i] for i in (0, 0, 0, 1, 2, 2)]
 
 
+FORMS = {
+    "decomposed": "Ame\u0301lie/1.jpg",
+    "composed": "Am\u00e9lie/1.jpg",
+    "backslashes": "Am\u00e9lie\\1.jpg",
+    "drive": "C:\\data\\faces\\Am\u00e9lie\\1.jpg",
+    "absolute": "/home/me/faces/Am\u00e9lie/1.jpg",
+    "prefix": "ver_data/Am\u00e9lie/1.jpg",
+    "the photo before it was aligned": "Am\u00e9lie/1.png",
+    "capital suffix": "Am\u00e9lie/1.JPEG",
+}
+
+
+@pytest.mark.parametrize("stored", ["composed", "decomposed"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_is_meant_in_every_form_of_its_name(form, stored):
+    names = [FORMS[stored], "Bo/1.jpg", "Bo/2.jpg"]
+    other = FORMS[form].replace("Am\u00e9lie", "Bo").replace("Ame\u0301lie", "Bo")
+    assert resolve([FORMS[form], other], names) == names[:2]
+
+
+def test_flat_files_are_found_behind_the_path_that_all_keys_share():
+    keys = ["ver_data/1.png", "ver_data/2.png"]
+    assert resolve(keys, ["1.jpg", "2.jpg"]) == ["1.jpg", "2.jpg"]
+    with pytest.raises(ValueError, match=r"2 images .* ver_data/1\.png \(not there\)"):
+        resolve(keys, ["Ann/1.jpg", "Bo/2.jpg"])  # whose 1.png it is nobody said
+
+
+def test_two_forms_of_one_name_are_ambiguous():
+    with pytest.raises(ValueError, match="2 files match"):
+        resolve(["x/\u00e9.jpg"], ["a/x/\u00e9.jpg", "b/x/e\u0301.jpg"])
+
+
+def test_a_suffix_that_is_there_wins_over_another():
+    assert resolve(["a/1.png"], ["a/1.jpg", "a/1.png.jpg"]) == ["a/1.png.jpg"]  # as `data prepare` names it
+
+
 def test_an_exact_name_wins_over_an_ambiguous_end():
     assert resolve(["a.jpg"], ["a.jpg", "b/a.jpg"]) == ["a.jpg"]
 
@@ -203,7 +332,8 @@ def test_an_exact_name_wins_over_an_ambiguous_end():
         ),
         (["1"], r"1 images .* the first: 1 \(2 files match\)"),
         (["nn/1"], "not there"),  # a part of a folder's name is no match
-        (["other/Ann/1"], "not there"),
+        (["other/Cy/1"], "not there"),
+        (["x/Ann/1", "y/Bo/1"], "not there"),  # two folders in front are not one path
     ],
 )
 def test_missing_and_ambiguous_images_are_counted_and_the_first_named(keys, words):

@@ -30,6 +30,9 @@ KEYS = {
     "pairs",
     "skipped",
     "failures",
+    "self_pairs",
+    "repeated_pairs",
+    "contradicting_pairs",
 }
 
 

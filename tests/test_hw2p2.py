@@ -130,7 +130,7 @@ def test_a_class_has_one_label_in_every_split(layout, request):
 def test_a_class_that_was_not_trained_on_is_named(foldered):
     homework = find_homework(foldered)
     kept = ("train_data/n000006", "train_data/n000008", "train_data/n000009")
-    with pytest.raises(ValueError, match=r"val_data has 1 classes .* \(first: n000007\); use splits of one"):
+    with pytest.raises(ValueError, match=r"val_data has 1 of 4 classes .* \(first: n000007\); train with"):
         load_split(homework.dev, kept)
     assert load_split(homework.dev, [*kept, "train_data/n000007"]).labels.tolist() == [0, 3, 1, 2]
 

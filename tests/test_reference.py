@@ -7,7 +7,8 @@ import pytest
 
 from facelab import reference
 from facelab.data.folders import ImageFolder
-from facelab.data.pairs import read_pairs, resolve
+from facelab.data.matching import resolve
+from facelab.data.pairs import read_pairs
 from facelab.faces import Photo, find_faces, main_face, read_photo
 
 installed = pytest.mark.skipif(

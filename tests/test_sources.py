@@ -12,7 +12,8 @@ from PIL import Image
 
 from facelab.data import sources
 from facelab.data.folders import ImageFolder
-from facelab.data.pairs import read_pairs, resolve
+from facelab.data.matching import resolve
+from facelab.data.pairs import read_pairs
 from facelab.data.sources import lfw, olivetti
 
 PHOTOS = {"Ann_Lee": 3, "Bo": 1, "Zoë_Ünal": 2}

@@ -67,7 +67,7 @@ def test_endpoint_answers_bad_input_with_a_sentence(page, files, tmp_path):
         client.predict(
             handle_file(files[0]), handle_file(str(bad)), "resnet_softmax", 0.01, api_name="/compare"
         )
-    for far in (0, 2, -1):
+    for far in (0, 2, -1, None, "often"):
         with pytest.raises(Exception, match="false-accept rate"):
             client.predict(*map(handle_file, files), "resnet_softmax", far, api_name="/compare")
 

@@ -73,6 +73,26 @@ def find_homework(root: str | os.PathLike) -> Homework:
     return Homework(**found, faces=faces, val_pairs=lists["val"], test_pairs=lists["test"])
 
 
+def homework_of(sources: Sequence[str | os.PathLike]) -> Homework | None:
+    """The homework of which a single source is the root, the folder of classes, or the training classes.
+
+    A folder beside others called `train` alone is no homework: its lists or its folder's name make it one.
+    """
+    if len(sources) != 1 or not Path(sources[0]).is_dir():
+        return None
+    source = Path(os.path.abspath(sources[0]))  # links are not followed: parts may be linked into one folder
+    for root in (source.parent.parent, source.parent, source):  # the outermost has the lists
+        try:
+            found = find_homework(root)
+        except ValueError:
+            continue
+        if found.train is None or source not in (root, found.train.parent, found.train):
+            continue
+        if found.train.parent.name in CLASSIFICATION[:-1] or found.val_pairs or found.test_pairs:
+            return found
+    return None
+
+
 def _first(paths: Iterable[Path], is_there: Callable[[Path], bool]) -> Path | None:
     return next((path for path in paths if is_there(path)), None)
 
@@ -122,8 +142,8 @@ def load_split(
     unknown = [name for name in own if name not in place]
     if unknown:
         raise ValueError(
-            f"{folder.name} has {len(unknown)} classes that were not trained on (first: {unknown[0]}); "
-            "use splits of one data set"
+            f"{folder.name} has {len(unknown)} of {len(own)} classes that were not trained on (first: "
+            f"{unknown[0]}); train with --held-out 0 if they were held out, else use splits of one data set"
         )
     labels = np.array([place[name] for name in own], np.int64)[data.labels]
     return replace(data, labels=labels, identities=tuple(identities))

@@ -1,18 +1,35 @@
 """Pairs files: which two images to compare, and whether they show one person.
 
-Two forms are read. LFW's lists `name i j` and `name1 i name2 j` under a header of folds; the plain one has
-`image1 image2 label` a line, as in course homeworks, and is dealt into ten folds that hold both labels
-evenly.
+Three forms are read. LFW's lists `name i j` and `name1 i name2 j` under a header of folds; the same as a
+table under `name,imagenum1,imagenum2`, as Kaggle gives them; and the plain one, `image1 image2 label` or
+`label image1 image2` a line, as in course homeworks, which is dealt into ten folds that hold both labels
+evenly. What can be read in two ways is refused.
 """
 
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
+from facelab.data.lists import Row, read_rows
+
 FOLDS = 10
+FAMILIES = (  # what says "same" and what says "different"; a list keeps to one of them
+    ({"1", "+1", "1.0"}, {"0", "0.0"}),
+    ({"1", "+1", "1.0"}, {"-1", "-1.0"}),
+    ({"true", "t"}, {"false", "f"}),
+    ({"yes", "y"}, {"no", "n"}),
+    ({"same"}, {"different", "diff"}),
+    ({"match"}, {"mismatch", "nonmatch", "non-match"}),
+    ({"genuine"}, {"impostor", "imposter"}),
+)
+LABEL_TITLES = {"label", "labels", "same", "match", "issame", "is_same", "target", "truth", "ground_truth"}
+IMAGE_TITLE = re.compile(r"(image|img|file|filename|path|name|photo|face)[_ ]?[12ab]")
+EXPECTED = "expected `image1 image2 label`, label 0 or 1 (-1 or 1, true or false, same or different)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,72 +46,135 @@ class Pairs:
 
 
 def read_pairs(path: str | os.PathLike) -> Pairs:
-    """Read a pairs file of either form.
+    """Read a pairs file of any form.
 
     Raises:
-        ValueError: no such file, not text, or a line that fits neither form (its number is given).
+        ValueError: no such file, not text, or a line that fits no form (its number is given).
     """
-    name = Path(path).name
-    lines = [(i, _fields(line)) for i, line in enumerate(_read_text(path).splitlines(), 1)]
-    lines = [(i, fields) for i, fields in lines if fields]
-    if not lines:
-        raise ValueError(f"{name} is empty; it needs one pair a line")
-    if len(lines[0][1]) <= 2 and all(field.isdecimal() for field in lines[0][1]):
-        return _read_lfw(name, lines)
-    return _read_plain(name, lines)
+    name, rows = Path(path).name, read_rows(path)
+    if len(rows[0][1]) <= 2 and all(field.isdecimal() for field in rows[0][1]):
+        return _read_lfw(name, rows)
+    if [field.lower() for field in rows[0][1][:2]] == ["name", "imagenum1"]:
+        return _read_lfw_table(name, rows[1:])
+    return _read_plain(name, rows)
 
 
-def _read_text(path: str | os.PathLike) -> str:
-    name = Path(path).name
-    try:
-        return Path(path).read_text("utf-8-sig")  # some editors begin a file with an invisible mark
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} does not exist; give LFW's file or one of the same form") from error
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise ValueError(f"{name} is not a text file; give LFW's file or one of the same form") from error
-
-
-def _fields(line: str) -> list[str]:
-    separator = next((s for s in ("\t", ",") if s in line), None)
-    return [field.strip() for field in line.split(separator)] if line.strip() else []
-
-
-def _read_lfw(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
-    header, rows = lines[0][1], lines[1:]
+def _read_lfw(name: str, rows: list[Row]) -> Pairs:
+    header, rows = rows[0][1], rows[1:]
     folds, each = (int(header[0]), int(header[1])) if len(header) == 2 else (1, int(header[0]))
+    first, second, same = _lfw_images(name, rows)
+    if not rows or len(rows) != 2 * folds * each:
+        raise ValueError(
+            f"{name} announces {2 * folds * each} pairs and holds {len(rows)}; it may be cut short"
+        )
+    return Pairs(first, second, same, np.repeat(np.arange(folds), 2 * each))
+
+
+def _read_lfw_table(name: str, rows: list[Row]) -> Pairs:
+    """LFW's list without its header of folds: they are told by stretches of equal truth that are as long."""
+    if not rows:
+        raise ValueError(f"{name} is empty below its header; it needs one pair a line")
+    filled = [(i, row[: len(row) - (row[-1] == "")]) for i, row in rows]
+    first, second, same = _lfw_images(name, filled)
+    starts = np.flatnonzero(np.diff(same, prepend=~same[:1]))
+    lengths = np.diff(starts, append=len(same))
+    if len(starts) > 2 and len(starts) % 2 == 0 and len(set(lengths.tolist())) == 1:
+        return Pairs(first, second, same, np.arange(len(same)) // (2 * lengths[0]))
+    return Pairs(first, second, same, _dealt(same))
+
+
+def _lfw_images(name: str, rows: list[Row]) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
     first, second, same = [], [], []
     for number, row in rows:
         if len(row) not in (3, 4) or not all(row) or not (row[-1].isdecimal() and row[1].isdecimal()):
             raise ValueError(
-                f"{name}, line {number}: expected `name i j` or `name1 i name2 j`, got {' '.join(row)!r}"
+                f"{name}, line {number}: expected `name i j` or `name1 i name2 j`, got {_shown(row)}"
             )
         other = row[0] if len(row) == 3 else row[2]
         first.append(f"{row[0]}/{row[0]}_{int(row[1]):04d}")
         second.append(f"{other}/{other}_{int(row[-1]):04d}")
         same.append(len(row) == 3)
-    if not rows or len(rows) != 2 * folds * each:
-        raise ValueError(
-            f"{name} announces {2 * folds * each} pairs and holds {len(rows)}; it may be cut short"
-        )
-    return Pairs(tuple(first), tuple(second), np.array(same), np.repeat(np.arange(folds), 2 * each))
+    return tuple(first), tuple(second), np.array(same, bool)
 
 
-def _read_plain(name: str, lines: list[tuple[int, list[str]]]) -> Pairs:
-    if lines[0][1][-1].lower() in ("label", "same", "match"):
-        lines = lines[1:]
-    if not lines:
+def _read_plain(name: str, rows: list[Row]) -> Pairs:
+    title, body = _without_title(rows)
+    if not body:
         raise ValueError(f"{name} is empty below its header; it needs one pair a line")
-    for number, row in lines:
-        if len(row) != 3 or not all(row) or row[2] not in ("0", "1"):
-            raise ValueError(
-                f"{name}, line {number}: expected `image1 image2 label`, label 0 or 1, got {' '.join(row)!r}"
-            )
-    same = np.array([row[2] == "1" for _, row in lines])
+    body = _without_index(body, 4)
+    place, same = _truth(name, title, body)
+    images = [row[1:] if place == 0 else row[:2] for _, row in body]
+    return Pairs(tuple(row[0] for row in images), tuple(row[1] for row in images), same, _dealt(same))
+
+
+def _without_title(rows: list[Row]) -> tuple[list[str], list[Row]]:
+    """(titles of the columns in small letters, or none; the rows below them)."""
+    title, rest = [field.lower() for field in rows[0][1]], rows[1:]
+    ends = {title[0], title[-1]} & LABEL_TITLES
+    images = sum(bool(IMAGE_TITLE.fullmatch(field)) for field in title) == 2
+    files = any(mark in field for field in title for mark in "./\\")  # no title holds those
+    value = any(word in family[0] for word in ends for family in FAMILIES)  # "same" may be an answer
+    if images or (ends and not files and not (value and _same_family(title, rest))):
+        return title, rest
+    return [], rows
+
+
+def _same_family(title: list[str], rest: list[Row]) -> bool:
+    """Whether a first row that ends in such a word answers as the rows below it do."""
+    return all(
+        any(title[place] in a | b and row[place].lower() in a | b for a, b in FAMILIES)
+        for _, row in rest
+        for place in ((-1,) if title[-1] in LABEL_TITLES else (0,))
+    )
+
+
+def _without_index(rows: list[Row], width: int) -> list[Row]:
+    """The rows without a first column that merely counts them."""
+    if len(rows) > 1 and all(len(row) == width for _, row in rows):
+        for start in (0, 1):
+            if [row[0] for _, row in rows] == [str(i + start) for i in range(len(rows))]:
+                return [(i, row[1:]) for i, row in rows]
+    return rows
+
+
+def _truth(name: str, title: list[str], rows: list[Row]) -> tuple[int, np.ndarray]:
+    """(the label's place in a row, 0 or -1; (P,) boolean, whether a pair shows one person)."""
+    read = {place: _labels(rows, place) for place in (-1, 0)}
+    for place, opposite in ((-1, 0), (0, -1)):
+        labels, good = read[place]
+        titled = title and title[place] in LABEL_TITLES and title[opposite] not in LABEL_TITLES
+        if good == len(rows) and (titled or read[opposite][1] < len(rows)):
+            return place, np.array(labels)
+    if all(good == len(rows) for _, good in read.values()):
+        raise ValueError(f"{name}: the label may be the first or the last field; name images with a suffix")
+    number, row = rows[max(good for _, good in read.values())]
+    raise ValueError(f"{name}, line {number}: {EXPECTED}, got {_shown(row)}")
+
+
+def _labels(rows: list[Row], place: int) -> tuple[list[bool], int]:
+    """(truth of the rows that can be read with the label there; how many these are, from the first)."""
+    best: list[bool] = []
+    for yes, no in FAMILIES:
+        labels: list[bool] = []
+        for _, row in rows:
+            if len(row) != 3 or not all(row) or row[place].lower() not in yes | no:
+                break
+            labels.append(row[place].lower() in yes)
+        best = max(best, labels, key=len)
+    return best, len(best)
+
+
+def _dealt(same: np.ndarray) -> np.ndarray:
+    """(P,) folds that hold both labels evenly; one fold where a label is too rare."""
     folds = np.zeros(len(same), int)
     if min(same.sum(), (~same).sum()) >= FOLDS:
         for kind in (same, ~same):
             folds[kind] = np.arange(kind.sum()) % FOLDS
-    return Pairs(tuple(row[0] for _, row in lines), tuple(row[1] for _, row in lines), same, folds)
+    return folds
+
+
+def _shown(row: list[str]) -> str:
+    return repr(" ".join(row)[:120])
 
 
 def read_unlabelled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -106,53 +186,48 @@ def read_unlabelled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tup
     Raises:
         ValueError: no such file, not text, empty, or a line of another form (its number is given).
     """
-    name = Path(path).name
-    lines = [(i, _fields(line)) for i, line in enumerate(_read_text(path).splitlines(), 1)]
-    lines = [(i, fields) for i, fields in lines if fields]
-    if not lines:
-        raise ValueError(f"{name} is empty; it needs one pair a line")
-    for number, row in lines:
+    name, rows = Path(path).name, read_rows(path)
+    if sum(bool(IMAGE_TITLE.fullmatch(field.lower())) for field in rows[0][1]) == 2:
+        rows = rows[1:]
+    if not rows:
+        raise ValueError(f"{name} is empty below its header; it needs one pair a line")
+    rows = _without_index(rows, 3)
+    for number, row in rows:
         if len(row) != 2 or not all(row):
             raise ValueError(
-                f"{name}, line {number}: expected `image1 image2`, got {' '.join(row)!r}; "
+                f"{name}, line {number}: expected `image1 image2`, got {_shown(row)}; "
                 "a list with labels is for `evaluate`"
             )
-    return tuple(row[0] for _, row in lines), tuple(row[1] for _, row in lines)
+    return tuple(row[0] for _, row in rows), tuple(row[1] for _, row in rows)
 
 
 def read_people(path: str | os.PathLike) -> list[str]:
-    """The names in one of LFW's people files (`name count` a line below headers of bare numbers).
+    """The names in one of LFW's people files (`name count` a line below headers of bare numbers or titles).
 
     Raises:
-        ValueError: no such file, or not text.
+        ValueError: no such file, not text, or empty.
     """
-    rows = [_fields(line) for line in _read_text(path).splitlines()]
-    return [row[0] for row in rows if row and not row[0].isdecimal()]
+    rows = [row for _, row in read_rows(path, "name")]
+    if [field.lower() for field in rows[0]] == ["name", "images"]:  # as Kaggle gives them
+        rows = rows[1:]
+    return [row[0] for row in rows if not row[0].isdecimal()]
 
 
-def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Match the images that a pairs file names with the files that are there.
+def suspicious(names: Sequence[str], same: np.ndarray) -> dict[str, int]:
+    """How many pairs of a list say nothing or nothing new.
 
-    A key matches a whole name, a name without its suffix, or the end of one after a folder, e.g. LFW's
-    `Ann_Veneman/Ann_Veneman_0001` and `lfw/Ann_Veneman/Ann_Veneman_0001.jpg`.
+    Args:
+        names: 2P images, of all first ones and then of all second ones.
+        same: (P,) whether a pair shows one person.
 
-    Raises:
-        ValueError: images are missing or ambiguous; the first is named.
+    Returns:
+        {"self_pairs": of an image with itself, "repeated_pairs": that were there before with the same label,
+        in either order, "contradicting_pairs": pairs of images that have both labels}.
     """
-    index: dict[str, set[str]] = {}
-    for name in names:
-        path = PurePosixPath(name)
-        for form in (path, path.with_suffix("")):
-            for start in range(len(form.parts)):
-                index.setdefault("/".join(form.parts[start:]), set()).add(name)
-    exact = set(names)
-    out, missing = [], []
-    for key in keys:
-        found = {key} if key in exact else index.get(str(PurePosixPath(key)), set())
-        if len(found) != 1:
-            missing.append(f"{key} ({'not there' if not found else f'{len(found)} files match'})")
-            continue
-        out.append(next(iter(found)))
-    if missing:
-        raise ValueError(f"{len(missing)} images of the list cannot be matched, the first: {missing[0]}")
-    return out
+    couples = [tuple(sorted(couple)) for couple in zip(names[: len(same)], names[len(same) :])]
+    times = Counter(zip(couples, same.tolist()))
+    return {
+        "self_pairs": sum(a == b for a, b in couples),
+        "repeated_pairs": len(couples) - len(times),
+        "contradicting_pairs": sum((couple, not label) in times for couple, label in times if label),
+    }

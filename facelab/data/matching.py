@@ -1,0 +1,81 @@
+"""Which file a list means: names are compared as people mean them, and what stays in doubt is refused.
+
+A list may have been written on another machine, for the photos before they were aligned, or with another
+folder in front. Its slashes, its suffixes, its Unicode form and the path before all of its names may
+therefore differ from those of the files.
+"""
+
+import itertools
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from facelab.photo import IMAGE_SUFFIXES
+
+
+def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Match the images that a list names with the files that are there.
+
+    A key matches a whole name, or the end of one after a folder, with its suffix, without one, or with
+    another image's, e.g. LFW's `Ann_Veneman/Ann_Veneman_0001` and `lfw/Ann_Veneman/Ann_Veneman_0001.jpg`. If
+    some do not, the leading folders that all keys share are dropped one by one, as long as what is left
+    matches a whole name or still has a folder.
+
+    Raises:
+        ValueError: images are missing or ambiguous; the first is named.
+    """
+    index, exact = _index(names), set(names)
+    plain = [_plain(key) for key in keys]
+    found = [{key} if key in exact else _find(path, index) for key, path in zip(keys, plain)]
+    if not all(found):
+        found = _behind_shared_folders(plain, index, {_plain(name) for name in names}) or found
+    missing = [
+        f"{key} ({f'{len(files)} files match' if files else 'not there'})"
+        for key, files in zip(keys, found)
+        if len(files) != 1
+    ]
+    if missing:
+        raise ValueError(f"{len(missing)} images of the list cannot be matched, the first: {missing[0]}")
+    return [next(iter(files)) for files in found]
+
+
+Index = dict[PurePosixPath, set[str]]
+
+
+def _plain(name: str) -> PurePosixPath:
+    return PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/")))
+
+
+def _without_suffix(path: PurePosixPath) -> PurePosixPath:
+    return path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path
+
+
+def _index(names: Sequence[str]) -> Index:
+    """Every end of a name, with and without its suffix -> the files that end so."""
+    index: Index = {}
+    for name in names:
+        path = _plain(name)
+        for form in {path, _without_suffix(path)}:
+            for start in range(len(form.parts)):
+                index.setdefault(PurePosixPath(*form.parts[start:]), set()).add(name)
+    return index
+
+
+def _find(path: PurePosixPath, index: Index) -> set[str]:
+    return index.get(path) or index.get(_without_suffix(path), set())
+
+
+def _behind_shared_folders(
+    paths: list[PurePosixPath], index: Index, whole: set[PurePosixPath]
+) -> list[set[str]] | None:
+    """The files of each path without the fewest of the folders that all begin with, or None."""
+    levels = zip(*(path.parent.parts for path in paths))
+    shared = len(list(itertools.takewhile(lambda parts: len(set(parts)) == 1, levels)))
+    stems = {_without_suffix(path) for path in whole}
+    for drop in range(1, shared + 1):
+        rest = [PurePosixPath(*path.parts[drop:]) for path in paths]
+        if all(len(path.parts) > 1 or _without_suffix(path) in stems for path in rest):
+            found = [_find(path, index) for path in rest]
+            if all(len(files) == 1 for files in found):
+                return found
+    return None
