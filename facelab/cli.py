@@ -19,7 +19,7 @@ from tyro.conf import arg
 from facelab import cache as kept
 from facelab import checkpoint, measured, reference
 from facelab.card import model_card
-from facelab.cli_data import data, embed, submit
+from facelab.cli_data import cache, data, embed, submit
 from facelab.cli_evaluate import (
     check_flags,
     print_all_pairs,
@@ -235,24 +235,6 @@ def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = 
         backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
         called = row["model"] + ("" if row["weights"] else " *")
         print(f"{called:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")
-
-
-def cache(clear: bool = False) -> None:
-    """Show what commands keep on this machine between runs, or delete it.
-
-    Decoded crops, faces that were found in photos, and downloads; FACELAB_CACHE names the folder, and what is
-    longest unused is deleted beyond FACELAB_CACHE_GB (20).
-
-    Args:
-        clear: Delete all of it.
-    """
-    found = kept.clear(CACHE) if clear else kept.entries(CACHE)
-    for entry in found:
-        day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
-        size = f"{entry.size / 1e6:,.1f} MB"
-        print(f"{kept.WORDS[entry.kind]:<16}{size:>13}   last used {day}   {entry.paths[0].name}")
-    total = f"{sum(entry.size for entry in found) / 1e9:,.2f} GB"
-    print(f"{total} deleted from {CACHE}" if clear else f"{total} of {kept.limit() / 1e9:g} GB in {CACHE}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -1,10 +1,11 @@
-"""`python -m facelab data | embed | submit`: get images, keep embeddings, write homework submissions.
+"""`python -m facelab data | embed | submit | cache`: get images, keep embeddings, write homework submissions.
 
 `data` has commands of its own; each shows progress, goes on where a stopped run was, and ends with a list of
 what failed and why.
 """
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
+from facelab import cache as kept
 from facelab.bulk import embed_images
 from facelab.bulk import prepare as prepare_photos
 from facelab.data.blends import write_blends
@@ -208,6 +210,24 @@ def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None
     _list_failures(tuple(done.failures.items()))
     if not done.files:
         raise ValueError(f"{root} asks for nothing that this checkpoint can answer")
+
+
+def cache(clear: bool = False) -> None:
+    """Show what commands keep on this machine between runs, or delete it.
+
+    Decoded crops, faces that were found in photos, and downloads; FACELAB_CACHE names the folder, and what is
+    longest unused is deleted beyond FACELAB_CACHE_GB (20).
+
+    Args:
+        clear: Delete all of it.
+    """
+    found = kept.clear(CACHE) if clear else kept.entries(CACHE)
+    for entry in found:
+        day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
+        size = f"{entry.size / 1e6:,.1f} MB"
+        print(f"{kept.WORDS[entry.kind]:<16}{size:>13}   last used {day}   {entry.paths[0].name}")
+    total = f"{sum(entry.size for entry in found) / 1e9:,.2f} GB"
+    print(f"{total} deleted from {CACHE}" if clear else f"{total} of {kept.limit() / 1e9:g} GB in {CACHE}")
 
 
 def _report(done: Written, things: str) -> None:
