@@ -175,6 +175,16 @@ def test_the_root_is_no_split_to_classify(desk, capsys):
     assert "hw2p2 holds several splits; name the one to classify" in words and "dev" in words
 
 
+def test_the_archive_is_to_be_unpacked_first(course, tmp_path, capsys):
+    archive = as_zip(course, tmp_path / "hw2p2.zip")
+    words = refused(capsys, "train", "softmax", "--data", archive, "--out", tmp_path / "x.safetensors")
+    assert (
+        "is the homework's archive; unpack it with `python -m facelab data unpack hw2p2.zip hw2p2/`" in words
+    )
+    crops = as_zip(course / "cls_data" / "train", tmp_path / "train.zip")
+    assert homework_of([crops]) is None
+
+
 def test_a_homework_beside_another_keeps_its_own_lists(course, desk):
     """Parts that are linked into one folder belong to it, wherever they lie."""
     (desk / "mine").mkdir()

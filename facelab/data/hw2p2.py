@@ -11,13 +11,13 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from facelab.data.folders import CropSet, load_crops
 from facelab.data.identities import parse_labels
-from facelab.data.images import LABELS, Track, untracked
+from facelab.data.images import LABELS, ImageFolder, Track, untracked
 from facelab.files import replacing
 
 CLASSIFICATION = ("cls_data", "classification_data", "classification", "")
@@ -77,7 +77,12 @@ def homework_of(sources: Sequence[str | os.PathLike]) -> Homework | None:
     """The homework of which a single source is the root, the folder of classes, or the training classes.
 
     A folder beside others called `train` alone is no homework: its lists or its folder's name make it one.
+
+    Raises:
+        ValueError: it is the homework's archive, in which pairs cannot be read.
     """
+    if len(sources) == 1 and Path(sources[0]).is_file():
+        _refuse_archive(Path(sources[0]))
     if len(sources) != 1 or not Path(sources[0]).is_dir():
         return None
     source = Path(os.path.abspath(sources[0]))  # links are not followed: parts may be linked into one folder
@@ -91,6 +96,15 @@ def homework_of(sources: Sequence[str | os.PathLike]) -> Homework | None:
         if found.train.parent.name in CLASSIFICATION[:-1] or found.val_pairs or found.test_pairs:
             return found
     return None
+
+
+def _refuse_archive(path: Path) -> None:
+    lists = {name for names in PAIRS.values() for name in names}
+    if any(PurePosixPath(text).name in lists for text in ImageFolder(path).texts):
+        raise ValueError(
+            f"{path} is the homework's archive; unpack it with `python -m facelab data unpack {path.name} "
+            f"{path.stem}/` and name the folder, so that its pairs are found"
+        )
 
 
 def _first(paths: Iterable[Path], is_there: Callable[[Path], bool]) -> Path | None:
