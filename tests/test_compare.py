@@ -1,6 +1,9 @@
 """Two photos, one verdict: the decision follows from score and rate; bad input ends in one sentence."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -239,3 +242,20 @@ def test_the_reference_without_its_package_says_what_to_install(monkeypatch):
     with pytest.raises(ValueError, match="install it with pip"):
         load("reference")
     embedders._load_reference.cache_clear()
+
+
+def test_the_packages_function_is_not_hidden_by_a_module_of_its_name():
+    # Importing a submodule sets an attribute of the package, so whichever comes last would win.
+    program = (
+        "import importlib.util\n"
+        "if importlib.util.find_spec('facelab.compare'):\n"
+        "    import facelab.compare\n"
+        "import facelab, inspect\n"
+        "assert all(not inspect.ismodule(getattr(facelab, name)) for name in facelab.__all__)\n"
+        "assert {'a', 'b', 'model', 'far'} <= set(inspect.signature(facelab.compare).parameters)\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
