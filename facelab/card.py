@@ -10,27 +10,53 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from facelab.checkpoint import Header
+from facelab.recipe import Recipe
+from facelab.recipes import RECIPES
 from facelab.subsets import subset_rows
 
 TEST = "lfw_view2"
+VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "grey", "erase")  # fields of a recipe
+FARS = (0.1, 0.01, 0.001, 0.0001)
+ROUND = 0.05  # by how much of itself an offered rate may miss one of FARS
+# Read by the Hugging Face Hub.
+FRONT = """---
+license: other
+license_name: celeba-non-commercial-research
+license_link: http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
+library_name: facelab
+pipeline_tag: image-feature-extraction
+datasets:
+- celeba
+tags:
+- face-recognition
+- face-verification
+---
+
+"""
 TITLE = """# Checkpoints
 
 Written by `python -m facelab models --markdown` from the headers of the files; do not edit. Accuracy, EER
 and TAR@FAR are LFW view 2: all 6,000 pairs from the raw photos, through our own detection and alignment,
 flip-averaged. Nothing was chosen by them: thresholds come from the set named under "calibrated on".
 Of runs marked \\* only the figures are here; `python -m facelab train NAME` repeats them. Several names in
-a row are runs that differ in their seed alone: mean ± standard deviation over them.
+a row are runs that differ in their seed alone: mean ± standard deviation over them. Epochs joined by a + are
+stages, each from the weights of the one before. "Besides" is what a row adds to the loss, or leaves out of
+the usual training (weight decay, mirroring, other augmentation).
 
-| model | network | loss | epochs | accuracy | EER | TAR@FAR=0.01 | 0.001 |
+| model | network | loss | besides | epochs | accuracy | EER | TAR@FAR=0.01 |
 |---|---|---|---|---|---|---|---|"""
 CARD = """
 ## Terms and limits
 
-- **Data.** CelebA crops (non-commercial research only, images may not be redistributed; none are in these
-  files). Some of its folders hold a wrong face, and about 1 in 150 of its people also occurs in LFW under
-  their name, which flatters the figures slightly. Measured on LFW (free for research with credit).
+- **Data.** Up to three archives of aligned CelebA crops: celeba112 (444 people, 11,730 crops, color),
+  celeba_grey112 (262, 7,618, gray) and celeba_more112 (741, 13,566, color, chosen so that none of its people
+  is in LFW); each row says which it saw. CelebA is for non-commercial research only, and its images may not
+  be redistributed; none are in these files. Some of its folders hold a wrong face, and about 1 in 150 of the
+  people of the first two archives also occurs in LFW under their name, which flatters the figures slightly.
+  Measured on LFW (free for research with credit).
 - **Teacher.** A model whose recipe names a teacher also imitated vectors of dlib's network (public domain),
   which its author trained on about 3 million faces: it owes more than its own photos. `blends` are faces of
   nobody, joined from two of the photos.
@@ -42,15 +68,23 @@ CARD = """
 - **Form.** `.safetensors`: weights in fp16, and a header with recipe, figures, thresholds and score
   histograms. `facelab.load(name)` rebuilds the network; nothing is ever unpickled.
 """
-SUBSETS = """
-### Turned, dark and blurred faces
+POINTS = """
+### What a threshold costs
 
-LFW view 2 once more: its pairs in thirds, by the worse of the two photos, at the threshold at which 1 % of
-the pairs of two people were accepted on the set named above. `python -m facelab evaluate NAME --subsets`
-measures it; `facelab/subsets.py` says what turned, dark and blurred mean.
+Pairs of one person that are refused at the threshold of a false-accept rate, on the set on which the model is
+calibrated. A rate is given where at least ten pairs of two people lie above its threshold.
 
-| model | | one person refused: least | middle | most | two people accepted: least | middle | most |
+| model | 1 in 10 | 1 in 100 | 1 in 1,000 | 1 in 10,000 | pairs of one person | of two | set |
 |---|---|---|---|---|---|---|---|"""
+SUBSETS = """
+### Turned, dark, blurred and small faces
+
+LFW view 2 once more: its pairs in thirds, by the worse of the two photos; how many pairs of one person are
+refused and of two accepted, at the threshold at which 1 % of the latter were accepted on the set named above.
+`python -m facelab evaluate NAME --subsets` measures it; `facelab/subsets.py` says what the conditions mean.
+
+| model | | one refused: least | middle | most | two accepted: least | middle | most | pairs in a third |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
@@ -69,16 +103,32 @@ def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
     for name, header in headers.items():
         details[_details(header)].append(called[name])
     sources = [f"- {', '.join(names)}: {said}." for said, names in details.items()]
-    return "\n".join([TITLE, *rows, "", *sources, CARD + _subsets(headers)])
+    return FRONT + "\n".join([TITLE, *rows, "", *sources, CARD + _points(headers) + _subsets(headers)])
+
+
+def _points(headers: Mapping[str, Header]) -> str:
+    """What thresholds cost, of the models that have some."""
+    rows = []
+    for name, header in headers.items():
+        if points := header.operating_points:
+            offered = [rate for rate in FARS if rate >= points.far[-1] * (1 - ROUND)]
+            refused = [f"{points.frr_for(max(rate, points.far[-1])):.1%}" for rate in offered]
+            refused += ["too few pairs"] * (len(FARS) - len(offered))
+            counts = [f"{points.genuine_pairs:,}", f"{points.impostor_pairs:,}", points.source]
+            rows.append(f"| `{name}` | " + " | ".join(refused + counts) + " |")
+    return "\n".join([POINTS, *rows, ""]) if rows else ""
 
 
 def _subsets(headers: Mapping[str, Header]) -> str:
-    """The errors among turned, dark and blurred faces, of the models for which they were measured."""
-    rows = [
-        f"| `{name}` | {condition} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |"
-        for name, header in headers.items()
-        for condition, rates in subset_rows(header.metrics.get(TEST, {}).get("subsets", {}))
-    ]
+    """The errors by condition, of the models for which they were measured."""
+    rows = []
+    for name, header in headers.items():
+        report = header.metrics.get(TEST, {}).get("subsets", {})
+        for condition, rates in subset_rows(report):
+            thirds = report[condition].values()
+            pairs = [f"{min(third[kind] for third in thirds):,}" for kind in ("genuine", "impostor")]
+            cells = [*(f"{rate:.1%}" for rate in rates), " + ".join(pairs)]
+            rows.append(f"| `{name}` | {condition} | " + " | ".join(cells) + " |")
     return "\n".join([SUBSETS, *rows, ""]) if rows else ""
 
 
@@ -95,14 +145,39 @@ def _row(names: Sequence[str], headers: Sequence[Header]) -> str:
     figures = [
         _mean([test["accuracy"] for test in tests]),
         _mean([test["eer"] for test in tests]),
-        *(
-            _mean([test["tar_at_far"][far] for test in tests if far in test["tar_at_far"]])
-            for far in ("0.01", "0.001")
-        ),
+        _mean([test["tar_at_far"]["0.01"] for test in tests if "0.01" in test["tar_at_far"]]),
     ]
     recipe = headers[0].recipe
-    what = [", ".join(names), f"`{recipe.backbone}`", f"`{recipe.loss}`", f"{recipe.epochs}"]
+    epochs = " + ".join(str(stage.epochs) for stage in stages(recipe))
+    what = [", ".join(names), f"`{recipe.backbone}`", f"`{recipe.loss}`", _besides(recipe), epochs]
     return "| " + " | ".join([*what, *figures]) + " |"
+
+
+def stages(recipe: Recipe) -> list[Recipe]:
+    """A recipe and those that it goes on from, as far as RECIPES knows them, the first one first."""
+    before = Path(recipe.init_from).stem if recipe.init_from else None
+    return [*(stages(RECIPES[before]) if before in RECIPES else ()), recipe]
+
+
+def _besides(recipe: Recipe) -> str:
+    """Regularizers and teacher of a recipe, in words."""
+    named = {
+        f"teacher, λ = {recipe.teacher_weight:g}": recipe.teacher,
+        f"loss × {recipe.loss_weight:g}": recipe.loss_weight != 1,
+        f"{recipe.unlabelled} of nobody": recipe.unlabelled,
+        f"from `{recipe.init_from}`": recipe.init_from and len(stages(recipe)) == 1,
+        f"frozen up to {recipe.freeze}": recipe.freeze,
+        f"smoothing, α = {recipe.label_smoothing or 0:g}": recipe.label_smoothing,
+        f"dropout {recipe.dropout:g}": recipe.dropout,
+        f"dropout in maps {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size == 1,
+        f"DropBlock {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size > 1,
+        f"stochastic depth {recipe.stochastic_depth:g}": recipe.stochastic_depth,
+        f"averaged weights {recipe.average:g}": recipe.average,
+        "no weight decay": not recipe.weight_decay,
+        "no mirroring": not recipe.flip,
+        "no other augmentation": not any(getattr(recipe, name) for name in VARIED),
+    }
+    return ", ".join(text for text, is_so in named.items() if is_so) or "–"
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -122,7 +122,7 @@ def evaluate(
         aligned: The images are aligned 112x112 crops already.
         no_flip: Do not add the embedding of the mirrored crop.
         intervals: Add 95 % bootstrap intervals.
-        subsets: With --pairs, add the errors among turned, dark and blurred faces.
+        subsets: With --pairs, add the errors among turned, dark, blurred and small faces.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Processes that work at once.
         json: Print one JSON object.

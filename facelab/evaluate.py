@@ -124,7 +124,7 @@ def evaluate(
         pairs_file: LFW's form or `image1 image2 label`.
         aligned, cache, jobs, track, flip: as in `embed_folder`.
         intervals: add 95 % bootstrap intervals.
-        subsets: add the errors among turned, dark and blurred faces, at the threshold of SUBSET_FAR.
+        subsets: add the errors among turned, dark, blurred and small faces, at the threshold of SUBSET_FAR.
 
     Returns:
         The report of `judge_pairs`, and "subsets" of `judge_subsets` if asked for.

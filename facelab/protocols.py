@@ -123,11 +123,11 @@ def judge_conditions(
     measured: Mapping[str, np.ndarray],
     threshold: float,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """A list's pairs in thirds by how turned, dark and blurred their photos are.
+    """A list's pairs in thirds by how turned, dark, blurred and small their photos are.
 
     Args:
         embedded, pairs, names: as in `judge_pairs`.
-        measured: {image: (3,) `conditions`} of every image that has a vector.
+        measured: {image: (4,) `conditions`} of every image that has a vector.
         threshold: of the score.
 
     Returns:

@@ -1,4 +1,4 @@
-"""On whom a model fails: its errors among pairs of turned, dark and blurred faces.
+"""On whom a model fails: its errors among pairs of turned, dark, blurred and small faces.
 
 Of a photo that comes without labels this much can be measured. A pair is as hard as the worse of its two
 photos; pairs are ranked by that and judged in thirds at one and the same threshold, as in a verification
@@ -11,24 +11,26 @@ import numpy as np
 
 from facelab.faces import Face
 
-CONDITIONS = ("turned", "dark", "blurred")
+CONDITIONS = ("turned", "dark", "blurred", "small")
 THIRDS = ("least", "middle", "most")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def conditions(face: Face) -> np.ndarray:
-    """How turned, dark and blurred a face is: (3,) float64, larger is worse.
+    """How turned, dark, blurred and small a face is: (4,) float64, larger is worse.
 
     Turned: how far the nose's tip is from the middle between the eyes, along the line through them and as a
     share of their distance; 0 is a face from the front. Dark: minus the crop's mean luma, in [0, 255].
-    Blurred: minus the standard deviation of the luma's Laplacian.
+    Blurred: minus the standard deviation of the luma's Laplacian. Small: minus the distance of
+    the eyes in pixels of the photo.
     """
     left, right, nose = face.landmarks[:3].astype(np.float64)
     across = right - left
     turned = abs((nose - (left + right) / 2) @ across) / max(across @ across, 1e-9)
     luma = face.crop @ LUMA
     beside = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    return np.array([turned, -luma.mean(), -(beside - 4 * luma[1:-1, 1:-1]).std()], np.float64)
+    blurred = -(beside - 4 * luma[1:-1, 1:-1]).std()
+    return np.array([turned, -luma.mean(), blurred, -np.linalg.norm(across)], np.float64)
 
 
 def judge_subsets(
@@ -39,7 +41,7 @@ def judge_subsets(
     Args:
         scores: (P,) similarities; from `threshold` on two photos count as one person.
         same: (P,) boolean, whether they are.
-        first, second: (P, 3) `conditions` of each pair's photos.
+        first, second: (P, 4) `conditions` of each pair's photos.
         threshold: of the score.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Errors among turned, dark and blurred faces, against faces and pairs whose condition is known."""
+"""Errors among turned, dark, blurred and small faces, against faces and pairs whose condition is known."""
 
 import numpy as np
 import pytest
@@ -33,11 +33,18 @@ def test_darker_and_softer_crops_are_worse():
     assert measured(crop=np.full_like(NOISE, 90))["blurred"] == pytest.approx(0)
 
 
+def test_a_small_face_has_few_pixels_between_its_eyes():
+    """However it is turned in the plane, and whatever its crop shows."""
+    turn = np.array([[0, 1], [-1, 0]])
+    assert measured()["small"] == pytest.approx(-40) == measured((FRONT @ turn).astype(np.float32))["small"]
+    assert measured(FRONT / 2, NOISE // 2)["small"] == pytest.approx(-20)
+
+
 def test_thirds_are_those_of_the_worse_photo():
     """Turned pairs score lower, whichever of the two photos it is; darkness has nothing to do with it."""
     rng = np.random.default_rng(1)
     same = np.arange(600) % 2 == 0
-    first, second = rng.uniform(size=(2, 600, 3))
+    first, second = rng.uniform(size=(2, 600, 4))
     worse = np.maximum(first, second)[:, 0]
     scores = np.where(same, 1.0, 0.8) - worse
     report = judge_subsets(scores, same, first, second, threshold=0.2)
@@ -52,7 +59,7 @@ def test_thirds_are_those_of_the_worse_photo():
 
 
 def test_too_few_pairs_are_refused():
-    none = np.zeros((4, 3))
+    none = np.zeros((4, 4))
     with pytest.raises(ValueError, match="too few pairs for thirds"):
         judge_subsets(np.ones(4), np.array([True, True, True, False]), none, none, 0.5)
 
@@ -67,8 +74,8 @@ def test_a_list_of_rendered_photos_from_the_command(album, tiny_checkpoint, tmp_
     command = ["evaluate", str(tiny_checkpoint), "--images", str(album), "--pairs", str(file), "--subsets"]
     assert main([*command, "--jobs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-3:]] == list(CONDITIONS)
-    assert all(line.count("%") == 6 for line in lines[-3:])
+    assert [line.split()[0] for line in lines[-4:]] == list(CONDITIONS)
+    assert all(line.count("%") == 6 for line in lines[-4:])
     for flags, words in (
         ([*command, "--aligned"], "without --aligned"),
         ([*command[:4], "--identify", "--subsets"], "looks at the photos of a list"),
