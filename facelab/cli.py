@@ -113,7 +113,7 @@ def evaluate(
     Args:
         model: A checkpoint's name or path, or `reference`.
         images: Folder or zip of photos, one folder per person.
-        pairs: LFW's pairs.txt, or a file of `image1 image2 label` lines, judged by LFW's protocol.
+        pairs: LFW's pairs.txt or its table, or text or CSV of `image1 image2 label` lines, judged as LFW's.
         all_pairs: Verification on all pairs of the images, down to a false-accept rate of one in a million.
         identify: Identification. Everyone's first image is the gallery, and the others are looked up in it;
             then once more with half of the people unknown to it.

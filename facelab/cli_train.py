@@ -83,7 +83,7 @@ def train(argv: list[str]) -> None:
     for name in LOSS_FIELDS:
         if getattr(recipe, name) != getattr(fitting, name) and getattr(command.recipe, name) is None:
             was = getattr(recipe, name)
-            print(f"{loss} takes no {name}; {argv[0]}'s {was} is left out", file=sys.stderr)
+            _say(f"{loss} takes no {name}; {argv[0]}'s {was} is left out")
     _train(_as_homework(command, _last_value(argv[1:], "--held-out")))
 
 
@@ -95,9 +95,15 @@ def _as_homework(command: Train, held_out: str | None) -> Train:
     command = replace(command, data=(str(homework.train),))
     if held_out is None:
         said = f"{homework.train} is the homework's: every class is trained on"
-        print(f"{said}, none is held out (--held-out says otherwise)", file=sys.stderr)
+        _say(f"{said}, none is held out (--held-out says otherwise)")
         command = replace(command, recipe=replace(command.recipe, held_out=0.0))
     return command
+
+
+def _say(note: str) -> None:
+    """A note on stderr, from one process of several."""
+    if processes().is_main_process:
+        print(note, file=sys.stderr)
 
 
 def _last_value(argv: Sequence[str], flag: str) -> str | None:

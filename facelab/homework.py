@@ -56,11 +56,14 @@ def course_pairs(homework: Homework) -> CoursePairs | None:
     """The homework's pairs with labels, None where it has none.
 
     Raises:
-        ValueError: a malformed list, or crops that are not there.
+        ValueError: a malformed list, pairs of one kind only, or crops that are not there.
     """
     if homework.val_pairs is None:
         return None
     pairs, folder = read_pairs(homework.val_pairs), ImageFolder(homework.faces)
+    if pairs.same.all() or not pairs.same.any():
+        kind = "one person" if pairs.same.all() else "two people"
+        raise ValueError(f"{homework.val_pairs.name} holds pairs of {kind} only; thresholds need both kinds")
     title = f"the course's {homework.val_pairs.name}: {len(pairs):,} pairs"
     return CoursePairs(title, folder, pairs, resolve(pairs.first + pairs.second, folder.names))
 

@@ -149,7 +149,12 @@ def test_a_wrong_list_of_pairs_is_told_before_training(course, tmp_path, capsys,
         (tmp_path / "broken" / part).parent.mkdir(exist_ok=True)
         (tmp_path / "broken" / part).symlink_to(course / part)
     argv = ["train", "softmax", "--data", tmp_path / "broken", "--out", tmp_path / "x.safetensors", *SHORT]
-    for text, words in (("6_0.png 6_1.png\n", "line 1: expected"), ("6_0.png 9_9.png 0\n", "not there")):
+    wrong = {
+        "6_0.png 6_1.png\n": "line 1: expected",
+        "6_0.png 9_9.png 0\n6_0.png 6_1.png 1\n": "not there",
+        "6_0.png 6_1.png 1\n": "holds pairs of one person only",
+    }
+    for text, words in wrong.items():
         (tmp_path / "broken" / "val_pairs.txt").write_text(text)
         assert main([str(word) for word in argv]) == 2
         assert words in capsys.readouterr().err
