@@ -11,7 +11,7 @@ from facelab import optim
 from facelab import train as trainer
 from facelab.data.parametric import ParametricFaces
 from facelab.data.splits import split
-from facelab.losses.classification import Softmax
+from facelab.losses.classification import OnlineLabelSmoothing, Softmax
 from facelab.model import FaceModel, build_model
 from facelab.optim import learning_rate
 from facelab.recipe import Recipe
@@ -67,6 +67,16 @@ def test_network_and_loss_train_in_every_step_though_each_epoch_ends_with_a_test
 def test_margins_count_every_step_of_every_epoch(data, loss):
     *_, last = train(replace(RECIPE, loss=loss), data)
     assert last.loss_fn.step.item() == last.step == last.steps
+
+
+def test_each_epoch_is_closed_once_after_its_last_step(data, monkeypatch):
+    closed, at = [], []
+    watch(monkeypatch, OnlineLabelSmoothing, "end_epoch", lambda loss_fn: closed.append(loss_fn))
+    for progress in train(replace(RECIPE, loss="online_label_smoothing"), data):
+        at.append((progress.epoch_done, len(closed)))
+    half = len(at) // 2
+    assert [count for _, count in at] == [0] * (half - 1) + [1] * half + [2]
+    assert closed[0] is progress.run.loss_fn
 
 
 def test_frozen_stages_keep_their_statistics_and_weights(data):

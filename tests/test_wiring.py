@@ -107,6 +107,15 @@ def test_a_rate_is_offered_from_the_very_number_of_pairs_that_stands_behind_it(r
         measure_operating_points(genuine[: MIN_ACCEPTED - 1], rng.normal(0, 1, enough), "draws")
 
 
+def test_a_genuine_pair_at_the_threshold_is_accepted():
+    rng = np.random.default_rng(1)
+    genuine, impostor = rng.normal(2, 1, 40), rng.normal(0, 1, 1000)
+    points = measure_operating_points(genuine, impostor, "draws")
+    at = np.full(40, points.threshold[-1])
+    at[:10] = points.threshold[-1] - 1
+    assert measure_operating_points(at, impostor, "draws").frr[-1] == 0.25
+
+
 @pytest.mark.parametrize(("count", "kept"), [(9, 0), (10, 1), (99, 1), (100, 2), (999, 2), (1000, 3)])
 def test_a_protocols_rate_needs_one_impostor_pair_to_spare(count, kept):
     assert len(supported_fars((0.1, 0.01, 0.001), count)) == kept
