@@ -28,7 +28,8 @@ def test_compare_prints_the_json_of_the_api(capsys, photos):
     assert list(result) == COMPARE and not err
     assert result["model"] == "tiny" and result["far"] == 0.01
     assert result["same"] is (result["score"] >= result["threshold"])
-    assert [set(face) for face in result["faces"]] == [{"found", "box", "landmarks", "confidence"}] * 2
+    keys = {"found", "face", "main", "box", "landmarks", "confidence"}
+    assert [set(face) for face in result["faces"]] == [keys] * 2
     assert np.shape(result["faces"][0]["landmarks"]) == (5, 2) and len(result["faces"][0]["box"]) == 4
 
 
