@@ -33,7 +33,8 @@ class Data:
     @property
     def path(self) -> str:
         """What `--data` is given."""
-        return self.photos if self.aligned else f"{self.photos.rstrip('/').removesuffix('.zip')}-crops"
+        beside = self.photos.rstrip("/\\").removesuffix(".zip")
+        return self.photos if self.aligned else f"{beside}-crops"
 
 
 def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
