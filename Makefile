@@ -9,7 +9,7 @@ run: .venv/.run
 	PORT=$(PORT) $(BIN)/python app.py
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ class Stage:
         self.models.append(weakref.ref(model))
         try:
             for step in range(1, STEPS + 1):
-                assert self.go.acquire(timeout=60)
+                assert self.go.acquire(timeout=240)
                 yield Step(step, model, nn.Linear(1, 1))
         finally:
             self.closed.append(recipe.seed)
@@ -97,7 +97,7 @@ def training(line, seed=0, seconds=60.0, visitor="v", tab="Train"):
 
 def until(snapshots, wanted):
     """The first snapshot for which `wanted` holds."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     for snapshot in snapshots:
         if wanted(snapshot):
             return snapshot

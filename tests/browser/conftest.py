@@ -50,7 +50,7 @@ def served():
             time.sleep(0.3)
     yield url
     process.terminate()
-    process.wait(30)
+    process.wait(START_SECONDS)
 
 
 @pytest.fixture(scope="session")
