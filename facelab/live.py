@@ -1,9 +1,9 @@
 """Training for an audience: one run at a time in this process, and a line of those who wait.
 
 A run has a thread of its own, so that the page answers while a step computes; whoever follows it gets a
-`Snapshot` twice a second, and may stop it or simply go away, after which it ends at the next step and its
-memory is given back. The steps are those of `facelab.train`, so a run here and the same recipe on a command
-line are one and the same.
+`Snapshot` twice a second, may stop it, and may go away and come back, as a page does that is loaded again. A
+run that nobody follows for `PATIENCE` seconds ends at the next step and its memory is given back. The steps
+are those of `facelab.train`, so a run here and the same recipe on a command line are one and the same.
 """
 
 import contextlib
@@ -16,22 +16,23 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from facelab import checkpoint
+from facelab import checkpoint, live_line
 from facelab.data.folders import Selection
 from facelab.data.splits import Split, split
 from facelab.evaluate import held_out_points
 from facelab.live_data import Pool
+from facelab.live_line import LINE, Line
 from facelab.model import FaceModel, embed_all
 from facelab.projection import fit_pca
 from facelab.recipe import Recipe
 from facelab.train import Progress, train, validate, validate_classes
 
 POLL = 0.4  # seconds between two snapshots
-PATIENCE = 30.0  # seconds without anyone asking for the next snapshot, after which a run ends
 MAP_PEOPLE, MAP_FACES = 8, 96  # of those held out, on the map
 
 
@@ -100,47 +101,6 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-class Line:
-    """The runs of this process in the order in which they came; the first one trains."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: list[Training] = []
-
-    def join(self, run: "Training") -> None:
-        """Stand at the end."""
-        with self._lock:
-            self._runs.append(run)
-
-    def leave(self, run: "Training") -> None:
-        """Make room, if it was there."""
-        with self._lock:
-            self._runs = [other for other in self._runs if other is not run]
-
-    def place(self, run: "Training") -> int:
-        """How many are before it; those whom nobody follows any more are no longer counted."""
-        with self._lock:
-            self._runs = [r for r in self._runs if r is run or r.started or not r.forsaken()]
-            if run not in self._runs:  # it was counted out, and is back
-                self._runs.append(run)
-            return self._runs.index(run)
-
-    def has(self, visitor: str, tab: str) -> bool:
-        """Whether a visitor's run from this tab waits or trains."""
-        with self._lock:
-            return any((run.visitor, run.tab) == (visitor, tab) for run in self._runs)
-
-    def stop(self, visitor: str, tab: str | None = None) -> None:
-        """Stop a visitor's runs: those of one tab, which keep their result, or all, because they left."""
-        with self._lock:
-            mine = [run for run in self._runs if run.visitor == visitor and tab in (None, run.tab)]
-        for run in mine:
-            run.stop(keep=tab is not None)
-
-
-LINE = Line()
-
-
 class Training:
     """One run, from its place in the line to its result.
 
@@ -148,50 +108,64 @@ class Training:
         recipe: what to train.
         pool: on what; it is given up when the run ends.
         seconds: after which it is stopped.
-        visitor: whose it is.
+        visitor: whose it is; whoever knows this name may follow and stop the run.
         tab: from where.
+        about: what its page says of it, for a page that finds it again.
         line: where it waits.
     """
 
     def __init__(
-        self, recipe: Recipe, pool: Pool, seconds: float, visitor: str = "", tab: str = "", line: Line = LINE
+        self,
+        recipe: Recipe,
+        pool: Pool,
+        seconds: float,
+        visitor: str = "",
+        tab: str = "",
+        about: tuple[Any, ...] = (),
+        line: Line = LINE,
     ) -> None:
-        self.recipe, self.visitor, self.tab, self.started = recipe, visitor, tab, False
+        self.recipe, self.visitor, self.tab, self.about, self.started = recipe, visitor, tab, about, False
         self._pool, self._limit, self._line = pool, seconds, line
         self._latest = self._end = Snapshot("starting")
         self._stop, self._done = threading.Event(), threading.Event()
-        self._keep, self._seen, self._began = True, time.monotonic(), math.nan
+        self._keep, self._seen, self._began, self._lock = True, time.monotonic(), math.nan, threading.Lock()
 
     def follow(self) -> Iterator[Snapshot]:
-        """Wait for its turn, train, and tell; closing the generator ends the run and keeps nothing."""
+        """Wait for its turn, train, and tell; who closes the generator may follow again within `PATIENCE`."""
         self._line.join(self)
-        try:
-            while ahead := self._line.place(self):
-                yield Snapshot("waiting", ahead=ahead)
-                self._seen = time.monotonic()
-                if self._stop.wait(POLL):
-                    yield Snapshot("stopped", words="It left the line before its turn.")
-                    return
-            self.started, self._began = True, time.monotonic()
-            threading.Thread(target=self._work, daemon=True, name="live-training").start()
-            while not self._done.wait(POLL):
-                self._seen = time.monotonic()
-                state = "ending" if self._stop.is_set() else self._latest.state
-                yield replace(self._latest, state=state, seconds=self._seen - self._began)
-            yield self._end
-        finally:
-            self.stop(keep=False)
-            if not self.started:
+        while not self.started and (ahead := self._line.place(self)):
+            yield Snapshot("waiting", ahead=ahead)
+            self._seen = time.monotonic()
+            if self._stop.wait(POLL):
                 self._line.leave(self)
+                yield Snapshot("stopped", words="It left the line before its turn.")
+                return
+        self._begin()
+        while not self._done.wait(POLL):
+            self._seen = time.monotonic()
+            state = "ending" if self._stop.is_set() else self._latest.state
+            yield replace(self._latest, state=state, seconds=self._seen - self._began)
+        yield self._end
+        self._line.forget(self)
 
-    def stop(self, keep: bool = True) -> None:
-        """End after the step that is being computed; `keep` measures what it has learned so far."""
-        self._keep = self._keep and keep
+    def _begin(self) -> None:
+        """Start the thread, once, however many follow."""
+        with self._lock:
+            if not self.started:
+                self.started, self._began = True, time.monotonic()
+                threading.Thread(target=self._work, daemon=True, name="live-training").start()
+
+    def stop(self) -> None:
+        """End after the step that is being computed, and measure what it has learned so far."""
         self._stop.set()
 
     def forsaken(self) -> bool:
         """Whether nobody has asked for a snapshot for a long time."""
-        return time.monotonic() - self._seen > PATIENCE
+        return time.monotonic() - self._seen > live_line.PATIENCE
+
+    def is_lost(self) -> bool:
+        """Return whether it was given up, so that there is nothing to come back to."""
+        return not self._keep
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end -> whether it came; then nothing of the run is held here."""
@@ -209,7 +183,7 @@ class Training:
         finally:
             self._pool = last = None
             give_back_memory()
-            self._line.leave(self)
+            self._line.leave(self, over=True)
             self._done.set()
 
     def _train(self) -> tuple[Progress, Snapshot]:

@@ -5,6 +5,7 @@ runs of a minute. Margins of ArcFace and CosFace are gentler than their papers',
 photos.
 """
 
+import ipaddress
 import os
 from dataclasses import dataclass, replace
 
@@ -34,13 +35,27 @@ HOSTED, HERE = Limits(4_000, 20, 300.0), Limits(20_000, 60, 3600.0)
 
 
 def limits() -> Limits:
-    """Those of a public page where there is one (a Hugging Face Space), else those of one's own machine."""
+    """Those of a public page where there is one, else those of one's own machine."""
     return HOSTED if hosted() else HERE
 
 
 def hosted() -> bool:
-    """Whether this is a public page (a Hugging Face Space)."""
-    return "SPACE_ID" in os.environ
+    """Whether others reach this page: a Hugging Face Space, or one that listens to more than this machine.
+
+    Visitors must not read this machine's folders then, nor keep it busy for an hour.
+    """
+    return "SPACE_ID" in os.environ or not ipaddress.ip_address(address()).is_loopback
+
+
+def address() -> str:
+    """Return the address to listen at: HOST, else all of a Space's, else this machine alone.
+
+    A HOST that is no address is left aside, because some shells put the machine's name there by themselves.
+    """
+    try:
+        return str(ipaddress.ip_address(os.environ.get("HOST", "")))
+    except ValueError:
+        return "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
 
 
 def networks() -> dict[str, str]:

@@ -85,9 +85,11 @@ def free_port(text: str) -> int:
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 2**16):
         raise ValueError(f"PORT is {text[:40]!r}; it must be a number from 1 to 65535, e.g. PORT=8000")
-    port = int(text)
+    from facelab.live_choice import address
+
+    port, host = int(text), address()
     try:
-        with socket.create_server((_host(), port)):
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return port
     except OSError as error:
         why = (
@@ -100,35 +102,40 @@ def free_port(text: str) -> int:
         ) from error
 
 
-def _host() -> str:
-    """The address to listen on: this machine only, unless it is a Space."""
-    from facelab.live_choice import hosted
+def compressed() -> list[Any]:
+    """Return the middleware that compresses what gradio sends whole: pages and JSON, but no event stream.
 
-    return "0.0.0.0" if hosted() else "127.0.0.1"
+    Gradio compresses its own scripts; the page itself is 1.6 MB of text, and each answer brings cards along.
+    """
+    from starlette.middleware import Middleware
+    from starlette.middleware.gzip import GZipMiddleware
+
+    return [Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)]
 
 
 def serve(port: int) -> None:
-    """Build the page and serve it until the process ends, on this machine only unless it is a Space."""
+    """Build the page and serve it until the process ends, on this machine only unless HOST says otherwise."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run
     os.environ["GRADIO_TEMP_DIR"] = str(upload_folder())  # read when gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import torch
 
+    from facelab.live_choice import address
     from facelab.ui import build_app
     from facelab.ui.chart import HEAD
-    from facelab.ui.theme import CSS, theme
+    from facelab.ui.theme import CSS, SCRIPT, theme
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
     build_app().launch(
-        server_name=_host(),
+        server_name=address(),
         server_port=port,
         theme=theme(),
         css_paths=CSS,
-        head=HEAD,
+        head=HEAD + SCRIPT,
         max_file_size=MAX_UPLOAD,
         run_history=False,
         show_error=False,
         ssr_mode=False,
-        app_kwargs={"lifespan": forgetting},
+        app_kwargs={"lifespan": forgetting, "middleware": compressed()},
         share=False,
     )

@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from facelab import live, live_data
+from facelab import live, live_data, live_line
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
-from facelab.live import Line, Map, Training, flat_map
-from facelab.live_choice import HERE, HOSTED, Choice, check_faces, compose, limits, losses, networks
+from facelab.live import Map, Training, flat_map
+from facelab.live_choice import HERE, HOSTED, Choice, address, check_faces, compose, limits, losses, networks
 from facelab.live_data import DrawnCrops, Pool, from_photos, rendered
+from facelab.live_line import Line
 from facelab.recipe import Recipe
 from tests.conftest import CROP, as_zip, encoded, one_sentence, zipped
 
@@ -92,7 +93,7 @@ def pool():
 
 
 def training(line, seed=0, seconds=60.0, visitor="v", tab="Train"):
-    return Training(replace(RECIPE, seed=seed), pool(), seconds, visitor, tab, line)
+    return Training(replace(RECIPE, seed=seed), pool(), seconds, visitor, tab, ("what",), line)
 
 
 def until(snapshots, wanted):
@@ -136,9 +137,11 @@ def test_the_second_waits_its_turn_and_sees_its_place(stage):
     until(second, lambda s: s.state == "starting")
     assert next(third).ahead == 1
     second.close()
+    runs[1]._seen -= live_line.PATIENCE + 1
     stage.let(1)  # its step ends, and with it the run
     until(third, lambda s: s.state in ("starting", "training"))
     third.close()
+    runs[2]._seen -= live_line.PATIENCE + 1
     stage.let(1)
     assert all(run.wait(60) for run in runs) and line._runs == []
 
@@ -154,8 +157,8 @@ def test_who_leaves_the_line_makes_room(stage):
     line.stop("v1", "Train")
     assert until(waiting, lambda s: s.state == "stopped").result is None
     assert list(waiting) == [] and next(last).ahead == 1
-    last.close()
-    running.close()
+    assert line.find("v1", "Train") is None
+    first.stop()
     stage.let(1)
     assert first.wait(60)
 
@@ -176,24 +179,56 @@ def test_stop_ends_after_the_step_and_keeps_what_was_learned(stage):
     assert last.step == 3 and last.result and stage.closed == [0] and "You stopped it" in last.words
 
 
-@pytest.mark.parametrize("way", ["close", "leave"])
-def test_going_away_ends_the_run_and_frees_its_memory(stage, way):
+def test_going_away_for_good_ends_the_run_and_frees_its_memory(stage):
     line = Line()
     run = training(line)
     crops = weakref.ref(run._pool.data.crops)
     snapshots = run.follow()
     stage.let(1)
     until(snapshots, lambda s: s.step == 1)
-    if way == "close":
-        snapshots.close()
-    else:
-        line.stop("v")
+    snapshots.close()
+    run._seen -= live_line.PATIENCE + 1
     stage.let(1)
-    assert run.wait(60)
-    last = list(snapshots)
-    assert all(snapshot.result is None for snapshot in last) and stage.closed == [0] and line._runs == []
+    assert run.wait(60) and run.is_lost() and line.find("v", "Train") is None
+    assert run._end.result is None and stage.closed == [0] and line._runs == line._over == []
     gc.collect()
     assert crops() is None and stage.models[0]() is None
+
+
+def test_who_comes_back_finds_the_run_again_and_nobody_else_does(stage):
+    line = Line()
+    first, second = training(line), training(line, 1, visitor="w")
+    snapshots, waiting = first.follow(), second.follow()
+    stage.let(2)
+    until(snapshots, lambda s: s.step == 2)
+    next(waiting)
+    snapshots.close()
+    waiting.close()
+    assert line.find("v", "Train") is first and line.find("w", "Train") is second
+    assert not any(line.find(*other) for other in (("v", "Transfer"), ("x", "Train"), ("", "Train")))
+    assert next(line.find("w", "Train").follow()).ahead == 1  # its place is kept
+    stage.let(STEPS - 2)
+    again, also = first.follow(), first.follow()  # a second page of the same tab starts no second thread
+    assert [until(way, lambda s: s.state == "finished").step for way in (again, also)] == [STEPS, STEPS]
+    assert len(stage.models) == 1
+
+
+def test_an_end_that_nobody_was_told_waits_for_them_and_not_for_ever(stage, monkeypatch):
+    line = Line()
+    run, other = training(line), training(line, 1, visitor="w")
+    snapshots = run.follow()
+    until(snapshots, lambda s: s.state == "starting")
+    snapshots.close()
+    stage.let(STEPS)
+    assert run.wait(60) and not line.has("v", "Train")
+    *_, last = line.find("v", "Train").follow()
+    assert last.result is not None and line.find("v", "Train") is None  # told once
+    monkeypatch.setattr(live_line, "PATIENCE", 0.0)
+    line.leave(other, over=True)
+    deadline = time.monotonic() + 60
+    while line._over:
+        assert time.monotonic() < deadline, "an ended run is still held"
+        time.sleep(0.01)
 
 
 def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
@@ -201,7 +236,7 @@ def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
     run = training(line)
     snapshots = run.follow()
     until(snapshots, lambda s: s.state == "starting")
-    monkeypatch.setattr(live, "PATIENCE", 0.05)
+    monkeypatch.setattr(live_line, "PATIENCE", 0.05)
     time.sleep(0.1)
     stage.let(1)
     assert run.wait(60) and run._end.result is None and line._runs == []
@@ -214,11 +249,12 @@ def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, m
     next(running)
     next(waiting)
     next(last)
-    second._seen = time.monotonic() - live.PATIENCE - 1
+    second._seen = time.monotonic() - live_line.PATIENCE - 1
     assert next(last).ahead == 1
     assert next(waiting).ahead == 2  # at the end
     for snapshots in (waiting, last, running):
         snapshots.close()
+    first.stop()
     stage.let(1)
     assert first.wait(60)
 
@@ -352,8 +388,19 @@ def test_everything_on_offer_makes_a_recipe():
 
 
 def test_limits_are_tighter_on_a_public_page(monkeypatch):
-    monkeypatch.delenv("SPACE_ID", raising=False)
+    for name in ("SPACE_ID", "HOST"):
+        monkeypatch.delenv(name, raising=False)
     assert limits() == HERE
+    for host, where, most in (
+        ("127.0.0.1", "127.0.0.1", HERE),
+        ("::1", "::1", HERE),
+        ("a-machine", "127.0.0.1", HERE),  # as some shells set it
+        ("0.0.0.0", "0.0.0.0", HOSTED),
+        ("192.168.0.7", "192.168.0.7", HOSTED),
+    ):
+        monkeypatch.setenv("HOST", host)
+        assert (address(), limits()) == (where, most)
+    monkeypatch.delenv("HOST")
     monkeypatch.setenv("SPACE_ID", "somebody/facelab")
     assert limits() == HOSTED and HOSTED.seconds < HERE.seconds
     with pytest.raises(ValueError, match="epochs is 21; here a run takes 20"):

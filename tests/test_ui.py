@@ -1,5 +1,6 @@
 """The Compare tab without a browser: what its callbacks answer, and the pieces that tabs share."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.compare import judge, score_faces
+from facelab.compare import DEFAULT_FAR, judge, score_faces
+from facelab.compare import compare as compare_photos
 from facelab.embedder import load, model_names
 from facelab.measured import architectures
 from facelab.metrics.identification import DirCurve
@@ -30,6 +32,23 @@ def test_what_the_page_shows_agrees_with_the_core():
     assert f"{verdict.score:.3f}" in card and f"{verdict.threshold:.3f}" in card
     assert [shape.x0 for shape in figure.layout.shapes] == [verdict.threshold, verdict.score]
     assert sum(figure.data[0].y) == pytest.approx(100, abs=0.1) == sum(figure.data[1].y)
+
+
+def test_every_door_decides_at_one_rate_and_the_opening_pair_lies_near_it():
+    """One default false-accept rate for both tabs, the endpoints and the command line."""
+    assert (
+        10.0**-controls.STRICTNESS
+        == DEFAULT_FAR
+        == inspect.signature(compare_photos).parameters["far"].default
+    )
+    app = build_app()
+    sliders = [block for block in app.blocks.values() if getattr(block, "label", "") == "Strictness"]
+    numbers = [block for block in app.blocks.values() if getattr(block, "label", "") == "False-accept rate"]
+    assert [slider.value for slider in sliders] == [controls.STRICTNESS] * 2
+    assert [number.value for number in numbers] == [DEFAULT_FAR]
+    pair = compare.outcome(*next(iter(example_pairs().values())), model_names()[0], 3.0)[0]
+    embedder = load(pair.model)
+    assert {judge(embedder, pair.score, far).same for far in (0.1, 0.01, DEFAULT_FAR)} == {True, False}
 
 
 def test_slider_runs_no_network(monkeypatch):
@@ -69,7 +88,7 @@ def test_without_the_reference_the_page_works_and_says_so(monkeypatch):
 def test_plotly_is_served_from_the_package():
     serve_plotly()
     for head in (HEAD, compare.Chart().head):
-        assert head.count("http") == 0
+        assert head.count("http") == 0 and '="/' not in head  # nor from the root of a host
         assert Path(head.split("file=")[1].split('"')[0]).is_file()
 
 

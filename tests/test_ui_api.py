@@ -2,6 +2,7 @@
 
 import time
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -9,7 +10,7 @@ from gradio_client import Client, handle_file
 from facelab import gallery as galleries
 from facelab.compare import compare, look
 from facelab.embedder import load, model_names
-from facelab.ui import build_app, enrol
+from facelab.ui import api, build_app, enrol
 from facelab.ui.examples import example_pairs, example_probes
 
 MODEL = "resnet_softmax"
@@ -57,6 +58,15 @@ def test_four_documented_endpoints_are_public(page):
         assert len(endpoint["description"]) > 20
     names = [parameter["parameter_name"] for parameter in endpoints["/identify"]["parameters"]]
     assert names == ["photo", "gallery", "model", "far"]
+    shown = httpx.get(f"{client.src}gradio_api/info").json()["named_endpoints"]
+    assert set(shown) == set(endpoints)
+    for name, endpoint in shown.items():
+        documented = api.ENDPOINTS[name].__doc__
+        for value in (*endpoint["parameters"], *endpoint["returns"]):
+            words = value["python_type"]["description"]
+            assert words.removeprefix("It is ").removeprefix("It holds ").rstrip(".") in documented
+        assert "http" not in endpoint["code_snippets"]["python"].replace(client.src.rstrip("/"), "")
+    assert "gallery=handle_file('gallery.npz')" in shown["/identify"]["code_snippets"]["python"]
 
 
 def test_endpoint_answers_bad_input_with_a_sentence(page, files, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from facelab import gallery as galleries
 from facelab.metrics.identification import dir_at_far, dir_curve
 from facelab.ui import enrol, identify, people
+from facelab.ui.controls import STRICTNESS
 from facelab.ui.examples import TWICE, example_people, example_probes
 
 MODEL = "resnet_softmax"
@@ -40,7 +41,7 @@ def headings(html):
 
 
 def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stranger):
-    answers, gallery, meaning, figure = identify.show(stranger, None, False, MODEL, identify.STRICTNESS)
+    answers, gallery, meaning, figure = identify.show(stranger, None, False, MODEL, STRICTNESS)
     example = enrol.example_gallery(MODEL).gallery
     assert len(example.people) == len(example_people()), "a face was not found"
     scores = example.embeddings @ stranger.vector / np.linalg.norm(example.embeddings, axis=1)
@@ -55,7 +56,7 @@ def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stran
 @pytest.mark.parametrize("model", [MODEL, "reference"])
 def test_someone_enrolled_is_found_again(model):
     probe = identify.probe_of(example_probes()["Someone enrolled"], model)
-    answers = identify.show(probe, None, False, model, identify.STRICTNESS)[0]
+    answers = identify.show(probe, None, False, model, STRICTNESS)[0]
     assert headings(answers) == ["→ Dan", "✔ Dan"]
 
 
@@ -79,7 +80,73 @@ def test_enrolling_changes_the_answer_and_leaves_the_examples_alone(photo, stran
     answers, gallery, *_ = identify.show(stranger, session, True, MODEL, 3.0)
     assert headings(answers) == ["→ Zoë", "✔ Zoë"] and "Zoë" in gallery
     assert enrol.example_gallery(MODEL).gallery.people == before
-    assert "empty" in identify.show(stranger, session, True, "reference", 3.0)[1]  # each model has its own
+    assert session[MODEL].gallery.people == ("Zoë",)  # the rendered people are not among a visitor's own
+
+
+def test_another_model_embeds_the_faces_of_this_visit(photo, stranger, tmp_path):
+    example_probes()["Someone enrolled"].save(tmp_path / "dan.png")
+    session, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
+    there = enrol.current(session, True, "softmax")
+    wanted = identify.probe_of(photo, "softmax").vector
+    assert there.gallery.people == ("Zoë",) and there.crops.keys() == {"Zoë"}
+    np.testing.assert_allclose(there.gallery.embeddings[0], wanted, atol=1e-4)
+    assert enrol.current(session, True, "softmax") is there  # once
+    session, *_ = enrol.on_enrol(session, True, "softmax", "Dan", [str(tmp_path / "dan.png")], Quiet())
+    assert enrol.current(session, True, MODEL).gallery.people == ("Zoë", "Dan")
+    assert enrol.current(session, True, "reference").gallery.people == ("Zoë", "Dan")
+    assert enrol.current(session, True, "softmax").gallery.people == ("Zoë", "Dan")
+    emptied, *_ = enrol.on_empty(session, True, MODEL)
+    assert all(enrol.current(emptied, True, name).gallery.people == () for name in (MODEL, "softmax"))
+
+
+def test_a_gallery_that_is_full_takes_no_more_from_another_model(stranger):
+    crop = np.zeros((112, 112, 3), np.uint8)
+    vectors = np.random.default_rng(0).normal(size=(galleries.MAX_PHOTOS, len(stranger.vector)))
+    full = galleries.add(galleries.Gallery(MODEL), ["a"] * galleries.MAX_PHOTOS, vectors)
+    session = {
+        MODEL: enrol.Enrolled(full, {}),
+        "softmax": enrol.Enrolled(galleries.Gallery("softmax"), {}, (("b", crop),)),
+    }
+    assert enrol.current(session, True, MODEL).gallery.people == full.people
+
+
+def test_what_is_taken_away_can_be_brought_back(photo):
+    session, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
+    for take in (lambda: enrol.on_empty(session, True, MODEL), lambda: enrol.on_examples(session, True)):
+        other, _, said, undone, button = take()
+        assert other is not session and "Undo brings back" in said and button["visible"]
+        back, own, _, nothing, button = enrol.on_undo(undone)
+        assert back is session and own and nothing is None and not button["visible"]
+    assert enrol.on_undo(enrol.on_empty(None, False, MODEL)[3])[:2] == [None, False]  # the rendered people
+    assert "already" in enrol.on_examples(None, False)[2]
+    assert "forgotten" in enrol.on_undo(None)[2]
+    *_, undone, button = enrol.on_enrol(session, True, MODEL, "Kim", [photo], Quiet())
+    assert undone is None and not button["visible"]
+    enrol.forget_undone((session, True))
+    assert not session[MODEL].gallery.embeddings.any() and not session[MODEL].faces[0][1].any()
+
+
+def test_only_what_a_visitor_enrolled_is_lost_with_the_page(photo, stranger):
+    session, own, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
+    assert "data-unsaved" in identify.show(stranger, session, own, MODEL, 3.0)[1]
+    assert "data-unsaved" not in identify.show(stranger, None, False, MODEL, 3.0)[1]
+    assert "data-unsaved" not in identify.show(stranger, {}, True, MODEL, 3.0)[1]  # nobody is in it
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("zoë", "Z"),
+        ("e\u0301ve", "É"),
+        ("n\u0308\u0301a", "N\u0308\u0301"),
+        ("🇩🇪🇫🇷", "🇩🇪"),
+        ("👩🏽\u200d🚀 Eva", "👩🏽\u200d🚀"),
+        ("😀😀", "😀"),
+        ("李小龍", "李"),
+    ],
+)
+def test_an_initial_is_a_whole_letter(name, first):
+    assert people.initial(name) == first
 
 
 @pytest.mark.parametrize(
@@ -118,7 +185,7 @@ def test_export_and_import_through_the_page(photo, tmp_path, stranger):
 
 
 def test_an_empty_gallery_teaches(stranger):
-    session, own, _ = enrol.on_empty(None, MODEL)
+    session, own, *_ = enrol.on_empty(None, False, MODEL)
     answers, gallery, meaning, figure = identify.show(stranger, session, own, MODEL, 3.0)
     assert "Nobody is enrolled yet" in answers and "a name and one photo are enough" in gallery
     assert "two people or more" in meaning and figure is None

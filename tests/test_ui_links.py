@@ -47,6 +47,15 @@ def test_what_the_page_does_not_offer_is_left_alone(tabs):
     assert changed(tabs, tab="one", far="2", model="a") == ("one", {})  # their start: nothing to change
 
 
+@pytest.mark.parametrize(("text", "value"), [("10", 10), ("35.7", None), ("40", 40), ("45", None)])
+def test_a_slider_takes_what_it_can_stand_at(text, value):
+    with gr.Blocks():
+        assert legal_value(gr.Slider(10, 400, value=60, step=10), text) == value
+        fine = gr.Slider(1, 4, value=3, step=0.1)  # in steps that binary numbers do not hold exactly
+        assert [legal_value(fine, f"{i / 10:g}") for i in range(10, 41)] == [i / 10 for i in range(10, 41)]
+        assert legal_value(fine, "1.55") is None
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("1", 1.0), ("4.0", 4.0), ("0.99", None), ("inf", None), ("x", None)]
 )

@@ -83,7 +83,7 @@ def test_what_cannot_be_trained_gets_one_sentence_and_no_run(monkeypatch, change
     monkeypatch.setenv("SPACE_ID", "x/y")
     values = [changes.get(i, value) for i, value in enumerate(OPENING)]
     request = type("Request", (), {"session_hash": "s"})()
-    (frame,) = train.on_train(request, None, (), *values)
+    (frame,) = train.on_train(request, "", None, (), *values)
     assert words in frame[0] and 'role="alert"' in frame[0] and one_sentence(frame[0])
     assert len(frame) == 6 and LINE._runs == []
     assert words in train.on_settings(None, *values)[0]
@@ -122,7 +122,7 @@ def test_frames_redraw_only_what_is_new():
     again = replace(HALF, seconds=33.0)
     result = Result(nn.Linear(1, 1), nn.Linear(1, 1), checkpoint.Header(plan.recipe, 2, "d"))
     end = replace(HALF, state="finished", result=result)
-    empty, first, second, last = train.frames(iter([Snapshot("starting"), HALF, again, end]), plan, ())
+    empty, first, second, last = train.frames(iter([Snapshot("starting"), HALF, again, end]), plan.words, ())
     assert empty[2] is None and json.loads(empty[1])["data"][0]["x"] == []  # an earlier run's are gone
     assert isinstance(first[1], str) and isinstance(first[2], str)
     assert second[1] == second[2] == last[2] == gr.skip() and "Finished" in last[0]
@@ -189,23 +189,23 @@ def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
 
 def test_downloads_load(tiny_run, tmp_path):
     request = type("Request", (), {"session_hash": "s"})()
-    content, _ = train.on_download(request, Result(*tiny_run))
+    content, _ = train.on_download(request, "", Result(*tiny_run))
     (tmp_path / "live.safetensors").write_bytes(base64.b64decode(content))
     model, _, header = checkpoint.load(tmp_path / "live.safetensors")
     assert header.to_json() == tiny_run[2].to_json()
     x = torch.zeros(1, 3, 112, 112)
     assert torch.allclose(model(x), tiny_run[0](x), atol=0.01)
-    nothing, said = train.on_download(request, None)
+    nothing, said = train.on_download(request, "", None)
     assert nothing == "" and "press Train" in said
     waiting = Training(tiny_run[2].recipe, Pool(None, "p"), 9, "s", train.TITLE)
     LINE.join(waiting)
     try:  # what an earlier run has left is not handed out for the one under way
-        nothing, said = train.on_download(request, Result(*tiny_run))
+        nothing, said = train.on_download(request, "", Result(*tiny_run))
         assert nothing == "" and "still under way" in said
         assert not LINE.has("another visitor", train.TITLE)
     finally:
         LINE.leave(waiting)
-    assert train.on_download(request, Result(*tiny_run))[0]
+    assert train.on_download(request, "", Result(*tiny_run))[0]
 
 
 def test_the_table_opens_with_the_measured_run(tab):

@@ -118,7 +118,7 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     assert seen == {"red", "green", "blue"}
     few = Pool(CropSet(pool.data.crops, pool.data.labels, ("x", "y", "z"), pool.data.names), "z")
     assert "press Teach again" in transfer_live.on_held_back(last.result, few, 0)[0]
-    better = "✔ Better than guessing" in transfer_live.teach_card(last, coloured())
+    better = "✔ Better than guessing" in transfer_live.teach_card(last, 3, lucky_guess(coloured()))
     assert better or frozen
 
 
@@ -137,7 +137,7 @@ def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, froz
     assert last.state == "finished", last.words  # within the minute that the page allows
     right = last.figures[-1][1]["top_1"]
     assert right > 0.5 > lucky_guess(pool) + 0.2, f"{right:.0%} of the photos held back"
-    assert "✔ Better than guessing" in transfer_live.teach_card(last, pool)
+    assert "✔ Better than guessing" in transfer_live.teach_card(last, 8, lucky_guess(pool))
 
 
 def test_no_better_than_guessing_is_said():
@@ -145,7 +145,7 @@ def test_no_better_than_guessing_is_said():
     snapshot = Snapshot(
         "finished", losses=(1.0,), accuracies=(0.3,), figures=((9, {"top_1": 0.5}),), result=result
     )
-    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, coloured())
+    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, 3, lucky_guess(coloured()))
 
 
 def test_what_is_missing_is_said_in_one_sentence(tiny_run):
@@ -153,5 +153,5 @@ def test_what_is_missing_is_said_in_one_sentence(tiny_run):
     assert transfer_live.on_held_back(None, None, 3) == [cards.hint(transfer_live.NO_NETWORK), 3]
     assert transfer_live.NO_PHOTO in transfer_live.on_name(Result(*tiny_run), None)
     request = type("Request", (), {"session_hash": "s"})()
-    (frame,) = transfer_live.on_teach(request, None, "no such model", "frozen", 0)
+    (frame,) = transfer_live.on_teach(request, "", None, "no such model", "frozen", 0)
     assert "there is no model" in frame[0] and 'role="alert"' in frame[0]

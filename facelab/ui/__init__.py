@@ -3,6 +3,8 @@
 `links` lets a link such as `/?tab=identify&strictness=2` open a tab with its settings.
 """
 
+from typing import Any
+
 import gradio as gr
 
 from facelab.ui import (
@@ -19,16 +21,36 @@ from facelab.ui import (
 )
 from facelab.ui.chart import serve_plotly
 from facelab.ui.links import LinkedTab, connect
+from facelab.ui.preview import describe_page
 
 TABS = (compare, identify, space, calibration, losses, architectures, regularisation, transfer, train)
+TITLE, LEAD = "FaceLab", "See what a face network does, and what a loss changes."
 CACHE_SECONDS = (300, 900)  # every 5 minutes, uploads older than 15 are deleted
+
+
+class Page(gr.Blocks):
+    """The page, which holds no connection while nothing runs.
+
+    Gradio would keep one open for each browser tab, to learn when it closes; a browser allows six to a
+    server, so the sixth tab would never load. What a visit leaves is forgotten by its age instead (serve.py),
+    and a run that nobody follows ends by itself (live.py).
+    """
+
+    def get_config_file(self) -> dict[str, Any]:
+        """Everything that the browser is told, without the wish to be called all the time."""
+        return super().get_config_file() | {"connect_heartbeat": False}
+
+    def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> dict[str, Any]:
+        """What the API page says of the public endpoints; there are no others that it may name."""
+        return api.documented(super().get_api_info(all_endpoints=False, page=page))
 
 
 def build_app() -> gr.Blocks:
     """All tabs and the public endpoints, with uploads that are deleted after at most twenty minutes."""
     serve_plotly()
-    with gr.Blocks(title="FaceLab", delete_cache=CACHE_SECONDS, analytics_enabled=False) as app:
-        gr.Markdown("# FaceLab\nSee what a face network does, and what a loss changes.")
+    describe_page(TITLE, LEAD)
+    with Page(title=TITLE, delete_cache=CACHE_SECONDS, analytics_enabled=False) as app:
+        gr.Markdown(f"# {TITLE}\n{LEAD}")
         linked = []
         with gr.Tabs() as tabs:
             for tab in TABS:

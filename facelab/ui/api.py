@@ -7,6 +7,7 @@ tab exports.
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_function_description
 
 from facelab import gallery as galleries
 from facelab.compare import DEFAULT_FAR, compare, describe_face, look
@@ -69,9 +70,29 @@ def api_models() -> list[dict[str, object]]:
     """The models that the other endpoints take.
 
     Returns:
-        for each: name, similarity, and, where it was calibrated, on what and its thresholds by FAR
+        for each model: name, similarity, and, where it was calibrated, on what and its thresholds by FAR
     """
     return [_describe(name) for name in model_names()]
+
+
+def documented(info: dict[str, Any]) -> dict[str, Any]:
+    """Return gradio's account of the endpoints with their docstrings' words, and files that fit as examples.
+
+    Args:
+        info: of all endpoints, as `Blocks.get_api_info` gives it; changed in place.
+    """
+    ours = {name: info["named_endpoints"].get(name) for name in ENDPOINTS}
+    for name, endpoint in ((name, found) for name, found in ours.items() if found):
+        _, arguments, returned = get_function_description(ENDPOINTS[name])
+        for parameter in endpoint["parameters"]:
+            argument = parameter["parameter_name"]
+            parameter["python_type"]["description"] = f"It is {arguments[argument]}."
+            if argument in EXAMPLES:
+                file = EXAMPLES[argument]
+                parameter["example_input"] = {"path": file, "url": file, "meta": {"_type": "gradio.FileData"}}
+        for value in endpoint["returns"]:
+            value["python_type"]["description"] = f"It holds {' '.join(returned)}."
+    return info
 
 
 def _embed(photo: str, model: str) -> dict[str, object]:
@@ -100,6 +121,10 @@ def _answered(call: Any, *args: Any) -> Any:
         return call(*args)
     except ValueError as error:
         raise gr.Error(str(error)) from error
+
+
+ENDPOINTS = {"/compare": api_compare, "/identify": api_identify, "/embed": api_embed, "/models": api_models}
+EXAMPLES = {"photo": "photo.jpg", "photo_a": "a.jpg", "photo_b": "b.jpg", "gallery": "gallery.npz"}
 
 
 def build() -> None:

@@ -19,8 +19,8 @@ from facelab.ui.links import Controls
 
 TITLE = "Architectures"
 LEAD = (
-    "Every network here is its parent with one thing changed. **What did each paper change, how much code is "
-    "that, and what does it cost?** Choose a network and follow its line."
+    "Every network here is shown as a change to an earlier one. **What did each paper change, how much code "
+    "is that, and what does it cost?** Choose a network and follow its line."
 )
 COST = (
     "### What do they cost?\n"

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from facelab import measured as run_records
 from facelab.lessons.calibration import Calibration
 from facelab.lessons.smoothing import Step
 from facelab.metrics.calibration import Reliability
@@ -101,15 +102,33 @@ def trainings_card(lessons: list[Calibration], chosen: str, bins: int) -> str:
     rows = "".join(
         _row(lesson, name, lesson.model == chosen, bins) for lesson, name in zip(lessons, names_of(lessons))
     )
-    heads = ("smoothing", "right", "claimed", "ECE", "NLL", "fitted T", "ECE at that T", "EER, strangers")
+    heads = (
+        "smoothing",
+        "right",
+        "claimed",
+        "ECE",
+        "NLL",
+        "fitted T",
+        "ECE at that T",
+        "EER, strangers",
+        "EER, LFW",
+    )
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
         f'<div class="fl-card"><h3>Every training side by side, as trained (T = 1)</h3>'
         f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Every training’s figures'>"
         f"<table class='fl-table'><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
         f'<p class="fl-small">▶ is the one shown above. One network each, trained once on the same photos: '
-        f"small differences are chance.</p></div>"
+        f"small differences are chance. Strangers: people of the same archives whom training never saw. "
+        f"LFW: its 6,000 pairs (view 2); – where nobody measured it. The two EERs need not agree.</p></div>"
     )
+
+
+def lfw_eer(model: str) -> float:
+    """Return a model's equal error rate on LFW's 6,000 pairs; NaN where it was not measured."""
+    if model not in run_records.names():
+        return math.nan
+    return run_records.header(model).metrics.get("lfw_view2", {}).get("eer", math.nan)
 
 
 def _row(lesson: Calibration, name: str, chosen: bool, bins: int) -> str:
@@ -117,7 +136,7 @@ def _row(lesson: Calibration, name: str, chosen: bool, bins: int) -> str:
     mended = lesson.reliability(lesson.fitted, bins).ece()
     figures = (
         f"{right:.1%}", f"{claimed:.1%}", f"{ece:.1%}", f"{nll:.3f}", f"{lesson.fitted:.2f}", f"{mended:.1%}",
-        _rate(lesson.eer),
+        _rate(lesson.eer), _rate(lfw_eer(lesson.model)),
     )  # fmt: skip
     cells = "".join(f"<td>{figure}</td>" for figure in figures)
     return f'<tr><th scope="row">{"▶ " if chosen else ""}{html.escape(name)}</th>{cells}</tr>'

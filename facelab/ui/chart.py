@@ -14,7 +14,7 @@ import plotly
 import plotly.graph_objects as go
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-PLOTLY_URL = f"/gradio_api/file={PLOTLY_JS}"
+PLOTLY_URL = f"gradio_api/file={PLOTLY_JS}"  # relative: the page may lie below a path, as in JupyterHub
 HEAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'  # of the page: fetched while it is built
 
 DRAW = """

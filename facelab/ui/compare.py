@@ -20,7 +20,7 @@ from facelab.reference import NAME as REFERENCE
 from facelab.saliency import cosine_maps
 from facelab.ui import cards, heat
 from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES, model_and_strictness
+from facelab.ui.controls import MINUTES, STRICTNESS, model_and_strictness
 from facelab.ui.examples import example_pairs
 from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
@@ -32,7 +32,6 @@ LEAD = (
 )
 EMPTY = "Choose two photos and press Compare. They stay in memory for this visit only."
 EVERY_MODEL = "When two photos have been compared, every model says here what it thinks of them."
-STRICTNESS = 2.0  # 1 in 100: where a small network still recognises most people
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +158,7 @@ def build() -> Controls:
         ]
     with gr.Row(elem_classes="fl-examples"):
         examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in pairs]
-    model, strictness = model_and_strictness(STRICTNESS)
+    model, strictness = model_and_strictness()
     run = gr.Button("Compare", variant="primary", elem_id="compare")
     first = outcome(*opening, model.value, strictness.value)
     results = [*_results(first), *_explanation(explain(first[0], strictness.value))]

@@ -1,5 +1,6 @@
 """What tabs share of their controls: which model and how strict, and how a change is shown."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -7,10 +8,12 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
+from facelab.compare import DEFAULT_FAR
 from facelab.embedder import model_names
 from facelab.measured import EQUAL_TRAINING, architectures
 from facelab.reference import NAME as REFERENCE
 
+STRICTNESS = -math.log10(DEFAULT_FAR)
 MINUTES = 15  # without use, after which what a visitor gave is forgotten
 WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
 
@@ -21,8 +24,9 @@ def model_choices(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(f"{name}: {said[name]}" if name in said else name, name) for name in names]
 
 
-def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
-    """A choice of models and a slider of -log10 FAR; `prefix` goes before their ids."""
+def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
+    """A choice of models and a slider of -log10 FAR, at the default of every command and endpoint; `prefix`
+    goes before their ids."""
     names = model_names()
     with gr.Row(elem_classes="fl-controls"):
         model = gr.Dropdown(
@@ -36,7 +40,7 @@ def model_and_strictness(strictness: float, prefix: str = "") -> tuple[gr.Dropdo
         slider = gr.Slider(
             1,
             4,
-            value=strictness,
+            value=STRICTNESS,
             step=0.1,
             label="Strictness",
             info="How rare a false accept must be (FAR): at 1 it is 1 in 10 pairs of different people, at 4 "

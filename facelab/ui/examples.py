@@ -18,11 +18,13 @@ POSES = ({"yaw": 12.0, "smile": 0.5}, {"yaw": 3.0, "smile": 0.2}, {"yaw": -10.0,
 
 @functools.cache
 def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
-    """Pairs by what they show; the first is the one that a tab opens with."""
+    """Pairs by what they show; a tab opens with the first, whose decision the slider moves."""
     first, second = (sample_identities(1, seed) for seed in SEEDS)
     alike = relative(first, 0.3, SEEDS[0])
     start = portrait(first, {"yaw": -10.0, "smile": 0.0})
+    cousin = relative(first, 0.7, 1)
     return {
+        "Relatives (two people)": (start, portrait(cousin, {"yaw": 6.0, "smile": 0.2})),
         "One person, twice": (start, portrait(first, {"yaw": 14.0, "smile": 0.6})),
         "Look-alikes (two people)": (start, portrait(alike, {"yaw": 6.0, "smile": 0.2})),
         "Two people": (start, portrait(second, {"yaw": 8.0, "smile": 0.3})),

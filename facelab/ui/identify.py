@@ -34,7 +34,6 @@ LEAD = (
 )
 EMPTY = "Choose a photo and press Identify. It stays in memory for this visit only."
 FORGOTTEN = f"Your gallery was forgotten after {MINUTES} minutes without use; enrol or import it again."
-STRICTNESS = 3.0  # 1 in 1,000: a search makes one comparison for every photo of the gallery
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ def outcome(photo: Source | None, session: Session, own: bool, model: str, stric
 def show(probe: Probe | None, session: Session, own: bool, model: str, strictness: float) -> list[Any]:
     """(answers, gallery, what the curve says, the curve) at a strictness; no network runs."""
     enrolled = current(session, own, model)
-    gallery = people.gallery_card(enrolled.gallery, enrolled.crops)
+    gallery = people.gallery_card(enrolled.gallery, enrolled.crops, own)
     if own and session is None:
         return [cards.problem(FORGOTTEN), gallery, *show_curve(enrolled.gallery, strictness)]
     return [show_answers(probe, enrolled, strictness), gallery, *show_curve(enrolled.gallery, strictness)]
@@ -123,7 +122,7 @@ def build() -> Controls:
             gallery = gr.HTML(elem_id="gallery", padding=False)
     with gr.Row(elem_classes="fl-examples"):
         examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in probes]
-    model, strictness = model_and_strictness(STRICTNESS, "identify-")
+    model, strictness = model_and_strictness("identify-")
     run = gr.Button("Identify", variant="primary", elem_id="identify")
     probe, *first = outcome(opening, None, False, model.value, strictness.value)
     answers, gallery.value, meaning, figure = first

@@ -1,8 +1,8 @@
 """Links to a tab and its settings: `/?tab=compare&strictness=3` opens what the sender saw.
 
-The address bar always holds the open tab and those of its settings that differ from their start. A setting
-that a link names and the page does not know, or a value that it does not offer, is left alone. Photos and
-galleries are never part of a link.
+The address bar always holds the open tab and those of its settings that differ from their start; choosing
+another tab makes an entry for Back and Forward. A setting that a link names and the page does not know, or a
+value that it does not offer, is left alone. Photos and galleries are never part of a link.
 """
 
 import json
@@ -16,18 +16,24 @@ from gradio.components import Component
 Controls = dict[str, Component]  # a tab's settings, by the short names that a link gives them
 
 WRITE = """(...values) => {{
-  const [tab, names, starts, chosen] = {};
+  const [tab, names, starts, chosen, known] = {};
   const address = new URL(window.location);
   const open = address.searchParams.get('tab') ?? window.facelabTab ?? tab;
   if (chosen && !window.facelabTab) return void (window.facelabTab = tab);  // the page's own first choice
   if (chosen) window.facelabTab = tab;
   if (!chosen && open !== tab) return;  // a setting of a tab that is not in sight
-  address.search = '';
+  for (const name of known) address.searchParams.delete(name);  // others stay, such as gradio's theme
   address.searchParams.set('tab', tab);
   names.forEach((name, i) => {{
     if (String(values[i]) !== String(starts[i])) address.searchParams.set(name, values[i]);
   }});
-  window.history.replaceState(null, '', address);
+  const change = open === tab ? 'replaceState' : 'pushState';  // Back and Forward move between tabs
+  window.history[change](null, '', address);
+}}"""
+GO = """() => {{
+  const [first, names] = {}, wanted = new URL(window.location).searchParams.get('tab');
+  window.facelabTab = names.includes(wanted) ? wanted : first;
+  return {{__type__: 'update', selected: window.facelabTab}};
 }}"""
 
 
@@ -42,12 +48,16 @@ class LinkedTab:
 
 def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
     """Write the link whenever a tab is chosen or a setting changes; follow it when the page is opened."""
+    names = [tab.name for tab in linked]
+    known = sorted({"tab", *(name for tab in linked for name in tab.controls)})
     for tab in linked:
         values = list(tab.controls.values())
-        tab.item.select(None, values, None, js=_write(tab, True), api_visibility="private")
+        tab.item.select(None, values, None, js=_write(tab, True, known), api_visibility="private")
         if values:
             changes = [control.change for control in values]
-            gr.on(changes, None, values, None, js=_write(tab, False), api_visibility="private")
+            gr.on(changes, None, values, None, js=_write(tab, False, known), api_visibility="private")
+    back = gr.Button(visible="hidden", elem_id="facelab-back")  # page.js presses it
+    back.click(None, None, tabs, js=GO.format(json.dumps([names[0], names])), api_visibility="private")
 
     def follow(request: gr.Request) -> list[Any]:
         return open_link(linked, request.query_params)
@@ -56,9 +66,9 @@ def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
     app.load(follow, None, everything, api_visibility="private", show_progress="hidden")
 
 
-def _write(tab: LinkedTab, chosen: bool) -> str:
+def _write(tab: LinkedTab, chosen: bool, known: list[str]) -> str:
     starts = [_written(control.value) for control in tab.controls.values()]
-    return WRITE.format(json.dumps([tab.name, list(tab.controls), starts, chosen]))
+    return WRITE.format(json.dumps([tab.name, list(tab.controls), starts, chosen, known]))
 
 
 def _written(value: object) -> object:
@@ -90,5 +100,13 @@ def legal_value(control: Component, text: str | None) -> object | None:
             value = float(text)
         except ValueError:
             return None
-        return value if control.minimum <= value <= control.maximum else None
+        return value if _is_on(control, value) else None
     return next((value for _, value in getattr(control, "choices", []) if str(value) == text), None)
+
+
+def _is_on(slider: gr.Slider, value: float) -> bool:
+    """Whether a slider can stand at a value: in its range, a whole number of steps from its lowest."""
+    if not slider.minimum <= value <= slider.maximum:
+        return False
+    steps = (value - slider.minimum) / slider.step
+    return abs(steps - round(steps)) < 1e-6

@@ -1,6 +1,7 @@
 """Pieces of HTML for galleries: who is enrolled, two answers to one photo, the ranks, a curve in words."""
 
 import html
+import unicodedata
 
 import numpy as np
 
@@ -9,11 +10,18 @@ from facelab.metrics.identification import Search
 from facelab.ui.cards import picture
 
 SHOWN = 24  # people on the page; the others are counted
+JOINER = "\N{ZERO WIDTH JOINER}"
 Crops = dict[str, np.ndarray]
 
 
-def gallery_card(gallery: Gallery, crops: Crops) -> str:
-    """Everyone enrolled, with a face where there is one (an imported gallery has none)."""
+def gallery_card(gallery: Gallery, crops: Crops, own: bool = False) -> str:
+    """Everyone enrolled, with a face where there is one (an imported gallery has none).
+
+    Args:
+        gallery: who is in it.
+        crops: a face of those that have one.
+        own: whether a visitor made it, so that it is lost with the page (see page.js).
+    """
     counts = gallery.counts()
     if not counts:
         return (
@@ -28,11 +36,12 @@ def gallery_card(gallery: Gallery, crops: Crops) -> str:
     )
     more = f"<p>… and {len(counts) - SHOWN} more.</p>" if len(counts) > SHOWN else ""
     return (
-        f'<div class="fl-card" role="status"><h3>Gallery: {len(counts)} '
+        f'<div class="fl-card" role="status"{" data-unsaved" if own else ""}><h3>Gallery: {len(counts)} '
         f"{'people' if len(counts) > 1 else 'person'}, {len(gallery.people)} photos</h3>"
         f'<div class="fl-people">{people}</div>{more}'
-        f'<p class="fl-small">Vectors of {html.escape(gallery.model)}; another model has a gallery of its '
-        f"own, because vectors of two models cannot be compared.</p></div>"
+        f'<p class="fl-small">Vectors of {html.escape(gallery.model)}. Another model embeds the enrolled '
+        f"faces again, because vectors of two models cannot be compared; what was imported stays with its "
+        f"model.</p></div>"
     )
 
 
@@ -40,7 +49,22 @@ def face(person: str, crops: Crops) -> str:
     """A person's first face, or their initial."""
     if person in crops:
         return picture(crops[person], f"face of {person}")
-    return f'<div class="fl-initial" aria-hidden="true">{html.escape(person[:1].upper())}</div>'
+    return f'<div class="fl-initial" aria-hidden="true">{html.escape(initial(person))}</div>'
+
+
+def initial(person: str) -> str:
+    """Return a name's first letter, whole: with its accents, and both halves of a flag."""
+    name = unicodedata.normalize("NFC", person).upper()
+    flag = len(name) > 1 and all("\U0001f1e6" <= letter <= "\U0001f1ff" for letter in name[:2])
+    end = 2 if flag else 1
+    while end < len(name) and (JOINER in name[end - 1 : end + 1] or is_mark(name[end])):
+        end += 1
+    return name[:end]
+
+
+def is_mark(letter: str) -> bool:
+    """Whether a character belongs to the one before it: an accent, a variant of it, or a skin tone."""
+    return unicodedata.category(letter).startswith("M") or "\U0001f3fb" <= letter <= "\U0001f3ff"
 
 
 def answers_card(answer: Answer, probe: np.ndarray, crops: Crops) -> str:

@@ -8,6 +8,7 @@ FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
 CSS = Path(__file__).parent / "style.css"
+SCRIPT = f"<script>{(Path(__file__).parent / 'page.js').read_text()}</script>"
 
 
 def theme() -> gr.themes.Base:

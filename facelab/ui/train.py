@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from facelab.as_code import as_command, as_python
 from facelab.lessons import live as lesson
@@ -24,7 +23,8 @@ from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES
 from facelab.ui.links import Controls
 from facelab.ui.train_cards import Tried, run_card, tried, tried_card
-from facelab.ui.train_settings import Planned, described, planned, rendered_words, settings
+from facelab.ui.train_settings import described, planned, rendered_words, settings
+from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 
 TITLE = "Train"
 LEAD = (
@@ -32,7 +32,7 @@ LEAD = (
     "whom it has never seen fall as well?**"
 )
 OPENING = (
-    "Below is a finished run: {network} with {loss} on {people} rendered people, {faces} faces of each. "
+    "This run was made beforehand: {network} with {loss} on {people} rendered people, {faces} faces of each. "
     "Press Train to make one of your own, then change one thing and compare."
 )
 EMPTY = "No run has been made yet. Press Train: the loss, the error and the map appear here as it goes."
@@ -50,25 +50,47 @@ SAVE = """(packed) => {
   link.download = 'live.safetensors';
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  document.querySelector('#train-run [data-unsaved]')?.removeAttribute('data-unsaved');
 }"""
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 RUNS = 12  # rows that the table keeps
 FRAME = 5  # outputs of a frame that shows nothing new but the card
 
 
-def on_train(request: gr.Request, album: Pool | None, rows: tuple[Tried, ...], *values: Any) -> Iterator:
+def on_train(
+    request: gr.Request, key: str, album: Pool | None, rows: tuple[Tried, ...], *values: Any
+) -> Iterator:
     """Wait in line, train and show: (card, course, map, runs, table, result)."""
+    who = visitor(key, request)
+    if LINE.has(who, TITLE):
+        gr.Info(BUSY)
+        yield [gr.skip()] * (1 + FRAME)
+        return
     try:
         plan = planned(album, values)
     except ValueError as error:
         yield [cards.problem(f"{error}."), *[gr.skip()] * FRAME]
         return
-    run = Training(plan.recipe, plan.pool, limits().seconds, request.session_hash or "", TITLE)
+    run = Training(plan.recipe, plan.pool, limits().seconds, who, TITLE, plan.words)
     with contextlib.closing(run.follow()) as snapshots:
-        yield from frames(snapshots, plan, rows)
+        yield from frames(snapshots, run.about, rows)
 
 
-def frames(snapshots: Iterator[Snapshot], plan: Planned, rows: tuple[Tried, ...]) -> Iterator[list[Any]]:
+def on_return(request: gr.Request, key: str, rows: tuple[Tried, ...]) -> Iterator:
+    """Show the run that a page finds again when it is loaded; outputs as `on_train`, and the key."""
+    run = LINE.find(visitor(key, request), TITLE)
+    if run is None:
+        card = cards.hint(GONE) + opening_card() if key else gr.skip()
+        yield [card, *[gr.skip()] * FRAME, ""]
+        return
+    with contextlib.closing(run.follow()) as snapshots:
+        for frame in frames(snapshots, run.about, rows):
+            yield [*frame, gr.skip()]
+
+
+def frames(
+    snapshots: Iterator[Snapshot], words: tuple[str, ...], rows: tuple[Tried, ...]
+) -> Iterator[list[Any]]:
     """What to show of each snapshot; charts are drawn when there is something new in them."""
     step, flat = -1, FRAME  # nothing yet: what an earlier run has drawn goes
     for now in snapshots:
@@ -77,19 +99,14 @@ def frames(snapshots: Iterator[Snapshot], plan: Planned, rows: tuple[Tried, ...]
         step, flat = now.step, now.map
         last = [gr.skip()] * 3
         if now.result:
-            rows = (*rows, tried(now, *plan.words))[-RUNS:]
+            rows = (*rows, tried(now, *words))[-RUNS:]
             last = [rows, tried_card(rows), now.result]
         yield [run_card(now), course, where, *last]
 
 
-def on_stop(request: gr.Request) -> None:
+def on_stop(request: gr.Request, key: str) -> None:
     """End this visitor's run; what it has learned so far is kept."""
-    LINE.stop(request.session_hash or "", TITLE)
-
-
-def on_leave(request: gr.Request) -> None:
-    """The page was closed: end whatever this visitor started, and keep nothing."""
-    LINE.stop(request.session_hash or "")
+    LINE.stop(visitor(key, request), TITLE)
 
 
 def on_zip(
@@ -114,9 +131,9 @@ def on_folder(
     return [pool, found, gr.skip() if pool is before else "photos"]
 
 
-def on_download(request: gr.Request, result: Result | None) -> list[Any]:
+def on_download(request: gr.Request, key: str, result: Result | None) -> list[Any]:
     """The checkpoint as base64, for the browser to save -> (content, what happened)."""
-    if LINE.has(request.session_hash or "", TITLE):
+    if LINE.has(visitor(key, request), TITLE):
         return ["", cards.hint("Your run is still under way; when it has ended, download what it leaves.")]
     if result is None:
         return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
@@ -153,19 +170,20 @@ def build() -> Controls:
     table = gr.HTML(tried_card(opening), elem_id="train-tried", padding=False)
     values = list(controls.values())
     codes, download, packed, said = _take_away(values)
-    train.click(on_train, [album, rows, *values], [*shown, rows, table, result], concurrency_limit=None,
+    told = [*shown, rows, table, result]
+    key = returning("train", on_return, [rows], told)
+    train.click(on_train, [key, album, rows, *values], told, js=make("train"), concurrency_limit=None,
                 **QUIET)  # fmt: skip
-    stop.click(on_stop, None, None, queue=False, **QUIET)
+    stop.click(on_stop, key, None, js=tell("train"), queue=False, **QUIET)
     slow = {"api_visibility": "private", "show_progress_on": own.found}
     own.file.upload(on_zip, [own.file, album], [album, own.found, own.file, controls["data"]], **slow)
     gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album],
           [album, own.found, controls["data"]], **slow)  # fmt: skip
     gr.on([control.change for control in values], on_settings, [album, *values], codes, queue=False,
           trigger_mode="always_last", **QUIET)  # fmt: skip
-    download.click(on_download, result, [packed, said], api_visibility="private").then(
-        None, packed, None, js=SAVE, api_visibility="private"
-    ).then(str, None, packed, **QUIET)
-    Context.root_block.unload(on_leave)
+    download.click(
+        on_download, [key, result], [packed, said], js=tell("train"), api_visibility="private"
+    ).then(None, packed, None, js=SAVE, api_visibility="private").then(str, None, packed, **QUIET)
     return controls
 
 
@@ -179,17 +197,22 @@ def _opening_row() -> tuple[Tried, ...]:
     return (tried(shown.last, what, *words),)
 
 
+def opening_card() -> str:
+    """What the tab says of the measured run, which is an example and nobody's own."""
+    opening = lesson.load()
+    if opening is None:
+        return cards.hint(EMPTY)
+    choice = opening.choice
+    words = OPENING.format(network=choice.backbone, loss=choice.loss, people=opening.people,
+                           faces=opening.faces)  # fmt: skip
+    return run_card(replace(opening.last, words=words), example=True)
+
+
 def _shown() -> list[Any]:
     """The card and both charts, opening on the measured run."""
     opening = lesson.load()
-    card, course, where = cards.hint(EMPTY), None, None
-    if opening:
-        choice = opening.choice
-        words = OPENING.format(network=choice.backbone, loss=choice.loss, people=opening.people,
-                               faces=opening.faces)  # fmt: skip
-        card = run_card(replace(opening.last, words=words))
-        course, where = training_course(opening.last), people_map(opening.last.map)
-    out = [gr.HTML(card, elem_id="train-run", padding=False)]
+    course, where = (training_course(opening.last), people_map(opening.last.map)) if opening else (None, None)
+    out = [gr.HTML(opening_card(), elem_id="train-run", padding=False)]
     with gr.Row():
         with gr.Column(min_width=320):
             gr.Markdown("**Loss, accuracy, and the error on new people**")

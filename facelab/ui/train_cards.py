@@ -15,6 +15,7 @@ STATES = {
     "stopped": "■ Stopped",
     "finished": "✔ Finished",
 }
+EXAMPLE = "Example: a finished run"
 LAST = "fl-same"
 
 
@@ -57,21 +58,24 @@ def held_out(snapshot: Snapshot, name: str) -> float:
     return snapshot.figures[-1][1].get(name, math.nan) if snapshot.figures else math.nan
 
 
-def run_card(snapshot: Snapshot, closed: bool = False) -> str:
-    """Where a run stands.
+def run_card(snapshot: Snapshot, closed: bool = False, example: bool = False) -> str:
+    """Where a run stands. A card of a visitor's own run is marked as lost with the page (see page.js).
 
     Args:
         snapshot: the run.
         closed: whether held-out photos of the same people are judged, not new people.
+        example: whether it is nobody's, but what the page opens on.
     """
     if snapshot.state == "failed":
         return cards.problem(snapshot.words[:1].upper() + snapshot.words[1:].rstrip(".") + ".")
     over = snapshot.state in ("stopped", "finished")
     words = _words(snapshot)
     role = ' role="status"' if over or snapshot.state == "waiting" else ""  # every frame would be too much
-    kind = LAST if over else ""
+    kind = LAST if over and not example else ""
     numbers = _figures(snapshot, closed) if snapshot.losses else ""
-    return f'<div class="fl-card {kind}"{role}><h2>{STATES[snapshot.state]}</h2><p>{words}</p>{numbers}</div>'
+    title = EXAMPLE if example else STATES[snapshot.state]
+    lost = "" if example or (over and snapshot.result is None) else " data-unsaved"
+    return f'<div class="fl-card {kind}"{role}{lost}><h2>{title}</h2><p>{words}</p>{numbers}</div>'
 
 
 def _words(snapshot: Snapshot) -> str:

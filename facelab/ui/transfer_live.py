@@ -32,6 +32,7 @@ from facelab.ui.controls import MINUTES, model_choices
 from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
 from facelab.ui.train_cards import held_out, run_card
+from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 
 QUESTION = (
     "### Teach it new people\nGive a zip or folder with one folder of photos for each person, two people or "
@@ -45,11 +46,19 @@ NO_NETWORK = "Nobody has been taught yet; press Teach first."
 NO_PHOTO = "There is no photo yet; add one of somebody whom you taught."
 TEACH_SECONDS = 60.0
 PEOPLE, FACES = 8, 8  # rendered, for those without a zip
+TAB = "Transfer"
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def on_teach(request: gr.Request, album: Pool | None, start: str, way: str, seed: float) -> Iterator:
+def on_teach(
+    request: gr.Request, key: str, album: Pool | None, start: str, way: str, seed: float
+) -> Iterator:
     """Train on the visitor's people, or the rendered ones -> (card, course, network)."""
+    who = visitor(key, request)
+    if LINE.has(who, TAB):
+        gr.Info(BUSY)
+        yield [gr.skip()] * 3
+        return
     try:
         pool = album or rendered(PEOPLE, FACES, int(seed))
         recipe = lesson_recipe(start, way == "frozen", pool, int(seed))
@@ -57,19 +66,40 @@ def on_teach(request: gr.Request, album: Pool | None, start: str, way: str, seed
         yield [cards.problem(f"{error}."), gr.skip(), gr.skip()]
         return
     seconds = min(TEACH_SECONDS, limits().seconds)
-    run = Training(recipe, pool, seconds, request.session_hash or "", "Transfer")
+    about = len(pool.data.identities), lucky_guess(pool)
+    run = Training(recipe, pool, seconds, who, TAB, about)
+    yield from _frames(run)
+
+
+def on_return(request: gr.Request, key: str) -> Iterator:
+    """Show the run that a page finds again when it is loaded; outputs as `on_teach`, and the key."""
+    run = LINE.find(visitor(key, request), TAB)
+    if run is None:
+        yield [cards.hint(GONE) if key else gr.skip(), gr.skip(), gr.skip(), ""]
+        return
+    for frame in _frames(run):
+        yield [*frame, gr.skip()]
+
+
+def _frames(run: Training) -> Iterator:
+    """What to show of each snapshot."""
     with contextlib.closing(run.follow()) as snapshots:
         for now in snapshots:
-            yield [teach_card(now, pool), training_course(now, closed=True), now.result or gr.skip()]
+            yield [teach_card(now, *run.about), training_course(now, closed=True), now.result or gr.skip()]
 
 
-def teach_card(now: Snapshot, pool: Pool) -> str:
-    """Where the run stands, and at its end whether it beat chance."""
+def teach_card(now: Snapshot, people: int, lucky: float) -> str:
+    """Where the run stands, and at its end whether it beat chance.
+
+    Args:
+        now: the run.
+        people: how many it is taught.
+        lucky: the share of photos that guessing names rightly once in twenty times.
+    """
     card = run_card(now, closed=True)
     right = held_out(now, "top_1")
     if now.result is None or right != right:
         return card
-    people, lucky = len(pool.data.identities), lucky_guess(pool)
     better = right > lucky
     title = "✔ Better than guessing" if better else "✖ Not surely better than guessing"
     return card + (
@@ -80,9 +110,9 @@ def teach_card(now: Snapshot, pool: Pool) -> str:
     )
 
 
-def on_stop(request: gr.Request) -> None:
+def on_stop(request: gr.Request, key: str) -> None:
     """End this visitor's run; what it has learned so far is kept."""
-    LINE.stop(request.session_hash or "", "Transfer")
+    LINE.stop(visitor(key, request), TAB)
 
 
 def on_zip(
@@ -163,9 +193,11 @@ def section() -> Controls:
         stop = gr.Button("Stop", elem_id="transfer-stop")
     card = gr.HTML(cards.hint("Press Teach: it takes under a minute."), elem_id="transfer-run", padding=False)
     course = Chart(None, "Loss, and the share of photos named rightly, against the step", "transfer-course")
-    teach.click(on_teach, [album, *controls.values()], [card, course, network], concurrency_limit=None,
+    told = [card, course, network]
+    key = returning("transfer", on_return, [], told)
+    teach.click(on_teach, [key, album, *controls.values()], told, js=make("transfer"), concurrency_limit=None,
                 **QUIET)  # fmt: skip
-    stop.click(on_stop, None, None, queue=False, **QUIET)
+    stop.click(on_stop, key, None, js=tell("transfer"), queue=False, **QUIET)
     slow = {"api_visibility": "private", "show_progress_on": own.found}
     own.file.upload(on_zip, [own.file, album], [album, own.found, own.file], **slow)
     gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album], [album, own.found], **slow)

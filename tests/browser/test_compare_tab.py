@@ -69,7 +69,8 @@ def test_two_uploads_get_a_verdict(visit):
 @pytest.mark.parametrize("model", ["resnet_softmax", "reference"])
 def test_real_photographs_of_one_person_and_of_two(visit, shared, model):
     """The first genuine and the first impostor pair of LFW's view 1; the photos stay in memory."""
-    page, _ = visit()
+    page, _ = visit(link="tab=compare&strictness=2")
+    page.wait_for_selector("#chart .main-svg", timeout=60_000)
     photos = zipfile.ZipFile(shared / "lfw250.zip")
     page.locator("#model input").click()
     page.get_by_role("option", name=model).click()
@@ -100,6 +101,14 @@ def test_slider_moves_threshold_and_rates_but_not_the_score(visit):
     assert after[0] == before[0] and after[4] == before[4]  # score and probability stay
     assert float(after[1]) < float(before[1])  # a looser threshold is lower
     assert float(after[3].rstrip("%")) < float(before[3].rstrip("%"))  # and refuses fewer
+
+
+def test_the_slider_moves_the_decision_that_the_page_opens_on(visit):
+    page, _ = visit()
+    assert page.locator("#verdict h2").inner_text() == "✖ Different people"
+    page.locator("#strictness input[type=number]").fill("2")
+    page.locator("#strictness input[type=number]").press("Enter")
+    page.wait_for_selector("#verdict h2 >> text=✔ Same person")
 
 
 def test_chart_keeps_its_zoom_while_the_slider_moves(visit):

@@ -64,9 +64,31 @@ def test_two_visitors_never_see_each_other(visit):
     first.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)  # the photo was asked again
     after(second, "#answers", lambda: second.locator("#identify").click())
     assert "Unknown" in answers(second)[1] and "Zoë" not in second.locator("body").inner_text()
-    assert second.locator("#gallery figure").count() == 7 and first.locator("#gallery figure").count() == 8
+    assert second.locator("#gallery figure").count() == 7 and first.locator("#gallery figure").count() == 1
     stored = first.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
     assert "Zoë" not in stored and "data:image" not in stored
+
+
+def test_own_people_follow_to_another_model_and_are_brought_back(visit):
+    page, _ = identify_tab(visit)
+    enrol(page, "Zoë", jpeg(portrait(STRANGER)))
+    page.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.evaluate("setTimeout(() => location.reload())")
+    page.wait_for_timeout(500)
+    assert asked == ["beforeunload"]
+    page.locator("#identify-model input").click()
+    page.get_by_role("option", name="resnet_softmax", exact=True).click()
+    page.wait_for_selector("#gallery >> text=Vectors of resnet_softmax", timeout=60_000)
+    page.wait_for_selector("#answers h2 >> text=✔ Zoë")
+    assert page.locator("#gallery figure").all_inner_texts() == ["Zoë\n1 photo"]
+    assert not page.locator("#undo").is_visible()
+    page.get_by_role("button", name="Rendered people again").click()
+    page.wait_for_selector("#gallery >> text=Gallery: 7 people")
+    page.locator("#undo").click()
+    page.wait_for_selector("#gallery >> text=Gallery: 1 person")
+    page.locator("#undo").wait_for(state="hidden")
 
 
 def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):

@@ -2,11 +2,60 @@
 
 from urllib.parse import parse_qs, urlparse
 
-from .conftest import until
+import pytest
+
+from .conftest import choose_tab, until
 
 
 def setting(page):
-    return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+    """What the address says of tab and settings; it keeps the scheme that these tests ask for."""
+    found = {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+    assert found.pop("__theme") == "light"
+    return found
+
+
+def shown(page):
+    return page.get_by_role("tab", selected=True).first.inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_back_and_forward_move_between_tabs(visit, width):
+    page, _ = visit(width, 844)
+    choose_tab(page, "Identify")
+    until(page, "location.search.includes('tab=identify')")
+    page.locator("#identify-strictness input[type=number]").fill("2.5")
+    page.locator("#identify-strictness input[type=number]").press("Enter")
+    until(page, "location.search.includes('strictness=2.5')")
+    choose_tab(page, "Losses")
+    until(page, "location.search.includes('tab=losses')")
+    for step, tab, strictness in (
+        (-1, "identify", "2.5"),
+        (-1, "compare", None),
+        (1, "identify", "2.5"),
+        (1, "losses", None),
+        (-2, "compare", None),
+        (2, "losses", None),
+    ):
+        page.evaluate("(step) => history.go(step)", step)
+        title = tab.capitalize()
+        page.get_by_role("tab", name=title, selected=True).first.wait_for(timeout=30_000)
+        until(
+            page,
+            """([tab, strictness]) => {
+              const found = new URL(location).searchParams;
+              return (found.get('tab') ?? 'compare') === tab && found.get('strictness') === strictness;
+            }""",
+            arg=[tab, strictness],
+        )
+        assert shown(page) == title
+
+
+def test_what_is_not_ours_stays_in_the_address(visit):
+    page, _ = visit(link="view=api&tab=losses")
+    page.get_by_role("tab", name="Losses", selected=True).first.wait_for(timeout=60_000)
+    page.get_by_role("tab", name="Transfer").first.click()
+    until(page, "location.search.includes('tab=transfer')")
+    assert setting(page) == {"view": "api", "tab": "transfer"}
 
 
 def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
@@ -39,7 +88,7 @@ def test_each_tab_has_its_own_settings(visit):
         "document.querySelector('#identify-strictness input[type=number]')?.value === '1.5'",
         timeout=60_000,
     )
-    assert page.locator("#strictness input[type=number]").input_value() == "2"
+    assert page.locator("#strictness input[type=number]").input_value() == "3"
     page.get_by_role("tab", name="Compare").click()
     until(page, "!location.search.includes('strictness')")
     page.get_by_role("tab", name="Identify").click()
@@ -49,5 +98,5 @@ def test_each_tab_has_its_own_settings(visit):
 def test_a_link_that_means_nothing_opens_the_page_as_it_is(visit):
     page, watch = visit(link="tab=nowhere&strictness=99&model=../../secret")
     page.wait_for_selector("#verdict h2")
-    assert page.locator("#strictness input[type=number]").input_value() == "2"
+    assert page.locator("#strictness input[type=number]").input_value() == "3"
     assert not watch.errors

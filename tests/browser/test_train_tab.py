@@ -111,6 +111,36 @@ def test_a_bad_zip_gets_one_sentence(visit, tmp_path):
     assert page.locator("#train-data").get_by_label("my photos").is_checked()
 
 
+def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
+    page, watch = train_tab(visit)
+    assert page.locator("#train-run h2").inner_text() == "Example: a finished run"
+    assert page.locator("[data-unsaved]").count() == 0
+    put(page, "train-epochs", 60)
+    page.locator("#train-start").click()
+    page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.reload()
+    assert asked == ["beforeunload"]
+    cut = ("AbortError", "Connection errored out")  # what gradio says when its stream is cut by the reload
+    watch.errors[:] = [error for error in watch.errors if not any(words in error for words in cut)]
+    page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
+    page.locator("#train-start").click()  # not a second run beside it
+    page.wait_for_selector("text=Your run is still under way", timeout=LONG)
+    other, _ = train_tab(visit)
+    assert other.locator("#train-run h2").inner_text() == "Example: a finished run"
+    page.locator("#train-stop").click()
+    page.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
+    assert page.locator("#train-tried tbody tr").count() == 2
+    assert page.locator("#train-run [data-unsaved]").count() == 1  # the network is not downloaded yet
+    with page.expect_download(timeout=LONG):
+        page.locator("#train-download").click()
+    until(page, "!document.querySelector('[data-unsaved]')")
+    page.reload()
+    page.wait_for_selector("#train-run >> text=The page was loaded anew", timeout=LONG)
+    page.wait_for_selector("#train-run h2 >> text=Example")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_phone_needs_no_sideways_scroll(visit, scheme):
     page, _ = train_tab(visit, 390, 844, scheme)

@@ -1,0 +1,69 @@
+"""The page as it is sent: compressed where that helps, with a preview of its own; no connection is held."""
+
+import re
+
+import gradio as gr
+import httpx
+import pytest
+from gradio.routes import templates
+
+from facelab.serve import compressed
+from facelab.ui import LEAD, Page
+from facelab.ui.preview import TEMPLATE, describe_page
+
+
+@pytest.fixture(scope="module")
+def url():
+    describe_page("FaceLab", 'A "lab" & more')
+    with Page(title="FaceLab", analytics_enabled=False) as page:
+        gr.State(0)
+        gr.Markdown("A long text. " * 500)
+        gr.Button().click(lambda: 1, None, gr.Number(), api_name="one")
+    _, address, _ = page.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        run_history=False,
+        ssr_mode=False,
+        server_name="127.0.0.1",
+        app_kwargs={"middleware": compressed()},
+    )
+    yield address
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["", "config"])
+def test_pages_and_json_are_compressed_for_who_takes_that(url, path):
+    whole = httpx.get(url + path, headers={"Accept-Encoding": "identity"})
+    with httpx.stream("GET", url + path, headers={"Accept-Encoding": "gzip"}) as packed:
+        sent = sum(map(len, packed.iter_raw()))
+    assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in whole.headers
+    assert sent < len(whole.content) / 2
+
+
+def test_event_streams_are_not_compressed(url):
+    joined = {"data": [], "fn_index": 0, "session_hash": "abc"}
+    assert httpx.post(f"{url}gradio_api/queue/join", json=joined).status_code == 200
+    where = f"{url}gradio_api/queue/data?session_hash=abc"
+    with httpx.stream("GET", where, headers={"Accept-Encoding": "gzip"}) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in stream.headers
+
+
+def test_previews_say_what_this_is(url):
+    page = httpx.get(url).text
+    named = dict(
+        re.findall(r'<meta (?:property|name)="((?:og|twitter):\w+|description)" content="(.*?)"', page)
+    )
+    assert named == {
+        "og:type": "website",
+        "og:title": "FaceLab",
+        "og:description": "A &quot;lab&quot; &amp; more",
+        "description": "A &quot;lab&quot; &amp; more",
+    }
+    assert not re.search(r'<meta[^>]*content="http', page)
+    describe_page("FaceLab", LEAD)  # again, as every test that builds the page does
+    assert templates.env.get_template(TEMPLATE) is not None and page.count("og:title") == 1
+
+
+def test_the_page_asks_for_no_open_connection(url):
+    assert httpx.get(f"{url}config").json()["connect_heartbeat"] is False
