@@ -61,7 +61,7 @@ def test_four_documented_endpoints_are_public(page):
     shown = httpx.get(f"{client.src}gradio_api/info").json()["named_endpoints"]
     assert set(shown) == set(endpoints)
     for name, endpoint in shown.items():
-        documented = api.ENDPOINTS[name].__doc__
+        documented = " ".join(api.ENDPOINTS[name].__doc__.split())
         for value in (*endpoint["parameters"], *endpoint["returns"]):
             words = value["python_type"]["description"]
             assert words.removeprefix("It is ").removeprefix("It holds ").rstrip(".") in documented
