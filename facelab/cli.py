@@ -104,6 +104,7 @@ def evaluate(
     no_flip: bool = False,
     intervals: bool = False,
     subsets: bool = False,
+    against: str | None = None,
     save: str | None = None,
     jobs: int = JOBS,
     json: bool = False,
@@ -123,20 +124,25 @@ def evaluate(
         no_flip: Do not add the embedding of the mirrored crop.
         intervals: Add 95 % bootstrap intervals.
         subsets: With --pairs, add the errors among turned, dark, blurred and small faces.
+        against: With --pairs, another model that is judged on the same pairs: by how much the two differ, and
+            how sure that is.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Processes that work at once.
         json: Print one JSON object.
     """
     protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
     protocols["--classify"] = classify
-    check_flags(model, images, embeddings, save, subsets, protocols)
+    check_flags(model, images, embeddings, save, subsets, against, protocols)
     if save and model == reference.NAME:
         raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
     options = (aligned, usable(CACHE), jobs, track, not no_flip)
     if pairs and embeddings:
         report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
     elif pairs:
-        report, show = evaluate_model(model, images, pairs, *options, intervals, subsets), print_pairs
+        report, show = (
+            evaluate_model(model, images, pairs, *options, intervals, subsets, against),
+            print_pairs,
+        )
     elif classify:
         report, show = evaluate_classes(model, images, usable(CACHE), track), print_classification
     else:

@@ -14,6 +14,7 @@ def check_flags(
     embeddings: str | None,
     save: str | None,
     subsets: bool,
+    against: str | None,
     protocols: dict[str, Any],
 ) -> None:
     """Refuse flags that do not go together.
@@ -21,6 +22,7 @@ def check_flags(
     Args:
         model, images, embeddings, save: as given, None if left out.
         subsets: whether they are wanted.
+        against: as given.
         protocols: flag of each protocol -> its value, which is false if left out.
 
     Raises:
@@ -36,6 +38,8 @@ def check_flags(
         raise ValueError("say what to judge: MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz")
     if subsets and (embeddings or not protocols["--pairs"]):
         raise ValueError("--subsets looks at the photos of a list; give MODEL with --images and --pairs")
+    if against and (embeddings or not protocols["--pairs"]):
+        raise ValueError("--against holds two models against each other on a list; give --images and --pairs")
     given = [flag for flag, value in protocols.items() if value]
     if len(given) != 1:
         raise ValueError(f"give one of {', '.join(protocols)}, not {' and '.join(given) or 'none'}")
@@ -50,6 +54,8 @@ def print_pairs(report: Report, failures: int) -> None:
     print(f"accuracy_all  {report['accuracy_all']:.4f} with skipped pairs counted as wrong")
     _print_roc(report)
     _print_suspicious(report)
+    if "difference" in report:
+        _print_difference(report["difference"])
     if "subsets" in report:
         print("wrong in thirds of the pairs, by the worse photo; thresholds of a false-accept rate of 1 %")
         print(f"{'':<14}{'one person refused':<27}two people accepted")
@@ -68,6 +74,13 @@ def _print_suspicious(report: Report) -> None:
     found = [f"{report[name]} {said}" for name, said in words.items() if report[name]]
     if found:
         print(f"the list holds pairs {', '.join(found)}; they are judged like the others")
+
+
+def _print_difference(difference: Report) -> None:
+    print(f"against {difference['against']} on the {difference['pairs']} pairs that both can score")
+    rates = {f"TAR@FAR={far}": values for far, values in difference["tar_at_far"].items()}
+    for name, (value, low, high) in ({"EER": difference["eer"], "AUC": difference["auc"]} | rates).items():
+        print(f"{name:<13} {value:+.4f}  95 %: {low:+.4f} to {high:+.4f}")
 
 
 def print_all_pairs(report: Report, failures: int) -> None:

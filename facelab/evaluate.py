@@ -26,7 +26,7 @@ from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, cosine
 from facelab.model import FaceModel, embed_all
-from facelab.protocols import Embedded, judge_conditions, judge_pairs
+from facelab.protocols import Embedded, judge_conditions, judge_difference, judge_pairs
 from facelab.subsets import conditions
 
 SUBSET_FAR = 0.01
@@ -115,6 +115,7 @@ def evaluate(
     flip: bool = True,
     intervals: bool = False,
     subsets: bool = False,
+    against: str | None = None,
 ) -> dict[str, object]:
     """Score every pair of a list and report the field's figures.
 
@@ -125,9 +126,11 @@ def evaluate(
         aligned, cache, jobs, track, flip: as in `embed_folder`.
         intervals: add 95 % bootstrap intervals.
         subsets: add the errors among turned, dark, blurred and small faces, at the threshold of SUBSET_FAR.
+        against: another checkpoint, or `reference`, to be held against on the same pairs.
 
     Returns:
-        The report of `judge_pairs`, and "subsets" of `judge_subsets` if asked for.
+        The report of `judge_pairs`, and if asked for "subsets" of `judge_subsets` and "difference" of
+        `judge_difference`.
 
     Raises:
         ValueError: bad input, too few pairs left to judge, or subsets of crops or without thresholds.
@@ -143,6 +146,9 @@ def evaluate(
     if threshold is not None:
         found = measure_faces(conditions, folder, sorted(embedded.vectors), cache, jobs, track)
         report["subsets"] = judge_conditions(embedded, pairs, names, found, threshold)
+    if against is not None:
+        other = _embedded(against, folder, sorted(set(names)), aligned, cache, jobs, track, flip)
+        report["difference"] = {"against": against} | judge_difference(embedded, other, pairs, names)
     return report
 
 

@@ -13,7 +13,12 @@ import numpy as np
 from facelab import reference
 from facelab.data.identities import identify
 from facelab.data.pairs import Pairs, suspicious
-from facelab.metrics.confidence import intervals_by_identity, intervals_by_pair, mean_interval
+from facelab.metrics.confidence import (
+    difference_by_pair,
+    intervals_by_identity,
+    intervals_by_pair,
+    mean_interval,
+)
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.identification import Search, cmc, dir_at_far, search
 from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
@@ -97,6 +102,20 @@ def judge_pairs(
         report["interval"] = intervals_by_pair(scores[same], scores[~same])
     report |= suspicious(names, pairs.same)
     return report | {"pairs": len(pairs), "skipped": int((~kept).sum()), "failures": failures}
+
+
+def judge_difference(
+    embedded: Embedded, other: Embedded, pairs: Pairs, names: Sequence[str]
+) -> dict[str, object]:
+    """How much two models differ on the pairs that both can score -> `difference_by_pair`, and "pairs".
+
+    Raises:
+        ValueError: too few pairs left to judge.
+    """
+    (kept, scores), (theirs, other_scores) = _scored(embedded, names), _scored(other, names)
+    both = kept & theirs
+    same, sides = pairs.same[both], (scores[both[kept]], other_scores[both[theirs]])
+    return difference_by_pair(*((side[same], side[~same]) for side in sides)) | {"pairs": int(both.sum())}
 
 
 def _scored(embedded: Embedded, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.metrics import confidence
-from facelab.metrics.confidence import intervals_by_identity, intervals_by_pair, mean_interval
+from facelab.metrics.confidence import (
+    difference_by_pair,
+    intervals_by_identity,
+    intervals_by_pair,
+    mean_interval,
+)
 from facelab.metrics.verification import auc, equal_error_rate, tar_at_far
 
 tied = st.lists(st.integers(-4, 4), min_size=1, max_size=15).map(lambda s: np.array(s, float))
@@ -45,6 +50,37 @@ def test_pairs_are_drawn_with_replacement_and_the_middle_95_percent_is_kept():
     for interval, a, b in zip((found["eer"], found["auc"], found["tar_at_far"]["0.1"]), low, high):
         assert interval == pytest.approx((a, b))
     assert found == intervals_by_pair(genuine, impostor, 60, 7) != intervals_by_pair(genuine, impostor, 60, 8)
+
+
+def test_two_models_meet_the_same_draws():
+    """By hand, each figure from its own sorted list; the same model twice differs by nothing."""
+    rng = np.random.default_rng(0)
+    genuine, impostor = rng.normal(1, 1, (2, 80)), rng.normal(0, 1, (2, 120))
+    first, second = zip(genuine, impostor)
+    found = difference_by_pair(first, second, resamples=60, seed=7)
+    rng = np.random.default_rng(7)
+    samples = []
+    for _ in range(60):
+        rows, columns = rng.integers(0, 80, 80), rng.integers(0, 120, 120)
+        eers = [equal_error_rate(genuine[i, rows], impostor[i, columns])[0] for i in (0, 1)]
+        rates = [tar_at_far(genuine[i, rows], impostor[i, columns], 0.1) for i in (0, 1)]
+        samples.append([eers[0] - eers[1], rates[0] - rates[1]])
+    whole = equal_error_rate(*first)[0] - equal_error_rate(*second)[0]
+    low, high = np.quantile(samples, [0.025, 0.975], axis=0)
+    assert found["eer"] == pytest.approx((whole, low[0], high[0]))
+    assert found["tar_at_far"]["0.1"][1:] == pytest.approx((low[1], high[1]))
+    assert difference_by_pair(first, first)["eer"] == (0, 0, 0)
+
+
+def test_a_paired_difference_is_surer_than_two_intervals_side_by_side():
+    """Two models that err on the same pairs: what is hard for both cancels."""
+    rng = np.random.default_rng(2)
+    genuine, impostor = rng.normal(1, 1, 400), rng.normal(0, 1, 400)
+    other = genuine + rng.normal(0, 0.1, 400), impostor + rng.normal(0, 0.1, 400)
+    low, high = difference_by_pair((genuine, impostor), other)["auc"][1:]
+    assert high - low < 0.5 * spread(intervals_by_pair(genuine, impostor)["auc"])
+    with pytest.raises(ValueError, match="give the same ones to both"):
+        difference_by_pair((genuine, impostor), (genuine[1:], impostor))
 
 
 def test_the_interval_of_the_auc_is_as_wide_as_its_known_error():

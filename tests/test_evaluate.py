@@ -12,11 +12,13 @@ from PIL import Image
 from facelab import checkpoint
 from facelab import evaluate as evaluation
 from facelab.data.folders import CropSet, ImageFolder
+from facelab.data.pairs import Pairs
 from facelab.data.parametric import ParametricFaces
 from facelab.embedder import Embedder
 from facelab.evaluate import calibrate, evaluate, evaluate_classes, held_out_points
-from facelab.metrics.verification import all_pairs, cosine, verification_report
+from facelab.metrics.verification import all_pairs, cosine, equal_error_rate, verification_report
 from facelab.model import embed
+from facelab.protocols import Embedded, judge_difference
 from facelab.recipe import Recipe
 from facelab.train import train
 
@@ -122,6 +124,49 @@ def test_a_fold_without_any_scored_pair_counts_as_wrong_too(fake, tmp_path):
     report = evaluate("any", fake(photos, (lost,)), lfw_list(tmp_path, 4, 3))
     assert report["accuracy"] == 1 and report["skipped"] == 6
     assert report["accuracy_all"] == pytest.approx(3 / 4)
+
+
+def test_two_models_are_held_against_each_other_on_pairs_that_both_can_score(
+    album, tiny_checkpoint, tmp_path
+):
+    """The same model differs by nothing; the pairs are those of the list, and the command prints them."""
+    names = sorted(str(path.relative_to(album)) for path in album.rglob("*.jpg") if path.parent.name != "p0")
+    rows = [(a, b, int(a[:2] == b[:2])) for a, b in itertools.combinations(names, 2)]
+    model, images, listed = str(tiny_checkpoint), str(album), pairs_file(tmp_path, rows)
+    report = evaluate(model, images, listed, against=model)
+    alone = evaluate(model, images, listed)
+    assert report.pop("difference") == {
+        "against": model, "eer": (0, 0, 0), "auc": (0, 0, 0), "pairs": len(rows),
+        "tar_at_far": dict.fromkeys(alone["tar_at_far"], (0, 0, 0)),
+    }  # fmt: skip
+    assert report == alone
+
+
+def test_a_pair_that_one_of_two_models_cannot_score_is_left_out_for_both():
+    """Photos on a circle; the second model sees them elsewhere, and lacks one of them."""
+    rng = np.random.default_rng(3)
+    names = [f"p{i % 4}/{i}.jpg" for i in range(24)]
+    places = {name: np.array(at(int(name[1]) + rng.normal(0, 0.5))) for name in names}
+    others = {name: np.array(at(int(name[1]) + rng.normal(0, 0.1))) for name in names[1:]}
+    listed = list(itertools.combinations(names, 2))
+    same = np.array([a[:2] == b[:2] for a, b in listed])
+    first, second = ([pair[side] for pair in listed] for side in (0, 1))
+    pairs = Pairs(tuple(first), tuple(second), same, np.zeros(len(same), int))
+    one, other = Embedded(places, {}, cosine), Embedded(others, {names[0]: "no face was found"}, cosine)
+    found = judge_difference(one, other, pairs, first + second)
+    kept = np.array([names[0] not in pair for pair in listed])
+    scores = [
+        cosine(np.stack([v[a] for a, _ in scored]), np.stack([v[b] for _, b in scored]))
+        for v in (places, others)
+        for scored in [[pair for pair, keep in zip(listed, kept) if keep]]
+    ]
+    same = same[kept]
+    expected = [equal_error_rate(score[same], score[~same])[0] for score in scores]
+    assert found["pairs"] == kept.sum() == len(listed) - 23
+    assert found["eer"][0] == pytest.approx(expected[0] - expected[1])
+    assert found["eer"][0] > 0 and found["eer"][1] <= found["eer"][0] <= found["eer"][2]
+    back = judge_difference(other, one, pairs, first + second)
+    assert back["eer"][0] == pytest.approx(-found["eer"][0])
 
 
 def test_what_cannot_be_judged_is_answered_in_one_sentence(fake, tmp_path):
