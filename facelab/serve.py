@@ -78,12 +78,12 @@ def forget_idle(sessions: Any, now: datetime.datetime) -> None:
 
 
 def free_port(text: str) -> int:
-    """A port that the page can be served on.
+    """A port that the page can be served on; 0 lets the system choose one.
 
     Raises:
         ValueError: it is no port, or another program has it.
     """
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 2**16):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 2**16):
         raise ValueError(f"PORT is {text[:40]!r}; it must be a number from 1 to 65535, e.g. PORT=8000")
     from facelab.live_choice import address
 
