@@ -86,7 +86,7 @@ class ImageFolder:
         except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
             words = "is neither a folder nor a whole zip; make it again"
             raise ValueError(f"{self.path.name} {words}") from error
-        files = []
+        files, wanted = [], readable_suffixes() + TEXT_SUFFIXES
         for name, info in zip(names, self._zip.infolist()):
             if leaves(name):
                 outside = f"an entry outside its own folder ({printable(name)})"
@@ -96,7 +96,7 @@ class ImageFolder:
             files.append(name)
             if name in self._entries:
                 self.unread[f"{name} (again)"] = "has a name that is there already"
-            elif is_shown(name, readable_suffixes() + TEXT_SUFFIXES):
+            elif is_shown(name, wanted):
                 self._entries[name] = info
                 why = _unusable(name, info, self.path)
                 if why:
