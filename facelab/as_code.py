@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from facelab.recipe import Recipe
 from facelab.recipes import RECIPES
 
-BASE = "softmax"  # the recipe that a command starts from
+BASE = "softmax"  # the recipe that a command starts from where none has the loss
 OUT = "live.safetensors"
 
 
@@ -45,17 +45,24 @@ def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
         data: what it was trained on; rendered faces are drawn from the recipe's seed.
         out: checkpoint to write.
     """
-    words = ["train", BASE]
+    base = _base(recipe)
+    words = ["train", base]
     if data.photos:
         words += ["--data", _argument(data.path)]
     else:
         words += ["--identities", str(data.identities), "--per-identity", str(data.per_identity)]
-    for name, value in _difference(recipe, RECIPES[BASE]).items():
+    for name, value in _difference(recipe, RECIPES[base]).items():
         words += _flag(name, value)
     lines = [_line([*words, "--out", out])]
     if data.photos and not data.aligned:
         lines.insert(0, _line(["data", "prepare", _argument(data.photos), _argument(data.path)]))
     return "\n".join(lines)
+
+
+def _base(recipe: Recipe) -> str:
+    """Return the recipe to start from: that of the same loss where there is one."""
+    name = recipe.loss.replace("+", "_")
+    return name if name in RECIPES and RECIPES[name].loss == recipe.loss else BASE
 
 
 def _line(words: list[str]) -> str:

@@ -53,6 +53,8 @@ def test_every_loss_on_the_page_becomes_a_command_and_a_script_that_say_the_same
     recipe = compose(Choice(loss=name, seed=3, augment=False), HERE)
     assert read_back(recipe) == recipe
     assert spoken(recipe) == recipe
+    words = arguments(as_command(recipe, FACES))
+    assert ("--loss" in words) == (name.replace("+", "_") not in RECIPES)  # `train triplet`, not softmax
 
 
 def spoken(recipe):

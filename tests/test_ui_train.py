@@ -85,6 +85,7 @@ def test_what_cannot_be_trained_gets_one_sentence_and_no_run(monkeypatch, change
     request = type("Request", (), {"session_hash": "s"})()
     (frame,) = train.on_train(request, "", None, (), *values)
     assert words in frame[0] and 'role="alert"' in frame[0] and one_sentence(frame[0])
+    assert ".." not in frame[0]
     assert len(frame) == 6 and LINE._runs == []
     assert words in train.on_settings(None, *values)[0]
 
@@ -189,7 +190,8 @@ def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
 
 def test_downloads_load(tiny_run, tmp_path):
     request = type("Request", (), {"session_hash": "s"})()
-    content, _ = train.on_download(request, "", Result(*tiny_run))
+    content, said = train.on_download(request, "", Result(*tiny_run))
+    assert "`" not in said  # a card shows its text as it is
     (tmp_path / "live.safetensors").write_bytes(base64.b64decode(content))
     model, _, header = checkpoint.load(tmp_path / "live.safetensors")
     assert header.to_json() == tiny_run[2].to_json()

@@ -139,8 +139,8 @@ def on_download(request: gr.Request, key: str, result: Result | None) -> list[An
         return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
     content = base64.b64encode(result.content()).decode()
     said = (
-        "live.safetensors is in your downloads. In the project’s folder, `python -m facelab compare A.jpg "
-        "B.jpg --model live.safetensors --far 0.1` compares two photos with it."
+        "live.safetensors is in your downloads. In the project’s folder, “python -m facelab compare A.jpg "
+        "B.jpg --model live.safetensors --far 0.1” compares two photos with it."
     )
     return [content, cards.hint(said)]
 

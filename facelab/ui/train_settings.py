@@ -13,7 +13,7 @@ from facelab.ui.links import Controls
 
 SOURCES = [("rendered people", "rendered"), ("my photos", "photos")]
 NO_PHOTOS = (
-    "There are no photos of yours yet; add a zip below (one folder for each person), or take rendered people."
+    "There are no photos of yours yet; add a zip below (one folder for each person), or take rendered people"
 )
 RATES = (0.003, 0.01, 0.03, 0.05, 0.1, 0.2)
 BATCHES = (16, 32, 64)
