@@ -68,7 +68,15 @@ def test_every_start_is_measured_with_every_number_of_photos_and_seed(monkeypatc
     small = Recipe(neck="pool", embedding_dim=16, lr=0.01, held_out=0.0)
     monkeypatch.setattr(transfer, "starts", lambda face: {"scratch": small, face: small})
     data = people([8, 8])
+    asked = []
+
+    def noted(recipe, crops, shots, seed):
+        asked.append((shots, seed))
+        return run(recipe, crops, shots, seed)
+
+    monkeypatch.setattr(transfer, "run", noted)
     outcomes = list(transfer.measure("ours", data, seeds=2, shots=(1, 3), track=track))
+    assert asked == [(one.shots, one.seed) for one in outcomes]
     assert {(one.start, one.shots, one.seed) for one in outcomes} == set(
         itertools.product(("scratch", "ours"), (1, 3), (0, 1))
     )

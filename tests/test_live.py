@@ -125,6 +125,18 @@ def test_a_run_tells_every_loss_and_every_epochs_figures(stage):
     assert header.metrics == {"held_out": {"eer": pytest.approx(0.6)}} and header.identities == ("a", "b")
 
 
+@pytest.mark.parametrize(("limit", "steps"), [(30.0, 1), (60.0, STEPS)])
+def test_the_limit_counts_seconds_since_the_run_began(stage, limit, steps):
+    stage.let(STEPS)
+    run = training(Line(), seconds=limit)
+    run._began = time.monotonic() - 31
+    last, end = run._train()
+    assert last.step == end.step == steps
+    assert (end.state, "limit of 0.5 minutes" in end.words) == (
+        ("stopped", True) if steps == 1 else ("finished", False)
+    )
+
+
 def test_the_second_waits_its_turn_and_sees_its_place(stage):
     line = Line()
     runs = [training(line, seed) for seed in range(3)]

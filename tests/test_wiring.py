@@ -2,6 +2,7 @@
 
 import shutil
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -16,10 +17,12 @@ from facelab.embedder import as_face, load
 from facelab.faces import Photo, read_photo
 from facelab.feature_maps import maps_of
 from facelab.live import PATIENCE, Line, Training
+from facelab.losses import build_loss
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
 from facelab.metrics.verification import supported_fars
 from facelab.recipe import Recipe
 from facelab.saliency import cosine_maps
+from facelab.ui import api
 
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
 
@@ -127,3 +130,26 @@ def test_sixteen_bits_become_eight_by_257_at_both_ends():
     row = np.repeat(values[None], 40, 0).repeat(8, 1)
     pixels = read_photo(encoded(Image.fromarray(row), "PNG")).pixels[0, ::8, 0]
     assert pixels.tolist() == [round(v / 257) for v in values.tolist()] == [0, 1, 1, 2, 2, 128, 254, 254, 255]
+
+
+def test_soft_labels_are_collected_in_training_alone():
+    loss_fn = build_loss("online_label_smoothing", 4, 3, {})
+    embeddings, labels = torch.eye(4)[:3], torch.arange(3)
+    with torch.no_grad():
+        loss_fn.linear.weight.copy_(torch.eye(4)[:3])  # every one is named rightly
+    loss_fn.eval()(embeddings, labels)
+    assert not loss_fn.sums.any()
+    loss_fn.train()(embeddings, labels)
+    assert loss_fn.sums.sum().item() == pytest.approx(3)
+
+
+def test_the_endpoints_hand_their_inputs_on_in_the_order_of_their_functions():
+    with gr.Blocks() as page:
+        api.build()
+    expected = {
+        "compare": ["Photo A", "Photo B", "Model", "False-accept rate"],
+        "identify": ["Photo", "Gallery", "Model", "False-accept rate"],
+        "embed": ["Photo", "Model"],
+    }
+    found = {fn.api_name: [block.label for block in fn.inputs] for fn in page.fns.values()}
+    assert {name: found[name] for name in expected} == expected
