@@ -122,8 +122,6 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     page.reload()
     assert asked == ["beforeunload"]
-    cut = ("AbortError", "Connection errored out")  # what gradio says when its stream is cut by the reload
-    watch.errors[:] = [error for error in watch.errors if not any(words in error for words in cut)]
     page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
     page.locator("#train-start").click()  # not a second run beside it
     page.wait_for_selector("text=Your run is still under way", timeout=LONG)
@@ -139,6 +137,8 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page.reload()
     page.wait_for_selector("#train-run >> text=The page was loaded anew", timeout=LONG)
     page.wait_for_selector("#train-run h2 >> text=Example")
+    cut = ("AbortError", "Connection errored out")  # what gradio says when its stream is cut by the reload
+    watch.errors[:] = [error for error in watch.errors if not any(words in error for words in cut)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
