@@ -17,7 +17,7 @@ from facelab.metrics.identification import DirCurve
 from facelab.plots.scores import identification_curve
 from facelab.reference import NAME as REFERENCE
 from facelab.ui import build_app, cards, compare, controls, heat, serve_plotly
-from facelab.ui.chart import HEAD
+from facelab.ui.chart import HEAD, Chart
 from facelab.ui.examples import example_pairs
 
 
@@ -87,7 +87,7 @@ def test_without_the_reference_the_page_works_and_says_so(monkeypatch):
 
 def test_plotly_is_served_from_the_package():
     serve_plotly()
-    for head in (HEAD, compare.Chart().head):
+    for head in (HEAD, Chart().head):
         assert head.count("http") == 0 and '="/' not in head  # nor from the root of a host
         assert Path(head.split("file=")[1].split('"')[0]).is_file()
 

@@ -14,6 +14,7 @@ from facelab.faces import Source
 from facelab.feature_maps import StageMaps, maps_of, strongest
 from facelab.ui import cards
 from facelab.ui.controls import model_choices
+from facelab.ui.current import answer_newest
 from facelab.ui.links import Controls
 from facelab.ui.one_face import crop_of, example_crop
 from facelab.ui.photo_input import PhotoInput
@@ -87,5 +88,5 @@ def section() -> Controls:
         )
     maps = gr.HTML(show(None, names[0]), css_template=STYLE, elem_id="maps", padding=False)
     quietly: dict[str, Any] = {"api_visibility": "private", "show_progress_on": maps}
-    gr.on([photo.input, photo.clear, model.change], show, [photo, model], maps, **quietly)
+    answer_newest([photo.input, photo.clear, model.change], show, [photo, model], maps, **quietly)
     return {"maps": model}

@@ -19,8 +19,9 @@ from facelab.plots.scores import model_scores, score_histogram
 from facelab.reference import NAME as REFERENCE
 from facelab.saliency import cosine_maps
 from facelab.ui import cards, heat
-from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES, STRICTNESS, model_and_strictness
+from facelab.ui.compare_results import explanation_of, results_of
+from facelab.ui.controls import STRICTNESS, model_and_strictness
+from facelab.ui.current import NOTE, Shown
 from facelab.ui.examples import example_pairs
 from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
@@ -36,7 +37,10 @@ EVERY_MODEL = "When two photos have been compared, every model says here what it
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What a visitor compares: both sightings, which face of each, the model and its score."""
+    """What a visitor compares: both sightings, which face of each, the model and its score.
+
+    `photos` are the inputs that the sightings were read from, by which the page knows them again.
+    """
 
     a: Sighting
     b: Sighting
@@ -44,6 +48,11 @@ class Pair:
     face_b: int
     model: str
     score: float
+    photos: tuple[Source | None, Source | None] = (None, None)
+
+    def fits(self, shown: Shown) -> bool:
+        """Whether the page still shows the photos, the model and the faces that this is about."""
+        return shown.fits(photos=self.photos, model=self.model, faces=(self.face_a, self.face_b))
 
 
 def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
@@ -58,7 +67,8 @@ def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
         )
         raise ValueError(f"{missing} missing; upload, paste or take one, or try an example below.")
     a, b = look_at_both(photo_a, photo_b)
-    return Pair(a, b, a.main, b.main, model, score_faces(load(model), a, b))
+    score = score_faces(load(model), a, b)
+    return Pair(a, b, a.main, b.main, model, score, (photo_a, photo_b))
 
 
 def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
@@ -82,13 +92,32 @@ def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
     return tuple(out)
 
 
-def outcome(photo_a: Source | None, photo_b: Source | None, model: str, strictness: float) -> list[Any]:
-    """What the tab shows of two photos first, or the sentence that says why not."""
+def outcome(
+    photo_a: Source | None, photo_b: Source | None, model: str, strictness: float, shown: Shown | None = None
+) -> list[Any]:
+    """What the tab shows of two photos first, or the sentence that says why not.
+
+    A model or strictness chosen meanwhile counts; if other photos have been chosen, nothing is shown.
+    """
+    shown = shown or Shown()
     try:
-        pair = pair_of(photo_a, photo_b, model)
-        return [pair, *show_pair(pair, strictness), *show_faces(pair)]
+        pair = pair_of(photo_a, photo_b, shown.inputs.get("model", model))
+        while not shown.fits(model=pair.model):
+            pair = rescored(pair, shown.inputs["model"], pair.face_a, pair.face_b)
+        out = [pair, *show_pair(pair, shown.inputs.get("strictness", strictness)), *show_faces(pair)]
     except ValueError as error:
-        return blank(cards.problem(str(error)))
+        out = blank(cards.problem(str(error)))
+    if not shown.fits(photos=(photo_a, photo_b)):
+        return [gr.skip()] * len(out)
+    if out[0]:
+        shown.note(faces=(pair.face_a, pair.face_b))  # as this answer sets them
+    return out
+
+
+def rescored(pair: Pair, model: str, face_a: int, face_b: int) -> Pair:
+    """The same photos under another model or with other faces; nothing is detected."""
+    score = score_faces(load(model), pair.a, pair.b, face_a, face_b)
+    return replace(pair, face_a=face_a, face_b=face_b, model=model, score=score)
 
 
 def blank(card: str) -> list[Any]:
@@ -96,35 +125,67 @@ def blank(card: str) -> list[Any]:
     return [None, card, None, "", "", gr.update(visible=False), gr.update(visible=False)]
 
 
-def on_new_photo() -> list[Any]:
-    """An old verdict must not stand beside a new photo."""
+def on_new_photo(shown: Shown | None = None) -> list[Any]:
+    """An old verdict must not stand beside a new photo, nor come late; `note_photos` follows.
+
+    The event of a photo that is taken away still carries it, so until then no answer fits.
+    """
+    (shown or Shown()).note(photos=object())
     return [*blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
 
 
-def on_choice(pair: Pair | None, model: str, face_a: str, face_b: str, strictness: float) -> list[Any]:
+def note_photos(shown: Shown, photo_a: Source | None, photo_b: Source | None) -> None:
+    """These photos are on the page now."""
+    shown.note(photos=(photo_a, photo_b))
+
+
+def on_example(name: str, shown: Shown) -> list[Any]:
+    """(photo A, photo B, everything else empty): until the page has these photos, no answer fits."""
+    shown.note(photos=("example", name))
+    return [*example_pairs()[name], *blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
+
+
+def note_choice(shown: Shown, model: str, face_a: str, face_b: str) -> None:
+    """This model and these faces are chosen on the page now."""
+    shown.note(model=model, faces=(int(face_a) - 1, int(face_b) - 1))
+
+
+def on_choice(
+    pair: Pair | None, model: str, face_a: str, face_b: str, strictness: float, shown: Shown | None = None
+) -> list[Any]:
     """Another model or another face: embed again, detect nothing."""
     if pair is None:
         return [gr.skip()] * 5
-    chosen = int(face_a) - 1, int(face_b) - 1
-    score = score_faces(load(model), pair.a, pair.b, *chosen)
-    pair = replace(pair, face_a=chosen[0], face_b=chosen[1], model=model, score=score)
-    return [pair, *show_pair(pair, strictness), *show_faces(pair)[:2]]
+    shown = shown or Shown()
+    pair = rescored(pair, model, int(face_a) - 1, int(face_b) - 1)
+    out = [pair, *show_pair(pair, shown.inputs.get("strictness", strictness)), *show_faces(pair)[:2]]
+    return out if pair.fits(shown) else [gr.skip()] * len(out)
 
 
-def on_strictness(pair: Pair | None, scores: dict[str, float] | None, strictness: float) -> list[Any]:
+def on_strictness(
+    pair: Pair | None, scores: dict[str, float] | None, strictness: float, shown: Shown | None = None
+) -> list[Any]:
     """The slider: the same scores against other thresholds."""
+    (shown or Shown()).note(strictness=strictness)
     if pair is None:
         return [gr.skip()] * 4
     return [*show_pair(pair, strictness), *(show_scores(scores, strictness) if scores else [gr.skip()] * 2)]
 
 
-def explain(pair: Pair | None, strictness: float) -> list[Any]:
-    """(every model's score, table, chart, where the chosen model's score comes from) of a pair."""
+def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) -> list[Any]:
+    """(every model's score, table, chart, where the chosen model's score comes from) of a pair.
+
+    It stops as soon as the page shows something else.
+    """
     if pair is None:
         return [None, cards.hint(EVERY_MODEL), None, ""]
-    chosen = pair.face_a, pair.face_b
-    scores = {name: score_faces(load(name), pair.a, pair.b, *chosen) for name in model_names()}
-    return [scores, *show_scores(scores, strictness), why(pair)]
+    shown, scores = shown or Shown(), {}
+    for name in model_names():
+        if not pair.fits(shown):
+            return [gr.skip()] * 4
+        scores[name] = score_faces(load(name), pair.a, pair.b, pair.face_a, pair.face_b)
+    out = [scores, *show_scores(scores, shown.inputs.get("strictness", strictness)), why(pair)]
+    return out if pair.fits(shown) else [gr.skip()] * len(out)
 
 
 def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
@@ -161,97 +222,72 @@ def build() -> Controls:
     model, strictness = model_and_strictness()
     run = gr.Button("Compare", variant="primary", elem_id="compare")
     first = outcome(*opening, model.value, strictness.value)
-    results = [*_results(first), *_explanation(explain(first[0], strictness.value))]
-    _connect(photos, model, strictness, run, results)
+    results = [*results_of(first), *explanation_of(explain(first[0], strictness.value))]
+    shown = gr.State(Shown())
+    _connect(photos, model, strictness, run, results, shown)
     for button, name in zip(examples, pairs):
-        load_example = functools.partial(pairs.get, name)
-        loaded = button.click(
-            load_example, None, photos, api_visibility="private", show_progress="hidden"
-        ).then(
-            outcome,
-            [*photos, model, strictness],
-            results[:7],
-            api_visibility="private",
-            show_progress_on=results[1],
-        )
-        _then_explain(loaded, strictness, results)
+        loaded = button.click(functools.partial(on_example, name), shown, [*photos, *results], **NOTE)
+        noted = loaded.then(note_photos, [shown, *photos], None, **NOTE)
+        _then_explain(_then_compare(noted.then, [*photos, model, strictness, shown], results), shown, results)
     return {"model": model, "strictness": strictness}
 
 
-def _results(first: list[Any]) -> list[Any]:
-    """The components that `outcome` fills, in its order, filled with the opening example."""
-    pair, card, figure, *seen, radio_a, radio_b = first
-    verdict = gr.HTML(card, elem_id="verdict", padding=False)
-    chart = Chart(figure, "Scores of pairs of one and of two people, and this pair's", "chart")
-    cards_seen, choices = [], []
-    with gr.Row():
-        for name, html, radio in zip("AB", seen, (radio_a, radio_b)):
-            with gr.Column():
-                cards_seen.append(gr.HTML(html, elem_id=f"seen-{name.lower()}"))
-                choices.append(
-                    gr.Radio(
-                        radio.get("choices", ["1"]),
-                        value=radio.get("value", "1"),
-                        visible=radio["visible"],
-                        label=f"Which face of photo {name}?",
-                        info="1 is the largest; the main face, large and near the middle, is taken first.",
-                        elem_id=f"face-{name.lower()}",
-                    )
-                )
-    return [gr.State(pair, time_to_live=60 * MINUTES), verdict, chart, *cards_seen, *choices]
+def _then_compare(event: Any, inputs: list[Any], results: list[Any]) -> Any:
+    """The answer to the photos that an event leaves on the page."""
+    return event(
+        outcome,
+        inputs,
+        results[:7],
+        api_visibility="private",
+        show_progress_on=results[1],
+        trigger_mode="multiple",  # a newer question must not be passed over because an older one is computed
+    )
 
 
-def _explanation(first: list[Any]) -> list[Any]:
-    """The components that `explain` fills, in its order, filled with the opening example."""
-    scores, table, figure, why_html = first
-    return [
-        gr.State(scores, time_to_live=60 * MINUTES),
-        gr.HTML(table, elem_id="models", padding=False),
-        Chart(figure, "Every model's score and its own threshold", "models-chart"),
-        gr.HTML(why_html, elem_id="why", padding=False),
-    ]
-
-
-def _then_explain(event: Any, strictness: gr.Slider, results: list[Any]) -> None:
+def _then_explain(event: Any, shown: gr.State, results: list[Any]) -> None:
     """After a verdict: what every model says, and where the score comes from."""
     event.then(
-        explain,
-        [results[0], strictness],
+        _explain,
+        [results[0], shown],
         results[7:],
         api_visibility="private",
         show_progress_on=results[8],
+        trigger_mode="multiple",
     )
+
+
+def _explain(pair: Pair | None, shown: Shown) -> list[Any]:
+    return explain(pair, STRICTNESS, shown)
 
 
 def _connect(
-    photos: list[PhotoInput], model: gr.Dropdown, strictness: gr.Slider, run: gr.Button, results: list[Any]
+    photos: list[PhotoInput],
+    model: gr.Dropdown,
+    strictness: gr.Slider,
+    run: gr.Button,
+    results: list[Any],
+    shown: gr.State,
 ) -> None:
     """Who answers what."""
     pair, verdict, chart, _, _, face_a, face_b, scores, table, models_chart, _ = results
-    inputs = [*photos, model, strictness]
-    ran = run.click(outcome, inputs, results[:7], api_visibility="private", show_progress_on=verdict)
-    _then_explain(ran, strictness, results)
-    for photo in photos:
-        gr.on(
-            [photo.input, photo.clear],
-            on_new_photo,
-            None,
-            results,
-            api_visibility="private",
-            show_progress="hidden",
-        )
+    ran = _then_compare(run.click, [*photos, model, strictness, shown], results)
+    _then_explain(ran, shown, results)
+    changes = [event for photo in photos for event in (photo.input, photo.clear)]
+    gr.on(changes, on_new_photo, shown, results, **NOTE).then(note_photos, [shown, *photos], None, **NOTE)
     chosen = gr.on(
-        [model.change, face_a.input, face_b.input],
+        [model.change, face_a.input, face_b.input], note_choice, [shown, model, face_a, face_b], None, **NOTE
+    ).then(
         on_choice,
-        [pair, model, face_a, face_b, strictness],
+        [pair, model, face_a, face_b, strictness, shown],
         results[:5],
         api_visibility="private",
         show_progress_on=verdict,
+        trigger_mode="multiple",
     )
-    _then_explain(chosen, strictness, results)
+    _then_explain(chosen, shown, results)
     strictness.change(
         on_strictness,
-        [pair, scores, strictness],
+        [pair, scores, strictness, shown],
         [verdict, chart, table, models_chart],
         api_visibility="private",
         show_progress="hidden",

@@ -22,6 +22,7 @@ from facelab.plots.scores import identification_curve
 from facelab.ui import cards, enrol, people
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES, model_and_strictness
+from facelab.ui.current import NOTE, Shown
 from facelab.ui.enrol import Enrolled, Session, current
 from facelab.ui.examples import example_probes
 from facelab.ui.links import Controls
@@ -57,14 +58,26 @@ def probe_of(photo: Source | None, model: str) -> Probe:
     return Probe(face.crop, load(model).embed(seen.photo, [face])[0])
 
 
-def outcome(photo: Source | None, session: Session, own: bool, model: str, strictness: float) -> list[Any]:
-    """(probe, everything that `show` shows) of a photo, or the sentence that says why not."""
+def outcome(
+    photo: Source | None,
+    session: Session,
+    own: bool,
+    model: str,
+    strictness: float,
+    shown: Shown | None = None,
+) -> list[Any]:
+    """(probe, everything that `show` shows) of a photo, or the sentence that says why not.
+
+    If another photo or model is shown by then, nothing changes.
+    """
+    shown = shown or Shown()
     try:
         probe = probe_of(photo, model)
+        out = [probe, *show(probe, session, own, model, shown.inputs.get("strictness", strictness))]
     except ValueError as error:
         _, gallery, *curve = show(None, session, own, model, strictness)
-        return [None, cards.problem(str(error)), gallery, *curve]
-    return [probe, *show(probe, session, own, model, strictness)]
+        out = [None, cards.problem(str(error)), gallery, *curve]
+    return out if shown.fits(photo=photo, model=model) else [gr.skip()] * len(out)
 
 
 def show(probe: Probe | None, session: Session, own: bool, model: str, strictness: float) -> list[Any]:
@@ -103,9 +116,34 @@ def show_curve(gallery: Gallery, strictness: float) -> list[Any]:
     return [people.curve_card(found, rate, far), identification_curve(curve, far, rate)]
 
 
-def on_new_photo() -> list[Any]:
-    """An old answer must not stand beside a new photo."""
+def on_new_photo(shown: Shown | None = None) -> list[Any]:
+    """An old answer must not stand beside a new photo, nor come late; `note_photo` follows."""
+    (shown or Shown()).note(photo=object())  # the event of a photo that is taken away still carries it
     return [None, cards.hint(EMPTY)]
+
+
+def on_example(name: str, shown: Shown) -> list[Any]:
+    """(photo, no probe, no answer): until the page has this photo, no answer fits."""
+    shown.note(photo=("example", name))
+    return [example_probes()[name], None, cards.hint(EMPTY)]
+
+
+def note_photo(shown: Shown, photo: Source | None) -> None:
+    """This photo is on the page now."""
+    shown.note(photo=photo)
+
+
+def note_model(shown: Shown, model: str) -> None:
+    """This model is chosen on the page now."""
+    shown.note(model=model)
+
+
+def on_strictness(
+    probe: Probe | None, session: Session, own: bool, model: str, strictness: float, shown: Shown
+) -> list[Any]:
+    """The slider: the same scores against another threshold; no network runs."""
+    shown.note(strictness=strictness)
+    return show(probe, session, own, model, strictness)
 
 
 def build() -> Controls:
@@ -135,18 +173,26 @@ def build() -> Controls:
     asked = gr.State(probe, time_to_live=60 * MINUTES)
     settings = [session, own, model, strictness]
     changed = enrol.section(session, own, model)
-    _connect(photo, asked, settings, run, shown, changed)
+    now = gr.State(Shown())
+    _connect(photo, asked, settings, run, shown, changed, now)
     for button, name in zip(examples, probes):
-        button.click(
-            functools.partial(probes.get, name), None, photo, api_visibility="private", show_progress="hidden"
-        ).then(
-            outcome,
-            [photo, *settings],
-            [asked, *shown],
-            api_visibility="private",
-            show_progress_on=shown[0],
-        )
+        loaded = button.click(functools.partial(on_example, name), now, [photo, asked, shown[0]], **NOTE)
+        noted = loaded.then(note_photo, [now, photo], None, **NOTE)
+        _then_answer(noted.then, [photo, *settings, now], [asked, *shown])
     return {"model": model, "strictness": strictness}
+
+
+def _then_answer(event: Any, inputs: list[Any], outputs: list[Any]) -> None:
+    """The answer to what the page asks after an event, and another fifteen minutes for the gallery."""
+    session = inputs[1]
+    event(
+        outcome,
+        inputs,
+        outputs,
+        api_visibility="private",
+        show_progress_on=outputs[1],
+        trigger_mode="multiple",  # a newer question must not be passed over because an older one is computed
+    ).then(enrol.keep, session, session, api_visibility="private", show_progress="hidden")
 
 
 def _connect(
@@ -156,28 +202,18 @@ def _connect(
     run: gr.Button,
     shown: list[Any],
     changed: list[Any],
+    now: gr.State,
 ) -> None:
     """Who answers what."""
-    session, _, model, strictness = settings
-    gr.on(
-        [run.click, model.change],
-        outcome,
-        [photo, *settings],
-        [asked, *shown],
-        api_visibility="private",
-        show_progress_on=shown[0],
-    ).then(enrol.keep, session, session, api_visibility="private", show_progress="hidden")
-    gr.on(
-        [photo.input, photo.clear],
-        on_new_photo,
-        None,
-        [asked, shown[0]],
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    _, _, model, strictness = settings
+    inputs, outputs = [photo, *settings, now], [asked, *shown]
+    _then_answer(run.click, inputs, outputs)
+    _then_answer(model.change(note_model, [now, model], None, **NOTE).then, inputs, outputs)
+    renewed = gr.on([photo.input, photo.clear], on_new_photo, now, [asked, shown[0]], **NOTE)
+    renewed.then(note_photo, [now, photo], None, **NOTE)
     strictness.change(
-        show,
-        [asked, *settings],
+        on_strictness,
+        [asked, *settings, now],
         shown,
         api_visibility="private",
         show_progress="hidden",

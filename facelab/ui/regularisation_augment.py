@@ -7,6 +7,7 @@ import numpy as np
 
 from facelab.ui import cards
 from facelab.ui.controls import MINUTES
+from facelab.ui.current import answer_newest
 from facelab.ui.links import Controls
 from facelab.ui.one_face import crop_of, example_crop
 from facelab.ui.photo_input import PhotoInput
@@ -67,14 +68,8 @@ def section() -> Controls:
     changed = [control.change for control in strengths]
     gr.on(changed, show, settings, gallery, trigger_mode="always_last", **quietly)
     again.click(on_draw, settings, [seed, gallery], **quietly)
-    gr.on(
-        [photo.input, photo.clear],
-        on_photo,
-        [photo, seed, *strengths],
-        [crop, gallery],
-        api_visibility="private",
-        show_progress_on=gallery,
-    )
+    read = {"api_visibility": "private", "show_progress_on": gallery}
+    answer_newest([photo.input, photo.clear], on_photo, [photo, seed, *strengths], [crop, gallery], **read)
     return {"flip": flip} | sliders
 
 

@@ -20,6 +20,7 @@ from facelab.plots.space import space_map
 from facelab.ui import cards, space_epochs, space_honest
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES
+from facelab.ui.current import answer_newest
 from facelab.ui.examples import example_probes
 from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
@@ -213,11 +214,10 @@ def _maps(names: list[str]) -> Controls:
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     for control in settings:
         control.change(on_settings, [dropped, *settings], outputs, **quiet)
-    gr.on([photo.input, photo.clear], on_photo, [photo, *settings], outputs, api_visibility="private",
-          show_progress_on=card)  # fmt: skip
-    example.click(_example, None, photo, **quiet).then(
-        on_photo, [photo, *settings], outputs, api_visibility="private", show_progress_on=card
-    )
+    example.click(_example, None, photo, **quiet)
+    read = {"api_visibility": "private", "show_progress_on": card}
+    placed = answer_newest([photo.change], on_photo, [photo, *settings], outputs, **read)
+    placed.then(on_settings, [dropped, *settings], outputs, **quiet)  # which may have changed meanwhile
     return controls
 
 

@@ -29,6 +29,7 @@ from facelab.plots.training import training_course
 from facelab.ui import cards, own_photos
 from facelab.ui.chart import Chart
 from facelab.ui.controls import MINUTES, model_choices
+from facelab.ui.current import answer_newest
 from facelab.ui.links import Controls
 from facelab.ui.photo_input import PhotoInput
 from facelab.ui.train_cards import held_out, run_card
@@ -226,5 +227,6 @@ def _probe(network: gr.State, album: gr.State) -> None:
             answer = gr.HTML(cards.hint(NO_NETWORK), elem_id="transfer-named", padding=False)
     turn = gr.State(0)
     asked = {"api_visibility": "private", "show_progress_on": answer}
-    name.click(on_name, [network, photo], answer, **asked)
+    changed = [name.click, photo.input, photo.clear]
+    answer_newest(changed, on_name, [network, photo], answer, **asked)
     again.click(on_held_back, [network, album, turn], [answer, turn], **asked)

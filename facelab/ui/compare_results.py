@@ -1,0 +1,45 @@
+"""What the Compare tab shows below its button: verdict, chart, faces, and every model's word.
+
+The components are laid out here, filled with the opening example; `compare.py` answers into them.
+"""
+
+from typing import Any
+
+import gradio as gr
+
+from facelab.ui.chart import Chart
+from facelab.ui.controls import MINUTES
+
+
+def results_of(first: list[Any]) -> list[Any]:
+    """The components that `outcome` fills, in its order, filled with the opening example."""
+    pair, card, figure, *seen, radio_a, radio_b = first
+    verdict = gr.HTML(card, elem_id="verdict", padding=False)
+    chart = Chart(figure, "Scores of pairs of one and of two people, and this pair's", "chart")
+    cards_seen, choices = [], []
+    with gr.Row():
+        for name, html, radio in zip("AB", seen, (radio_a, radio_b)):
+            with gr.Column():
+                cards_seen.append(gr.HTML(html, elem_id=f"seen-{name.lower()}"))
+                choices.append(
+                    gr.Radio(
+                        radio.get("choices", ["1"]),
+                        value=radio.get("value", "1"),
+                        visible=radio["visible"],
+                        label=f"Which face of photo {name}?",
+                        info="1 is the largest; the main face, large and near the middle, is taken first.",
+                        elem_id=f"face-{name.lower()}",
+                    )
+                )
+    return [gr.State(pair, time_to_live=60 * MINUTES), verdict, chart, *cards_seen, *choices]
+
+
+def explanation_of(first: list[Any]) -> list[Any]:
+    """The components that `explain` fills, in its order, filled with the opening example."""
+    scores, table, figure, why_html = first
+    return [
+        gr.State(scores, time_to_live=60 * MINUTES),
+        gr.HTML(table, elem_id="models", padding=False),
+        Chart(figure, "Every model's score and its own threshold", "models-chart"),
+        gr.HTML(why_html, elem_id="why", padding=False),
+    ]
