@@ -84,6 +84,8 @@ def compare(
     print(f"and {result['frr']:.1%} of pairs of one person are refused")
     print(f"probability that it is one person, for even odds beforehand: {result['probability_same']:.1%}")
     print(f"measured on {result['calibration']}")
+    for sentence in result.get("warnings", ()):
+        print(f"the rates may not hold. {sentence}")
     for name, face in zip("AB", result["faces"]):
         if face["found"] > 1:
             count, flag = face["found"], f"--face-{name.lower()}"

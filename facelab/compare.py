@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.conditions import measure, warnings_of
 from facelab.embedder import DEFAULT_MODEL, Embedder, load
 from facelab.faces import Face, Photo, Source, find_faces, main_face, read_photo
 
@@ -141,8 +142,9 @@ def compare(
             the thresholds were measured on.
 
     Returns:
-        {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"};
-        the last holds `describe_face` of each photo.
+        {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces",
+        "warnings"}; "faces" holds `describe_face` of each photo, and "warnings" a sentence for each condition
+        under which the rates may not hold.
 
     Raises:
         ValueError: one sentence that says what to do.
@@ -153,7 +155,17 @@ def compare(
     chosen = [s.main if index is None else index for s, index in zip(sightings, (face_a, face_b))]
     verdict = judge(embedder, score_faces(embedder, *sightings, *chosen), far)
     faces = [describe_face(sighting, index) for sighting, index in zip(sightings, chosen)]
-    return vars(verdict) | {"faces": faces}
+    warnings = warn(*sightings, *chosen)
+    return vars(verdict) | {"faces": faces, "warnings": warnings}
+
+
+def warn(a: Sighting, b: Sighting, face_a: int, face_b: int) -> list[str]:
+    """A sentence for each condition of either photo under which the error rates may not hold."""
+    return [
+        f"{name}: {sentence}"
+        for name, seen, index in (("Photo A", a, face_a), ("Photo B", b, face_b))
+        for sentence in warnings_of(measure(seen.faces[index], seen.photo))
+    ]
 
 
 def describe_face(sighting: Sighting, index: int) -> dict[str, object]:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from facelab.compare import look
+from facelab.conditions import measure, warnings_of
 from facelab.data.embeddings import load_embeddings
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, printable
@@ -203,7 +204,8 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
 
     Returns:
         {"model", "closed_set" (a name), "open_set" (a name, or None for unknown), "score", "threshold",
-        "far", "stranger_accepted", "ranks": [{"person", "score"}, ...]}.
+        "far", "stranger_accepted", "ranks": [{"person", "score"}, ...], "warnings" (a sentence for each
+        condition of the photo under which the rates may not hold)}.
 
     Raises:
         ValueError: one sentence that says what to do.
@@ -211,7 +213,8 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
     embedder = load(gallery.model)
     embedder.calibrated().threshold_for(far)  # refuse a bad rate before the photo is read
     sighting = look(photo, "The photo")
-    probe = embedder.embed(sighting.photo, [main_face(sighting.faces, sighting.photo)])[0]
+    face = main_face(sighting.faces, sighting.photo)
+    probe = embedder.embed(sighting.photo, [face])[0]
     answer = ask(gallery, embedder, probe, far)
     return {
         "model": answer.model,
@@ -222,6 +225,7 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
         "far": answer.far,
         "stranger_accepted": answer.stranger_accepted,
         "ranks": [{"person": person, "score": score} for person, score in answer.ranks],
+        "warnings": warnings_of(measure(face, sighting.photo)),
     }
 
 

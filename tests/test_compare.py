@@ -18,7 +18,18 @@ from facelab.faces import Face, find_faces
 from facelab.metrics.verification import cosine
 from facelab.photo import read_photo
 
-KEYS = {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"}
+KEYS = {
+    "model",
+    "score",
+    "threshold",
+    "far",
+    "frr",
+    "same",
+    "probability_same",
+    "calibration",
+    "faces",
+    "warnings",
+}
 
 
 @pytest.fixture(scope="module")

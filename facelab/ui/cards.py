@@ -7,7 +7,7 @@ comes from outside is escaped.
 import base64
 import html
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from PIL import Image
@@ -38,8 +38,10 @@ def figures(*pairs: tuple[str, str]) -> str:
     return f'<div class="fl-figures">{cells}</div>'
 
 
-def verdict_card(verdict: Verdict) -> str:
-    """The decision in words, then the numbers that it rests on."""
+def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
+    """The decision in words, what speaks against its rates, then the numbers that it rests on."""
+    doubts = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in warnings)
+    doubts = doubts and f"<p><b>⚠ These rates may not hold:</b></p><ul>{doubts}</ul>"
     kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
     often = f"1 in {1 / verdict.far:,.0f}"
     relation = "reaches" if verdict.same else "stays below"
@@ -54,7 +56,7 @@ def verdict_card(verdict: Verdict) -> str:
         f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
         f"<p>The score {relation} the threshold. At this threshold {often} pairs of different people would "
         f"be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
-        f"{numbers}"
+        f"{doubts}{numbers}"
         f'<p class="fl-small">The verdict follows your strictness, the probability does not: '
         f"it assumes that both answers were equally likely before the photos were seen. Threshold, rates "
         f"and probability were measured on {html.escape(verdict.calibration)}; on photos of another kind "

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces
+from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces, warn
 from facelab.embedder import load, model_names
 from facelab.faces import Source
 from facelab.measured import architectures
@@ -37,10 +37,7 @@ EVERY_MODEL = "When two photos have been compared, every model says here what it
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What a visitor compares: both sightings, which face of each, the model and its score.
-
-    `photos` are the inputs that the sightings were read from, by which the page knows them again.
-    """
+    """What a visitor compares: both sightings, which face of each, the model, its score and the inputs."""
 
     a: Sighting
     b: Sighting
@@ -75,7 +72,10 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
     """(verdict card, histogram) at a strictness; no network runs."""
     embedder = load(pair.model)
     verdict = judge(embedder, pair.score, 10.0**-strictness)
-    return cards.verdict_card(verdict), score_histogram(embedder.calibrated(), verdict, embedder.similarity)
+    doubts = warn(pair.a, pair.b, pair.face_a, pair.face_b)
+    return cards.verdict_card(verdict, doubts), score_histogram(
+        embedder.calibrated(), verdict, embedder.similarity
+    )
 
 
 def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
@@ -175,7 +175,7 @@ def on_strictness(
 def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) -> list[Any]:
     """(every model's score, table, chart, where the chosen model's score comes from) of a pair.
 
-    It stops as soon as the page shows something else.
+    It stops once the page shows something else.
     """
     if pair is None:
         return [None, cards.hint(EVERY_MODEL), None, ""]

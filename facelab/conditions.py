@@ -1,0 +1,75 @@
+"""When a photo is unlike those that thresholds were measured on: what shows it, and what to say.
+
+A false-accept rate holds for photos like the calibration's: sharp, lit, not stretched, of faces that are 80
+pixels wide and more. Each condition is one number; its limit leaves out fewer than 1 in 200 faces of LFW view 1.
+What the conditions do to the rates is measured by `benchmarks/conditions.py` and listed in
+docs/conditions.md. Simplified: one number a condition, and no model of quality.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.faces import Face, Photo
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What can be measured of one face without a label.
+
+    Attributes:
+        width: distance of the eyes over that of their middle and the mouth's, along the face's own axes:
+            0.87 on the template, less where a face is turned, more where a photo is stretched sideways.
+        sharpness: standard deviation of the crop's Laplacian, in gray levels.
+        brightness: the crop's mean luma, in [0, 255].
+        size: the shorter side of the face's box in pixels of the original photo.
+        confidence: the detector's.
+    """
+
+    width: float
+    sharpness: float
+    brightness: float
+    size: float
+    confidence: float
+
+
+def measure(face: Face, photo: Photo) -> Conditions:
+    """The conditions of one face."""
+    eyes, mouth = face.landmarks[:2].astype(np.float64), face.landmarks[3:].astype(np.float64)
+    across, down = eyes[1] - eyes[0], mouth.mean(0) - eyes.mean(0)
+    luma = face.crop @ LUMA
+    beside = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    left, top, right, bottom = face.box
+    return Conditions(
+        width=float(np.hypot(*across) / max(np.hypot(*down), 1e-9)),
+        sharpness=float((beside - 4 * luma[1:-1, 1:-1]).std()),
+        brightness=float(luma.mean()),
+        size=float(min(right - left, bottom - top) * photo.scale),
+        confidence=face.confidence,
+    )
+
+
+# Chosen on LFW view 1: beyond each limit lies fewer than 1 face in 200.
+WIDTHS = (0.6, 1.2)
+SHARPNESS = 2.5
+BRIGHTNESS = 50.0
+SIZE = 40.0
+CONFIDENCE = 0.99
+
+
+def warnings_of(conditions: Conditions) -> list[str]:
+    """One sentence for each condition under which the error rates may not hold."""
+    narrow, wide = WIDTHS
+    said = {
+        "The face looks stretched sideways; use the photo in its own proportions.": conditions.width > wide,
+        "The face looks narrow: the photo is stretched upwards or the head is turned.": (
+            conditions.width < narrow
+        ),
+        "The face is blurred; use a sharper photo.": conditions.sharpness < SHARPNESS,
+        "The face is dark; use a photo with more light.": conditions.brightness < BRIGHTNESS,
+        f"The face is only {conditions.size:.0f} pixels wide; use a larger one.": conditions.size < SIZE,
+        "The detector is not sure that this is a face; check the crop.": conditions.confidence < CONFIDENCE,
+    }
+    return [sentence for sentence, holds in said.items() if holds]
