@@ -1,8 +1,8 @@
 """When a photo is unlike those that thresholds were measured on: what shows it, and what to say.
 
 A false-accept rate holds for photos like the calibration's: sharp, lit, not stretched, of faces that are 80
-pixels wide and more. Each condition is one number; its limit leaves out fewer than 1 in 200 faces of LFW view 1.
-What the conditions do to the rates is measured by `benchmarks/conditions.py` and listed in
+pixels wide and more. Each condition is one number; beyond its limit lie fewer than 1 in 200 faces of LFW
+view 1. What the conditions do to the rates is measured by `benchmarks/conditions.py` and listed in
 docs/conditions.md. Simplified: one number a condition, and no model of quality.
 """
 

@@ -204,8 +204,7 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
 
     Returns:
         {"model", "closed_set" (a name), "open_set" (a name, or None for unknown), "score", "threshold",
-        "far", "stranger_accepted", "ranks": [{"person", "score"}, ...], "warnings" (a sentence for each
-        condition of the photo under which the rates may not hold)}.
+        "far", "stranger_accepted", "ranks": [{"person", "score"}, ...], "warnings" (sentences)}.
 
     Raises:
         ValueError: one sentence that says what to do.
@@ -216,14 +215,9 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
     face = main_face(sighting.faces, sighting.photo)
     probe = embedder.embed(sighting.photo, [face])[0]
     answer = ask(gallery, embedder, probe, far)
-    return {
-        "model": answer.model,
-        "closed_set": answer.closed_set,
-        "open_set": answer.open_set,
+    names = ("model", "closed_set", "open_set", "threshold", "far", "stranger_accepted")
+    return {name: getattr(answer, name) for name in names} | {
         "score": answer.ranks[0][1],
-        "threshold": answer.threshold,
-        "far": answer.far,
-        "stranger_accepted": answer.stranger_accepted,
         "ranks": [{"person": person, "score": score} for person, score in answer.ranks],
         "warnings": warnings_of(measure(face, sighting.photo)),
     }
