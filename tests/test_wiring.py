@@ -16,7 +16,8 @@ from facelab.data.images import ImageFolder
 from facelab.embedder import as_face, load
 from facelab.faces import Photo, read_photo
 from facelab.feature_maps import maps_of
-from facelab.live import PATIENCE, Line, Training
+from facelab.live import Training
+from facelab.live_line import PATIENCE, Line
 from facelab.losses import build_loss
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
 from facelab.metrics.verification import supported_fars
