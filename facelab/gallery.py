@@ -265,7 +265,7 @@ def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery
     Raises:
         ValueError: another kind of file, or embeddings of another model.
     """
-    names, embeddings = load_embeddings(path)
+    names, embeddings = load_embeddings(path, MAX_PHOTOS)
     people = [name.rpartition("@")[0].rpartition("/")[0] for name in names]
     models = {name.rpartition("@")[2] for name in names}
     if not all(people):

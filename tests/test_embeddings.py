@@ -1,6 +1,7 @@
 """Embeddings in a file: what goes in comes out, and a stranger's file is refused before it is unpacked."""
 
 import io
+import math
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data.embeddings import load_embeddings, save_embeddings
+from facelab.data.images import ImageFolder
 
 NAMES = ["a/x.jpg", "李雷/照片.png", "c"]
 VECTORS = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
@@ -138,3 +140,92 @@ def test_a_damaged_file_raises_nothing_but_value_error(tmp_path_factory, data):
         assert one_sentence(str(error))
     else:
         assert len(names) == len(vectors) and np.isfinite(vectors).all()
+
+
+def headers(tmp_path, names, embeddings):
+    """An archive of two arrays that announce these shapes and types and hold as many bytes."""
+    members = {}
+    for array, (shape, dtype) in (("names", names), ("embeddings", embeddings)):
+        content = np.random.default_rng(0).bytes(math.prod(shape) * np.dtype(dtype).itemsize)
+        members[array] = announced(shape, dtype, content)
+    return archive(tmp_path / "a.npz", **members)
+
+
+@pytest.mark.parametrize(
+    ("names", "embeddings", "words"),
+    [
+        (((500_000_000,), "<U0"), ((3, 4), "<f4"), "must be N strings of 1 to"),
+        (((3,), "<U0"), ((3, 4), "<f4"), "must be N strings of 1 to"),
+        (((3,), "|S5"), ((3, 4), "<f4"), "must be N strings"),
+        (((3, 1), "<U5"), ((3, 4), "<f4"), "must be N strings"),
+        (((), "<U5"), ((3, 4), "<f4"), "must be N strings"),
+        (((3,), "|V0"), ((3, 4), "<f4"), "must be N strings"),
+        (((3,), "<U2000"), ((3, 4), "<f4"), "must be N strings of 1 to 1024"),
+        (((2,), "<U5"), ((2, 9000), "<f4"), "embeddings have 9,000 numbers; 8192 is the most"),
+        (((3,), "<U5"), ((3, 0), "<f4"), "must be floating-point numbers"),
+        (((3,), "<U5"), ((3, 4, 1), "<f4"), "must be floating-point numbers"),
+        (((3,), "<U5"), ((12,), "<f4"), "must be floating-point numbers"),
+        (((3,), "<U5"), ((3, 4), "<c8"), "must be floating-point numbers"),
+        (((3,), "<U5"), ((3, 4), "<i4"), "must be floating-point numbers"),
+        (((4,), "<U5"), ((3, 4), "<f4"), "4 names and 3 embeddings"),
+    ],
+)
+def test_headers_are_judged_before_anything_is_unpacked(names, embeddings, words, tmp_path, monkeypatch):
+    path = headers(tmp_path, names, embeddings)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *a, **k: pytest.fail("an array was read"))
+    with pytest.raises(ValueError, match=words) as error:
+        load_embeddings(path)
+    assert one_sentence(str(error.value), tmp_path)
+
+
+def test_two_rows_of_45_million_numbers_are_refused(tmp_path):
+    names = npy(np.array(["a", "b"]))
+    head = announced((2, 45_000_000), "<f4", b"")
+    with pytest.raises(ValueError, match="announces 360,000,000 bytes"):
+        load_embeddings(archive(tmp_path / "a.npz", names=names, embeddings=head + bytes(10**6)))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packings_that_numpy_does_not_write_are_refused(method, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as file:
+        file.writestr("names.npy", npy(np.array(NAMES)))
+        file.writestr("embeddings.npy", npy(VECTORS))
+    with pytest.raises(ValueError, match=r"a\.npz is packed in another way than numpy packs"):
+        load_embeddings(tmp_path / "a.npz")
+
+
+def test_a_header_of_gigabytes_is_not_read(tmp_path):
+    """Version 2 gives its header's length in four bytes; the rest of the entry is nothing but spaces."""
+    long = b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little") + b" " * 100_000
+    with pytest.raises(ValueError, match=r"a\.npz is no whole \.npz file"):
+        load_embeddings(archive(tmp_path / "a.npz", names=long, embeddings=npy(VECTORS)))
+
+
+def test_no_more_rows_are_read_than_are_wanted(tmp_path):
+    save_embeddings(tmp_path / "a.npz", NAMES, VECTORS)
+    assert len(load_embeddings(tmp_path / "a.npz", 3)[0]) == 3
+    with pytest.raises(ValueError, match="holds 3 names; 2 is the most that is taken here"):
+        load_embeddings(tmp_path / "a.npz", 2)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30])
+def test_a_vector_without_a_direction_is_no_embedding(scale, tmp_path):
+    vectors = VECTORS.copy()
+    vectors[1] *= scale
+    np.savez(tmp_path / "a.npz", names=np.array(NAMES), embeddings=vectors)
+    with pytest.raises(ValueError, match=rf"embedding of {NAMES[1]!r} has no direction"):
+        load_embeddings(tmp_path / "a.npz")
+
+
+def test_a_table_of_contents_larger_than_what_it_lists_is_refused(tmp_path):
+    """Thirty thousand empty entries: each would cost more in memory than in the file."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for i in range(30_000):
+            file.writestr(f"{i:060d}.png", b"")
+    for read in (load_embeddings, ImageFolder):
+        with pytest.raises(ValueError, match="whole"):
+            read(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as file:
+        for i in range(30_000):
+            file.writestr(f"a/{i}.png", bytes(400))
+    assert len(ImageFolder(tmp_path / "b.zip").names) == 30_000

@@ -2,22 +2,29 @@
 
 The file holds `names` (N strings), `embeddings` (N, D) and perhaps `identities` (N strings, "" where nobody
 is known); any program that writes NumPy archives can make one. It may come from a stranger: nothing in it is
-ever unpickled, and the sizes that its headers announce are checked before a byte is unpacked.
+ever unpickled, and what its headers announce is checked, each by itself and against each other, before a
+number or a name is unpacked.
 """
 
+import io
 import math
 import os
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from facelab.data.zips import OpenZip
 from facelab.files import replacing
 
 ARRAYS = ("names", "embeddings")
 MAX_BYTES = 8 * 2**30  # unpacked, of one array; 4 million embeddings of 512 numbers
-MAX_RATIO = 200  # of unpacked to packed size; names pack well, embeddings do not
+MAX_RATIO = {"names": 200, "identities": 200, "embeddings": 20}  # of unpacked to packed size
+MAX_DIMENSION = 8192  # numbers of an embedding
+MAX_NAME = 1024  # characters
+MAX_HEADER = 4096  # bytes that say what an array is
 
 
 def save_embeddings(
@@ -49,14 +56,18 @@ def save_embeddings(
         np.savez(file, **arrays)
 
 
-def load_embeddings(path: str | os.PathLike) -> tuple[tuple[str, ...], np.ndarray]:
+def load_embeddings(path: str | os.PathLike, most: int | None = None) -> tuple[tuple[str, ...], np.ndarray]:
     """Read an .npz file -> (N names, (N, D) float32 embeddings).
+
+    Args:
+        path: the file.
+        most: N at most; None, as many as memory has room for.
 
     Raises:
         ValueError: no such file, damaged, or not `names` (N strings, all different) and `embeddings` (N, D)
-            of finite numbers.
+            of finite numbers, none of them all zeros.
     """
-    names, embeddings = _read_arrays(path, ARRAYS)
+    names, embeddings = _read_arrays(path, ARRAYS, most)
     return tuple(names.tolist()), _checked(Path(path).name, names, embeddings)
 
 
@@ -67,7 +78,7 @@ def load_identities(path: str | os.PathLike) -> tuple[str, ...] | None:
         ValueError: as `load_embeddings`, or not N strings.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with OpenZip(path) as archive:
             if "identities.npy" not in archive.namelist():
                 return None
     except Exception:  # `_read_arrays` says what is wrong
@@ -83,16 +94,18 @@ def _as_many(file: str, names: np.ndarray, identities: np.ndarray) -> np.ndarray
     return identities
 
 
-def _read_arrays(path: str | os.PathLike, arrays: Sequence[str]) -> list[np.ndarray]:
+def _read_arrays(path: str | os.PathLike, arrays: Sequence[str], most: int | None = None) -> list[np.ndarray]:
     """Some arrays of the file, each checked before it is unpacked."""
     name = Path(path).name
     if not os.path.isfile(path):
         raise ValueError(f"{path} does not exist; `python -m facelab embed` writes such a file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return [_read_array(archive, array) for array in arrays]
+        with OpenZip(path) as archive:
+            found = {array: _announced(archive, array) for array in arrays}
+            _check_kinds(found, most)
+            return [_read_array(archive, announced) for announced in found.values()]
     except _UnusableError as error:
-        raise ValueError(f"{name} {error}") from error
+        raise ValueError(f"{name}{error}") from error
     except Exception as error:  # a hostile or broken archive makes its readers raise anything
         raise ValueError(f"{name} is no whole .npz file; write it again with numpy.savez") from error
 
@@ -101,24 +114,61 @@ class _UnusableError(ValueError):
     """What is wrong with a file, as the end of a sentence that begins with its name."""
 
 
-def _read_array(archive: zipfile.ZipFile, array: str) -> np.ndarray:
-    """One array of the archive, after its announced size and type have been checked."""
+@dataclass(frozen=True)
+class _Announced:
+    """What the header of an array says."""
+
+    entry: zipfile.ZipInfo
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def _announced(archive: zipfile.ZipFile, array: str) -> _Announced:
+    """One array's header, after the size that the archive announces for it has been checked."""
     if f"{array}.npy" not in archive.namelist():
-        raise _UnusableError(f"has no array {array!r}; it needs {' and '.join(ARRAYS)}")
-    info = archive.getinfo(f"{array}.npy")
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        else:
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        raise _UnusableError(f" has no array {array!r}; it needs {' and '.join(ARRAYS)}")
+    entry = archive.getinfo(f"{array}.npy")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _UnusableError(" is packed in another way than numpy packs; write it with numpy.savez")
+    with archive.open(entry) as file:
+        head = io.BytesIO(file.read(MAX_HEADER))  # the length that a header gives itself is not trusted
+    version = np.lib.format.read_magic(head)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(head)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(head)
     if dtype.hasobject:
-        raise _UnusableError(f"holds Python objects in {array!r}, never unpickled; save plain arrays")
-    size = math.prod(shape) * dtype.itemsize
-    if max(size, info.file_size) > min(MAX_BYTES, MAX_RATIO * max(info.compress_size, 1024)):
-        raise _UnusableError(f"announces {max(size, info.file_size):,} bytes for {array!r}; it was not read")
-    with archive.open(info) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        raise _UnusableError(f" holds Python objects in {array!r}, never unpickled; save plain arrays")
+    size = max(math.prod(shape) * dtype.itemsize, entry.file_size)
+    if size > min(MAX_BYTES, MAX_RATIO[array] * max(entry.compress_size, 1024)):
+        raise _UnusableError(f" announces {size:,} bytes for {array!r}; it was not read")
+    return _Announced(entry, shape, dtype)
+
+
+def _check_kinds(found: dict[str, _Announced], most: int | None) -> None:
+    """Refuse types and shapes that do not belong, by what the headers say alone."""
+    for array, said in found.items():
+        kind = f"{said.dtype} {said.shape}"
+        if array == "embeddings":
+            if said.dtype.kind != "f" or len(said.shape) != 2 or not math.prod(said.shape):
+                raise _UnusableError(f": embeddings are {kind}; they must be floating-point numbers (N, D)")
+            if said.shape[1] > MAX_DIMENSION:
+                wide = f"{said.shape[1]:,} numbers"
+                raise _UnusableError(f": embeddings have {wide}; {MAX_DIMENSION} is the most")
+        elif said.dtype.kind != "U" or len(said.shape) != 1 or not 1 <= said.dtype.itemsize // 4 <= MAX_NAME:
+            words = f"they must be N strings of 1 to {MAX_NAME} characters"
+            raise _UnusableError(f": {array} are {kind}; {words}")
+    (first, count), *others = ((array, said.shape[0]) for array, said in found.items())
+    for array, other in others:
+        if other != count:
+            raise _UnusableError(f": {count} {first} and {other} {array}; there must be N of each")
+    if most is not None and count > most:
+        raise _UnusableError(f" holds {count:,} {first}; {most} is the most that is taken here")
+
+
+def _read_array(archive: zipfile.ZipFile, array: _Announced) -> np.ndarray:
+    with archive.open(array.entry) as file:
+        return np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
 
 
 def _checked(file: str, names: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
@@ -143,5 +193,13 @@ def _checked(file: str, names: np.ndarray, embeddings: np.ndarray) -> np.ndarray
     if bad.any():
         raise ValueError(
             f"{file}: the embedding of {str(names[bad][0])!r} holds NaN or infinity; make it again"
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.linalg.norm(embeddings, axis=1)  # in float32, as scores are
+    bad = ~((length > 0) & np.isfinite(length))
+    if bad.any():
+        raise ValueError(
+            f"{file}: the embedding of {str(names[bad][0])!r} has no direction (its length is "
+            f"{length[bad][0]:g}); make it again"
         )
     return embeddings

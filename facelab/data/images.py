@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from facelab.data.zip_names import ESCAPED, entry_names
+from facelab.data.zips import OpenZip
 from facelab.photo import IMAGE_SUFFIXES, UNREAD_SUFFIXES, readable_suffixes, why_unread
 
 TEXT_SUFFIXES = (".txt", ".csv")
@@ -81,7 +82,7 @@ class ImageFolder:
     def _open_zip(self) -> tuple[list[str], list[str]]:
         """(files, folders) of the archive; what is read of it has been checked."""
         try:
-            self._zip = zipfile.ZipFile(self.path)
+            self._zip = OpenZip(self.path)
             names = entry_names(self._zip.infolist())
         except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
             words = "is neither a folder nor a whole zip; make it again"

@@ -30,6 +30,7 @@ from facelab.data.images import (
     untracked,
 )
 from facelab.data.zip_names import entry_names
+from facelab.data.zips import OpenZip
 from facelab.files import Written, replacing, safe_name
 from facelab.photo import HEIC_SUFFIXES, IMAGE_SUFFIXES
 
@@ -155,7 +156,7 @@ def _accepted(path: Path, source: "_Zip | _Tar") -> list[_Entry]:
 class _Zip:
     def __init__(self, path: Path) -> None:
         try:
-            self._path, self._zip = path, zipfile.ZipFile(path)
+            self._path, self._zip = path, OpenZip(path)
         except Exception as error:  # a hostile directory makes zipfile raise anything
             raise ValueError(f"{path.name} is no whole zip; download it again") from error
         self.close = self._zip.close
