@@ -1,14 +1,15 @@
 """Checkpoints: one .safetensors file whose header says everything that the weights do not.
 
 The header holds the recipe, class count, data provenance, measured figures and operating points as JSON,
-and `describe` reads it without touching a weight. Nothing is ever pickled; a file is written beside its
+and `describe` reads it without touching a weight. A header is believed after `claims` has held it against the
+file's tensors, before anything is built. Nothing is ever pickled; a file is written beside its
 target and renamed, so that a killed writer leaves the old one whole. Matrices are stored in fp16, all else
 in full precision.
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from facelab.claims import Claims, check_tensors, check_values, read_claims
 from facelab.layers import is_vector
 from facelab.losses import build_loss
 from facelab.metrics.operating import OperatingPoints
@@ -54,10 +56,13 @@ class Header:
     @classmethod
     def from_json(cls, text: str) -> "Header":
         values = json.loads(text)
-        points = values.pop("operating_points")
-        recipe = Recipe.from_dict(values.pop("recipe"))
+        legal = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or {*values, "identities"} != legal:  # the first files named nobody
+            raise ValueError(f"it needs {', '.join(sorted(legal))} and nothing else")
+        points, recipe = values.pop("operating_points"), Recipe.from_dict(values.pop("recipe"))
+        check_values(**{"identities": [], **values})
         identities = tuple(values.pop("identities", ()))
-        points = OperatingPoints.from_dict(points) if points else None
+        points = None if points is None else OperatingPoints.from_dict(points)
         return cls(recipe, operating_points=points, identities=identities, **values)
 
 
@@ -106,13 +111,14 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
         part.unlink(missing_ok=True)
 
 
-def _open(path: str | os.PathLike):
-    if not Path(path).is_file():
+def _claims(path: str | os.PathLike) -> Claims:
+    """What a file says of itself, its header being a whole one."""
+    if not os.path.isfile(path):
         raise ValueError(f"{path} does not exist; `python -m facelab models` lists the checkpoints")
     try:
-        return safe_open(path, "pt")
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{Path(path).name} is no whole .safetensors file: {error}") from error
+        return read_claims(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{Path(path).name} {error}") from error
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -121,24 +127,33 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
     Raises:
         ValueError: no such file, or not a whole one.
     """
-    with _open(path) as file:
-        return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    claims = _claims(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return claims.metadata, {key: file.get_tensor(key) for key in claims.tensors}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{Path(path).name} is no whole .safetensors file: {error}") from error
 
 
 def describe(path: str | os.PathLike) -> Header:
-    """Read the header alone.
+    """Read the header alone, and hold it against the names, types and shapes of the file's tensors.
 
     Raises:
-        ValueError: not a checkpoint of this project, damaged, or with unknown keys.
+        ValueError: not a checkpoint of this project, damaged, with unknown keys or values of a wrong kind, or
+            with tensors that its recipe does not lead to.
     """
-    with _open(path) as file:
-        metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
+    claims = _claims(path)
+    if claims.metadata.get("format") != FORMAT:
         raise ValueError(f"{Path(path).name} is not a facelab checkpoint (its header does not say {FORMAT})")
     try:
-        return Header.from_json(metadata["facelab"])
+        header = Header.from_json(claims.metadata["facelab"])
     except Exception as error:  # a tampered header makes its readers raise anything
         raise ValueError(f"{Path(path).name} has a damaged header: {_one_line(error)}") from error
+    try:
+        check_tensors(claims, header.recipe, header.num_classes)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{Path(path).name} does not fit its own recipe: {_one_line(error)}") from error
+    return header
 
 
 def _one_line(error: Exception) -> str:
@@ -167,9 +182,6 @@ def _rebuilt(header: Header, tensors: dict[str, Tensor]) -> tuple[FaceModel, nn.
     recipe = header.recipe
     model = build_model(recipe)
     loss_fn = build_loss(recipe.loss, recipe.embedding_dim, header.num_classes, recipe.loss_options())
-    for key in tensors:
-        if not key.startswith(("model.", "loss.")):
-            raise ValueError(f"unknown key {key!r}; legal ones begin with model. or loss.")
     for prefix, module in (("model.", model), ("loss.", loss_fn)):
         module.load_state_dict(
             {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -74,6 +74,17 @@ def model_names() -> list[str]:
     return checkpoint_names() + ([reference.NAME] if reference.is_installed() else [])
 
 
+def listed(name: str) -> str:
+    """A model's name, for whoever may not name a file: a visitor.
+
+    Raises:
+        ValueError: not one of `model_names`, a path among others; the sentence lists them.
+    """
+    if name not in model_names():
+        raise ValueError(f"there is no model {str(name)[:60]!r}: {nearest(str(name)[:60], model_names())}")
+    return name
+
+
 def find_checkpoint(name: str) -> Path:
     """The file of a checkpoint's name or path.
 
@@ -99,10 +110,10 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
     if name == reference.NAME:
         return _load_reference()
     path = find_checkpoint(name)
-    return _load_checkpoint(name, path, path.stat().st_mtime_ns, flip)
+    keep = path.parent == CHECKPOINTS  # a file from elsewhere goes when its caller does
+    return (_kept if keep else _load_checkpoint)(name, path, path.stat().st_mtime_ns, flip)
 
 
-@functools.lru_cache(maxsize=40)
 def _load_checkpoint(name: str, path: Path, modified: int, flip: bool) -> Embedder:
     model, _, header = checkpoint.load(path)
 
@@ -110,6 +121,9 @@ def _load_checkpoint(name: str, path: Path, modified: int, flip: bool) -> Embedd
         return embed(model, np.stack([face.crop for face in faces]), flip)
 
     return Embedder(name, embed_faces, cosine, "cosine similarity", header.operating_points)
+
+
+_kept = functools.lru_cache(maxsize=40)(_load_checkpoint)
 
 
 @functools.cache

@@ -14,6 +14,9 @@ from facelab.backbones import BACKBONES
 from facelab.losses import loss_options
 from facelab.registry import nearest
 
+# What no run needs more of: a number from a file is held against these before anything is built of it.
+MOST_STEPS, MOST_DIM, MOST_SIDE = 1_000_000, 8192, 112
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -137,8 +140,11 @@ class Recipe:
         _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
         _check_range(self, "warmup momentum average held_out held_out_images", 0, 1, "[0, 1)")
         _check_range(self, "grey erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
-        _check_range(self, "epochs embedding_dim drop_block_size", 1, float("inf"), "1, 2, 3, ...")
-        _check_range(self, "batch_size", 2, float("inf"), "2, 3, 4, ..., since batch norms compare crops")
+        _check_range(self, "epochs", 1, MOST_STEPS + 1, f"1, 2, 3, ..., {MOST_STEPS:,}")
+        _check_range(self, "embedding_dim", 1, MOST_DIM + 1, f"1, 2, 3, ..., {MOST_DIM:,}")
+        _check_range(self, "drop_block_size", 1, MOST_SIDE + 1, f"1, 2, 3, ..., {MOST_SIDE}")
+        most = "2, 3, 4, ..., since batch norms compare crops, and a million at most"
+        _check_range(self, "batch_size", 2, MOST_STEPS + 1, most)
         _check_range(self, "seed split_seed", 0, 2**63, "0, 1, 2, ..., 2^63 - 1")
         _check_range(self, "lr weight_decay clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
         _check_range(self, "teacher_weight loss_weight", 0, float("inf"), "[0, ∞)")

@@ -7,6 +7,8 @@ photos show one person when either answer was equally likely beforehand (Platt's
 
 from dataclasses import asdict, dataclass, fields
 from numbers import Real
+from itertools import pairwise
+from typing import get_origin
 
 import numpy as np
 
@@ -16,6 +18,8 @@ BINS = 80
 FARS = 10.0 ** -(np.arange(16, 65) / 16)  # sixteen a decade, from 1 in 10 to 1 in 10,000
 MIN_ACCEPTED = 10  # impostor pairs behind a threshold; fewer make it a matter of luck
 FIT_PAIRS = 50_000
+MOST = 10_000  # values of a list, characters of a text
+KINDS = {str: "text", int: "whole number", float: "finite number", tuple: "list of finite numbers"}
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,51 @@ class OperatingPoints:
         """The inverse of `to_dict`.
 
         Raises:
-            ValueError: keys are missing or unknown.
+            ValueError: keys are missing or unknown, or values are not of their kind, finite or in order.
         """
         legal = {field.name for field in fields(cls)}
-        if set(values) != legal:
-            raise ValueError(f"operating points have wrong keys: {sorted(set(values) ^ legal)}")
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        if not isinstance(values, dict) or set(values) != legal:
+            found = set(values) if isinstance(values, dict) else {type(values).__name__}
+            raise ValueError(f"operating points have wrong keys: {sorted(found ^ legal)}")
+        for key, value in values.items():
+            kind = get_origin(cls.__annotations__[key]) or cls.__annotations__[key]
+            if not _is_kind(value, kind):
+                raise ValueError(f"operating points: {key} is {repr(value)[:60]}, which is no {KINDS[kind]}")
+        points = cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        points._check_order()
+        return points
+
+    def _check_order(self) -> None:
+        """Refuse lists that do not belong together, or that interpolation would misread."""
+        lengths = len(self.far), len(self.threshold), len(self.frr)
+        if not 1 <= lengths[0] <= MOST or len(set(lengths)) > 1:
+            raise ValueError(
+                f"operating points: far, threshold and frr have {lengths} values; give N of each"
+            )
+        if not (all(a > b for a, b in pairwise(self.far)) and self.far[-1] > 0 and self.far[0] < 1):
+            raise ValueError("operating points: far must fall, between 1 and 0; measure them again")
+        if any(a > b for a, b in (*pairwise(self.threshold), *pairwise(self.frr))):
+            raise ValueError(
+                "operating points: thresholds and frr must rise as far falls; measure them again"
+            )
+        bins = len(self.genuine), len(self.impostor)
+        if not 1 <= bins[0] <= MOST or bins != (len(self.edges) - 1,) * 2:
+            raise ValueError(f"operating points: {len(self.edges)} edges are not those of {bins} bins")
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("operating points: edges must rise; measure them again")
+        shares = (self.eer, *self.frr, *self.genuine, *self.impostor)
+        if not all(0 <= share <= 1 for share in shares) or min(self.genuine_pairs, self.impostor_pairs) < 0:
+            raise ValueError("operating points: a rate lies outside [0, 1] or a count below 0")
+
+
+def _is_kind(value: object, kind: type) -> bool:
+    """Whether a value of JSON is a text, a whole number, a finite number, or a list of these."""
+    if kind is tuple:
+        return isinstance(value, list | tuple) and all(_is_kind(item, float) for item in value)
+    if kind is str:
+        return isinstance(value, str) and len(value) <= MOST
+    numbers = int if kind is int else (int, float)
+    return isinstance(value, numbers) and not isinstance(value, bool) and abs(value) < 1e15  # NaN is not
 
 
 def _rounded(value: object) -> object:

@@ -1,0 +1,158 @@
+"""What a .safetensors file claims of itself, judged before anything is built, allocated or believed.
+
+A header is text from whoever wrote the file: it can announce eight million classes in a kilobyte. So the
+header is read alone, every number and type in it is looked at, and the tensors that it lists are compared
+with those that its recipe leads to. These are found by building the network on PyTorch's meta device, where
+a tensor has a shape and no memory.
+"""
+
+import functools
+import json
+import math
+import os
+import struct
+from dataclasses import dataclass
+
+import torch
+
+from facelab.losses import build_loss
+from facelab.model import build_model
+from facelab.recipe import Recipe
+
+MAX_HEADER = 4 * 2**20  # bytes: a hundred thousand names of people
+MAX_CLASSES = 10_000_000
+MAX_TEXT = 10_000  # characters of what is said in words, e.g. of the data
+MAX_DEPTH = 6  # of measured figures: test, subset, figure, ...
+SIZES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
+    "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
+FLOATS = ("F32", "F16", "BF16")  # in which a checkpoint keeps a real number
+WHOLE = {torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL"}
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a header says: its texts by name, and (type, shape) of each tensor by name."""
+
+    metadata: dict[str, str]
+    tensors: dict[str, tuple[str, tuple[int, ...]]]
+
+
+def read_claims(path: str | os.PathLike) -> Claims:
+    """Read a header alone, and hold it against the size of its file.
+
+    Raises:
+        ValueError: the end of a sentence that begins with the file's name: not a whole .safetensors file.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))[0]
+        if length > min(MAX_HEADER, size - 8):
+            raise ValueError("is no whole .safetensors file: its header is longer than it may be")
+        text = file.read(length)
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("is no whole .safetensors file: its header is not JSON") from error
+    metadata = header.pop("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("is no whole .safetensors file: its header is not a table")
+    end, tensors = 0, {}
+    for name, entry in sorted(header.items(), key=_begin):
+        dtype, shape, begin, stop = _fields(entry)
+        if begin != end or stop - begin != math.prod(shape) * SIZES[dtype]:
+            raise ValueError(f"is no whole .safetensors file: {name[:80]!r} does not fill its place")
+        end, tensors[name] = stop, (dtype, shape)
+    if end != size - 8 - length:
+        raise ValueError("is no whole .safetensors file: it is longer or shorter than its header says")
+    return Claims(metadata, tensors)
+
+
+def _begin(item: tuple[str, object]) -> tuple[int, int]:
+    """Where a tensor begins and ends, to sort by."""
+    return _fields(item[1])[2:]
+
+
+def _fields(entry: object) -> tuple[str, tuple[int, ...], int, int]:
+    """(type, shape, begin, end) of one tensor's entry."""
+    try:
+        dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        whole = all(type(n) is int and 0 <= n < 2**40 for n in (*shape, begin, stop))
+        if len(entry) == 3 and whole and len(shape) <= 8 and SIZES.get(dtype):
+            return dtype, tuple(shape), begin, stop
+    except (TypeError, KeyError, ValueError):  # whatever else JSON can hold there
+        pass
+    raise ValueError("is no whole .safetensors file: the entry of a tensor is unreadable")
+
+
+def check_values(num_classes: object, data: object, metrics: object, identities: object) -> None:
+    """Refuse values of a checkpoint's header that are not of the kind that their readers expect.
+
+    Raises:
+        ValueError: one sentence that names the value and what it must be.
+    """
+    if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
+        raise ValueError(f"num_classes is {_short(num_classes)}; it must be 1 to {MAX_CLASSES:,}")
+    if not isinstance(data, str) or len(data) > MAX_TEXT:
+        raise ValueError(f"data is {_short(data)}; it must be text of at most {MAX_TEXT:,} characters")
+    if not isinstance(metrics, dict) or not all(isinstance(test, dict) for test in metrics.values()):
+        raise ValueError(f"metrics are {_short(metrics)}; they must be a table of figures for each test")
+    if not _is_plain(metrics, MAX_DEPTH):
+        raise ValueError(f"metrics hold a figure that is neither a number nor text: {_short(metrics)}")
+    names = isinstance(identities, list | tuple) and all(
+        isinstance(name, str) and len(name) <= MAX_TEXT for name in identities
+    )
+    if not names:
+        raise ValueError(f"identities are {_short(identities)}; they must be a list of names")
+    if len(identities) not in (0, num_classes):
+        raise ValueError(
+            f"{len(identities)} identities are named for {num_classes} classes; name all or none"
+        )
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether a figure is a number, a text or nothing, or tables and lists of such."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in inner)
+    return value is None or isinstance(value, int | float | str)
+
+
+def _short(value: object) -> str:
+    return repr(value)[:60]
+
+
+def check_tensors(claims: Claims, recipe: Recipe, num_classes: int) -> None:
+    """Refuse tensors that a recipe does not lead to, or that are missing, or of another type or shape.
+
+    Raises:
+        ValueError: one sentence that names the tensor.
+    """
+    wanted = expected_tensors(recipe, num_classes)
+    for name, (dtype, shape) in claims.tensors.items():
+        if name not in wanted:
+            raise ValueError(f"unknown key {name[:80]!r}; its recipe leads to no such tensor")
+        types, legal = wanted[name]
+        if shape != legal or dtype not in types:
+            there = f"{dtype} {list(shape)}"
+            raise ValueError(f"{name} is {there}; its recipe leads to {' or '.join(types)} {list(legal)}")
+    if missing := sorted(set(wanted) - set(claims.tensors)):
+        raise ValueError(f"{missing[0]} is missing, and {len(missing) - 1} more tensors of its recipe")
+
+
+@functools.lru_cache(maxsize=64)
+def expected_tensors(recipe: Recipe, num_classes: int) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+    """(legal types, shape) of each tensor in a checkpoint, by name; nothing is allocated.
+
+    Raises:
+        ValueError: the recipe is not one that can be built.
+    """
+    with torch.device("meta"):
+        model = build_model(recipe)
+        loss_fn = build_loss(recipe.loss, recipe.embedding_dim, num_classes, recipe.loss_options())
+    return {
+        prefix + name: (FLOATS if value.is_floating_point() else (WHOLE[value.dtype],), tuple(value.shape))
+        for prefix, module in (("model.", model), ("loss.", loss_fn))
+        for name, value in module.state_dict().items()
+    }
