@@ -1,21 +1,25 @@
 """From a file to an upright photo: 8-bit RGB, reduced while it is read so that memory stays small.
 
 Whatever a camera, a phone or a web page writes is turned into one kind of array here, and what cannot be
-read is answered in one sentence that says what to do. Simplified: colour profiles are ignored.
+read, or would take too long, is answered in one sentence that says what to do. Simplified: colour profiles
+are ignored.
 """
 
 import contextlib
 import io
+import mmap
 import os
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from facelab.depth import Levels, colors_to_8_bits, levels_of, low_bytes, note_significant_bits
+from facelab.photo_cost import ROOM, Budgeted, CostlyError, check_jpeg, check_opened, fits
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".jfif",
@@ -74,12 +78,13 @@ def read_photo(source: Source) -> Photo:
         source: path, file content, PIL image (left as it is) or uint8 array (H, W), (H, W, 3) or (H, W, 4).
 
     Raises:
-        ValueError: not an image, damaged, of a kind not read, or over 51 megapixels (refused undecoded).
+        ValueError: not an image, damaged, of a kind not read, over 51 megapixels, or built so that reading it
+            would take seconds (refused undecoded).
     """
     # Pillow's words on sizes and damaged metadata; ours follow. Not catch_warnings, which threads undo.
     warnings.filterwarnings("ignore", module=r"PIL\b")
     with contextlib.ExitStack() as stack:
-        name, image = _open(source)
+        name, image = _open(source, stack)
         own = image is not source
         if own:
             stack.enter_context(image)  # its file is closed whatever happens
@@ -88,6 +93,8 @@ def read_photo(source: Source) -> Photo:
             raise ValueError(_too_large(name, f"{width:,}x{height:,} pixels"))
         try:
             image, orientation = _decoded(image, own)
+        except CostlyError as error:
+            raise ValueError(f"{name} {error}") from error
         except Exception as error:  # a hostile or broken file makes decoders raise anything
             raise ValueError(f"{name} is damaged or cut short; export or download it again") from error
     if orientation in UPRIGHT:
@@ -105,7 +112,7 @@ def why_unread(name: str) -> str:
     return HEIC if name.lower().endswith(HEIC_SUFFIXES) else "is of a kind that is not read; save it as JPEG"
 
 
-def _open(source: Source) -> tuple[str, Image.Image]:
+def _open(source: Source, stack: contextlib.ExitStack) -> tuple[str, Image.Image]:
     """(what to call it in a sentence, image with its header read)."""
     if isinstance(source, Image.Image):
         return "The image", source
@@ -117,40 +124,47 @@ def _open(source: Source) -> tuple[str, Image.Image]:
     if isinstance(source, bytes):
         name, file, size = "The file", io.BytesIO(source), len(source)
     else:
-        name, file = Path(source).name or "The path", source
+        name = Path(source).name or "The path"
         if not os.path.isfile(source):
             fault = "is a folder; name one photo" if os.path.isdir(source) else "does not exist; check it"
             raise ValueError(f"{name} {fault}")
-        size = os.path.getsize(source)
+        file, size = open(source, "rb"), os.path.getsize(source)  # noqa: SIM115  the stack closes it
+    stack.enter_context(file)
     if not size:
         raise ValueError(f"{name} is empty; choose a JPEG or PNG photo")
-    Image.init()  # Pillow knows only half of FORMATS before, and a name that it does not know is an error
     if _is_heic(file):
         _prepare_heic(name)
     try:
-        return name, Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+        return name, _opened(file, size)
+    except CostlyError as error:
+        raise ValueError(f"{name} {error}") from error
     except Image.DecompressionBombError as error:
         raise ValueError(_too_large(name, "far more")) from error
-    except Exception as error:  # as above; usually UnidentifiedImageError
+    except Exception as error:  # a hostile header raises anything; usually UnidentifiedImageError
         raise ValueError(f"{name} is not a photo that can be read; save it as JPEG, PNG or WebP") from error
 
 
-def _is_heic(file: str | os.PathLike | io.BytesIO) -> bool:
+def _opened(file: BinaryIO, size: int) -> Image.Image:
+    """The image with its header read, after what decoding will cost has been judged."""
+    if file.read(2) == b"\xff\xd8":
+        if isinstance(file, io.BytesIO):
+            check_jpeg(file.getvalue())
+        else:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                check_jpeg(data)
+    file.seek(0)
+    Image.init()  # Pillow knows only half of FORMATS before, and a name that it does not know is an error
+    image = Image.open(Budgeted(file, size), formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    check_opened(image, size)
+    return image
+
+
+def _is_heic(file: BinaryIO) -> bool:
     """Whether a file begins as the photos of an iPhone do."""
-    if isinstance(file, io.BytesIO):
-        head = file.getvalue()[:12]
-    else:
-        with open(file, "rb") as opened:
-            head = opened.read(12)
-    return head[4:8] == b"ftyp" and head[8:] in (
-        b"heic",
-        b"heix",
-        b"heim",
-        b"heis",
-        b"mif1",
-        b"msf1",
-        b"hevc",
-    )
+    kinds = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+    file.seek(0)
+    head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:] in kinds
 
 
 def _prepare_heic(name: str) -> None:
@@ -192,6 +206,10 @@ def _decode_webp(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
+        if not fits(image.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+            return 1
+        if len(image.info.get("Raw profile type exif", "")) > ROOM // 8:  # which is unpacked and then read
+            return 1
         return image.getexif().get(0x0112, 1)
     except Exception:  # broken metadata must not cost a good photo
         return 1

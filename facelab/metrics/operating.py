@@ -6,8 +6,8 @@ photos show one person when either answer was equally likely beforehand (Platt's
 """
 
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
 from itertools import pairwise
+from numbers import Real
 from typing import get_origin
 
 import numpy as np
