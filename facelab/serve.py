@@ -1,8 +1,9 @@
 """Launching, with everything that could keep or send a visitor's photo switched off.
 
-Uploads go to a folder of this process's own, which is removed when it ends, and by the next start if it
-was killed; run history (which stores inputs in the browser), analytics, sharing and server-side rendering
-are off.
+Uploads, and whatever else is written for a moment, go to a folder of this process's own. What is older than
+fifteen minutes is deleted there, however it came; the folder is removed when the process ends, and by the
+next start if it was killed. Run history (which stores inputs in the browser), analytics, sharing and
+server-side rendering are off.
 """
 
 import asyncio
@@ -14,15 +15,17 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
 MAX_UPLOAD = "25mb"  # a 50-megapixel JPEG
 PREFIX = "facelab-uploads-"
-IDLE = datetime.timedelta(minutes=15)  # after which nothing of a visit is left in memory
+IDLE = datetime.timedelta(minutes=15)  # after which nothing of a visit is left in memory, or on disk
 LOOK_EVERY = 20.0  # seconds
 
 
@@ -50,22 +53,53 @@ def _alive(pid: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def forgetting(app: Any) -> AsyncIterator[None]:
-    """While the server runs, forget visits that nobody has used for `IDLE`.
+    """While the server runs, forget visits that nobody has used for `IDLE`, and uploads as old as that.
 
     Gradio by itself keeps what a page last showed, photos as data among it, until ten thousand visits later,
-    and a closed page's gallery for an hour.
+    and a closed page's gallery for an hour. It deletes old uploads if asked, but only those that it has
+    listed: not a photo sent as data, the state behind a deep link, or a file refused for its name.
     """
-    task = asyncio.create_task(_forget_on_and_on(app.state_holder))
+    task = asyncio.create_task(_forget_on_and_on(app))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _forget_on_and_on(sessions: Any) -> None:
+async def _forget_on_and_on(app: Any) -> None:
     while True:
-        forget_idle(sessions, datetime.datetime.now())
+        forget_idle(app.state_holder, datetime.datetime.now())
+        await asyncio.to_thread(forget_uploads, app, time.time())
         await asyncio.sleep(LOOK_EVERY)
+
+
+def forget_uploads(app: Any, now: float) -> None:
+    """Sweep the upload folder of a gradio app, but for the pictures that its tabs open with."""
+    page = app.get_blocks()
+    kept = {os.path.realpath(path) for block in page.blocks.values() for path in block.keep_in_cache}
+    sweep(Path(app.uploaded_file_dir), kept, now)
+    for listed in page.temp_file_sets:  # gradio lists every upload for good
+        listed.intersection_update([path for path in listed if os.path.lexists(path)])
+
+
+def sweep(folder: Path, kept: Collection[str], now: float) -> None:
+    """Delete whatever below a folder was last written more than `IDLE` ago, and the folders left empty.
+
+    Args:
+        folder: stays itself.
+        kept: real paths of files that stay.
+        now: seconds since 1970.
+    """
+    found = []  # before anything is deleted, which makes the folder around it new
+    for here, folders, files in os.walk(os.path.realpath(folder), topdown=False):
+        for path in (os.path.join(here, name) for name in (*files, *folders)):
+            with contextlib.suppress(OSError):  # gone already
+                found.append((path, os.lstat(path)))
+    for path, status in found:
+        written = min(status.st_mtime, status.st_ctime)  # a file can claim to be of tomorrow
+        if path not in kept and written <= now - IDLE.total_seconds():
+            with contextlib.suppress(OSError):  # gone already, or a folder that is still in use
+                (os.rmdir if stat.S_ISDIR(status.st_mode) else os.unlink)(path)
 
 
 def forget_idle(sessions: Any, now: datetime.datetime) -> None:
@@ -116,7 +150,7 @@ def compressed() -> list[Any]:
 def serve(port: int) -> None:
     """Build the page and serve it until the process ends, on this machine only unless HOST says otherwise."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run
-    os.environ["GRADIO_TEMP_DIR"] = str(upload_folder())  # read when gradio is imported
+    tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"] = str(upload_folder())  # read when gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import torch
 

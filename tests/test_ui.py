@@ -92,8 +92,10 @@ def test_plotly_is_served_from_the_package():
         assert Path(head.split("file=")[1].split('"')[0]).is_file()
 
 
-def test_photo_input_hands_on_an_unreadable_file(tmp_path):
-    bad = tmp_path / "bad.jpg"
+def test_photo_input_hands_on_an_unreadable_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    bad = tmp_path / ("a" * 64) / "bad.jpg"
+    bad.parent.mkdir()
     bad.write_bytes(b"")
     with gr.Blocks():
         field = compare.PhotoInput("Photo A", "x", Image.fromarray(np.zeros((50, 50, 3), np.uint8)))

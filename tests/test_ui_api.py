@@ -1,7 +1,5 @@
 """The public endpoints, through gradio's own client: four of them, documented, and nothing else."""
 
-import time
-
 import httpx
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from gradio_client import Client, handle_file
 
 from facelab import gallery as galleries
 from facelab.compare import compare, look
-from facelab.embedder import load, model_names
+from facelab.embedder import CHECKPOINTS, load, model_names
 from facelab.ui import api, build_app, enrol
 from facelab.ui.examples import example_pairs, example_probes
 
@@ -18,11 +16,10 @@ MODEL = "resnet_softmax"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The app served in this process, with uploads that expire after two seconds."""
+    """The app served in this process."""
     folder = tmp_path_factory.mktemp("uploads")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        patch.setattr("facelab.ui.CACHE_SECONDS", (1, 2))
         app = build_app()
         _, url, _ = app.launch(
             prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
@@ -82,13 +79,41 @@ def test_endpoint_answers_bad_input_with_a_sentence(page, files, tmp_path):
             client.predict(*map(handle_file, files), "resnet_softmax", far, api_name="/compare")
 
 
-def test_uploads_are_deleted(page, files):
-    client, folder = page
-    client.predict(*map(handle_file, files), "resnet_softmax", 0.01, api_name="/compare")
-    deadline = time.monotonic() + 240
-    while any(path.name.startswith("visitor") for path in folder.rglob("*")):
-        assert time.monotonic() < deadline, "an upload is still on disk"
-        time.sleep(0.5)
+@pytest.mark.parametrize(
+    "model",
+    [
+        "checkpoints/strong.safetensors",
+        "../checkpoints/strong",
+        "./strong",
+        "/proc/self/root/strong",
+        str(CHECKPOINTS / "strong"),
+        str(CHECKPOINTS / "strong.safetensors"),
+        "",
+        "strong\0",
+        "s" * 100_000,
+    ],
+)
+def test_endpoints_take_listed_models_only(page, files, exported, model):
+    """A path that the command line takes is nothing that a visitor may name, be it an upload of theirs."""
+    client, _ = page
+    photo = handle_file(files[0])
+    for call in (
+        lambda: client.predict(photo, photo, model, 0.01, api_name="/compare"),
+        lambda: client.predict(photo, model, api_name="/embed"),
+        lambda: client.predict(photo, handle_file(exported), model, 0.01, api_name="/identify"),
+    ):
+        with pytest.raises(Exception, match="there is no model") as refused:
+            call()
+        assert len(str(refused.value)) < 1000
+
+
+def test_an_uploaded_checkpoint_is_no_model(page, files):
+    client, _ = page
+    with open(CHECKPOINTS / f"{MODEL}.safetensors", "rb") as file:
+        path = httpx.post(f"{client.src}gradio_api/upload", files={"files": ("mine.safetensors", file)})
+    for model in (path.json()[0], path.json()[0].removesuffix(".safetensors")):
+        with pytest.raises(Exception, match="there is no model"):
+            client.predict(handle_file(files[0]), model, api_name="/embed")
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,26 @@
-"""A visit that is over leaves nothing in the server's memory."""
+"""A visit that is over leaves nothing in the server's memory, nor on its disk."""
 
+import base64
 import datetime
+import io
+import os
 import time
+from pathlib import Path
 
 import gradio as gr
+import httpx
 import numpy as np
+import pytest
 from gradio.state_holder import SessionState, StateHolder
 from gradio_client import Client
+from PIL import Image
 
 from facelab import gallery as galleries
 from facelab import serve
-from facelab.serve import IDLE, forget_idle
+from facelab.serve import IDLE, forget_idle, forget_uploads, sweep
 from facelab.ui import build_app, enrol
+from facelab.ui.photo_input import PhotoInput
+from facelab.ui.uploads import Guarded
 
 
 def test_idle_visits_leave_nothing_in_memory():
@@ -53,6 +62,122 @@ def test_the_server_looks_for_idle_visits_while_it_runs(monkeypatch):
         deadline = time.monotonic() + 240
         while app.state_holder.session_data:
             assert time.monotonic() < deadline, "the visit is still in memory"
+            time.sleep(0.05)
+    finally:
+        page.close()
+
+
+def png(side):
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "navy").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+META = {"_type": "gradio.FileData"}
+PHOTO = png(16)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """(gradio's app, url, upload folder) of a page that opens with a picture."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with Guarded(analytics_enabled=False) as page:
+        opening = Image.new("RGB", (8, 8), "teal")
+        kinds = (PhotoInput("Photo", value=opening), gr.Image(type="filepath"), gr.File(type="filepath"))
+        press, said = gr.Button(), gr.Textbox()
+        for name, field in zip(("photo", "image", "file"), kinds):
+            press.click(lambda value: str(type(value)), field, said, api_name=name)
+    app, url, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
+    )
+    yield app, url, tmp_path
+    page.close()
+
+
+def call(url, event, value, session="visit"):
+    body = {"data": [value], "session_hash": session}
+    assert httpx.post(f"{url}gradio_api/run/{event}", json=body).status_code == 200
+
+
+def below(folder):
+    return set(folder.rglob("*"))
+
+
+def age(folder, seconds):
+    """Let everything below a folder have been written so long ago."""
+    then = time.time() - seconds
+    for path in below(folder):
+        os.utime(path, (then, then), follow_symlinks=False)
+
+
+def test_a_photo_is_gone_from_disk_by_every_way_that_it_can_enter(served):
+    app, url, folder = served
+    age(folder, 10**6)
+    opening = {path for path in below(folder) if path.is_file()}
+    assert opening, "the picture that the page opens with"
+
+    def upload(name):
+        return httpx.post(f"{url}gradio_api/upload", files={"files": (name, PHOTO)})
+
+    path = upload("face.jpg").json()[0]  # a file, a pasted one and the camera's picture alike
+    upload("never used.jpg")
+    assert upload("..").status_code == 400, "a refused name, whose content is there nevertheless"
+    packed = "data:image/png;base64," + base64.b64encode(PHOTO).decode()
+    for event in ("photo", "image"):
+        call(url, event, {"url": packed})
+    call(url, "file", {"path": path, "meta": META})
+    assert httpx.get(f"{url}gradio_api/deep_link", params={"session_hash": "visit"}).text.strip('"')
+    left = {path.name for path in below(folder) if path.is_file()} - {path.name for path in opening}
+    assert {"face.jpg", "never used.jpg", "state.json"} < left
+
+    forget_uploads(app, time.time())
+    assert Path(path).exists(), "what has just come stays"
+    age(folder, IDLE.total_seconds() + 1)
+    forget_uploads(app, time.time())
+    assert {path for path in below(folder) if path.is_file()} == opening
+    assert below(folder) == opening | {path.parent for path in opening}, "a folder stays of an upload"
+    assert not set().union(*app.get_blocks().temp_file_sets) - {str(path) for path in opening}
+
+
+def test_the_sweep_takes_all_kinds_of_things_and_follows_no_link(tmp_path):
+    folder, elsewhere = tmp_path / "uploads", tmp_path / "elsewhere"
+    for place in (folder / "a" / "b" / "c", folder / "kept", elsewhere):
+        place.mkdir(parents=True)
+    for path in (folder / "a" / "x.jpg", folder / "kept" / "x.png", folder / ".hidden", elsewhere / "x"):
+        path.write_bytes(PHOTO)
+    (folder / "link").symlink_to(elsewhere)
+    (folder / "dangling").symlink_to("nothing")
+    os.mkfifo(folder / "pipe")
+    age(tmp_path, 100)
+    later = time.time() + 10**6
+    os.utime(folder / ".hidden", (later, later))  # it claims to be of tomorrow, but is there since today
+    sweep(folder, {str(folder / "kept" / "x.png")}, time.time() + IDLE.total_seconds() - 200)
+    assert len(below(folder)) == 10, "nothing is old enough"
+    sweep(folder, {str(folder / "kept" / "x.png")}, time.time() + IDLE.total_seconds() + 1)
+    assert below(folder) == {folder / "kept", folder / "kept" / "x.png"}
+    assert (elsewhere / "x").exists() and folder.is_dir()
+    sweep(tmp_path / "never made", set(), time.time())
+
+
+def test_the_server_sweeps_while_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(serve, "LOOK_EVERY", 0.05)
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.Button()
+    page.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        run_history=False,
+        ssr_mode=False,
+        server_name="127.0.0.1",
+        app_kwargs={"lifespan": serve.forgetting},
+    )
+    try:
+        (tmp_path / "late.jpg").write_bytes(PHOTO)
+        age(tmp_path, IDLE.total_seconds() + 1)
+        deadline = time.monotonic() + 30
+        while (tmp_path / "late.jpg").exists():
+            assert time.monotonic() < deadline, "an upload is still on disk"
             time.sleep(0.05)
     finally:
         page.close()

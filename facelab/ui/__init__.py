@@ -22,13 +22,13 @@ from facelab.ui import (
 from facelab.ui.chart import serve_plotly
 from facelab.ui.links import LinkedTab, connect
 from facelab.ui.preview import describe_page
+from facelab.ui.uploads import Guarded
 
 TABS = (compare, identify, space, calibration, losses, architectures, regularisation, transfer, train)
 TITLE, LEAD = "FaceLab", "See what a face network does, and what a loss changes."
-CACHE_SECONDS = (300, 900)  # every 5 minutes, uploads older than 15 are deleted
 
 
-class Page(gr.Blocks):
+class Page(Guarded):
     """The page, which holds no connection while nothing runs.
 
     Gradio would keep one open for each browser tab, to learn when it closes; a browser allows six to a
@@ -46,10 +46,10 @@ class Page(gr.Blocks):
 
 
 def build_app() -> gr.Blocks:
-    """All tabs and the public endpoints, with uploads that are deleted after at most twenty minutes."""
+    """All tabs and the public endpoints; `serve` deletes what is uploaded after at most twenty minutes."""
     serve_plotly()
     describe_page(TITLE, LEAD)
-    with Page(title=TITLE, delete_cache=CACHE_SECONDS, analytics_enabled=False) as app:
+    with Page(title=TITLE, analytics_enabled=False) as app:
         gr.Markdown(f"# {TITLE}\n{LEAD}")
         linked = []
         with gr.Tabs() as tabs:

@@ -4,6 +4,7 @@ They keep nothing between two calls: a gallery comes with each question, as the 
 tab exports.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -11,12 +12,13 @@ from gradio.utils import get_function_description
 
 from facelab import gallery as galleries
 from facelab.compare import DEFAULT_FAR, compare, describe_face, look
-from facelab.embedder import DEFAULT_MODEL, load, model_names
+from facelab.embedder import DEFAULT_MODEL, listed, load, model_names
+from facelab.faces import Source
 from facelab.metrics.verification import FARS
 from facelab.ui.photo_input import PhotoInput
 
 
-def api_compare(photo_a: str | None, photo_b: str | None, model: str, far: float) -> dict[str, object]:
+def api_compare(photo_a: Source | None, photo_b: Source | None, model: str, far: float) -> dict[str, object]:
     """Are two photos of one person? Gives the JSON of `python -m facelab compare --json`.
 
     Args:
@@ -29,11 +31,11 @@ def api_compare(photo_a: str | None, photo_b: str | None, model: str, far: float
         score, threshold, same, rates, calibrated probability, the set that these were measured on, the faces
     """
     if photo_a is None or photo_b is None:
-        raise gr.Error("Both photos are needed; send two images.")
-    return _answered(compare, photo_a, photo_b, model, far)
+        raise gr.Error("Both photos are needed; send two images.", print_exception=False)
+    return _answered(lambda: compare(photo_a, photo_b, listed(model), far))
 
 
-def api_identify(photo: str | None, gallery: str | None, model: str, far: float) -> dict[str, object]:
+def api_identify(photo: Source | None, gallery: str | None, model: str, far: float) -> dict[str, object]:
     """Who of a gallery is on a photo? The closed-set answer names the nearest; the open-set one may be null.
 
     Args:
@@ -46,11 +48,14 @@ def api_identify(photo: str | None, gallery: str | None, model: str, far: float)
         closed_set, open_set, score, threshold, stranger_accepted, and ranks: everyone with their score
     """
     if photo is None or gallery is None:
-        raise gr.Error("A photo and a gallery are needed; send an image and an exported .npz file.")
-    return _answered(lambda: galleries.identify(photo, galleries.load_gallery(gallery, model), far))
+        raise gr.Error(
+            "A photo and a gallery are needed; send an image and an exported .npz file.",
+            print_exception=False,
+        )
+    return _answered(lambda: galleries.identify(photo, galleries.load_gallery(gallery, listed(model)), far))
 
 
-def api_embed(photo: str | None, model: str) -> dict[str, object]:
+def api_embed(photo: Source | None, model: str) -> dict[str, object]:
     """The vector of every face on a photo, largest face first.
 
     Args:
@@ -62,8 +67,8 @@ def api_embed(photo: str | None, model: str) -> dict[str, object]:
         whether it is the main face, which /compare and /identify take
     """
     if photo is None:
-        raise gr.Error("A photo is needed; send an image.")
-    return _answered(_embed, photo, model)
+        raise gr.Error("A photo is needed; send an image.", print_exception=False)
+    return _answered(lambda: _embed(photo, listed(model)))
 
 
 def api_models() -> list[dict[str, object]]:
@@ -95,7 +100,7 @@ def documented(info: dict[str, Any]) -> dict[str, Any]:
     return info
 
 
-def _embed(photo: str, model: str) -> dict[str, object]:
+def _embed(photo: Source, model: str) -> dict[str, object]:
     embedder = load(model)
     seen = look(photo, "The photo")
     vectors = embedder.embed(seen.photo, seen.faces).tolist()
@@ -115,12 +120,12 @@ def _describe(name: str) -> dict[str, object]:
     }
 
 
-def _answered(call: Any, *args: Any) -> Any:
+def _answered(call: Callable[[], Any]) -> Any:
     """What a call returns; its sentence, if it refuses, becomes the endpoint's error."""
     try:
-        return call(*args)
+        return call()
     except ValueError as error:
-        raise gr.Error(str(error)) from error
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 ENDPOINTS = {"/compare": api_compare, "/identify": api_identify, "/embed": api_embed, "/models": api_models}

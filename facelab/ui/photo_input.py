@@ -1,9 +1,15 @@
 """The photo inputs of the tabs: upload, paste or camera, handed on as an unread file."""
 
+import base64
+import binascii
 from typing import Any
 
 import gradio as gr
 from PIL import Image
+
+from facelab.ui.uploads import NOT_UPLOADED, uploaded
+
+CUT_SHORT = "The photo in this data: URL is cut short; send it again as base64."
 
 
 class PhotoInput(gr.Image):
@@ -22,11 +28,21 @@ class PhotoInput(gr.Image):
             height=260,
         )
 
-    def preprocess(self, payload: Any) -> str | None:
-        """The path of the upload, or None; a pasted data URL is written to the session's folder first."""
-        if payload is None or payload.path is not None:
-            return payload and payload.path
-        return super().preprocess(payload)
+    def preprocess(self, payload: Any) -> str | bytes | None:
+        """The path of the upload, or None; the content of a `data:` URL, which is not written to disk."""
+        if payload is None:
+            return None
+        if (
+            payload.path is not None
+        ):  # again, should someone use this component in other Blocks than a Guarded
+            return uploaded(payload.path)
+        head, comma, packed = (payload.url or "").partition(",")
+        if not (head.startswith("data:") and head.endswith(";base64") and comma):
+            raise gr.Error(NOT_UPLOADED, print_exception=False)
+        try:
+            return base64.b64decode(packed, validate=True)
+        except binascii.Error as error:
+            raise gr.Error(CUT_SHORT, print_exception=False) from error
 
     def get_block_name(self) -> str:
         """Drawn by the page as any image input is."""

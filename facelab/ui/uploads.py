@@ -1,0 +1,65 @@
+"""Which file a visitor may name: one that this page was given, and no other file of the server.
+
+Gradio hands whatever a request says on to each component, fetches addresses that it names, and checks only
+paths that come with a certain label. `Guarded` looks at every input of every event first, public or private,
+called by name or by number, so that no component has to.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+NOT_UPLOADED = (
+    "This file is not on the page (any more): uploads are deleted after 20 minutes at the latest. Upload it "
+    "again; addresses are not fetched."
+)
+FOLDER = re.compile(r"[0-9a-f]{64}")  # gradio names each upload's folder by a hash that nobody can guess
+
+
+def uploaded(path: object) -> str:
+    """The real path of an upload.
+
+    Raises:
+        gr.Error: anything else, in the same sentence whether it exists or not, so that nothing is learned of
+            the server's files.
+    """
+    try:
+        root, real = (os.path.realpath(place) for place in (get_upload_folder(), path))
+        inside = Path(real).relative_to(root).parts
+    except (TypeError, ValueError):  # no text, a NUL in it, or outside
+        inside = ()
+    if len(inside) != 2 or not FOLDER.fullmatch(inside[0]) or not os.path.isfile(real):
+        raise gr.Error(NOT_UPLOADED, print_exception=False)
+    return real
+
+
+def check_inputs(values: Any) -> None:
+    """Refuse a request if any part of it names a file that was not uploaded.
+
+    Raises:
+        gr.Error: as `uploaded`.
+    """
+    todo = [values]  # a list and no recursion: a request may be nested a thousand deep
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            if value.get("path") is not None:
+                uploaded(value["path"])
+            todo += value.values()
+        elif isinstance(value, list | tuple):
+            todo += value
+
+
+class Guarded(gr.Blocks):
+    """Blocks that look at the files which a request names before anything else does."""
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """Gradio's own, after the check; every route to an event comes through here."""
+        check_inputs(inputs)
+        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
