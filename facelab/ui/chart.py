@@ -7,6 +7,7 @@ its element a `frame` event with the number of one of the figure's frames (the l
 `drawn` from it, or from the document, after every drawing.
 """
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -14,6 +15,14 @@ import plotly
 import plotly.graph_objects as go
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+CONFIG = {  # whatever could send a chart away is off, and has nowhere to go
+    "responsive": True,
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["toImage", "sendChartToCloud"],
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "topojsonURL": "/",  # of maps of the earth, which would be fetched
+}
 PLOTLY_URL = f"gradio_api/file={PLOTLY_JS}"  # relative: the page may lie below a path, as in JupyterHub
 HEAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'  # of the page: fetched while it is built
 
@@ -42,7 +51,7 @@ const draw = () => {
   Object.assign(layout, frame?.layout);
   layout.autosize = true;
   plot.style.height = layout.height ? `${layout.height}px` : '';  // a resize takes the element's
-  const config = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ['toImage']};
+  const config = CONFIG;
   const drawn = new CustomEvent('drawn', {bubbles: true});
   Plotly.react(plot, figure.data, layout, config).then(() => plot.dispatchEvent(drawn));
 };
@@ -56,7 +65,7 @@ watch('value', draw);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
 new ResizeObserver(() => plot.data && plot.offsetParent && Plotly.Plots.resize(plot)).observe(plot);
 whenReady();
-"""
+""".replace("CONFIG", json.dumps(CONFIG))
 
 
 class Chart(gr.HTML):

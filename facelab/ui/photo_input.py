@@ -32,9 +32,7 @@ class PhotoInput(gr.Image):
         """The path of the upload, or None; the content of a `data:` URL, which is not written to disk."""
         if payload is None:
             return None
-        if (
-            payload.path is not None
-        ):  # again, should someone use this component in other Blocks than a Guarded
+        if payload.path is not None:  # again, for Blocks that are not Guarded
             return uploaded(payload.path)
         head, comma, packed = (payload.url or "").partition(",")
         if not (head.startswith("data:") and head.endswith(";base64") and comma):

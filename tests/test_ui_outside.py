@@ -1,0 +1,94 @@
+"""What the page is made of names no place outside, but papers, and offers nothing that sends."""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from gradio.components import Component
+
+from facelab import serve
+from facelab.backbones import BACKBONES
+from facelab.losses import LOSSES
+from facelab.ui import build_app
+from facelab.ui.chart import CONFIG, DRAW, PLOTLY_JS, Chart
+from facelab.ui.photo_input import PhotoInput
+from facelab.ui.uploads import Guarded
+
+ROOT = Path(__file__).parent.parent
+PAPERS = {row.paper for row in (*BACKBONES.values(), *LOSSES.values())}
+
+
+@pytest.fixture(scope="module")
+def app():
+    return build_app()
+
+
+def test_every_chart_is_told_to_send_nothing(app):
+    """Of plotly's settings, each that names a place or sends is off; a new version may add some."""
+    script = PLOTLY_JS.read_text()
+    start = script.index("{staticPlot:{")
+    settings = script[start : script.index(",locales:", start)]
+    places = set(re.findall(r"(\w+):\{valType:\"\w+\"[^{}]*dflt:\"https?:", settings))
+    sending = set(
+        re.findall(r"\b(\w*(?:[Cc]loud|[Ss]end|[Ss]tudio|[Ss]hare|[Ll]ink)\w*):\{valType", settings)
+    )
+    assert places == {"plotlyServerURL", "topojsonURL"} and sending == {"showSendToCloud"}
+    assert not any(CONFIG[name] for name in sending | {"displaylogo"})
+    assert not any("://" in str(CONFIG[name]) for name in places)
+    charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
+    assert len(charts) > 10 and all(chart.js_on_load == DRAW for chart in charts)
+    drawing = [path for path in (ROOT / "facelab").rglob("*.py") if "Plotly.react" in path.read_text()]
+    assert drawing == [ROOT / "facelab/ui/chart.py"] and "Plotly.newPlot" not in DRAW
+    assert not [block for block in app.blocks.values() if isinstance(block, gr.Plot)]
+
+
+def test_components_share_nothing_and_have_no_functions_for_visitors(app):
+    for block in app.blocks.values():
+        buttons = getattr(block, "buttons", None) or []
+        assert "share" not in buttons, block
+        if isinstance(block, Component):
+            assert not block.server_fns, f"{block}: anybody can call them"
+        if isinstance(block, gr.Image):
+            assert isinstance(block, PhotoInput)
+    assert isinstance(app, Guarded)
+    kinds = (
+        gr.FileExplorer,
+        gr.UploadButton,
+        gr.DownloadButton,
+        gr.DeepLinkButton,
+        gr.LoginButton,
+        gr.Gallery,
+    )
+    assert not [block for block in app.blocks.values() if isinstance(block, kinds)]
+
+
+def test_the_pages_own_texts_name_no_place_outside_but_papers():
+    own = re.compile(r"https?://[^\s'\"`<>)]+")
+    for path in sorted((ROOT / "facelab/ui").rglob("*")):
+        if path.suffix in (".py", ".css", ".js"):
+            places = set(own.findall(path.read_text())) - PAPERS
+            assert not {place for place in places if "w3.org" not in place}, path.name
+            for word in ("sendBeacon", "XMLHttpRequest", "WebSocket(", "window.open", "fetch("):
+                assert word not in path.read_text(), path.name
+
+
+def test_what_the_server_is_started_with_shares_nothing(monkeypatch):
+    given = {}
+
+    class Built:
+        def launch(self, **options):
+            given.update(options)
+
+    monkeypatch.setattr("facelab.ui.build_app", Built)
+    monkeypatch.setattr(serve, "upload_folder", lambda: ROOT)
+    monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(serve.tempfile, "tempdir", serve.tempfile.tempdir)
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "")
+    serve.serve(7860)
+    assert given["share"] is False and given["run_history"] is False and given["ssr_mode"] is False
+    assert "allowed_paths" not in given and given["show_error"] is False
+    assert given["app_kwargs"] == {"lifespan": serve.forgetting}
+    assert serve.os.environ["GRADIO_TEMP_DIR"] == serve.tempfile.tempdir == str(ROOT)
+    assert serve.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
