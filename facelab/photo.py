@@ -40,7 +40,7 @@ FORMATS = (  # no EPS: it runs a program
 )
 SHAPES = ((), (3,), (4,))  # what may follow an array's height and width
 MAX_PIXELS = 51_000_000  # 50-megapixel phones write 8160x6144 and the like
-WEBP_PIXELS = 16_000_000  # a larger one is not read by Pillow
+WEBP_PIXELS = 8_000_000  # a larger one is not read by Pillow
 DEEP_PIXELS = 12_000_000  # of a larger photo with 16 bits a color, the high bytes have to do
 BAND = 256  # rows that are converted at once
 MAX_SIDE = 2048  # a photo is reduced to this; a face of a fifth of it fills a 112-pixel crop three times
@@ -128,7 +128,10 @@ def _open(source: Source, stack: contextlib.ExitStack) -> tuple[str, Image.Image
         if not os.path.isfile(source):
             fault = "is a folder; name one photo" if os.path.isdir(source) else "does not exist; check it"
             raise ValueError(f"{name} {fault}")
-        file, size = open(source, "rb"), os.path.getsize(source)  # noqa: SIM115  the stack closes it
+        try:
+            file, size = open(source, "rb"), os.path.getsize(source)  # noqa: SIM115  the stack closes it
+        except OSError as error:
+            raise ValueError(f"{name} cannot be opened; check who may read it") from error
     stack.enter_context(file)
     if not size:
         raise ValueError(f"{name} is empty; choose a JPEG or PNG photo")

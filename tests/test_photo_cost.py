@@ -114,7 +114,8 @@ def test_a_costly_photo_is_refused_in_a_sentence(kind, as_path, tmp_path, monkey
 
 
 def test_what_cameras_and_programs_write_is_read():
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8))
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    noise = Image.fromarray(coarse).resize((400, 300))
     for image in (noise, noise.convert("L"), noise.convert("CMYK")):
         for options in ({}, {"progressive": True}, {"quality": 98, "subsampling": 0, "progressive": True}):
             assert read_photo(encoded(image, "JPEG", **options)).pixels.shape == (300, 400, 3)
@@ -125,7 +126,6 @@ def test_what_cameras_and_programs_write_is_read():
     for packing in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits"):
         assert read_photo(encoded(noise, "TIFF", compression=packing)).pixels.shape == (300, 400, 3)
     assert read_photo(b"P3 2 2 255\n" + b"9 " * 12).pixels.shape == (2, 2, 3)
-    assert read_photo(rle_bmp(40)).pixels.shape == (40, 40, 3)
     many = encoded(noise, "MPO", save_all=True, append_images=[noise])
     assert read_photo(many).pixels.shape == (300, 400, 3)
 
