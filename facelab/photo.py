@@ -149,6 +149,7 @@ def _open(source: Source, stack: contextlib.ExitStack) -> tuple[str, Image.Image
 
 def _opened(file: BinaryIO, size: int) -> Image.Image:
     """The image with its header read, after what decoding will cost has been judged."""
+    file.seek(0)
     if file.read(2) == b"\xff\xd8":
         if isinstance(file, io.BytesIO):
             check_jpeg(file.getvalue())
