@@ -154,3 +154,12 @@ def test_the_endpoints_hand_their_inputs_on_in_the_order_of_their_functions():
     }
     found = {fn.api_name: [block.label for block in fn.inputs] for fn in page.fns.values()}
     assert {name: found[name] for name in expected} == expected
+
+
+def test_centers_move_in_training_alone():
+    loss_fn = build_loss("center", 4, 3, {})
+    embeddings, labels = torch.eye(4)[:3], torch.arange(3)
+    loss_fn.eval()(embeddings, labels)
+    assert not loss_fn.centers.any()
+    loss_fn.train()(embeddings, labels)
+    assert loss_fn.centers.any(1).all()
