@@ -3,7 +3,7 @@
 import os
 import sys
 
-from facelab.serve import free_port, serve
+from facelab.ui.serve import free_port, serve
 
 if __name__ == "__main__":
     try:

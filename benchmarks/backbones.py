@@ -17,8 +17,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from facelab.backbones import build_backbone
-from facelab.backbones.pretrained import PACKAGED, TIMM, TORCHVISION
+from facelab.models.backbones import build_backbone
+from facelab.models.backbones.pretrained import PACKAGED, TIMM, TORCHVISION
 
 TARGET = 1.05
 Features = Callable[[Tensor], Tensor]

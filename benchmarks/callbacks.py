@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import torch
 
-from facelab.checkpoint import describe
-from facelab.embedder import CHECKPOINTS
-from facelab.ui import losses_margins, losses_pairs, losses_triplets
+from facelab.models.checkpoint import describe
+from facelab.models.zoo import CHECKPOINTS
+from facelab.ui.losses import margins as losses_margins
+from facelab.ui.losses import pairs as losses_pairs
+from facelab.ui.losses import triplets as losses_triplets
 
 MARGINS = (0.5, 0.35, 4, 5)  # the papers' margins, and λ where training ends
 REPEATS = 21

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from facelab.compare import look, look_at_both, score_faces
 from facelab.data.parametric import sample_identities
-from facelab.embedder import load, model_names
-from facelab.ui.compare import outcome, show_pair
-from facelab.ui.examples import portrait
+from facelab.recognition.embedder import load, model_names
+from facelab.recognition.verify import look, look_at_both, score_faces
+from facelab.ui.compare.tab import outcome, show_pair
+from facelab.ui.widgets.examples import portrait
 
 REPEATS = 20
 WIDTH, HEIGHT = 4000, 3000

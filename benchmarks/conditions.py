@@ -14,11 +14,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from facelab.conditions import Conditions, measure, warnings_of
 from facelab.data.images import ImageFolder
 from facelab.data.pairs import read_pairs, resolve
-from facelab.embedder import load
-from facelab.faces import find_faces, main_face, read_photo
+from facelab.photos.conditions import Conditions, measure, warnings_of
+from facelab.photos.faces import find_faces, main_face, read_photo
+from facelab.recognition.embedder import load
 
 PHOTOS = 160
 FAR = 0.01

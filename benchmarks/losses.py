@@ -15,10 +15,10 @@ import torch
 from pytorch_metric_learning import distances, losses, miners
 from torch import Tensor
 
-from facelab.losses import build_loss
-from facelab.losses.center import center_loss, update_centers
-from facelab.losses.pairs import pairwise_loss, triplet_loss
-from facelab.mining import squared_distances
+from facelab.models.losses import build_loss
+from facelab.models.losses.center import center_loss, update_centers
+from facelab.models.losses.mining import squared_distances
+from facelab.models.losses.pairs import pairwise_loss, triplet_loss
 
 BATCH, DIM, CLASSES = 256, 512, 10_000
 Run = Callable[[], Tensor]

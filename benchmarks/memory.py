@@ -22,7 +22,7 @@ from PIL import Image
 from facelab.data.cropfile import CROP_BYTES
 from facelab.data.folders import Selection, load_crops
 from facelab.data.parametric import ParametricFaces
-from facelab.faces import to_tensor
+from facelab.photos.faces import to_tensor
 
 COUNTS = (20_000, 200_000)
 FACES, BATCH, PASSES, PER_IDENTITY = 64, 256, 2, 50

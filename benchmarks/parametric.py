@@ -27,13 +27,13 @@ from facelab.data.parametric import (
     sample_nuisances,
     with_values,
 )
-from facelab.faces import Face, find_faces, main_face
 from facelab.metrics.verification import all_pairs, auc, equal_error_rate
-from facelab.model import embed
-from facelab.photo import Photo
-from facelab.recipe import Recipe
-from facelab.reference import embed_faces, score
-from facelab.train import train
+from facelab.models.model import embed
+from facelab.models.recipe import Recipe
+from facelab.photos.faces import Face, find_faces, main_face
+from facelab.photos.read import Photo
+from facelab.recognition.reference import embed_faces, score
+from facelab.training.loop import train
 
 SEED, SIZE = 7, 256
 LEARN = Recipe(neck="pool", epochs=10, batch_size=64, lr=0.1, held_out=0.0, erase=0.2)

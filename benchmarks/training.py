@@ -13,16 +13,16 @@ import time
 import torch
 from torch import nn
 
-from facelab.data.augment import DRAWS, augment
-from facelab.data.batches import epoch_order, on_device, read_batches
 from facelab.data.folders import CropSet, Selection
 from facelab.data.parametric import ParametricFaces
-from facelab.data.splits import split_identities
-from facelab.model import FaceModel, build_model
-from facelab.optim import build_optimizer
-from facelab.parallel import autocast_dtype
-from facelab.recipe import Recipe
-from facelab.train import train
+from facelab.models.model import FaceModel, build_model
+from facelab.models.recipe import Recipe
+from facelab.training.augment import DRAWS, augment
+from facelab.training.batches import epoch_order, on_device, read_batches
+from facelab.training.distributed import autocast_dtype
+from facelab.training.loop import train
+from facelab.training.optim import build_optimizer
+from facelab.training.splits import split_identities
 
 LEAST_SPEED, MOST_LOADING, LEAST_GPU = 0.95, 0.05, 0.9
 TURNS, STEPS = 7, 4
@@ -137,7 +137,7 @@ def on_gpu(device: torch.device) -> bool:
     noise = synthetic(recipe, len(data.identities), device)
     pace(noise, 5, recipe, device)
     ideal = statistics.median(pace(noise, 20, recipe, device) for _ in range(TURNS))
-    from facelab.backbones.describe import describe
+    from facelab.models.backbones.describe import describe
 
     used = 3 * describe("resnet50").macs * ours / matmul_peak(device)
     print(f"resnet50, batch 512, bf16      {ours:9.0f} img/s  {ratio:.3f} of the minimal loop")

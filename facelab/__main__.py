@@ -1,8 +1,8 @@
-"""`python -m facelab`, and the command `facelab` where the package is installed: see `facelab/cli.py`."""
+"""`python -m facelab`, and the command `facelab` where it is installed: see `facelab/cli/main.py`."""
 
 import sys
 
-from facelab.cli import main
+from facelab.cli.main import main
 
 
 def run() -> int:

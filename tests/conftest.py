@@ -16,15 +16,19 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from tqdm import tqdm
 
-from facelab import checkpoint, cli, cli_data, cli_train, embedder, terminal
-from facelab.cli import main
-from facelab.collapse import Setting, learn
+from facelab.cli import data as cli_data
+from facelab.cli import main as cli
+from facelab.cli import terminal
+from facelab.cli import train as cli_train
+from facelab.cli.main import main
 from facelab.data.folders import CropSet
 from facelab.data.parametric import NUISANCE, ParametricFaces, render, sample_identities, typical, with_values
-from facelab.faces import Photo, find_faces
+from facelab.lessons.triplet_collapse import Setting, learn
 from facelab.metrics.operating import measure_operating_points
-from facelab.recipe import Recipe
-from facelab.train import train
+from facelab.models import checkpoint, zoo
+from facelab.models.recipe import Recipe
+from facelab.photos.faces import Photo, find_faces
+from facelab.training.loop import train
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")  # a busy machine is no failure
@@ -186,7 +190,7 @@ def own_cache_and_models(tmp_path, tiny_checkpoint, monkeypatch):
     (models / "tiny.safetensors").write_bytes(tiny_checkpoint.read_bytes())
     for module in (cli, cli_train, cli_data):
         monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(embedder, "CHECKPOINTS", models)
+    monkeypatch.setattr(zoo, "CHECKPOINTS", models)
 
 
 @pytest.fixture

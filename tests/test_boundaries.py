@@ -2,46 +2,48 @@
 
 import ast
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.rooms import ROOMS, arrows, diagram, imports
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [*sorted((ROOT / "facelab").rglob("*.py")), ROOT / "app.py"]
 HEAVY = {"gradio", "umap", "dlib", "facenet_pytorch", "plotly", "sklearn"}
 
 
-def imports(path, top_level_only=False):
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_between_rooms(room):
+    allowed = set(ROOMS[room][1].split())
+    assert arrows()[room] <= allowed, "an import that the table does not allow; see docs/architecture.md"
+    assert all(ROOMS[other][0] < ROOMS[room][0] for other in allowed), "arrows go down"
 
 
-def in_ui(path):
-    return "ui" in path.relative_to(ROOT).parts
+def test_every_module_lives_in_a_room():
+    assert {path.stem for path in (ROOT / "facelab").glob("*.py")} == {"__init__", "__main__"}
+    folders = {path.parent.name for path in (ROOT / "facelab").glob("*/__init__.py")}
+    assert folders == set(ROOMS) - {"__main__"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_rooms(path):
-    found = set(imports(path))
-    if in_ui(path):
-        assert not {name for name in found if name.startswith(("facelab.train", "facelab.losses"))}
-        tabs = {
-            f"facelab.ui.{p.stem}" for p in (ROOT / "facelab/ui").glob("*.py") if "TITLE" in p.read_text()
-        }
-        assert path.name == "__init__.py" or not found & tabs, "no tab imports another"
+    found = imports(path)
+    parts = path.relative_to(ROOT).parts
+    if "ui" in parts:
+        assert not {name for name in found if name.startswith("facelab.models.losses")}
+        tab, others = parts[2], {p.parent.name for p in (ROOT / "facelab/ui").glob("*/tab.py")}
+        taken = {name.split(".")[2] for name in found if name.startswith("facelab.ui.")} & others
+        assert path.name in ("__init__.py", "api.py") or taken <= {tab}, "no tab imports another"
     else:
         assert "gradio" not in {name.split(".")[0] for name in found}
     assert len(path.read_text().splitlines()) <= 300, "a file that passes 300 lines is two files"
 
 
 def test_training_needs_no_page_detector_or_map():
-    """What `facelab.train` imports, followed through the project, holds none of the heavy extras."""
-    todo, seen = ["facelab", "facelab.train"], set()
+    """What the training loop imports, followed through the project, holds none of the heavy extras."""
+    todo, seen = ["facelab.training.loop"], set()
     while todo:
         name = todo.pop()
         path = ROOT / Path(*name.split("."))
@@ -52,8 +54,18 @@ def test_training_needs_no_page_detector_or_map():
         for other in imports(file, top_level_only=True):
             assert other.split(".")[0] not in HEAVY, f"{name} imports {other}"
             if other.startswith("facelab"):
-                todo.append(other)
-    assert "facelab.model" in seen
+                todo += [other, other.rpartition(".")[0]]
+    assert "facelab.models.model" in seen
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, facelab; print(*(name for name in sys.modules if '.' not in name))"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(out.stdout.split())
+
+
+def test_the_document_shows_the_rooms_as_they_are():
+    assert diagram() in (ROOT / "docs/architecture.md").read_text(), "run `python tests/rooms.py`"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facelab import measured
+from facelab.evaluation import results as measured
 from facelab.lessons import calibration
 
 PAGE = (Path(__file__).parent.parent / "docs" / "findings.md").read_text("utf-8")

@@ -6,24 +6,24 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from conftest import encoded
 from PIL import Image
 
-from facelab import checkpoint
-from facelab.bulk import embed_images
 from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
-from facelab.embedder import as_face, load
-from facelab.faces import Photo, read_photo
-from facelab.feature_maps import maps_of
-from facelab.live import Training
-from facelab.live_line import PATIENCE, Line
-from facelab.losses import build_loss
+from facelab.evaluation.photo_pool import embed_images
+from facelab.lessons.live.queue import PATIENCE, Line
+from facelab.lessons.live.session import Training
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
 from facelab.metrics.verification import supported_fars
-from facelab.recipe import Recipe
-from facelab.saliency import cosine_maps
+from facelab.models import checkpoint
+from facelab.models.losses import build_loss
+from facelab.models.recipe import Recipe
+from facelab.photos.faces import Photo, read_photo
+from facelab.recognition.embedder import as_face, load
+from facelab.recognition.feature_maps import maps_of
+from facelab.recognition.saliency import cosine_maps
 from facelab.ui import api
+from tests.conftest import encoded
 
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
 

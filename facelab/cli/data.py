@@ -15,22 +15,22 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
-from facelab import cache as kept
-from facelab.bulk import embed_images
-from facelab.bulk import prepare as prepare_photos
-from facelab.data.blends import write_blends
+from facelab.cli.terminal import CACHE, JOBS, parse, track, usable
+from facelab.data import cache as kept
 from facelab.data.embeddings import save_embeddings
+from facelab.data.files import Written
 from facelab.data.folders import load_crops, source_titles
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, printable
 from facelab.data.sources import lfw as write_lfw
 from facelab.data.sources import olivetti as write_olivetti
 from facelab.data.unpack import unpack as unpack_archive
-from facelab.files import Written
-from facelab.recipes import find_recipe
-from facelab.registry import nearest
-from facelab.submit import submit as submit_homework
-from facelab.terminal import CACHE, JOBS, parse, track, usable
+from facelab.evaluation.hw2p2_submission import submit as submit_homework
+from facelab.evaluation.photo_pool import embed_images
+from facelab.evaluation.photo_pool import prepare as prepare_photos
+from facelab.models.names import nearest
+from facelab.models.recipes import find_recipe
+from facelab.training.blends import write_blends
 
 Model = Annotated[str, arg(metavar="MODEL")]
 Source = Annotated[str, arg(metavar="SOURCE")]

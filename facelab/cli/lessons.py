@@ -8,11 +8,11 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from facelab.cli.terminal import CACHE, parse, track, usable
 from facelab.data.folders import load_crops
-from facelab.embedder import find_checkpoint
 from facelab.lessons import START_MODEL
-from facelab.registry import nearest
-from facelab.terminal import CACHE, parse, track, usable
+from facelab.models.names import nearest
+from facelab.models.zoo import find_checkpoint
 
 Models = Annotated[tuple[str, ...], arg(metavar="MODEL..."), Positional]
 
@@ -108,8 +108,8 @@ def train(seed: int = 0) -> None:
     Args:
         seed: Of people, weights and batches.
     """
-    from facelab.lessons import live as lesson
-    from facelab.live_choice import Choice
+    from facelab.lessons.live import shipped_run as lesson
+    from facelab.lessons.live.settings import Choice
 
     shown = lesson.measure(Choice(seed=seed))
     lesson.save(shown)

@@ -16,31 +16,34 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from facelab import cache as kept
-from facelab import checkpoint, measured, reference
-from facelab.card import model_card
-from facelab.cli_data import cache, data, embed, submit
-from facelab.cli_evaluate import (
+from facelab.cli.data import cache, data, embed, submit
+from facelab.cli.lessons import lessons
+from facelab.cli.reports import (
     check_flags,
     print_all_pairs,
     print_classification,
     print_identification,
     print_pairs,
 )
-from facelab.cli_lessons import lessons
-from facelab.cli_train import train
-from facelab.cli_zoo import zoo
-from facelab.compare import DEFAULT_FAR
-from facelab.compare import compare as compare_photos
+from facelab.cli.terminal import CACHE, JOBS, one_sentence, parse, track, usable
+from facelab.cli.train import train
+from facelab.cli.zoo import zoo
+from facelab.data import cache as kept
 from facelab.data.images import printable
 from facelab.data.pairs import read_people
-from facelab.embedder import DEFAULT_MODEL, checkpoint_names, find_checkpoint, reference_points_path
-from facelab.evaluate import calibrate as calibrate_model
-from facelab.evaluate import embed_folder, evaluate_classes, evaluate_embeddings, read_embedded
-from facelab.evaluate import evaluate as evaluate_model
-from facelab.protocols import judge_all_pairs, judge_identification
-from facelab.registry import nearest
-from facelab.terminal import CACHE, JOBS, one_sentence, parse, track, usable
+from facelab.evaluation import results as measured
+from facelab.evaluation.evaluate import calibrate as calibrate_model
+from facelab.evaluation.evaluate import embed_folder, evaluate_classes, evaluate_embeddings, read_embedded
+from facelab.evaluation.evaluate import evaluate as evaluate_model
+from facelab.evaluation.model_card import model_card
+from facelab.evaluation.protocols import judge_all_pairs, judge_identification
+from facelab.models import checkpoint
+from facelab.models.names import nearest
+from facelab.models.zoo import DEFAULT_MODEL, checkpoint_names, find_checkpoint
+from facelab.recognition import reference
+from facelab.recognition.embedder import reference_points_path
+from facelab.recognition.verify import DEFAULT_FAR
+from facelab.recognition.verify import compare as compare_photos
 
 STARTED = time.time()  # what this process has used since stays in the cache
 Model = Annotated[str, arg(metavar="MODEL")]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from facelab.evaluation.conditions import THIRDS, subset_rows
 from facelab.metrics.verification import FARS
-from facelab.subsets import THIRDS, subset_rows
 
 Report = dict[str, Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
-from facelab.cache import default_folder, unusable
+from facelab.data.cache import default_folder, unusable
 
 CACHE = default_folder()
 JOBS = os.cpu_count() or 1

@@ -18,22 +18,23 @@ import tyro
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from facelab import checkpoint, resume
+from facelab.cli.terminal import CACHE, parse, track, usable
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.hw2p2 import homework_of
 from facelab.data.images import printable
 from facelab.data.parametric import ParametricFaces
-from facelab.data.splits import split
-from facelab.evaluate import held_out_points
-from facelab.homework import CoursePairs, course_pairs, judge_course
 from facelab.metrics.operating import OperatingPoints
-from facelab.parallel import processes
-from facelab.recipe import LOSS_FIELDS, Recipe
-from facelab.recipes import find_recipe
-from facelab.recipes import listing as recipe_listing
-from facelab.terminal import CACHE, parse, track, usable
-from facelab.train import Progress
-from facelab.train import train as train_recipe
+from facelab.models import checkpoint
+from facelab.models.recipe import LOSS_FIELDS, Recipe
+from facelab.models.recipes import find_recipe
+from facelab.models.recipes import listing as recipe_listing
+from facelab.training import resume
+from facelab.training.distributed import processes
+from facelab.training.homework import CoursePairs, course_pairs, judge_course
+from facelab.training.loop import Progress
+from facelab.training.loop import train as train_recipe
+from facelab.training.splits import split
+from facelab.training.validation import held_out_points
 
 SAVE_SECONDS = 60  # between two savings of a run's state within an epoch: what a kill can cost
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from facelab import reproduce
-from facelab.rows import Row
-from facelab.rows import rows as rows_of
-from facelab.terminal import JOBS, one_sentence
+from facelab.cli.terminal import JOBS, one_sentence
+from facelab.evaluation import reproduce
+from facelab.evaluation.rows import Row
+from facelab.evaluation.rows import rows as rows_of
 
 Out = Annotated[str, arg(metavar="OUT")]
 
@@ -46,7 +46,7 @@ def zoo(
         jobs: Processes of those commands that take several.
         dry_run: List the rows, how far each is and about how long its training still takes.
     """
-    from facelab.cli import main  # which imports this module
+    from facelab.cli.main import main
 
     if not data:
         raise ValueError("no data was given; name at least one folder or zip of aligned crops with --data")

@@ -1,1 +1,1 @@
-"""Where faces come from: folders and zips of photographs, pairs files, rendered faces."""
+"""Crops by identity: folders, archives, lists of pairs, embeddings and rendered faces."""

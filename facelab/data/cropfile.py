@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from facelab.cache import touch
-from facelab.faces import CROP_SIZE
-from facelab.files import replacing
+from facelab.data.cache import touch
+from facelab.data.files import replacing
+from facelab.photos.faces import CROP_SIZE
 
 CROP = (CROP_SIZE, CROP_SIZE, 3)
 CROP_BYTES = CROP_SIZE * CROP_SIZE * 3

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.data.files import replacing
 from facelab.data.zips import OpenZip
-from facelab.files import replacing
 
 ARRAYS = ("names", "embeddings")
 MAX_BYTES = 8 * 2**30  # unpacked, of one array; 4 million embeddings of 512 numbers

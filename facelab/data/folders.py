@@ -20,7 +20,7 @@ import numpy as np
 from facelab.data.cropfile import CropFile, is_whole, read_index, write_index, writing_crops
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
-from facelab.faces import CROP_SIZE, read_photo
+from facelab.photos.faces import CROP_SIZE, read_photo
 
 AHEAD = 64  # images that are decoded before they are asked for
 

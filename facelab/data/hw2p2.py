@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet, load_crops
 from facelab.data.identities import parse_labels
 from facelab.data.images import LABELS, ImageFolder, Track, untracked
-from facelab.files import replacing
 
 CLASSIFICATION = ("cls_data", "classification_data", "classification", "")
 SPLITS = {"train": ("train", "train_data"), "dev": ("dev", "val", "val_data"), "test": ("test", "test_data")}

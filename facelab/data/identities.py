@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from facelab.data import levels
 from facelab.data.images import LABELS, ImageFolder, printable
-from facelab.photo import IMAGE_SUFFIXES
+from facelab.photos.read import IMAGE_SUFFIXES
 
 Parts = tuple[str, ...]
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from facelab.data.zip_names import ESCAPED, entry_names
 from facelab.data.zips import OpenZip
-from facelab.photo import IMAGE_SUFFIXES, UNREAD_SUFFIXES, readable_suffixes, why_unread
+from facelab.photos.read import IMAGE_SUFFIXES, UNREAD_SUFFIXES, readable_suffixes, why_unread
 
 TEXT_SUFFIXES = (".txt", ".csv")
 LABELS = "labels.txt"  # who is on which image, where folders do not say it

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from facelab.photo import IMAGE_SUFFIXES
+from facelab.photos.read import IMAGE_SUFFIXES
 
 
 def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:

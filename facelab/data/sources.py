@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facelab.data.files import Written, replacing
 from facelab.data.images import Track, untracked
-from facelab.files import Written, replacing
 
 LFW_PHOTOS = 13_233
 LFW_ARCHIVE = "lfw-funneled.tgz"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from facelab.data.files import Written, replacing, safe_name
 from facelab.data.images import (
     MAX_FILE_BYTES,
     MAX_RATIO,
@@ -31,8 +32,7 @@ from facelab.data.images import (
 )
 from facelab.data.zip_names import entry_names
 from facelab.data.zips import OpenZip
-from facelab.files import Written, replacing, safe_name
-from facelab.photo import HEIC_SUFFIXES, IMAGE_SUFFIXES
+from facelab.photos.read import HEIC_SUFFIXES, IMAGE_SUFFIXES
 
 MAX_FILES = 2_000_000
 MAX_BYTES = 2**40  # of all files together

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from facelab.faces import Face
+from facelab.photos.faces import Face
 
 CONDITIONS = ("turned", "dark", "blurred", "small")
 THIRDS = ("least", "middle", "most")

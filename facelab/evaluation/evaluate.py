@@ -1,7 +1,7 @@
 """Judge an embedder by a protocol, or measure the operating points that turn its scores into decisions.
 
 Images may be raw photos, in which the main face is found and aligned first, or aligned crops; or there is
-no model at all, and another program's vectors are read from a file. `facelab/protocols.py` does the judging.
+no model at all, and another program's vectors are read from a file. `protocols` does the judging.
 """
 
 import os
@@ -12,22 +12,22 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from facelab import checkpoint
-from facelab.bulk import embed_images, measure_faces
 from facelab.data.embeddings import load_embeddings, load_identities
-from facelab.data.folders import Selection
 from facelab.data.hw2p2 import homework_of, load_split
 from facelab.data.identities import Who, who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.data.matching import resolve
 from facelab.data.pairs import read_pairs
-from facelab.embedder import find_checkpoint, load
+from facelab.evaluation.conditions import conditions
+from facelab.evaluation.photo_pool import embed_images, measure_faces
+from facelab.evaluation.protocols import Embedded, judge_conditions, judge_difference, judge_pairs
 from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, cosine
-from facelab.model import FaceModel, embed_all
-from facelab.protocols import Embedded, judge_conditions, judge_difference, judge_pairs
-from facelab.subsets import conditions
+from facelab.models import checkpoint
+from facelab.models.model import embed_all
+from facelab.models.zoo import find_checkpoint
+from facelab.recognition.embedder import load
 
 SUBSET_FAR = 0.01
 MAX_PER_PERSON = 10  # photos; a few people with hundreds would otherwise decide the genuine scores
@@ -241,9 +241,3 @@ def calibrate(
     genuine, impostor = all_pairs(embeddings, labels, embedded.score)
     source = f"{title or folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
     return measure_operating_points(genuine, impostor, source)
-
-
-def held_out_points(model: FaceModel, held_out: Selection, source: str) -> OperatingPoints:
-    """Operating points of a network in training, on the identities that it has not seen."""
-    vectors = embed_all(model, held_out.batches())
-    return measure_operating_points(*all_pairs(vectors, held_out.labels), source)

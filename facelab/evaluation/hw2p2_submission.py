@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from facelab import checkpoint
 from facelab.data.hw2p2 import Homework, class_labels, class_order, find_homework, write_classes, write_scores
 from facelab.data.images import ImageFolder, Track, untracked
 from facelab.data.matching import resolve
 from facelab.data.pairs import read_unlabelled_pairs
-from facelab.embedder import find_checkpoint
-from facelab.homework import BATCH, embed_crops
 from facelab.metrics.verification import cosine
-from facelab.model import FaceModel
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel
+from facelab.models.zoo import find_checkpoint
+from facelab.training.homework import BATCH, embed_crops
 
 
 @dataclass(frozen=True)

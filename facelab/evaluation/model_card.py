@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from facelab.checkpoint import Header
-from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
-from facelab.subsets import subset_rows
+from facelab.evaluation.conditions import subset_rows
+from facelab.models.checkpoint import Header
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import RECIPES
 
 TEST = "lfw_view2"
 VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "grey", "erase")  # fields of a recipe
@@ -81,7 +81,7 @@ SUBSETS = """
 
 LFW view 2 once more: its pairs in thirds, by the worse of the two photos; how many pairs of one person are
 refused and of two accepted, at the threshold at which 1 % of the latter were accepted on the set named above.
-`python -m facelab evaluate NAME --subsets` measures it; `facelab/subsets.py` says what the conditions mean.
+`python -m facelab evaluate NAME --subsets` measures it; `facelab/evaluation/conditions.py` defines them.
 
 | model | | one refused: least | middle | most | two accepted: least | middle | most | pairs in a third |
 |---|---|---|---|---|---|---|---|---|"""

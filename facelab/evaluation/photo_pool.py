@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from facelab.cache import touch
+from facelab.data.cache import touch
+from facelab.data.files import Written, replacing, safe_name, shortened
 from facelab.data.images import LABELS, ImageFolder, Track, untracked
-from facelab.embedder import as_face, load
-from facelab.faces import (
+from facelab.photos.faces import (
     DETECTION_SIDE,
     MIN_CONFIDENCE,
     MIN_FACE,
@@ -37,7 +37,7 @@ from facelab.faces import (
     main_face,
     read_photo,
 )
-from facelab.files import Written, replacing, safe_name, shortened
+from facelab.recognition.embedder import as_face, load
 
 # Another detector's faces are not reused.
 DETECTOR = f"mtcnn-turned-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}-{SURE_CONFIDENCE}"

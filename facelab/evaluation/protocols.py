@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab import reference
 from facelab.data.identities import identify
 from facelab.data.pairs import Pairs, suspicious
+from facelab.evaluation.conditions import judge_subsets
 from facelab.metrics.confidence import (
     difference_by_pair,
     intervals_by_identity,
@@ -21,12 +21,11 @@ from facelab.metrics.confidence import (
 )
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.identification import Search, cmc, dir_at_far, search
-from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
+from facelab.metrics.similarity import ScoreMatrix, cosine_matrix
 from facelab.metrics.streaming import stream_roc
 from facelab.metrics.verification import FARS, Score, cosine, supported_fars, verification_report
-from facelab.subsets import judge_subsets
+from facelab.recognition.embedder import MATRICES
 
-MATRICES: dict[Score, ScoreMatrix] = {cosine: cosine_matrix, reference.score: distance_matrix}
 ALL_PAIRS_FARS = tuple(10.0**-k for k in range(1, 7))
 MAX_IMAGES_FOR_INTERVALS = 2000  # two million pairs, each weighed anew in every draw
 DRAWS_OF_ALL_PAIRS = 200

@@ -18,15 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab import checkpoint, measured, resume
-from facelab.checkpoint import Header
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet
 from facelab.data.images import ImageFolder
-from facelab.files import replacing
-from facelab.recipe import Recipe
-from facelab.recipes import find_recipe
-from facelab.rows import Row
-from facelab.train import train
+from facelab.evaluation import results as measured
+from facelab.evaluation.rows import Row
+from facelab.models import checkpoint
+from facelab.models.checkpoint import Header
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import find_recipe
+from facelab.training import resume
+from facelab.training.loop import train
 
 Execute = Callable[[list[str]], int]  # runs one command -> its exit status
 FINAL = "lfw_view2"  # the test by which rows are reported

@@ -8,25 +8,23 @@ import functools
 from dataclasses import replace
 from pathlib import Path
 
-from facelab import embedder
-from facelab.checkpoint import Header, describe
-from facelab.files import replacing
-from facelab.recipe import Recipe
-from facelab.recipes import ARCHITECTURE, RECIPES
+from facelab.data.files import replacing
+from facelab.models import zoo
+from facelab.models.checkpoint import Header, describe
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import ARCHITECTURE, RECIPES
 
 OPTIMISER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
 EQUAL_TRAINING = f"{ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 
 
 def _folder() -> Path:
-    return embedder.CHECKPOINTS / "measured"
+    return zoo.CHECKPOINTS / "measured"
 
 
 def names() -> list[str]:
     """Every checkpoint, and every run without weights, in the order of RECIPES."""
-    return embedder.in_order(
-        [*embedder.checkpoint_names(), *(path.stem for path in _folder().glob("*.json"))]
-    )
+    return zoo.in_order([*zoo.checkpoint_names(), *(path.stem for path in _folder().glob("*.json"))])
 
 
 def header(name: str) -> Header:
@@ -36,8 +34,8 @@ def header(name: str) -> Header:
         ValueError: it is damaged, or there is none.
     """
     path = _folder() / f"{name}.json"
-    if not path.is_file() or name in embedder.checkpoint_names():
-        return describe(embedder.find_checkpoint(name))
+    if not path.is_file() or name in zoo.checkpoint_names():
+        return describe(zoo.find_checkpoint(name))
     try:
         return Header.from_json(path.read_text())
     except Exception as error:  # what is not a header makes its readers raise anything

@@ -5,7 +5,7 @@ are kept or its figures alone; the most important first.
 from dataclasses import dataclass
 from pathlib import Path
 
-from facelab.recipes import find_recipe
+from facelab.models.recipes import find_recipe
 
 GREY = ("celeba_grey112",)
 FIRST_TWO = ("celeba112", *GREY)

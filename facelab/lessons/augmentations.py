@@ -1,7 +1,7 @@
 """Variants of one crop, as training sees it: each augmentation alone, then all together.
 
 All rows take the same random numbers, so a column is one draw: what an augmentation does alone can be found
-again in the last row. The pictures come from `facelab.data.augment`, which trains.
+again in the last row. The pictures come from `facelab.training.augment`, which trains.
 """
 
 from dataclasses import replace
@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from facelab.data.augment import DRAWS, augment
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.training.augment import DRAWS, augment
 
 OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, saturation=0, grey=0, erase=0)
 KINDS = ("flip", "rotate", "zoom", "shift", "jitter", "saturation", "grey", "erase")

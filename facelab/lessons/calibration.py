@@ -13,12 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab import checkpoint
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
-from facelab.data.splits import Split, split
-from facelab.embedder import CHECKPOINTS, find_checkpoint
-from facelab.files import replacing
 from facelab.metrics.calibration import (
     BINS,
     Reliability,
@@ -28,8 +25,11 @@ from facelab.metrics.calibration import (
     softmax,
 )
 from facelab.metrics.verification import all_pairs, roc
-from facelab.model import FaceModel, class_logits, embed_all
-from facelab.recipe import Recipe
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel, class_logits, embed_all
+from facelab.models.recipe import Recipe
+from facelab.models.zoo import CHECKPOINTS, find_checkpoint
+from facelab.training.splits import Split, split
 
 FOLDER = CHECKPOINTS / "lessons" / "calibration"
 LOWEST, HIGHEST, STEP = 0.25, 4.0, 0.15  # of the temperatures that are kept; 1 is among them

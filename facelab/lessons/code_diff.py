@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from facelab.backbones import BACKBONES
-from facelab.registry import nearest
+from facelab.models.backbones import BACKBONES
+from facelab.models.names import nearest
 
 Definition = Callable[..., object]  # a function or a class
 CLAIMS = {"resnext50_32x4d": 3, "se_resnet50": 20, "regnet_x_400mf": 10}  # the course's, against ResNet

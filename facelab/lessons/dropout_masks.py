@@ -1,8 +1,8 @@
 """What three kinds of dropout hide of a feature map, how much of it, and what its neighbours still tell.
 
 Dropout hides single values, which the values around them give away; spatial dropout hides whole channels, and
-DropBlock regions (arXiv:1810.12890, figure 1). The masks are those that train, `facelab.regularise`'s; what
-they did to trained networks is read from the headers of what was trained.
+DropBlock regions (arXiv:1810.12890, figure 1). The masks are those of `facelab.models.regularizers`,
+which train; what they did to trained networks is read from the headers of what was trained.
 """
 
 from dataclasses import dataclass, fields
@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelab import measured
-from facelab.recipes import RECIPES
-from facelab.regularise import dropblock_mask, dropout_mask, spatial_dropout_mask
+from facelab.evaluation import results as measured
+from facelab.models.recipes import RECIPES
+from facelab.models.regularizers import dropblock_mask, dropout_mask, spatial_dropout_mask
 
 DRAWS = 100
 PLAIN = "softmax"

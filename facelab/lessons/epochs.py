@@ -17,18 +17,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from facelab import checkpoint
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet
 from facelab.data.images import Track, untracked
-from facelab.data.splits import split
-from facelab.embedder import CHECKPOINTS, find_checkpoint
-from facelab.files import replacing
 from facelab.lessons import START_MODEL
 from facelab.lessons.space import hashed
-from facelab.losses import build_loss
-from facelab.model import build_model, class_logits, embed_all
-from facelab.recipe import Recipe
-from facelab.seeding import Seeded
+from facelab.models import checkpoint
+from facelab.models.losses import build_loss
+from facelab.models.model import build_model, class_logits, embed_all
+from facelab.models.recipe import Recipe
+from facelab.models.seeding import Seeded
+from facelab.models.zoo import CHECKPOINTS, find_checkpoint
+from facelab.training.splits import split
 
 FOLDER = CHECKPOINTS / "lessons" / "epochs"
 PEOPLE, PHOTOS = 10, 30
@@ -107,7 +107,7 @@ def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track
     Raises:
         ValueError: the checkpoint has another backbone than the recipe.
     """
-    from facelab.train import train  # the page reads these files and must not wait for the trainer
+    from facelab.training.loop import train
 
     parts = split(data, recipe)
     frames = []

@@ -1,8 +1,9 @@
 """Who descends from whom among the backbones, what each of them costs, and what it reached.
 
 A row of BACKBONES names its parent and its one change, so the table is a family tree. Costs are exact counts
-by `facelab.backbones.describe`, which takes a second a network; they are therefore kept in a small file, and
-a test holds them against the networks. Speed depends on the machine and is measured when it is asked for.
+by `facelab.models.backbones.describe`, which takes a second a network; they are therefore kept in a small
+file, and a test holds them against the networks. Speed depends on the machine and is measured when it is
+asked for.
 """
 
 import functools
@@ -14,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from facelab import measured
-from facelab.backbones import BACKBONES, build_backbone, describe
-from facelab.embedder import CHECKPOINTS
-from facelab.faces import CROP_SIZE
-from facelab.losses import build_loss
-from facelab.model import NECKS
-from facelab.registry import nearest
+from facelab.evaluation import results as measured
+from facelab.models.backbones import BACKBONES, build_backbone, describe
+from facelab.models.losses import build_loss
+from facelab.models.model import NECKS
+from facelab.models.names import nearest
+from facelab.models.zoo import CHECKPOINTS
+from facelab.photos.faces import CROP_SIZE
 
 COSTS = CHECKPOINTS / "lessons" / "architectures.json"
 LIMIT = 30_000_000  # parameters that the homework allows

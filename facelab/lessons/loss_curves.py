@@ -1,8 +1,9 @@
 """What the Losses tab draws: the arrays behind its curves, from the very functions that train.
 
-A margin is drawn by giving `facelab.losses.margins` cosines of our choosing, and a gradient by asking
-autograd; triplets are sorted by `facelab.mining`, pairs are weighed by `facelab.losses.pairs`. No loss is
-written down a second time here, so the page cannot drift from the training. All of it is float64.
+A margin is drawn by giving `facelab.models.losses.margins` cosines of our choosing, and a gradient by asking
+autograd; triplets are sorted by `facelab.models.losses.mining`, pairs are weighed by
+`facelab.models.losses.pairs`. No loss is written down a second time here, so the page cannot drift from the
+training. All of it is float64.
 """
 
 import math
@@ -13,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelab.losses import LOSSES, Loss
-from facelab.losses.batch import require
-from facelab.losses.margins import a_softmax_logits, arcface_logits, cosface_logits
-from facelab.losses.pairs import contrastive_loss, pairwise_loss
 from facelab.metrics.verification import auc, equal_error_rate
-from facelab.mining import all_triplets, mine_triplets, pair_masks, squared_distances, unit
+from facelab.models.losses import LOSSES, Loss
+from facelab.models.losses.batch import require
+from facelab.models.losses.margins import a_softmax_logits, arcface_logits, cosface_logits
+from facelab.models.losses.mining import all_triplets, mine_triplets, pair_masks, squared_distances, unit
+from facelab.models.losses.pairs import contrastive_loss, pairwise_loss
 
 COMPARED = ("norm_softmax", "a_softmax", "cosface", "arcface")
 KINDS = ("easy", "semi-hard", "hard")
@@ -176,7 +177,7 @@ def triplet_kinds(points: Tensor, labels: Tensor, anchor: int, positive: int, ma
     """What each photo would be as the negative of one anchor and positive (arXiv:1503.03832, section 3.2).
 
     Easy: the hinge is zero. Semi-hard: farther than the positive, but by less than the margin. Hard: not even
-    farther. `facelab.mining` counts the hinges; only their order is looked at here.
+    farther. `facelab.models.losses.mining` counts the hinges; only their order is looked at here.
 
     Args:
         points: (B, D).

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facelab.losses.classification import Softmax, smooth_targets
+from facelab.models.losses.classification import Softmax, smooth_targets
 
 CLASS_0 = torch.tensor([0])
 

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab import checkpoint, projection
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
-from facelab.data.splits import split
-from facelab.embedder import CHECKPOINTS, DEFAULT_MODEL, find_checkpoint
-from facelab.files import replacing
+from facelab.lessons import projection
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.similarity import cosine_matrix, normalised
 from facelab.metrics.verification import all_pairs, cosine, roc
-from facelab.model import FaceModel, embed_all
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel, embed_all
+from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, find_checkpoint
+from facelab.training.splits import split
 
 FOLDER = CHECKPOINTS / "lessons" / "space"
 PEOPLE, PHOTOS = 16, 12

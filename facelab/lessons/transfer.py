@@ -16,10 +16,10 @@ from torch import nn
 
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
-from facelab.embedder import CHECKPOINTS
-from facelab.model import FaceModel, class_logits, embed_all
-from facelab.recipe import Recipe
-from facelab.train import train
+from facelab.models.model import FaceModel, class_logits, embed_all
+from facelab.models.recipe import Recipe
+from facelab.models.zoo import CHECKPOINTS
+from facelab.training.loop import train
 
 FILE = CHECKPOINTS / "lessons" / "transfer.json"
 SHOTS = (1, 2, 4, 6)

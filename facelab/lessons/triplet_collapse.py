@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from facelab.losses.batch import require
-from facelab.losses.pairs import Triplet
-from facelab.mining import collapse, crossings, pair_masks, squared_distances, unit
-from facelab.seeding import Seeded
+from facelab.models.losses.batch import require
+from facelab.models.losses.mining import collapse, crossings, pair_masks, squared_distances, unit
+from facelab.models.losses.pairs import Triplet
+from facelab.models.seeding import Seeded
 
 PEOPLE, PHOTOS = 6, 8
 INPUTS, WIDTH = 16, 32
@@ -30,7 +30,7 @@ class Setting:
     """One run of the learner; the defaults collapse.
 
     Attributes:
-        mining: a name in facelab.mining.MINING.
+        mining: a name in facelab.models.losses.mining.MINING.
         lr: learning rate > 0 of SGD with momentum 0.9.
         warmup: steps >= 0 in which it grows linearly to that.
         margin: m > 0, on squared distances of unit vectors.
@@ -54,7 +54,7 @@ class Moment:
         embeddings: (48, 2) unit vectors, before the last of those steps.
         labels: (48,) int64, in [0, 6).
         ordered: share of genuine-impostor couples of pairs in the right order, in [0, 1]: 0.5 is chance.
-        collapsed: whether `facelab.mining.collapse` has held for the last ten steps.
+        collapsed: whether `facelab.models.losses.mining.collapse` has held for the last ten steps.
     """
 
     losses: tuple[float, ...]

@@ -1,1 +1,1 @@
-"""Arrays in, numbers out: the protocols by which papers judge embeddings."""
+"""Arrays in, numbers out: verification, identification, calibration, geometry; no model and no file."""

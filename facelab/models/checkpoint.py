@@ -17,12 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from facelab.claims import Claims, check_tensors, check_values, read_claims
-from facelab.layers import is_vector
-from facelab.losses import build_loss
 from facelab.metrics.operating import OperatingPoints
-from facelab.model import FaceModel, build_model
-from facelab.recipe import Recipe
+from facelab.models.claims import Claims, check_tensors, check_values, read_claims
+from facelab.models.layers import is_vector
+from facelab.models.losses import build_loss
+from facelab.models.model import FaceModel, build_model
+from facelab.models.recipe import Recipe
 
 FORMAT = "facelab/1"
 

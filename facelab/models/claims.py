@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
-from facelab.losses import build_loss
-from facelab.model import build_model
-from facelab.recipe import Recipe
+from facelab.models.losses import build_loss
+from facelab.models.model import build_model
+from facelab.models.recipe import Recipe
 
 MAX_HEADER = 4 * 2**20  # bytes: a hundred thousand names of people
 MAX_CLASSES = 10_000_000

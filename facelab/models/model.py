@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facelab.backbones import build_backbone
-from facelab.faces import CROP_SIZE, to_tensor
-from facelab.recipe import Recipe
-from facelab.registry import nearest
-from facelab.regularise import Dropout, place
+from facelab.models.backbones import build_backbone
+from facelab.models.names import nearest
+from facelab.models.recipe import Recipe
+from facelab.models.regularizers import Dropout, place
+from facelab.photos.faces import CROP_SIZE, to_tensor
 
 IN_CACHE = 32  # images at once on a CPU: 128 are a third slower, since a layer's maps leave the cache
 

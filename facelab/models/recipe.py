@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
-from facelab.backbones import BACKBONES
-from facelab.losses import loss_options
-from facelab.registry import nearest
+from facelab.models.backbones import BACKBONES
+from facelab.models.losses import loss_options
+from facelab.models.names import nearest
 
 # What no run needs more of: a number from a file is held against these before anything is built of it.
 MOST_STEPS, MOST_DIM, MOST_SIDE = 1_000_000, 8192, 112

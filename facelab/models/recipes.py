@@ -8,12 +8,14 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from facelab.checkpoint import describe
-from facelab.data.lists import decode_text
-from facelab.recipe import Recipe
-from facelab.registry import nearest
+from facelab.models.checkpoint import describe
+from facelab.models.names import nearest
+from facelab.models.recipe import Recipe
 
-READERS = {".json": json.loads, ".toml": tomllib.loads}
+READERS = {  # of bytes; JSON may be in UTF-16 too, as some editors save it
+    ".json": json.loads,
+    ".toml": lambda data: tomllib.loads(data.decode("utf-8-sig")),
+}
 
 ZOO = Recipe(
     backbone="resnet_face",
@@ -188,7 +190,7 @@ def _read_fields(path: Path) -> object:
         ValueError: there is no such file, or it is neither text nor of its format.
     """
     try:
-        return READERS[path.suffix](decode_text(path.read_bytes()))
+        return READERS[path.suffix](path.read_bytes())
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(
             f"{path} is no file; give a recipe's file, or one of: {', '.join(RECIPES)}"

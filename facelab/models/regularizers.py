@@ -246,7 +246,7 @@ def place(backbone: nn.Sequential, drop_block: float, drop_block_size: int, stoc
     l-th is dropped at l/L of the rate (arXiv:1603.09382, eq. 4).
 
     Args:
-        backbone: of named stages, see `facelab.backbones`.
+        backbone: of named stages, see `facelab.models.backbones`.
         drop_block: final share of values dropped, in [0, 1); 0 places none.
         drop_block_size: side of DropBlock's blocks, >= 1.
         stochastic_depth: drop rate of the last residual block, in [0, 1); 0 places none.

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from facelab.photo import IMAGE_SUFFIXES, MAX_PIXELS, Photo, Source, read_photo
-from facelab.turns import turned_back
+from facelab.photos.read import IMAGE_SUFFIXES, MAX_PIXELS, Photo, Source, read_photo
+from facelab.photos.turns import turned_back
 
 __all__ = [
     "CROP_SIZE",

@@ -18,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from facelab.depth import Levels, colors_to_8_bits, levels_of, low_bytes, note_significant_bits
-from facelab.photo_cost import ROOM, Budgeted, CostlyError, check_jpeg, check_opened, fits
+from facelab.photos.cost import ROOM, Budgeted, CostlyError, check_jpeg, check_opened, fits
+from facelab.photos.depth import Levels, colors_to_8_bits, levels_of, low_bytes, note_significant_bits
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".jfif",

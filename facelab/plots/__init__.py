@@ -1,1 +1,1 @@
-"""Arrays to plotly figures, one module a subject; `style` holds what they share."""
+"""Arrays in, plotly figures out; usable from a notebook without the page."""

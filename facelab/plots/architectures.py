@@ -7,8 +7,8 @@ from typing import Any
 
 import plotly.io as pio
 
-from facelab.backbones import BACKBONES
-from facelab.genealogy import Cost, Score, lanes, lineage, paper_of, papers
+from facelab.lessons.family_tree import Cost, Score, lanes, lineage, paper_of, papers
+from facelab.models.backbones import BACKBONES
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND
 
 BEFORE = 2009.6  # where 1989 stands: the years between are left out

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import plotly.io as pio
 
-from facelab.collapse import PEOPLE, STEPS, Moment
-from facelab.curves import KINDS, Curves, OneTriplet, Weighed
+from facelab.lessons.loss_curves import KINDS, Curves, OneTriplet, Weighed
+from facelab.lessons.triplet_collapse import PEOPLE, STEPS, Moment
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, SCORE
 
 NAMES = {"norm_softmax": "softmax", "a_softmax": "A-Softmax", "cosface": "CosFace", "arcface": "ArcFace"}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import plotly.io as pio
 
-from facelab.dropping import Dropped
+from facelab.lessons.dropout_masks import Dropped
 from facelab.plots.style import GENUINE, IMPOSTOR, SCORE
 
 LOOKS = {

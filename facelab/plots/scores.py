@@ -3,10 +3,10 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from facelab.compare import Verdict
 from facelab.metrics.identification import DirCurve
 from facelab.metrics.operating import OperatingPoints
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, MARGIN, SCORE
+from facelab.recognition.verify import Verdict
 
 
 def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) -> go.Figure:

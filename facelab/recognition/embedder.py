@@ -8,23 +8,21 @@ again and again.
 
 import functools
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from facelab import checkpoint, reference
-from facelab.faces import CROP_SIZE, Face, Photo
 from facelab.metrics.operating import OperatingPoints
+from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
 from facelab.metrics.verification import Score, cosine
-from facelab.model import embed
-from facelab.recipes import RECIPES
-from facelab.registry import nearest
-
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
-DEFAULT_MODEL = "strong"
+from facelab.models import checkpoint
+from facelab.models.model import embed
+from facelab.models.names import nearest
+from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint
+from facelab.photos.faces import CROP_SIZE, Face, Photo
+from facelab.recognition import reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +56,6 @@ class Embedder:
         return self.points
 
 
-def checkpoint_names() -> list[str]:
-    """Names of the checkpoints that come with the project: the default, then in the order of RECIPES."""
-    return in_order(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """The default model, the others in the order of RECIPES, and then those that have no recipe there."""
-    order = [DEFAULT_MODEL, *RECIPES]
-    return sorted(sorted(set(names)), key=lambda name: order.index(name) if name in order else len(order))
-
-
 def model_names() -> list[str]:
     """Every name that `load` takes here: our checkpoints, then the reference if it is installed."""
     return checkpoint_names() + ([reference.NAME] if reference.is_installed() else [])
@@ -83,18 +70,6 @@ def listed(name: str) -> str:
     if name not in model_names():
         raise ValueError(f"there is no model {str(name)[:60]!r}: {nearest(str(name)[:60], model_names())}")
     return name
-
-
-def find_checkpoint(name: str) -> Path:
-    """The file of a checkpoint's name or path.
-
-    Raises:
-        ValueError: neither; the sentence lists the names.
-    """
-    for path in (CHECKPOINTS / f"{name}.safetensors", Path(name)):
-        if os.path.isfile(path) and path.suffix == ".safetensors":  # unlike is_file, takes any string
-            return path
-    raise ValueError(f"there is no model {name!r}: {nearest(name, model_names())}")
 
 
 def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
@@ -147,3 +122,6 @@ def as_face(crop: np.ndarray) -> Face:
         raise ValueError(f"{width}x{height} is no aligned {CROP_SIZE}x{CROP_SIZE} crop; leave --aligned out")
     box = np.array([18, 10, 94, 108], np.float32)  # where MTCNN's box falls on a crop, on average
     return Face(box, np.zeros((5, 2), np.float32), 1.0, crop)
+
+
+MATRICES: dict[Score, ScoreMatrix] = {cosine: cosine_matrix, reference.score: distance_matrix}

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from facelab import checkpoint
-from facelab.backbones.describe import Field, see
-from facelab.embedder import find_checkpoint
-from facelab.faces import CROP_SIZE, to_tensor
+from facelab.models import checkpoint
+from facelab.models.backbones.describe import Field, see
+from facelab.models.zoo import find_checkpoint
+from facelab.photos.faces import CROP_SIZE, to_tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,15 +15,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from facelab.compare import look
-from facelab.conditions import measure, warnings_of
 from facelab.data.embeddings import load_embeddings
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, printable
-from facelab.embedder import DEFAULT_MODEL, Embedder, load
-from facelab.faces import Source, main_face
 from facelab.metrics.identification import Search
-from facelab.protocols import MATRICES
+from facelab.models.zoo import DEFAULT_MODEL
+from facelab.photos.conditions import measure, warnings_of
+from facelab.photos.faces import Source, main_face
+from facelab.recognition.embedder import MATRICES, Embedder, load
+from facelab.recognition.verify import look
 
 MAX_PHOTOS = 500  # a page's gallery; larger sets are judged by `python -m facelab evaluate --identify`
 MAX_NAME = 60  # characters

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from facelab.faces import Face, Photo
-from facelab.reference_net import CHIP_SIZE, ReferenceNetwork
-from facelab.turns import quarter_turns, turned_back
+from facelab.photos.faces import Face, Photo
+from facelab.photos.turns import quarter_turns, turned_back
+from facelab.recognition.reference_net import CHIP_SIZE, ReferenceNetwork
 
 NAME = "reference"
 DIMENSION = 128

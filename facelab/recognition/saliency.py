@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facelab import checkpoint
-from facelab.embedder import find_checkpoint
-from facelab.faces import to_tensor
-from facelab.model import FaceModel
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel
+from facelab.models.zoo import find_checkpoint
+from facelab.photos.faces import to_tensor
 
 
 def embedding_by_position(model: FaceModel, x: Tensor, flip: bool = True) -> Tensor:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.conditions import measure, warnings_of
-from facelab.embedder import DEFAULT_MODEL, Embedder, load
-from facelab.faces import Face, Photo, Source, find_faces, main_face, read_photo
+from facelab.models.zoo import DEFAULT_MODEL
+from facelab.photos.conditions import measure, warnings_of
+from facelab.photos.faces import Face, Photo, Source, find_faces, main_face, read_photo
+from facelab.recognition.embedder import Embedder, load
 
 DEFAULT_FAR = 1e-3
 NO_FACE = "no face was found; use a sharper, larger or more frontal photo of one face"

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelab.faces import to_tensor
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.photos.faces import to_tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what Pillow's convert("L") uses
 DRAWS = 14  # random numbers that a variant of one crop takes

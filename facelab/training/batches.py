@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from facelab.data.folders import Selection
-from facelab.losses import LOSSES
-from facelab.recipe import Recipe
+from facelab.models.losses import LOSSES
+from facelab.models.recipe import Recipe
 
 RESIDENT_SHARE = 0.4  # of a GPU's free memory that crops may take
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
-from facelab.data.splits import split
-from facelab.faces import CROP_SIZE
-from facelab.files import replacing
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.photos.faces import CROP_SIZE
+from facelab.training.splits import split
 
 QUALITY = 92
 FOLDER = "blends"

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from facelab.data.embeddings import load_embeddings
 from facelab.data.folders import CropSet, Selection
-from facelab.losses.batch import widen
-from facelab.recipe import Recipe
+from facelab.models.losses.batch import widen
+from facelab.models.recipe import Recipe
 
 
 class Teacher:

@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from facelab.losses.batch import widen
+from facelab.models.losses.batch import widen
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

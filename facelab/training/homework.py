@@ -17,7 +17,7 @@ from facelab.data.matching import resolve
 from facelab.data.pairs import Pairs, read_pairs
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import FARS, cosine, roc, supported_fars
-from facelab.model import FaceModel, embed_batches
+from facelab.models.model import FaceModel, embed_batches
 
 BATCH = 128
 

@@ -4,7 +4,7 @@ consume.
 Every random draw follows from the recipe's seed and the step, so equal recipes and data give equal losses, a
 resumed run goes on exactly, and closing the generator between two steps stops a run cleanly. Crops stay
 uint8 until they lie on the device, where augmentation runs. Several processes train as one
-(`facelab.parallel`).
+(`facelab.training.distributed`).
 """
 
 import math
@@ -17,22 +17,21 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from facelab import parallel, resume
-from facelab.data.augment import DRAWS, augment
-from facelab.data.batches import epoch_order, on_device, read_batches, require_pairs
 from facelab.data.folders import CropSet, Selection
-from facelab.data.splits import Split, split
-from facelab.losses import build_loss
-from facelab.metrics.closed_set import classification_report
-from facelab.metrics.verification import all_pairs, roc, supported_fars
-from facelab.model import FaceModel, build_model, class_logits, embed_all
-from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
-from facelab.recipe import Recipe
-from facelab.regularise import draw_from, set_progress
-from facelab.resume import Run
-from facelab.seeding import Seeded
-from facelab.teacher import load_teacher
-from facelab.transfer import freeze, initialise
+from facelab.models.losses import build_loss
+from facelab.models.model import FaceModel, build_model
+from facelab.models.recipe import Recipe
+from facelab.models.regularizers import draw_from, set_progress
+from facelab.models.seeding import Seeded
+from facelab.training import distributed, resume
+from facelab.training.augment import DRAWS, augment
+from facelab.training.batches import epoch_order, on_device, read_batches, require_pairs
+from facelab.training.distillation import load_teacher
+from facelab.training.optim import Average, build_optimizer, clip_adaptively, learning_rate
+from facelab.training.resume import Run
+from facelab.training.splits import Split, split
+from facelab.training.transfer import freeze, initialise
+from facelab.training.validation import validate, validate_classes
 
 SMOOTHING = 0.98  # of the running accuracy that Progress shows
 
@@ -86,7 +85,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
         ValueError: data that do not suit the recipe, a state that is not of this run, or a loss that is no
             longer finite.
     """
-    accelerator = parallel.start(recipe.precision)
+    accelerator = distributed.start(recipe.precision)
     parts_of_data = split(data, recipe)
     training = parts_of_data.training
     require_pairs(training, recipe)
@@ -96,7 +95,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
         resume.restore(state, run)
     masks = torch.Generator(accelerator.device)
     draw_from(run.model, masks)
-    network = parallel.distribute(run.model, accelerator)
+    network = distributed.distribute(run.model, accelerator)
     network = torch.compile(network) if recipe.compile else network
     resident = on_device(training, accelerator.device)
     labels = torch.from_numpy(training.labels).to(accelerator.device)
@@ -105,7 +104,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
     for epoch in range(run.step // each, recipe.epochs):
         pace.begin_epoch()
         order = epoch_order(training, recipe, epoch)[run.step - epoch * each :]
-        mine = order[:, parallel.share_of(order.shape[1], accelerator)]
+        mine = order[:, distributed.share_of(order.shape[1], accelerator)]
         for rows, crops in zip(order, read_batches(training, mine, accelerator.device, resident)):
             _train_mode(run.model, run.loss_fn, frozen)
             rows = torch.from_numpy(rows).to(accelerator.device)
@@ -168,30 +167,10 @@ def _end_epoch(run: Run, parts: Split) -> dict[str, float]:
     return validate(model, parts.people) | validate_classes(model, loss_fn, parts.images)
 
 
-def validate(model: FaceModel, people: Selection) -> dict[str, float]:
-    """Verification figures over all pairs of people whom training never saw; empty if there are none."""
-    if not len(people):
-        return {}
-    embeddings = embed_all(model, people.batches(), flip=False)
-    genuine, impostor = all_pairs(embeddings, people.labels)
-    curve = roc(genuine, impostor)
-    tar = {f"tar_at_far_{far:g}": curve.tar_at_far(far) for far in supported_fars((0.01,), len(impostor))}
-    return {"eer": curve.equal_error_rate()[0], "auc": curve.auc()} | tar
-
-
-def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) -> dict[str, float]:
-    """Closed-set figures on other crops of the training identities; empty if there are none, or no logits."""
-    if not len(images) or not hasattr(loss_fn, "logits"):
-        return {}
-    logits = class_logits(loss_fn, embed_all(model, images.batches(), flip=False))
-    report = classification_report(logits, images.labels)
-    return {name: report[name] for name in ("top_1", "ece", "nll", "ece_after_temperature")}
-
-
 def _draws(recipe: Recipe, step: int, batch: int, accelerator: Accelerator) -> Tensor:
     """The random numbers of this process's crops at one step, a function of seed and step alone."""
     generator = torch.Generator().manual_seed(_step_seed(recipe, step))
-    return torch.rand((DRAWS, batch), generator=generator)[:, parallel.share_of(batch, accelerator)]
+    return torch.rand((DRAWS, batch), generator=generator)[:, distributed.share_of(batch, accelerator)]
 
 
 def _step_seed(recipe: Recipe, step: int) -> int:
@@ -213,7 +192,7 @@ def _step(
     x = x.contiguous(memory_format=torch.channels_last)
     masks.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)
     with accelerator.autocast():
-        embeddings = parallel.gather(network(x), accelerator)
+        embeddings = distributed.gather(network(x), accelerator)
         _require_finite(embeddings, "embedding", lr)
         loss, parts = _labelled_loss(run.loss_fn, embeddings, labels)
         loss = run.recipe.loss_weight * loss
@@ -224,7 +203,7 @@ def _step(
     _require_finite(torch.tensor(value), "loss", lr)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    parallel.share_gradients(run.loss_fn, accelerator)
+    distributed.share_gradients(run.loss_fn, accelerator)
     _update(run, lr)
     run.step += 1
     if not math.isnan(hits):  # a batch may hold nobody who is known

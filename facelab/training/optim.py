@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from facelab.layers import is_vector
-from facelab.recipe import Recipe
+from facelab.models.layers import is_vector
+from facelab.models.recipe import Recipe
 
 
 def build_optimizer(recipe: Recipe, modules: Iterable[nn.Module]) -> torch.optim.Optimizer:

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from facelab import checkpoint
 from facelab.data.folders import Selection
-from facelab.model import FaceModel
-from facelab.optim import Average
-from facelab.recipe import Recipe
-from facelab.teacher import Teacher
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel
+from facelab.models.recipe import Recipe
+from facelab.training.distillation import Teacher
+from facelab.training.optim import Average
 
 FORMAT = "facelab-run/1"
 

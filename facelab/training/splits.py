@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.data.folders import CropSet, Selection
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,12 @@ too.
 
 from torch import nn
 
-from facelab import checkpoint
-from facelab.backbones.pretrained import pretrained
-from facelab.embedder import find_checkpoint
-from facelab.model import FaceModel
-from facelab.recipe import Recipe
-from facelab.registry import nearest
+from facelab.models import checkpoint
+from facelab.models.backbones.pretrained import pretrained
+from facelab.models.model import FaceModel
+from facelab.models.names import nearest
+from facelab.models.recipe import Recipe
+from facelab.models.zoo import find_checkpoint
 
 IMAGENET = "imagenet"
 SHAPE = ("backbone", "neck", "embedding_dim")  # the fields on which the network's tensors depend

@@ -7,22 +7,20 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.ui import (
-    api,
-    architectures,
-    calibration,
-    compare,
-    identify,
-    losses,
-    regularisation,
-    space,
-    train,
-    transfer,
-)
-from facelab.ui.chart import serve_plotly
+from facelab.ui import api
+from facelab.ui.architectures import tab as architectures
+from facelab.ui.calibration import tab as calibration
+from facelab.ui.compare import tab as compare
+from facelab.ui.identify import tab as identify
 from facelab.ui.links import LinkedTab, connect
+from facelab.ui.losses import tab as losses
 from facelab.ui.preview import describe_page
+from facelab.ui.regularization import tab as regularisation
+from facelab.ui.space import tab as space
+from facelab.ui.train import tab as train
+from facelab.ui.transfer import tab as transfer
 from facelab.ui.uploads import Guarded
+from facelab.ui.widgets.chart import serve_plotly
 
 TABS = (compare, identify, space, calibration, losses, architectures, regularisation, transfer, train)
 TITLE, LEAD = "FaceLab", "See what a face network does, and what a loss changes."

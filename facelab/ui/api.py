@@ -10,12 +10,13 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_function_description
 
-from facelab import gallery as galleries
-from facelab.compare import DEFAULT_FAR, compare, describe_face, look
-from facelab.embedder import DEFAULT_MODEL, listed, load, model_names
-from facelab.faces import Source
 from facelab.metrics.verification import FARS
-from facelab.ui.photo_input import PhotoInput
+from facelab.models.zoo import DEFAULT_MODEL
+from facelab.photos.faces import Source
+from facelab.recognition import gallery as galleries
+from facelab.recognition.embedder import listed, load, model_names
+from facelab.recognition.verify import DEFAULT_FAR, compare, describe_face, look
+from facelab.ui.widgets.photo_input import PhotoInput
 
 
 def api_compare(photo_a: Source | None, photo_b: Source | None, model: str, far: float) -> dict[str, object]:

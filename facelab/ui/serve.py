@@ -119,7 +119,7 @@ def free_port(text: str) -> int:
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 2**16):
         raise ValueError(f"PORT is {text[:40]!r}; it must be a number from 1 to 65535, e.g. PORT=8000")
-    from facelab.live_choice import address
+    from facelab.lessons.live.settings import address
 
     port, host = int(text), address()
     try:
@@ -154,10 +154,10 @@ def serve(port: int) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import torch
 
-    from facelab.live_choice import address
+    from facelab.lessons.live.settings import address
     from facelab.ui import build_app
-    from facelab.ui.chart import HEAD
     from facelab.ui.theme import CSS, SCRIPT, theme
+    from facelab.ui.widgets.chart import HEAD
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
     build_app().launch(

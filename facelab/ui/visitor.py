@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 from gradio.context import Context
 
-from facelab.live_line import PATIENCE
+from facelab.lessons.live.queue import PATIENCE
 
 KEY = re.compile("[0-9a-f]{32}")
 GONE = (

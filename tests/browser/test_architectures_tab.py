@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.code_diff import written
 from facelab.data.parametric import sample_identities
-from facelab.genealogy import budget, costs
-from facelab.ui.examples import portrait
+from facelab.lessons.code_diff import written
+from facelab.lessons.family_tree import budget, costs
+from facelab.ui.widgets.examples import portrait
 
 from .conftest import choose_tab, until
 

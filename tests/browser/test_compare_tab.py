@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from facelab.data.parametric import sample_identities
-from facelab.ui import examples
-from facelab.ui.examples import example_pairs
+from facelab.ui.widgets import examples
+from facelab.ui.widgets.examples import example_pairs
 
 
 def portrait(seed, yaw=0.0, size=384):

@@ -2,8 +2,8 @@
 
 from urllib.parse import urlparse
 
-from facelab.backbones import BACKBONES
-from facelab.losses import LOSSES
+from facelab.models.backbones import BACKBONES
+from facelab.models.losses import LOSSES
 from facelab.ui import TABS
 
 from .conftest import choose_tab, until

@@ -5,8 +5,8 @@ import re
 import pytest
 from PIL import Image
 
-from facelab import gallery as galleries
-from facelab.ui.examples import STRANGER
+from facelab.recognition import gallery as galleries
+from facelab.ui.widgets.examples import STRANGER
 
 from .conftest import choose_tab, until
 from .test_compare_tab import jpeg, portrait

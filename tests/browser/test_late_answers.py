@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from facelab.ui import build_app, compare, serve_plotly
+from facelab.ui import build_app, serve_plotly
+from facelab.ui.compare import tab as compare
 
 
 @pytest.fixture

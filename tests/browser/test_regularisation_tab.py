@@ -3,7 +3,7 @@
 import pytest
 
 from facelab.data.parametric import sample_identities
-from facelab.ui.examples import portrait
+from facelab.ui.widgets.examples import portrait
 
 from .conftest import choose_tab, until
 

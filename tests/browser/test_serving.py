@@ -8,10 +8,10 @@ import gradio as gr
 import plotly.graph_objects as go
 import pytest
 
-from facelab.serve import compressed
 from facelab.ui import Page
-from facelab.ui.chart import HEAD, Chart, serve_plotly
+from facelab.ui.serve import compressed
 from facelab.ui.theme import SCRIPT
+from facelab.ui.widgets.chart import HEAD, Chart, serve_plotly
 
 from .conftest import Watch
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from facelab import checkpoint
+from facelab.models import checkpoint
 from tests.conftest import CROP, zipped
 
 from .conftest import choose_tab, until

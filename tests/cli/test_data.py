@@ -6,15 +6,15 @@ import re
 import numpy as np
 import pytest
 import sklearn.datasets
-from conftest import CROP, as_zip, encoded, refused, zipped
 from PIL import Image
 
-from facelab import cli_data
-from facelab.bulk import embed_images
-from facelab.cli import main
-from facelab.cli_data import DATA
+from facelab.cli import data as cli_data
+from facelab.cli.data import DATA
+from facelab.cli.main import main
 from facelab.data.embeddings import load_embeddings
 from facelab.data.images import ImageFolder
+from facelab.evaluation.photo_pool import embed_images
+from tests.conftest import CROP, as_zip, encoded, refused, zipped
 
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 
@@ -69,8 +69,8 @@ def test_an_unknown_word_is_answered_with_the_nearest(capsys):
 
 def test_blends_are_of_those_whom_the_named_recipe_trains(capsys, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("facelab.cli_data.load_crops", lambda sources, *_: sources)
-    monkeypatch.setattr("facelab.cli_data.write_blends", lambda *values: asked.append(values))
+    monkeypatch.setattr("facelab.cli.data.load_crops", lambda sources, *_: sources)
+    monkeypatch.setattr("facelab.cli.data.write_blends", lambda *values: asked.append(values))
     recipe = tmp_path / "r.json"
     recipe.write_text('{"held_out": 0.3, "held_out_from": "new", "split_seed": 5}')
     out = tmp_path / "blends.zip"

@@ -9,15 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import refused
 from PIL import Image
 
-from facelab import cli, terminal
-from facelab.cli import COMMANDS, main
-from facelab.cli_data import DATA
-from facelab.cli_lessons import LESSONS
+from facelab.cli import main as cli
+from facelab.cli import terminal
+from facelab.cli.data import DATA
+from facelab.cli.lessons import LESSONS
+from facelab.cli.main import COMMANDS, main
+from tests.conftest import refused
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_without_arguments_every_command_is_explained_in_a_line(capsys):

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import encoded, one_sentence, refused
 from PIL import Image
 
-from facelab import checkpoint, cli, embedder
-from facelab.cli import main
+from facelab.cli import main as cli
+from facelab.cli.main import main
 from facelab.data.parametric import ParametricFaces
+from facelab.models import checkpoint, zoo
+from tests.conftest import encoded, one_sentence, refused
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 COMPARE = ["model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces"]
 
@@ -155,7 +156,7 @@ def test_evaluate_saves_its_figures_in_the_header(capsys, album, pairs):
     argv = ["evaluate", "tiny", "--images", str(album), "--pairs", pairs, "--jobs", "1", "--json"]
     assert main([*argv, "--save", "four_pairs"]) == 0
     report = json.loads(capsys.readouterr().out)
-    header = checkpoint.describe(embedder.find_checkpoint("tiny"))
+    header = checkpoint.describe(zoo.find_checkpoint("tiny"))
     assert header.metrics["four_pairs"] == report
     assert header.metrics["held_out"] == {"eer": 0.25} and header.operating_points is not None
 
@@ -190,7 +191,7 @@ def test_calibrate_writes_thresholds_that_compare_then_uses(capsys, tmp_path, ph
     assert main([*argv, "--people", str(tmp_path / "people.txt"), "--title", "six people"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("tiny on six people: 6 people, 36 photos: EER 0.") and "FAR 0.1" in out
-    points = checkpoint.describe(embedder.find_checkpoint("tiny")).operating_points
+    points = checkpoint.describe(zoo.find_checkpoint("tiny")).operating_points
     assert points.genuine_pairs == 6 * 15 and points.impostor_pairs == 15 * 36
     assert main(["compare", *photos, "--model", "tiny", "--far", "0.05", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

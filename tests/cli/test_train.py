@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import one_sentence, refused
 from PIL import Image
 from safetensors import SafetensorError
 
-from facelab import checkpoint, cli_train
-from facelab.cli import main
+from facelab.cli import train as cli_train
+from facelab.cli.main import main
 from facelab.data.parametric import ParametricFaces
-from facelab.recipe import Recipe
-from facelab.recipes import find_recipe
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import find_recipe
+from tests.conftest import one_sentence, refused
 
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 

@@ -6,12 +6,14 @@ import time
 
 import numpy as np
 import pytest
-from conftest import refused
 
-from facelab import cache, cli, terminal
-from facelab.cli import main
+from facelab.cli import main as cli
+from facelab.cli import terminal
+from facelab.cli.main import main
+from facelab.data import cache
 from facelab.data.cropfile import CropFile
 from facelab.data.folders import load_crops
+from tests.conftest import refused
 
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 

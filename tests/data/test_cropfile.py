@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -18,8 +17,9 @@ from facelab.data import cropfile, folders
 from facelab.data.cropfile import CROP_BYTES, CropFile, read_index, writing_crops
 from facelab.data.folders import decoded, load_crops
 from facelab.data.images import ImageFolder
+from tests.conftest import encoded
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CROPS = np.random.default_rng(0).integers(0, 256, (7, 112, 112, 3), dtype=np.uint8)
 
 

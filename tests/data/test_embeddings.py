@@ -6,12 +6,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data.embeddings import load_embeddings, save_embeddings
 from facelab.data.images import ImageFolder
+from tests.conftest import one_sentence
 
 NAMES = ["a/x.jpg", "李雷/照片.png", "c"]
 VECTORS = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CROP, as_zip, encoded, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +19,8 @@ from PIL import Image
 from facelab.data import folders
 from facelab.data.cropfile import CropFile
 from facelab.data.folders import CropSet, ImageFolder, load_crops
-from facelab.data.splits import split_identities
+from facelab.training.splits import split_identities
+from tests.conftest import CROP, as_zip, encoded, zipped
 
 
 def values(data: CropSet) -> list[int]:
@@ -125,7 +125,7 @@ load_crops([sys.argv[1]], __import__("pathlib").Path(sys.argv[2]), kill)
 
 def test_a_killed_decode_leaves_no_usable_cache(crop_folder, tmp_path):
     args = [sys.executable, "-c", KILLED, str(crop_folder), str(tmp_path / "cache")]
-    run = subprocess.run(args, cwd=Path(__file__).parents[1], check=False)
+    run = subprocess.run(args, cwd=Path(__file__).parents[2], check=False)
     assert run.returncode == -signal.SIGKILL
     assert not list((tmp_path / "cache").glob("*.json"))
     assert values(load_crops([crop_folder], tmp_path / "cache")) == [0, 1, 2, 40, 41, 42, 80, 81, 82]

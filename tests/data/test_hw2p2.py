@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, encoded, one_sentence
 from PIL import Image
 
-from facelab import checkpoint
 from facelab.data.folders import load_crops
 from facelab.data.hw2p2 import class_labels, find_homework, load_split, write_classes, write_scores
 from facelab.data.images import ImageFolder
 from facelab.data.pairs import read_pairs
 from facelab.data.parametric import ParametricFaces
-from facelab.faces import read_photo
-from facelab.losses import build_loss
-from facelab.model import embed
-from facelab.submit import submit
+from facelab.evaluation.hw2p2_submission import submit
+from facelab.models import checkpoint
+from facelab.models.losses import build_loss
+from facelab.models.model import embed
+from facelab.photos.faces import read_photo
+from tests.conftest import TINY, encoded, one_sentence
 
 PEOPLE = 4  # as many as the tiny checkpoint knows
 LABELS = (7, 12, 3, 100)  # a label is a name: sorted as words they are 100, 12, 3, 7

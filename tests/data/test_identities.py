@@ -1,9 +1,9 @@
 """Who is on an image: one reading for every command, told where it is not plain, refused where unsure."""
 
 import pytest
-from conftest import one_sentence
 
 from facelab.data.identities import identify, parse_labels
+from tests.conftest import one_sentence
 
 
 def read(names, lists=None, empty=()):

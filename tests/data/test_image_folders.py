@@ -7,17 +7,17 @@ import zlib
 from pathlib import Path
 
 import pytest
-from conftest import CROP, encoded, one_sentence, zipped
 from PIL import Image
 
 from facelab.data import images
+from facelab.data.files import safe_name, shortened
 from facelab.data.folders import load_crops
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, printable
 from facelab.data.unpack import unpack
-from facelab.files import safe_name, shortened
-from facelab.gallery import photos_in_zip
-from facelab.photo import FORMATS, IMAGE_SUFFIXES, read_photo
+from facelab.photos.read import FORMATS, IMAGE_SUFFIXES, read_photo
+from facelab.recognition.gallery import photos_in_zip
+from tests.conftest import CROP, encoded, one_sentence, zipped
 
 
 def put(path: Path, content: bytes = CROP) -> None:
@@ -80,7 +80,7 @@ def test_unusual_suffixes_are_read(suffix, kind, tmp_path):
 
 
 def test_what_looks_like_a_picture_and_is_not_read_is_counted_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("facelab.photo.find_spec", lambda name: None)
+    monkeypatch.setattr("facelab.photos.read.find_spec", lambda name: None)
     for name in ("a/1.png", "a/2.HEIC", "b/3.png", "b/4.CR2", "b/notes.txt", "b/run.sh"):
         put(tmp_path / "s" / name)
     folder = ImageFolder(tmp_path / "s")

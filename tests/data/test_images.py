@@ -4,12 +4,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import CROP, as_zip, one_sentence, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data import images
 from facelab.data.images import ImageFolder
+from tests.conftest import CROP, as_zip, one_sentence, zipped
 
 # Hostile and broken archives
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data.matching import resolve
 from facelab.data.pairs import FOLDS, read_pairs, read_people, read_unlabelled_pairs, suspicious
+from tests.conftest import one_sentence
 
 
 def written(tmp_path, text: str):

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from programs import rendered
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facelab.data.parametric import camera, exact
+from tests.programs import rendered
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGEST = "759cf57cae704beb"
 ULP = 2.0**-52
 

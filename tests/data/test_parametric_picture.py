@@ -25,8 +25,8 @@ from facelab.data.parametric.field import apply, ellipsoid, quadrics, ripple, ro
 from facelab.data.parametric.head import portrait_frame
 from facelab.data.parametric.shot import Values, take_shot
 from facelab.data.parametric.table import normals
-from facelab.faces import find_faces
-from facelab.photo import Photo
+from facelab.photos.faces import find_faces
+from facelab.photos.read import Photo
 
 
 def neutral(n: int, changes: dict | None = None) -> torch.Tensor:

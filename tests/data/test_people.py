@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CROP, as_zip, encoded, one_sentence
 from PIL import Image
 
 from facelab.data.folders import CropSet, ImageFolder, fewer_than, load_crops
+from tests.conftest import CROP, as_zip, encoded, one_sentence
 
 
 def values(data: CropSet) -> list[int]:

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import as_zip, encoded, refused
 from PIL import Image
 
-from facelab import bulk, checkpoint
-from facelab.bulk import embed_images
-from facelab.cli import main
+from facelab.cli.main import main
 from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
-from facelab.embedder import load
-from facelab.evaluate import embed_folder
-from facelab.gallery import photos_in_zip
-from facelab.live_data import from_photos
-from facelab.model import embed
-from facelab.protocols import judge_all_pairs, judge_identification
+from facelab.evaluation import photo_pool as bulk
+from facelab.evaluation.evaluate import embed_folder
+from facelab.evaluation.photo_pool import embed_images
+from facelab.evaluation.protocols import judge_all_pairs, judge_identification
+from facelab.lessons.live.data import from_photos
+from facelab.models import checkpoint
+from facelab.models.model import embed
+from facelab.recognition.embedder import load
+from facelab.recognition.gallery import photos_in_zip
+from tests.conftest import as_zip, encoded, refused
 
 PEOPLE = ("Ann", "Bob", "Cid", "Dan")
 

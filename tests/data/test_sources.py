@@ -7,7 +7,6 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import sklearn.datasets
-from conftest import encoded, one_sentence
 from PIL import Image
 
 from facelab.data import sources
@@ -15,6 +14,7 @@ from facelab.data.folders import ImageFolder
 from facelab.data.matching import resolve
 from facelab.data.pairs import read_pairs
 from facelab.data.sources import lfw, olivetti
+from tests.conftest import encoded, one_sentence
 
 PHOTOS = {"Ann_Lee": 3, "Bo": 1, "Zoë_Ünal": 2}
 

@@ -10,13 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import CROP, one_sentence, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data import unpack as module
 from facelab.data.images import ImageFolder
 from facelab.data.unpack import unpack
+from tests.conftest import CROP, one_sentence, zipped
 
 FILES = {
     "a/x.png": CROP,

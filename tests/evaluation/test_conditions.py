@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from facelab.cli import main
-from facelab.faces import Face
-from facelab.subsets import CONDITIONS, THIRDS, conditions, judge_subsets, subset_rows
+from facelab.cli.main import main
+from facelab.evaluation.conditions import CONDITIONS, THIRDS, conditions, judge_subsets, subset_rows
+from facelab.photos.faces import Face
 
 FRONT = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
 NOISE = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)

@@ -6,21 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import one_sentence
 from PIL import Image
 
-from facelab import checkpoint
-from facelab import evaluate as evaluation
 from facelab.data.folders import CropSet, ImageFolder
 from facelab.data.pairs import Pairs
 from facelab.data.parametric import ParametricFaces
-from facelab.embedder import Embedder
-from facelab.evaluate import calibrate, evaluate, evaluate_classes, held_out_points
+from facelab.evaluation import evaluate as evaluation
+from facelab.evaluation.evaluate import calibrate, evaluate, evaluate_classes
+from facelab.evaluation.protocols import Embedded, judge_difference
 from facelab.metrics.verification import all_pairs, cosine, equal_error_rate, verification_report
-from facelab.model import embed
-from facelab.protocols import Embedded, judge_difference
-from facelab.recipe import Recipe
-from facelab.train import train
+from facelab.models import checkpoint
+from facelab.models.model import embed
+from facelab.models.recipe import Recipe
+from facelab.recognition.embedder import Embedder
+from facelab.training.loop import train
+from facelab.training.validation import held_out_points
+from tests.conftest import one_sentence
 
 KEYS = {
     "accuracy",

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facelab import checkpoint
-from facelab.card import model_card
-from facelab.cli import main
+from facelab.cli.main import main
+from facelab.evaluation.model_card import model_card
 from facelab.metrics.operating import measure_operating_points
-from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import RECIPES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def header(accuracy: float, seed: int, loss: str = "softmax") -> checkpoint.Header:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import encoded, one_sentence
 from PIL import Image
 
-from facelab import bulk, faces
-from facelab.bulk import embed_images, prepare
 from facelab.data.folders import ImageFolder
-from facelab.embedder import load
-from facelab.faces import find_faces, main_face, read_photo
+from facelab.evaluation import photo_pool as bulk
+from facelab.evaluation.photo_pool import embed_images, prepare
+from facelab.photos import faces
+from facelab.photos.faces import find_faces, main_face, read_photo
+from facelab.recognition.embedder import load
+from tests.conftest import encoded, one_sentence
 
 
 @pytest.fixture

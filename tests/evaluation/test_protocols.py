@@ -5,20 +5,20 @@ import json
 
 import numpy as np
 import pytest
-from conftest import refused
 from PIL import Image
 
-from facelab import evaluate as evaluation
-from facelab import reference
-from facelab.cli import main
+from facelab.cli.main import main
 from facelab.data.embeddings import save_embeddings
 from facelab.data.pairs import Pairs
-from facelab.evaluate import evaluate, evaluate_embeddings, read_embedded
+from facelab.evaluation import evaluate as evaluation
+from facelab.evaluation.evaluate import evaluate, evaluate_embeddings, read_embedded
+from facelab.evaluation.protocols import Embedded, judge_all_pairs, judge_identification, judge_pairs
 from facelab.metrics.confidence import intervals_by_pair
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.identification import dir_at_far, search
 from facelab.metrics.verification import all_pairs, auc, cosine, equal_error_rate, tar_at_far
-from facelab.protocols import Embedded, judge_all_pairs, judge_identification, judge_pairs
+from facelab.recognition import reference
+from tests.conftest import refused
 
 
 def crowd(people: int = 12, photos: int = 5, score=cosine, failures=()) -> Embedded:

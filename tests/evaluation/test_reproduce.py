@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import refused
 from PIL import Image
 
-from facelab import checkpoint, cli_train, reproduce
-from facelab.cli import main
+from facelab.cli import train as cli_train
+from facelab.cli.main import main
 from facelab.data.parametric import ParametricFaces
-from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
-from facelab.reproduce import Zoo, commands, left, make, product, progress
-from facelab.rows import FIRST_TWO, Row, rows
+from facelab.evaluation import reproduce
+from facelab.evaluation.reproduce import Zoo, commands, left, make, product, progress
+from facelab.evaluation.rows import FIRST_TWO, Row, rows
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import RECIPES
+from tests.conftest import refused
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KILLS = 3
 SMALL = {"epochs": 2, "batch_size": 8, "embedding_dim": 16, "neck": "pool", "precision": "fp32"}
 SMALL |= {"held_out": 0.0, "lr": 0.05}

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from facelab import checkpoint, embedder, measured
-from facelab.cli import main
-from facelab.recipes import RECIPES
+from facelab.cli.main import main
+from facelab.evaluation import results as measured
+from facelab.models import checkpoint, zoo
+from facelab.models.recipes import RECIPES
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def folder(tiny_run, tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     for path in ("checkpoints/arcface", "center"):
         checkpoint.save(tmp_path / f"{path}.safetensors", model, loss_fn, header)
-    monkeypatch.setattr(embedder, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path / "checkpoints")
     return tmp_path
 
 
@@ -27,7 +28,7 @@ def test_kept_figures_stand_among_the_checkpoints(folder, capsys):
         ["center", "*"],
         ["arcface", "resnet_face"],
     ]
-    assert measured.names() == ["center", "arcface"] and embedder.checkpoint_names() == ["arcface"]
+    assert measured.names() == ["center", "arcface"] and zoo.checkpoint_names() == ["arcface"]
     kept, whole = measured.headers()["center"], checkpoint.describe(folder / "center.safetensors")
     assert kept == replace(whole, operating_points=None, identities=())
     assert [path.name for path in folder.glob("checkpoints/measured/*")] == ["center.json"]

@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import as_zip
 from PIL import Image
 from torchmetrics.classification import MulticlassCalibrationError
 
-from facelab import checkpoint, cli_lessons, embedder
+from facelab.cli import lessons as cli_lessons
+from facelab.cli.terminal import track
 from facelab.data.folders import CropSet, load_crops
-from facelab.data.splits import split
 from facelab.lessons import calibration as lessons
-from facelab.losses import build_loss
 from facelab.metrics.calibration import fit_temperature, reliability, softmax
 from facelab.metrics.verification import all_pairs, roc
-from facelab.model import build_model, embed
-from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
-from facelab.terminal import track
+from facelab.models import checkpoint, zoo
+from facelab.models.losses import build_loss
+from facelab.models.model import build_model, embed
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import RECIPES
+from facelab.training.splits import split
+from tests.conftest import as_zip
 
 RECIPE = Recipe(
     neck="pool", embedding_dim=16, held_out=0.2, held_out_images=0.5, loss="online_label_smoothing"
@@ -241,7 +242,7 @@ def test_the_command_writes_what_the_page_reads(tmp_path, monkeypatch, capsys):
         (tmp_path / f"crops/p{i // 4}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(CROPS[i]).save(tmp_path / f"crops/p{i // 4}/{i}.png")
     archive = as_zip(tmp_path / "crops", tmp_path / "crops.zip")
-    monkeypatch.setattr(embedder, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(cli_lessons, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(lessons, "FOLDER", tmp_path / "lessons")
     fresh(tmp_path / "mine.safetensors", replace(RECIPE, held_out=0.0), load_crops([archive]))

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from facelab import checkpoint, train
+from facelab.cli.terminal import track
 from facelab.data.folders import CropSet
-from facelab.data.splits import split
 from facelab.lessons import epochs as lesson
-from facelab.losses import build_loss
-from facelab.model import build_model
-from facelab.recipe import Recipe
-from facelab.terminal import track
+from facelab.models import checkpoint
+from facelab.models.losses import build_loss
+from facelab.models.model import build_model
+from facelab.models.recipe import Recipe
+from facelab.training import loop as train
+from facelab.training.splits import split
 
 SOURCE = Recipe(neck="pool", embedding_dim=8, held_out=0.5, seed=1)
 SHORT = {"epochs": 2, "batch_size": 8, "precision": "fp32", "lr": 0.05}

@@ -6,13 +6,24 @@ import pytest
 import torch
 from torch import nn
 
-from facelab import checkpoint, embedder, genealogy
-from facelab.backbones import BACKBONES
-from facelab.backbones.resnet import bottleneck, resnet50
-from facelab.code_diff import CLAIMS, RESNET, Part, changes, code, definitions, written
-from facelab.genealogy import COSTS, budget, costs, lanes, latency, lineage, measure_cost, paper_of, papers
-from facelab.losses import build_loss
-from facelab.model import FaceModel
+from facelab.lessons import family_tree
+from facelab.lessons.code_diff import CLAIMS, RESNET, Part, changes, code, definitions, written
+from facelab.lessons.family_tree import (
+    COSTS,
+    budget,
+    costs,
+    lanes,
+    latency,
+    lineage,
+    measure_cost,
+    paper_of,
+    papers,
+)
+from facelab.models import checkpoint, zoo
+from facelab.models.backbones import BACKBONES
+from facelab.models.backbones.resnet import bottleneck, resnet50
+from facelab.models.losses import build_loss
+from facelab.models.model import FaceModel
 
 POOLED = [  # ImageNet networks that end in pooling and one linear layer, with nothing learned between
     name
@@ -34,11 +45,11 @@ def test_the_file_is_what_the_networks_are(name):
 
 
 def test_a_network_that_the_file_lacks_is_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(genealogy, "BACKBONES", {"alexnet_face": BACKBONES["alexnet_face"]})
+    monkeypatch.setattr(family_tree, "BACKBONES", {"alexnet_face": BACKBONES["alexnet_face"]})
     path = tmp_path / "costs.json"
     assert costs(path) == {"alexnet_face": measure_cost("alexnet_face")}
-    genealogy.write_costs(path)
-    monkeypatch.setattr(genealogy, "measure_cost", None)  # it is all in the file now
+    family_tree.write_costs(path)
+    monkeypatch.setattr(family_tree, "measure_cost", None)  # it is all in the file now
     costs.cache_clear()
     assert costs(path)["alexnet_face"].shape == (128, 6, 6)
     costs.cache_clear()
@@ -92,8 +103,8 @@ def test_scores_come_from_the_headers_best_first(tiny_run, tmp_path, monkeypatch
         measured = checkpoint.with_metrics(header, "lfw_view2", {"accuracy": accuracy})
         checkpoint.save(tmp_path / f"{name}.safetensors", model, loss_fn, measured)
     checkpoint.save(tmp_path / "unjudged.safetensors", model, loss_fn, header)
-    monkeypatch.setattr(embedder, "CHECKPOINTS", tmp_path)
-    found = genealogy.scores()
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
+    found = family_tree.scores()
     assert list(found) == ["resnet_face"]
     assert [(s.name, s.accuracy, s.loss) for s in found["resnet_face"]] == [
         ("two", 0.83, "softmax"),
@@ -104,8 +115,8 @@ def test_scores_come_from_the_headers_best_first(tiny_run, tmp_path, monkeypatch
 def test_latency_is_the_median_without_the_first_run(monkeypatch):
     took = iter([9.0, 0.004, 0.002, 0.5])  # the first is the warm-up
     clock = itertools.accumulate(x for t in took for x in (1.0, t))
-    monkeypatch.setattr(genealogy.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(genealogy, "build_backbone", lambda name: nn.Conv2d(3, 2, 1))
+    monkeypatch.setattr(family_tree.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(family_tree, "build_backbone", lambda name: nn.Conv2d(3, 2, 1))
     assert latency("any", repeats=3) == pytest.approx(4.0)
 
 

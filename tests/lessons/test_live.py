@@ -13,14 +13,26 @@ import torch
 from PIL import Image
 from torch import nn
 
-from facelab import live, live_data, live_line
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
-from facelab.live import Map, Training, flat_map
-from facelab.live_choice import HERE, HOSTED, Choice, address, check_faces, compose, limits, losses, networks
-from facelab.live_data import DrawnCrops, Pool, from_photos, rendered
-from facelab.live_line import Line
-from facelab.recipe import Recipe
+from facelab.lessons.live import data as live_data
+from facelab.lessons.live import queue as live_line
+from facelab.lessons.live import session as live
+from facelab.lessons.live.data import DrawnCrops, Pool, from_photos, rendered
+from facelab.lessons.live.queue import Line
+from facelab.lessons.live.session import Map, Training, flat_map
+from facelab.lessons.live.settings import (
+    HERE,
+    HOSTED,
+    Choice,
+    address,
+    check_faces,
+    compose,
+    limits,
+    losses,
+    networks,
+)
+from facelab.models.recipe import Recipe
 from tests.conftest import CROP, as_zip, encoded, one_sentence, zipped
 
 STEPS = 6

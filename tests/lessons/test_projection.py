@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from facelab import projection
-from facelab.projection import fit_pca, place, umap_map
+from facelab.lessons import projection
+from facelab.lessons.projection import fit_pca, place, umap_map
 
 CLOUD = np.random.default_rng(0).normal(size=(60, 12)) * np.linspace(3, 0.1, 12)
 

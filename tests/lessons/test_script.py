@@ -11,18 +11,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facelab import bulk, checkpoint, cli_train, live
-from facelab.as_code import Data, as_command, as_python
-from facelab.cli import main
-from facelab.cli_train import Train
+from facelab.cli import train as cli_train
+from facelab.cli.main import main
+from facelab.cli.terminal import parse
+from facelab.cli.train import Train
 from facelab.data import folders
 from facelab.data.folders import load_crops
-from facelab.live_choice import HERE, Choice, compose, losses
-from facelab.live_data import from_photos, rendered
-from facelab.recipe import Recipe
-from facelab.recipes import RECIPES
-from facelab.terminal import parse
-from facelab.train import train
+from facelab.evaluation import photo_pool as bulk
+from facelab.lessons.live import session as live
+from facelab.lessons.live.data import from_photos, rendered
+from facelab.lessons.live.script import Data, as_command, as_python
+from facelab.lessons.live.settings import HERE, Choice, compose, losses
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.models.recipes import RECIPES
+from facelab.training.loop import train
 from tests.conftest import as_zip
 
 TINY = compose(

@@ -6,19 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import one_sentence
 
-from facelab import checkpoint, cli_lessons, projection
+from facelab.cli import lessons as cli_lessons
+from facelab.cli.terminal import track
 from facelab.data.folders import CropSet
-from facelab.data.splits import split
+from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.lessons.space import Crowd, Figures, Space
-from facelab.losses import build_loss
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.verification import all_pairs, equal_error_rate
-from facelab.model import build_model, embed
-from facelab.recipe import Recipe
-from facelab.terminal import track
+from facelab.models import checkpoint
+from facelab.models.losses import build_loss
+from facelab.models.model import build_model, embed
+from facelab.models.recipe import Recipe
+from facelab.training.splits import split
+from tests.conftest import one_sentence
 
 RECIPE = Recipe(neck="pool", embedding_dim=8, held_out=0.4, seed=3)
 COUNTS = (14, 13, 12, 13, 15, 14, 2, 13, 15, 4)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from facelab.cli.terminal import track
 from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
 from facelab.lessons import transfer
 from facelab.lessons.transfer import SHOTS, TEST, Outcome, deal, run, starts
-from facelab.recipe import Recipe
-from facelab.terminal import track
+from facelab.models.recipe import Recipe
 
 
 def people(sizes):

@@ -5,10 +5,10 @@ import functools
 import pytest
 import torch
 
-from facelab import collapse
-from facelab.collapse import IN_A_ROW, PEOPLE, PHOTOS, Setting, clouds, learn, network
-from facelab.losses.pairs import Triplet
-from facelab.mining import squared_distances, unit
+from facelab.lessons import triplet_collapse
+from facelab.lessons.triplet_collapse import IN_A_ROW, PEOPLE, PHOTOS, Setting, clouds, learn, network
+from facelab.models.losses.mining import squared_distances, unit
+from facelab.models.losses.pairs import Triplet
 
 SEEDS = range(8)
 MOST = 6  # of 8: a run is chaotic, and where it ends depends on how a processor rounds
@@ -48,7 +48,7 @@ def test_a_collapsed_run_does_not_come_back():
 def test_the_flag_needs_ten_steps_in_a_row(monkeypatch):
     """Nine steps that look collapsed, one that does not, then ten: the flag goes up at the last."""
     looks = iter([True] * 9 + [False] + [True] * 10)
-    monkeypatch.setattr(collapse, "collapse", lambda *_: next(looks))
+    monkeypatch.setattr(triplet_collapse, "collapse", lambda *_: next(looks))
     flags = [moment.collapsed for moment in learn(Setting("all"), 20)]
     assert flags == [False] * 19 + [True]
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelab import reference
 from facelab.metrics import streaming
 from facelab.metrics.similarity import cosine_matrix, distance_matrix
 from facelab.metrics.streaming import BINS, stream_roc
 from facelab.metrics.verification import all_pairs, cosine, equal_error_rate, roc
+from facelab.recognition import reference
 
 FEW = 4096  # bins, where a million would only take time
 RATES = (0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from facelab.backbones import BACKBONES, build_backbone, check_size
-from facelab.backbones.describe import describe
-from facelab.backbones.nfnet import SkipInit
-from facelab.layers import DepthwiseConv, LayerScale
+from facelab.models.backbones import BACKBONES, build_backbone, check_size
+from facelab.models.backbones.describe import describe
+from facelab.models.backbones.nfnet import SkipInit
+from facelab.models.layers import DepthwiseConv, LayerScale
 
 COMPACT = [name for name in BACKBONES if name.endswith("_face")]
 FULLY_CONNECTED = {"AlexNet": (256 * 6 * 6, 4096, 4096, 1000), "VGG": (512 * 7 * 7, 4096, 4096, 1000)}

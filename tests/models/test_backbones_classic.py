@@ -4,14 +4,14 @@ import pytest
 import timm
 import torch
 import torchvision
-from test_pretrained import both, original_features, relative_error
 from torch import nn
 
-from facelab.backbones import BACKBONES, build_backbone
-from facelab.backbones.densenet import DenseLayer
-from facelab.backbones.efficientnet import SameConv2d, mbconv
-from facelab.backbones.mobilenet import DepthwiseSeparable, InvertedResidual
-from facelab.layers import SqueezeExcite
+from facelab.models.backbones import BACKBONES, build_backbone
+from facelab.models.backbones.densenet import DenseLayer
+from facelab.models.backbones.efficientnet import SameConv2d, mbconv
+from facelab.models.backbones.mobilenet import DepthwiseSeparable, InvertedResidual
+from facelab.models.layers import SqueezeExcite
+from tests.models.test_pretrained import both, original_features, relative_error
 
 FULLY_CONNECTED = 4097 * 4096 + 4097 * 1000  # AlexNet's and VGG's last two layers
 PUBLISHED = {  # name: (parameters of the whole network, of its classifier, biases before batch norms)

@@ -13,15 +13,15 @@ import torchvision
 from timm.layers.std_conv import ScaledStdConv2dSame
 from torch import nn
 
-from facelab.backbones import BACKBONES, build_backbone
-from facelab.backbones.convnext import convnext_block
-from facelab.backbones.nfnet import ALPHA, GATE_GAIN, NFBlock, ScaledGELU, SkipInit
-from facelab.backbones.pretrained import matched
-from facelab.backbones.regnet import regnet_plan
-from facelab.backbones.resnest import SplitAttention
-from facelab.backbones.resnet import Residual, bottleneck, bottleneck_branch
-from facelab.backbones.senet import se_bottleneck
-from facelab.layers import ConvNormAct, LayerNorm2d, ScaledStdConv2d, SqueezeExcite, pad_same
+from facelab.models.backbones import BACKBONES, build_backbone
+from facelab.models.backbones.convnext import convnext_block
+from facelab.models.backbones.nfnet import ALPHA, GATE_GAIN, NFBlock, ScaledGELU, SkipInit
+from facelab.models.backbones.pretrained import matched
+from facelab.models.backbones.regnet import regnet_plan
+from facelab.models.backbones.resnest import SplitAttention
+from facelab.models.backbones.resnet import Residual, bottleneck, bottleneck_branch
+from facelab.models.backbones.senet import se_bottleneck
+from facelab.models.layers import ConvNormAct, LayerNorm2d, ScaledStdConv2d, SqueezeExcite, pad_same
 
 ORACLES = {  # ours: (theirs, parameters in the papers, in millions)
     "resnet18": (torchvision.models.resnet18, 11.7),

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facelab.losses import build_loss
-from facelab.losses.center import center_loss, update_centers
+from facelab.models.losses import build_loss
+from facelab.models.losses.center import center_loss, update_centers
 
 
 def batch(size: int = 12) -> tuple[Tensor, Tensor, Tensor]:

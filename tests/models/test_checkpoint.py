@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import one_sentence
 from safetensors.torch import load_file, save_file
 
-from facelab import checkpoint
-from facelab.checkpoint import FORMAT, Header, describe, load, save, update_header, with_metrics
-from facelab.losses import build_loss
-from facelab.model import build_model, embed
-from facelab.recipe import Recipe
+from facelab.models import checkpoint
+from facelab.models.checkpoint import FORMAT, Header, describe, load, save, update_header, with_metrics
+from facelab.models.losses import build_loss
+from facelab.models.model import build_model, embed
+from facelab.models.recipe import Recipe
+from tests.conftest import one_sentence
 
 
 def header_of(path) -> dict:
@@ -289,7 +289,7 @@ def test_a_folder_that_is_missing_is_made_and_a_file_in_its_place_is_an_error(ti
 
 
 def test_the_shipped_checkpoints_rebuild_themselves_and_are_small():
-    from facelab.embedder import CHECKPOINTS
+    from facelab.models.zoo import CHECKPOINTS
 
     files = list(CHECKPOINTS.glob("*.safetensors"))
     assert files

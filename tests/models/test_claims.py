@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import one_sentence
 from safetensors.torch import load_file, save_file
 
-from facelab import checkpoint, embedder
-from facelab.checkpoint import describe, load
-from facelab.claims import MAX_CLASSES, MAX_HEADER, SIZES, expected_tensors, read_claims
-from facelab.losses import LOSSES
 from facelab.metrics.operating import OperatingPoints
-from facelab.recipe import Recipe
+from facelab.models import checkpoint
+from facelab.models.checkpoint import describe, load
+from facelab.models.claims import MAX_CLASSES, MAX_HEADER, SIZES, expected_tensors, read_claims
+from facelab.models.losses import LOSSES
+from facelab.models.recipe import Recipe
+from facelab.recognition import embedder
+from tests.conftest import one_sentence
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def raw(path, header, data=b""):

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from pytorch_metric_learning.losses import NormalizedSoftmaxLoss
 
-from facelab.losses import build_loss, classification
-from facelab.losses.classification import smooth_targets
+from facelab.models.losses import build_loss, classification
+from facelab.models.losses.classification import smooth_targets
 
 
 def batch(size: int = 12, dim: int = 6, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,17 +5,17 @@ from functools import partial
 
 import pytest
 import torch
-from test_backbones import COMPACT, awake, pictures
 from torch import nn
 
-from facelab.backbones import build_backbone
-from facelab.backbones.convnext import convnext
-from facelab.backbones.describe import describe, receptive_field, saved_bytes
-from facelab.backbones.nfnet import nf_network
-from facelab.backbones.regnet import y_block
-from facelab.backbones.resnest import resnest_block
-from facelab.backbones.resnet import basic_block, bottleneck, imagenet_stem, network
-from facelab.layers import ConvNormAct, SqueezeExcite, prelu
+from facelab.models.backbones import build_backbone
+from facelab.models.backbones.convnext import convnext
+from facelab.models.backbones.describe import describe, receptive_field, saved_bytes
+from facelab.models.backbones.nfnet import nf_network
+from facelab.models.backbones.regnet import y_block
+from facelab.models.backbones.resnest import resnest_block
+from facelab.models.backbones.resnet import basic_block, bottleneck, imagenet_stem, network
+from facelab.models.layers import ConvNormAct, SqueezeExcite, prelu
+from tests.models.test_backbones import COMPACT, awake, pictures
 
 
 @pytest.mark.parametrize("name", COMPACT)

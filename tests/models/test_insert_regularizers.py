@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from facelab.backbones import BACKBONES, build_backbone
-from facelab.regularise import DropBlock2d, StochasticDepth, place, set_progress
+from facelab.models.backbones import BACKBONES, build_backbone
+from facelab.models.regularizers import DropBlock2d, StochasticDepth, place, set_progress
 
 PLAIN = {"AlexNet", "VGG", "DenseNet"}  # families without a shortcut to skip along
 PLAIN_NAMES = {"mobilenet_v1"} | {name for name, row in BACKBONES.items() if row.family in PLAIN}

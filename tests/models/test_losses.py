@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from facelab.losses import LOSSES, build_loss, loss_options
-from facelab.recipe import LOSS_FIELDS, Recipe
+from facelab.models.losses import LOSSES, build_loss, loss_options
+from facelab.models.recipe import LOSS_FIELDS, Recipe
 
 CLASSES, DIM = 5, 6
 SUMS = ["softmax+triplet", "arcface+pairwise", "online_label_smoothing+contrastive"]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss, SphereFaceLoss
 from torch import Tensor
 
-from facelab.losses import build_loss
-from facelab.losses.cosine import prototype_scores
-from facelab.losses.margins import (
+from facelab.models.losses import build_loss
+from facelab.models.losses.cosine import prototype_scores
+from facelab.models.losses.margins import (
     a_softmax_logits,
     a_softmax_psi,
     annealed_lambda,

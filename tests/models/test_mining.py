@@ -12,8 +12,8 @@ from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.miners import BatchHardMiner
 from torch import Tensor
 
-from facelab.losses import build_loss
-from facelab.mining import (
+from facelab.models.losses import build_loss
+from facelab.models.losses.mining import (
     MINING,
     all_triplets,
     collapse,

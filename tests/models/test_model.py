@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from facelab.backbones import build_backbone
-from facelab.model import FaceModel, build_model, class_logits, embed, feature_shape
-from facelab.recipe import Recipe
+from facelab.models.backbones import build_backbone
+from facelab.models.model import FaceModel, build_model, class_logits, embed, feature_shape
+from facelab.models.recipe import Recipe
 
 
 def million_macs(module, size=112):

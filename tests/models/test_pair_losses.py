@@ -13,9 +13,9 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
-from facelab.losses import build_loss
-from facelab.losses.pairs import contrastive_loss, pairwise_loss, triplet_loss
-from facelab.mining import hard_triplets, squared_distances, unit
+from facelab.models.losses import build_loss
+from facelab.models.losses.mining import hard_triplets, squared_distances, unit
+from facelab.models.losses.pairs import contrastive_loss, pairwise_loss, triplet_loss
 
 
 def batch(size: int = 14, people: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:

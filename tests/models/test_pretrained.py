@@ -8,12 +8,11 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
-from conftest import one_sentence
 from torch import Tensor, nn
 
-from facelab.backbones import BACKBONES, build_backbone
-from facelab.backbones import pretrained as module
-from facelab.backbones.pretrained import (
+from facelab.models.backbones import BACKBONES, build_backbone
+from facelab.models.backbones import pretrained as module
+from facelab.models.backbones.pretrained import (
     PACKAGED,
     PRETRAINED,
     TIMM,
@@ -21,6 +20,7 @@ from facelab.backbones.pretrained import (
     pretrained,
     take_signed_input,
 )
+from tests.conftest import one_sentence
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SAME = {"efficientnet_lite0", "nfnet_f0"}  # these pad the input of the first convolution themselves

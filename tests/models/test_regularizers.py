@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from facelab.regularise import (
+from facelab.models.regularizers import (
     DropBlock2d,
     Dropout,
     SpatialDropout,

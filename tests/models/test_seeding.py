@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facelab.backbones import BACKBONES
-from facelab.losses import LOSSES, build_loss
-from facelab.model import build_model
-from facelab.recipe import Recipe
-from facelab.seeding import Seeded
+from facelab.models.backbones import BACKBONES
+from facelab.models.losses import LOSSES, build_loss
+from facelab.models.model import build_model
+from facelab.models.recipe import Recipe
+from facelab.models.seeding import Seeded
 
 OTHERS = "softmax+triplet", "arcface+pairwise"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facelab.faces import TEMPLATE, align, similarity_transform, to_tensor
+from facelab.photos.faces import TEMPLATE, align, similarity_transform, to_tensor
 
 # The similarity transform
 

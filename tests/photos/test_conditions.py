@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from facelab.compare import compare, look, warn
-from facelab.conditions import Conditions, measure, warnings_of
+from facelab.photos.conditions import Conditions, measure, warnings_of
+from facelab.recognition.verify import compare, look, warn
 
 GOOD = Conditions(width=0.9, sharpness=10.0, brightness=120.0, size=90.0, confidence=1.0)
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import one_sentence
 from PIL import Image
 
-from facelab import photo, photo_cost
-from facelab.photo import read_photo
-from facelab.photo_cost import CostlyError, check_jpeg, fits
+from facelab.photos import cost as photo_cost
+from facelab.photos import read as photo
+from facelab.photos.cost import CostlyError, check_jpeg, fits
+from facelab.photos.read import read_photo
+from tests.conftest import one_sentence
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def encoded(image, kind, **options) -> bytes:
@@ -163,7 +164,7 @@ def test_a_png_with_costly_exif_is_read_as_it_lies():
 
 CHILD = """
 import sys
-from facelab.photo import read_photo
+from facelab.photos.read import read_photo
 def peak():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 read_photo(bytes.fromhex(sys.argv[2]))

@@ -5,11 +5,11 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import encoded
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from facelab.photo import read_photo
+from facelab.photos.read import read_photo
+from tests.conftest import encoded
 
 RAMP = np.tile(np.arange(256), (8, 1))  # what every file below shows, in 8 bits
 

@@ -5,16 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facelab import faces
 from facelab.data.folders import ImageFolder
 from facelab.data.parametric import sample_identities
-from facelab.faces import TEMPLATE, Face, Photo, align, find_faces, main_face
-from facelab.photo import read_photo
+from facelab.photos import faces
+from facelab.photos.faces import TEMPLATE, Face, Photo, align, find_faces, main_face
+from facelab.photos.read import read_photo
+from tests.conftest import drawn
 
 
 def photo_of(pixels: np.ndarray) -> Photo:

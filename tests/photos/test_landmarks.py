@@ -7,10 +7,10 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 
-from facelab import faces
 from facelab.data.parametric import render, sample_identities, sample_nuisances
-from facelab.faces import find_faces
-from facelab.photo import Photo
+from facelab.photos import faces
+from facelab.photos.faces import find_faces
+from facelab.photos.read import Photo
 
 
 def photo_of(pixels: np.ndarray) -> Photo:

@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import png_header
 from PIL import Image
+
+from tests.conftest import png_header
 
 GIB = 2**20  # in KiB
 
 CHILD = """
 import sys
-from facelab.faces import find_faces, read_photo
+from facelab.photos.faces import find_faces, read_photo
 try:
     find_faces(read_photo(sys.argv[1]))
 except ValueError as error:
@@ -33,7 +34,7 @@ def in_a_fresh_process(path: Path) -> tuple[str, int]:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     *answer, peak = run.stdout.splitlines()

@@ -6,13 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import encoded, one_sentence, png_header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from facelab import photo
-from facelab.photo import MAX_SIDE, read_photo
+from facelab.photos import read as photo
+from facelab.photos.read import MAX_SIDE, read_photo
+from tests.conftest import encoded, one_sentence, png_header
 
 ORIENTATION = 0x0112
 

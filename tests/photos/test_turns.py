@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab import faces, reference
 from facelab.data.images import ImageFolder
-from facelab.faces import Photo, find_faces
-from facelab.photo import read_photo
-from facelab.turns import quarter_turns, turned_back
+from facelab.photos import faces
+from facelab.photos.faces import Photo, find_faces
+from facelab.photos.read import read_photo
+from facelab.photos.turns import quarter_turns, turned_back
+from facelab.recognition import reference
 
 
 def photo_of(pixels: np.ndarray) -> Photo:

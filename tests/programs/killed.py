@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from facelab import checkpoint, resume
 from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
-from facelab.recipe import Recipe
-from facelab.train import train
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.training import resume
+from facelab.training.loop import train
 
 STEPS_TO_LIVE = 4  # at most, before a kill
 RECIPE = Recipe(

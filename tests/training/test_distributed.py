@@ -10,10 +10,10 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, PartialState
 
-from facelab import parallel
-from facelab.parallel import SharedBatchNorm, autocast_dtype, share_of
+from facelab.training import distributed
+from facelab.training.distributed import SharedBatchNorm, autocast_dtype, share_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "programs" / "shared_batch.py"
 
 
@@ -86,14 +86,14 @@ def test_shares_cover_the_batch_in_order():
 
 
 def test_shared_batch_norm_of_one_process_is_batch_norm(monkeypatch):
-    monkeypatch.setattr(parallel.dist, "get_world_size", lambda: 1)
-    monkeypatch.setattr(parallel, "all_reduce", lambda x: x)
+    monkeypatch.setattr(distributed.dist, "get_world_size", lambda: 1)
+    monkeypatch.setattr(distributed, "all_reduce", lambda x: x)
     for shape in ((6, 5), (4, 5, 3, 2)):
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3 + 1
         plain = torch.nn.BatchNorm1d(5) if len(shape) == 2 else torch.nn.BatchNorm2d(5)
         torch.nn.init.normal_(plain.weight), torch.nn.init.normal_(plain.bias)
         shared = torch.nn.Sequential(plain)
-        parallel._synchronise_norms(shared)
+        distributed._synchronise_norms(shared)
         assert type(shared[0]) is SharedBatchNorm and shared[0].weight is plain.weight
         ours = shared(x)
         shared[0].running_mean.data, mean = torch.zeros(5), shared[0].running_mean.clone()
@@ -103,13 +103,13 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(monkeypatch):
 
 
 def test_one_process_may_change_its_precision():
-    assert parallel.start("bf16").mixed_precision == "bf16"
-    accelerator = parallel.start("fp32")
+    assert distributed.start("bf16").mixed_precision == "bf16"
+    accelerator = distributed.start("fp32")
     assert accelerator.mixed_precision == "no" and accelerator.num_processes == 1
     model = torch.nn.Linear(2, 2)
-    assert parallel.distribute(model, accelerator) is model
+    assert distributed.distribute(model, accelerator) is model
     x = torch.ones(3, 2)
-    assert parallel.gather(x, accelerator) is x
+    assert distributed.gather(x, accelerator) is x
     assert AcceleratorState().device == PartialState().device
 
 

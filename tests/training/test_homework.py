@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import as_zip, refused
 from PIL import Image
 
-from facelab import checkpoint
-from facelab.cli import main
+from facelab.cli.main import main
 from facelab.data.hw2p2 import homework_of
 from facelab.data.parametric import ParametricFaces
+from facelab.models import checkpoint
+from tests.conftest import as_zip, refused
 
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
-DOCUMENT = (Path(__file__).parents[1] / "docs" / "homework.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "homework.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python -m facelab ")]
 LAYOUT = [line.split()[0] for block in BLOCKS for line in block.splitlines() if line.startswith("hw2p2/")]

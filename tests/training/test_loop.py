@@ -11,12 +11,13 @@ import torch
 
 from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
-from facelab.data.splits import split, split_identities
-from facelab.losses.pairs import Triplet
-from facelab.model import embed
-from facelab.recipe import Recipe
-from facelab.regularise import DropBlock2d
-from facelab.train import train, validate
+from facelab.models.losses.pairs import Triplet
+from facelab.models.model import embed
+from facelab.models.recipe import Recipe
+from facelab.models.regularizers import DropBlock2d
+from facelab.training.loop import train
+from facelab.training.splits import split, split_identities
+from facelab.training.validation import validate
 
 TINY = Recipe(epochs=2, batch_size=16, embedding_dim=16, held_out=0.2, precision="fp32", lr=0.05)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from facelab.layers import is_vector
-from facelab.model import FaceModel
-from facelab.optim import Average, build_optimizer, clip_adaptively, learning_rate
-from facelab.recipe import Recipe
+from facelab.models.layers import is_vector
+from facelab.models.model import FaceModel
+from facelab.models.recipe import Recipe
+from facelab.training.optim import Average, build_optimizer, clip_adaptively, learning_rate
 
 NET = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 

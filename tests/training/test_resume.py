@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import one_sentence
 
-from facelab import checkpoint, resume
 from facelab.data.parametric import ParametricFaces
-from facelab.recipe import Recipe
-from facelab.train import train
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.training import resume
+from facelab.training.loop import train
+from tests.conftest import one_sentence
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KILLS = 3  # per loss; a run of twelve steps that may die after any of four is killed about so often
 RECIPE = Recipe(epochs=2, batch_size=8, embedding_dim=8, neck="pool", held_out=0.0, precision="fp32", lr=0.05)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data.folders import CropSet
-from facelab.data.splits import split, split_images
-from facelab.recipe import Recipe
+from facelab.models.recipe import Recipe
+from facelab.training.splits import split, split_images
 
 
 def labelled(sizes: list[int]) -> CropSet:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from facelab import checkpoint
 from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
-from facelab.recipe import Recipe
-from facelab.train import train
-from facelab.transfer import freeze
+from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
+from facelab.training.loop import train
+from facelab.training.transfer import freeze
 
 RECIPE = Recipe(epochs=1, batch_size=8, embedding_dim=8, neck="pool", held_out=0.0, precision="fp32", lr=0.05)
 

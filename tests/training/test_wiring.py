@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from facelab import optim
-from facelab import train as trainer
 from facelab.data.parametric import ParametricFaces
-from facelab.data.splits import split
-from facelab.losses.classification import OnlineLabelSmoothing, Softmax
-from facelab.model import FaceModel, build_model
-from facelab.optim import learning_rate
-from facelab.recipe import Recipe
-from facelab.seeding import Seeded
-from facelab.train import train
+from facelab.models.losses.classification import OnlineLabelSmoothing, Softmax
+from facelab.models.model import FaceModel, build_model
+from facelab.models.recipe import Recipe
+from facelab.models.seeding import Seeded
+from facelab.training import loop as trainer
+from facelab.training import optim
+from facelab.training.loop import train
+from facelab.training.optim import learning_rate
+from facelab.training.splits import split
 
 RECIPE = Recipe(
     backbone="mobilenet_face", neck="pool", embedding_dim=16, epochs=2, batch_size=8, held_out=0.25,

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 
-from facelab import gallery as galleries
-from facelab.compare import compare, look
-from facelab.embedder import CHECKPOINTS, load, model_names
-from facelab.ui import api, build_app, enrol
-from facelab.ui.examples import example_pairs, example_probes
+from facelab.models.zoo import CHECKPOINTS
+from facelab.recognition import gallery as galleries
+from facelab.recognition.embedder import load, model_names
+from facelab.recognition.verify import compare, look
+from facelab.ui import api, build_app
+from facelab.ui.identify import enroll as enrol
+from facelab.ui.widgets.examples import example_pairs, example_probes
 
 MODEL = "resnet_softmax"
 

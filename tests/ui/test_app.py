@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.compare import DEFAULT_FAR, judge, score_faces
-from facelab.compare import compare as compare_photos
-from facelab.embedder import load, model_names
-from facelab.measured import architectures
+from facelab.evaluation.results import architectures
 from facelab.metrics.identification import DirCurve
 from facelab.plots.scores import identification_curve
-from facelab.reference import NAME as REFERENCE
-from facelab.ui import build_app, cards, compare, controls, heat, serve_plotly
-from facelab.ui.chart import HEAD, Chart
-from facelab.ui.examples import example_pairs
+from facelab.recognition.embedder import load, model_names
+from facelab.recognition.reference import NAME as REFERENCE
+from facelab.recognition.verify import DEFAULT_FAR, judge, score_faces
+from facelab.recognition.verify import compare as compare_photos
+from facelab.ui import build_app, serve_plotly
+from facelab.ui.compare import heat
+from facelab.ui.compare import tab as compare
+from facelab.ui.widgets import cards, controls
+from facelab.ui.widgets.chart import HEAD, Chart
+from facelab.ui.widgets.examples import example_pairs
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_pictures_on_the_page_are_data_and_not_files():
 
 
 def test_without_the_reference_the_page_works_and_says_so(monkeypatch):
-    monkeypatch.setattr("facelab.reference.is_installed", lambda: False)
+    monkeypatch.setattr("facelab.recognition.reference.is_installed", lambda: False)
     app = build_app()
     texts = [block.value for block in app.blocks.values() if isinstance(block, gr.Markdown)]
     assert controls.WITHOUT_REFERENCE in texts

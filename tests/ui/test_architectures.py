@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.backbones import BACKBONES
-from facelab.code_diff import changes
-from facelab.genealogy import LIMIT, Budget, Score, costs, lanes, papers
+from facelab.lessons.code_diff import changes
+from facelab.lessons.family_tree import LIMIT, Budget, Score, costs, lanes, papers
+from facelab.models.backbones import BACKBONES
 from facelab.plots.architectures import cost_scatter, family_tree
-from facelab.ui import architectures, architectures_cards, architectures_maps
-from facelab.ui.chart import Chart
-from facelab.ui.sheet import GAP, sheet
+from facelab.ui.architectures import cards as architectures_cards
+from facelab.ui.architectures import feature_maps as architectures_maps
+from facelab.ui.architectures import tab as architectures
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.sheet import GAP, sheet
 
 
 def lines(diff, kind):

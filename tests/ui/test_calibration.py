@@ -5,14 +5,16 @@ import re
 import gradio as gr
 import numpy as np
 import pytest
-from test_lessons_calibration import noise
 
 from facelab.lessons import calibration as lessons
 from facelab.lessons.smoothing import step
 from facelab.metrics.calibration import reliability
 from facelab.plots.calibration import confidence_histogram, reliability_diagram, similarity_map
-from facelab.ui import calibration, calibration_cards, calibration_hand
-from facelab.ui.chart import Chart
+from facelab.ui.calibration import cards as calibration_cards
+from facelab.ui.calibration import tab as calibration
+from facelab.ui.calibration import worked_example as calibration_hand
+from facelab.ui.widgets.chart import Chart
+from tests.lessons.test_calibration import noise
 
 SURE = noise(scale=2.2)
 SMOOTHED = noise(scale=0.7, model="label_smoothing", label_smoothing=0.1, eer=0.14)

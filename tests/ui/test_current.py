@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import gradio as gr
 import pytest
 
-from facelab.embedder import load
-from facelab.ui import compare, identify
-from facelab.ui.current import Shown, answer_newest
-from facelab.ui.examples import example_pairs, example_probes
+from facelab.recognition.embedder import load
+from facelab.ui.compare import tab as compare
+from facelab.ui.identify import tab as identify
+from facelab.ui.widgets.current import Shown, answer_newest
+from facelab.ui.widgets.examples import example_pairs, example_probes
 
 MODEL, OTHER = "resnet_softmax", "strong"
 

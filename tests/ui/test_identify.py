@@ -7,11 +7,13 @@ import zipfile
 import numpy as np
 import pytest
 
-from facelab import gallery as galleries
 from facelab.metrics.identification import dir_at_far, dir_curve
-from facelab.ui import enrol, identify, people
-from facelab.ui.controls import STRICTNESS
-from facelab.ui.examples import TWICE, example_people, example_probes
+from facelab.recognition import gallery as galleries
+from facelab.ui.identify import enroll as enrol
+from facelab.ui.identify import rank_list as people
+from facelab.ui.identify import tab as identify
+from facelab.ui.widgets.controls import STRICTNESS
+from facelab.ui.widgets.examples import TWICE, example_people, example_probes
 
 MODEL = "resnet_softmax"
 

@@ -7,10 +7,14 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from facelab import curves
-from facelab.collapse import STEPS
-from facelab.ui import losses, losses_collapse, losses_margins, losses_pairs, losses_triplets
-from facelab.ui.losses_drag import Circle
+from facelab.lessons import loss_curves
+from facelab.lessons.triplet_collapse import STEPS
+from facelab.ui.losses import collapse as losses_collapse
+from facelab.ui.losses import margins as losses_margins
+from facelab.ui.losses import pairs as losses_pairs
+from facelab.ui.losses import tab as losses
+from facelab.ui.losses import triplets as losses_triplets
+from facelab.ui.losses.drag import Circle
 
 PAPERS = (0.5, 0.35, 4, 5)  # the papers' margins, and λ where training ends
 
@@ -48,7 +52,7 @@ def test_every_control_says_what_it_does_and_every_event_is_private(tab):
 def test_the_margin_charts_show_the_training_curves():
     figure = json.loads(losses_margins.show(*PAPERS, 64, 1000)[0])
     drawn = {(trace["name"], trace.get("yaxis", "y")): trace["y"] for trace in figure["data"]}
-    wanted = curves.margin_curves(curves.Margins(), 1000, losses_margins.DEGREES)
+    wanted = loss_curves.margin_curves(loss_curves.Margins(), 1000, losses_margins.DEGREES)
     for name, words in losses_margins.NAMES.items():
         np.testing.assert_allclose(drawn[words, "y2"], wanted[name].target, atol=1e-4)
         np.testing.assert_allclose(drawn[words, "y"], wanted[name].gradient, atol=1e-4)
@@ -66,9 +70,11 @@ def test_rings_cover_the_circle_but_for_the_gaps():
     for trace in figure["data"]:
         for name, width in zip(trace.get("text", []), trace.get("width", [])):
             widths[name] += width
-    owners = curves.decision_regions(curves.Margins(), np.array([30.0, 90.0, 150.0]), losses_margins.AROUND)
+    owners = loss_curves.decision_regions(
+        loss_curves.Margins(), np.array([30.0, 90.0, 150.0]), losses_margins.AROUND
+    )
     for name, words in losses_margins.NAMES.items():
-        owned = (owners[name] != curves.NOBODY).sum() * 0.25
+        owned = (owners[name] != loss_curves.NOBODY).sum() * 0.25
         assert widths[words] == pytest.approx(owned, abs=1)  # each arc ends a step short
 
 
@@ -97,7 +103,7 @@ def test_the_ring_says_of_every_place_what_a_negative_would_be_there():
         kind = trace["name"].removeprefix("a negative here is ")
         count = 0
         for i in set(range(72)) - {12, 60}:  # where it lies as far as the positive, rounding decides
-            if curves.one_triplet(curves.on_circle([0.0, 60.0, 5.0 * i]), 0.5).kind == kind:
+            if loss_curves.one_triplet(loss_curves.on_circle([0.0, 60.0, 5.0 * i]), 0.5).kind == kind:
                 assert trace["x"][i] == pytest.approx(1.2 * np.cos(np.deg2rad(5 * i)))
                 count += 1
         assert count <= sum(x is not None for x in trace["x"]) <= count + 5  # and it joins its neighbours
@@ -105,7 +111,7 @@ def test_the_ring_says_of_every_place_what_a_negative_would_be_there():
 
 def test_counts_of_the_anchors_triplets_add_up():
     card, _ = losses_triplets.show(*losses_triplets.START, 0.2)
-    counts = {name: int(value) for name, value in numbers(card).items() if name in curves.KINDS}
+    counts = {name: int(value) for name, value in numbers(card).items() if name in loss_curves.KINDS}
     positives, negatives = 1 + len(losses_triplets.SAME), 1 + len(losses_triplets.OTHERS)
     assert sum(counts.values()) == positives * negatives
 
@@ -149,4 +155,4 @@ def test_a_networks_heaps_are_the_ones_in_its_header(tiny_checkpoint, monkeypatc
     for scores, shares in ((genuine, points.genuine), (impostor, points.impostor)):
         middles = (np.array(points.edges[:-1]) + points.edges[1:]) / 2
         assert scores.mean() == pytest.approx((middles * shares).sum(), abs=0.01)
-    assert curves.separation(genuine, impostor)[0] == pytest.approx(points.eer, abs=0.02)
+    assert loss_curves.separation(genuine, impostor)[0] == pytest.approx(points.eer, abs=0.02)

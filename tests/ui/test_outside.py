@@ -7,15 +7,14 @@ import gradio as gr
 import pytest
 from gradio.components import Component
 
-from facelab import serve
-from facelab.backbones import BACKBONES
-from facelab.losses import LOSSES
-from facelab.ui import build_app
-from facelab.ui.chart import CONFIG, DRAW, PLOTLY_JS, Chart
-from facelab.ui.photo_input import PhotoInput
+from facelab.models.backbones import BACKBONES
+from facelab.models.losses import LOSSES
+from facelab.ui import build_app, serve
 from facelab.ui.uploads import Guarded
+from facelab.ui.widgets.chart import CONFIG, DRAW, PLOTLY_JS, Chart
+from facelab.ui.widgets.photo_input import PhotoInput
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAPERS = {row.paper for row in (*BACKBONES.values(), *LOSSES.values())}
 
 
@@ -39,7 +38,7 @@ def test_every_chart_is_told_to_send_nothing(app):
     charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
     assert len(charts) > 10 and all(chart.js_on_load.startswith(DRAW) for chart in charts)
     drawing = [path for path in (ROOT / "facelab").rglob("*.py") if "Plotly.react" in path.read_text()]
-    assert drawing == [ROOT / "facelab/ui/chart.py"] and "Plotly.newPlot" not in DRAW
+    assert drawing == [ROOT / "facelab/ui/widgets/chart.py"] and "Plotly.newPlot" not in DRAW
     assert not [block for block in app.blocks.values() if isinstance(block, gr.Plot)]
 
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from gradio.routes import templates
 
-from facelab.serve import compressed
 from facelab.ui import LEAD, Page
 from facelab.ui.preview import TEMPLATE, describe_page
+from facelab.ui.serve import compressed
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from gradio.state_holder import SessionState, StateHolder
 from gradio_client import Client
 from PIL import Image
 
-from facelab import gallery as galleries
-from facelab import serve
-from facelab.serve import IDLE, forget_idle, forget_uploads, sweep
-from facelab.ui import build_app, enrol
-from facelab.ui.photo_input import PhotoInput
+from facelab.recognition import gallery as galleries
+from facelab.ui import build_app, serve
+from facelab.ui.identify import enroll as enrol
+from facelab.ui.serve import IDLE, forget_idle, forget_uploads, sweep
 from facelab.ui.uploads import Guarded
+from facelab.ui.widgets.photo_input import PhotoInput
 
 
 def test_idle_visits_leave_nothing_in_memory():

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from facelab import checkpoint, dropping, embedder
-from facelab.data.augment import DRAWS, augment
-from facelab.dropping import drop, effects, told_by_neighbours
-from facelab.feature_maps import StageMaps
-from facelab.plots.regularisation import realised_rates
-from facelab.ui import regularisation, regularisation_augment, regularisation_cards
-from facelab.ui.chart import Chart
-from facelab.variants import KINDS, OFF, TOGETHER, variants
+from facelab.lessons import dropout_masks
+from facelab.lessons.augmentations import KINDS, OFF, TOGETHER, variants
+from facelab.lessons.dropout_masks import drop, effects, told_by_neighbours
+from facelab.models import checkpoint, zoo
+from facelab.plots.regularization import realised_rates
+from facelab.recognition.feature_maps import StageMaps
+from facelab.training.augment import DRAWS, augment
+from facelab.ui.regularization import augmentation as regularisation_augment
+from facelab.ui.regularization import cards as regularisation_cards
+from facelab.ui.regularization import tab as regularisation
+from facelab.ui.widgets.chart import Chart
 
 CROP = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
 SMOOTH = np.stack([np.add.outer(np.sin(np.arange(14) / k), np.cos(np.arange(14) / 3)) for k in (2, 3, 4, 5)])
@@ -117,9 +120,9 @@ def test_effects_are_the_headers_and_say_what_is_missing(tiny_run, tmp_path, mon
         header, metrics={"held_out": {"top_1": 0.61, "ece": 0.05}, "lfw_view2": {"accuracy": 0.9}}
     )
     checkpoint.save(tmp_path / "drop_block.safetensors", model, loss_fn, header)
-    monkeypatch.setattr(embedder, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)
     rows = {row.name: row for row in effects()}
-    assert list(rows) == list(dropping.ROWS) and [row.measured for row in rows.values()].count(True) == 1
+    assert list(rows) == list(dropout_masks.ROWS) and [row.measured for row in rows.values()].count(True) == 1
     found = rows["drop_block"]
     assert (found.top_1, found.ece, found.eer, found.lfw) == (0.61, 0.05, None, 0.9)
     assert rows["softmax"].change == "" and found.change == "drop_block 0.1"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from facelab.serve import PREFIX, free_port, upload_folder
+from facelab.ui.serve import PREFIX, free_port, upload_folder
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HOLD = """
 import signal, sys, time
-from facelab.serve import upload_folder
+from facelab.ui.serve import upload_folder
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 folder = upload_folder()
 (folder / "photo.jpg").write_bytes(b"x")

@@ -5,16 +5,20 @@ import re
 
 import numpy as np
 import pytest
-from test_lessons_epochs import full_size as full_run
-from test_lessons_space import full_size
 
-from facelab import embedder, projection
 from facelab.lessons import epochs as runs
+from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.metrics.similarity import normalised
+from facelab.models import zoo
 from facelab.plots.space import epochs_figure, honest_maps, person_style, reach, space_map
-from facelab.ui import space, space_epochs, space_honest
-from facelab.ui.space_link import PATHS, People
+from facelab.recognition import embedder
+from facelab.ui.space import epochs as space_epochs
+from facelab.ui.space import tab as space
+from facelab.ui.space import umap_variants as space_honest
+from facelab.ui.space.linked_maps import PATHS, People
+from tests.lessons.test_epochs import full_size as full_run
+from tests.lessons.test_space import full_size
 
 OPENING = ("tiny", "other", "umap", 2, "unseen")
 
@@ -24,7 +28,7 @@ def shipped(tmp_path, monkeypatch, own_cache_and_models):
     """Two models' maps and two runs, of noise; the first model can be loaded, under both names."""
     monkeypatch.setattr(lesson, "FOLDER", tmp_path / "space")
     monkeypatch.setattr(runs, "FOLDER", tmp_path / "epochs")
-    models = embedder.CHECKPOINTS
+    models = zoo.CHECKPOINTS
     (models / "other.safetensors").write_bytes((models / "tiny.safetensors").read_bytes())
     for seed, name in enumerate(("tiny", "other")):
         lesson.save(tmp_path / "space" / f"{name}.npz", full_size(16, seed=seed))
@@ -87,7 +91,7 @@ def test_a_photo_goes_onto_both_maps_with_its_nearest_people(shipped, photos):
 def test_a_photo_without_a_face_and_a_model_that_is_not_here_say_what_to_do(shipped, album, photos):
     none = space.on_photo(str(album / "p0" / "p0_0004.jpg"), *OPENING)
     assert none[0] is None and "no face was found" in none[1] and len(role(none[2], "person")) == 16
-    (embedder.CHECKPOINTS / "other.safetensors").unlink()
+    (zoo.CHECKPOINTS / "other.safetensors").unlink()
     missing = space.on_photo(photos[0], *OPENING)
     assert missing[0] is None and "there is no model &#x27;other&#x27;" in missing[1]
     assert len(role(missing[4], "person")) == 16

@@ -13,15 +13,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from facelab import checkpoint
-from facelab.lessons import live as lesson
-from facelab.live import LINE, Map, Result, Snapshot, Training
-from facelab.live_choice import Choice
-from facelab.live_data import Pool, from_photos
+from facelab.lessons.live import shipped_run as lesson
+from facelab.lessons.live.data import Pool, from_photos
+from facelab.lessons.live.session import LINE, Map, Result, Snapshot, Training
+from facelab.lessons.live.settings import Choice
+from facelab.models import checkpoint
 from facelab.plots.training import POINTS, people_map, training_course
-from facelab.ui import own_photos, train
-from facelab.ui.train_cards import duration, lowest, run_card, tried, tried_card
-from facelab.ui.train_settings import chosen, planned, rendered_words
+from facelab.ui.train import tab as train
+from facelab.ui.train.settings import chosen, planned, rendered_words
+from facelab.ui.widgets import own_photos
+from facelab.ui.widgets.run_cards import duration, lowest, run_card, tried, tried_card
 from tests.conftest import CROP, encoded, one_sentence, zipped
 
 HALF = Snapshot(

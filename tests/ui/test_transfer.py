@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from facelab import checkpoint, live, live_teach
 from facelab.data.folders import CropSet
-from facelab.data.splits import split
+from facelab.lessons.live import session as live
+from facelab.lessons.live import teach as live_teach
+from facelab.lessons.live.data import Pool, from_photos
+from facelab.lessons.live.session import Line, Result, Training
+from facelab.lessons.live.teach import held_back, lesson_recipe, lucky_guess, name_photo
 from facelab.lessons.transfer import Outcome
-from facelab.live import Line, Result, Training
-from facelab.live_data import Pool, from_photos
-from facelab.live_teach import held_back, lesson_recipe, lucky_guess, name_photo
+from facelab.models import checkpoint
 from facelab.plots.transfer import LOOKS, summary, transfer_curves
-from facelab.ui import cards, transfer, transfer_live
-from facelab.ui.train_cards import Snapshot
+from facelab.training.splits import split
+from facelab.ui.transfer import live as transfer_live
+from facelab.ui.transfer import tab as transfer
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.run_cards import Snapshot
 from tests.conftest import zipped
 
 TABLE = [

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from facelab.ui.photo_input import PhotoInput
 from facelab.ui.uploads import NOT_UPLOADED, Guarded, check_inputs, uploaded
+from facelab.ui.widgets.photo_input import PhotoInput
 
 HASH = "a" * 64
 META = {"_type": "gradio.FileData"}

@@ -29,7 +29,7 @@ from facelab.data.parametric.table import (
     typical,
     with_values,
 )
-from facelab.faces import CROP_SIZE
+from facelab.photos.faces import CROP_SIZE
 
 __all__ = [
     "IDENTITY",

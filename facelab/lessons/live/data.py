@@ -19,7 +19,7 @@ from facelab.data.folders import CropSet
 from facelab.data.identities import Who, who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.data.parametric import ParametricFaces
-from facelab.faces import CROP_SIZE, find_faces, main_face, read_photo
+from facelab.photos.faces import CROP_SIZE, find_faces, main_face, read_photo
 
 RENDERED = "rendered faces"
 

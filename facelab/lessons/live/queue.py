@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from facelab.live import Training
+    from facelab.lessons.live.session import Training
 
 PATIENCE = 20.0  # seconds without anyone asking for the next snapshot, after which a run is given up
 

@@ -3,7 +3,7 @@
 A run has a thread of its own, so that the page answers while a step computes; whoever follows it gets a
 `Snapshot` twice a second, may stop it, and may go away and come back, as a page does that is loaded again. A
 run that nobody follows for `PATIENCE` seconds ends at the next step and its memory is given back. The steps
-are those of `facelab.train`, so a run here and the same recipe on a command line are one and the same.
+are those of `facelab.training.loop`, so a run here and the same recipe on a command line are the same.
 """
 
 import contextlib
@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from facelab import checkpoint, live_line
 from facelab.data.folders import Selection
-from facelab.data.splits import Split, split
-from facelab.evaluate import held_out_points
-from facelab.live_data import Pool
-from facelab.live_line import LINE, Line
-from facelab.model import FaceModel, embed_all
-from facelab.projection import fit_pca
-from facelab.recipe import Recipe
-from facelab.train import Progress, train, validate, validate_classes
+from facelab.lessons.live import queue as live_line
+from facelab.lessons.live.data import Pool
+from facelab.lessons.live.queue import LINE, Line
+from facelab.lessons.projection import fit_pca
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel, embed_all
+from facelab.models.recipe import Recipe
+from facelab.training.loop import Progress, train
+from facelab.training.splits import Split, split
+from facelab.training.validation import held_out_points, validate, validate_classes
 
 POLL = 0.4  # seconds between two snapshots
 MAP_PEOPLE, MAP_FACES = 8, 96  # of those held out, on the map

@@ -9,9 +9,9 @@ import ipaddress
 import os
 from dataclasses import dataclass, replace
 
-from facelab.backbones import BACKBONES
-from facelab.losses import LOSSES, loss_options
-from facelab.recipe import Recipe
+from facelab.models.backbones import BACKBONES
+from facelab.models.losses import LOSSES, loss_options
+from facelab.models.recipe import Recipe
 
 PER_PERSON = 4  # crops of a person in a batch, for losses on pairs
 GENTLE = {

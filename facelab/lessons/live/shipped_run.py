@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.embedder import CHECKPOINTS
-from facelab.live import Line, Map, Snapshot, Training
-from facelab.live_choice import HERE, Choice, compose
-from facelab.live_data import rendered
+from facelab.lessons.live.data import rendered
+from facelab.lessons.live.session import Line, Map, Snapshot, Training
+from facelab.lessons.live.settings import HERE, Choice, compose
+from facelab.models.zoo import CHECKPOINTS
 
 FILE = CHECKPOINTS / "lessons" / "train.json"
 PEOPLE, FACES = 60, 8

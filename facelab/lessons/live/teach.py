@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from facelab.checkpoint import describe
-from facelab.data.splits import split
-from facelab.embedder import checkpoint_names, find_checkpoint
-from facelab.faces import CROP_SIZE, Source, find_faces, main_face, read_photo
-from facelab.live import Result
-from facelab.live_data import Pool
-from facelab.model import embed
-from facelab.recipe import Recipe
+from facelab.lessons.live.data import Pool
+from facelab.lessons.live.session import Result
+from facelab.models.checkpoint import describe
+from facelab.models.model import embed
+from facelab.models.recipe import Recipe
+from facelab.models.zoo import checkpoint_names, find_checkpoint
+from facelab.photos.faces import CROP_SIZE, Source, find_faces, main_face, read_photo
+from facelab.training.splits import split
 
 STEPS, BATCH = 40, 16  # in all; a step of 16 compact crops takes about 0.1 to 0.2 s on one core
 HELD_OUT = 0.34  # of everyone's photos

@@ -14,27 +14,32 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from facelab.backbones.alexnet import alexnet, alexnet_face
-from facelab.backbones.alexnet import block as alexnet_block
-from facelab.backbones.convnext import convnext_block, convnext_face, convnext_tiny
-from facelab.backbones.densenet import DenseLayer, densenet121, densenet_face
-from facelab.backbones.efficientnet import efficientnet_b0, efficientnet_face, efficientnet_lite0, mbconv
-from facelab.backbones.mobilenet import (
+from facelab.models.backbones.alexnet import alexnet, alexnet_face
+from facelab.models.backbones.alexnet import block as alexnet_block
+from facelab.models.backbones.convnext import convnext_block, convnext_face, convnext_tiny
+from facelab.models.backbones.densenet import DenseLayer, densenet121, densenet_face
+from facelab.models.backbones.efficientnet import (
+    efficientnet_b0,
+    efficientnet_face,
+    efficientnet_lite0,
+    mbconv,
+)
+from facelab.models.backbones.mobilenet import (
     DepthwiseSeparable,
     InvertedResidual,
     mobilenet_face,
     mobilenet_v1,
     mobilenet_v2,
 )
-from facelab.backbones.nfnet import NFBlock, nfnet_f0, nfnet_face
-from facelab.backbones.regnet import regnet_face, regnet_x_400mf, regnet_y_400mf, x_block, y_block
-from facelab.backbones.resnest import resnest50, resnest_block, resnest_face
-from facelab.backbones.resnet import basic_block, bottleneck, resnet18, resnet34, resnet50, resnet_face
-from facelab.backbones.resnext import resnext50_32x4d, resnext_block, resnext_face
-from facelab.backbones.senet import se_bottleneck, se_resnet50, senet_face
-from facelab.backbones.vgg import stage as vgg_stage
-from facelab.backbones.vgg import vgg11_bn, vgg16_bn, vgg_face
-from facelab.registry import nearest
+from facelab.models.backbones.nfnet import NFBlock, nfnet_f0, nfnet_face
+from facelab.models.backbones.regnet import regnet_face, regnet_x_400mf, regnet_y_400mf, x_block, y_block
+from facelab.models.backbones.resnest import resnest50, resnest_block, resnest_face
+from facelab.models.backbones.resnet import basic_block, bottleneck, resnet18, resnet34, resnet50, resnet_face
+from facelab.models.backbones.resnext import resnext50_32x4d, resnext_block, resnext_face
+from facelab.models.backbones.senet import se_bottleneck, se_resnet50, senet_face
+from facelab.models.backbones.vgg import stage as vgg_stage
+from facelab.models.backbones.vgg import vgg11_bn, vgg16_bn, vgg_face
+from facelab.models.names import nearest
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from facelab.backbones.resnet import Residual
-from facelab.layers import LayerNorm2d, LayerScale
+from facelab.models.backbones.resnet import Residual
+from facelab.models.layers import LayerNorm2d, LayerScale
 
 
 class ToChannelsLast(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from facelab.backbones import BACKBONES, Architecture, check_size
+from facelab.models.backbones import BACKBONES, Architecture, check_size
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@ arXiv:1905.11946).
 
 The start, B0 (table 1), is MobileNetV2's inverted bottleneck with squeeze-and-excitation added before the
 block narrows, SiLU in place of ReLU6, and some 5x5 kernels; B1 to B7 scale it by eq. 3. Stochastic depth,
-with which the paper trains, is not built in: `facelab.regularise.place` adds it to any family. Lite0, by the
-same authors for phones (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite),
+with which the paper trains, is not built in: `regularizers.insert_regularizers` adds it to any family.
+Lite0, by the same authors for phones (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite),
 leaves out what quantises badly: squeeze-and-excitation, and SiLU for ReLU6.
 """
 
@@ -12,8 +12,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from facelab.backbones.mobilenet import InvertedResidual, stages
-from facelab.layers import ConvNormAct, SqueezeExcite, pad_same, relu6, silu
+from facelab.models.backbones.mobilenet import InvertedResidual, stages
+from facelab.models.layers import ConvNormAct, SqueezeExcite, pad_same, relu6, silu
 
 # channels, blocks, stride, expansion, kernel: table 1, stages 2 to 8
 B0 = [

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from facelab.layers import Activation, ConvNormAct, relu6
+from facelab.models.layers import Activation, ConvNormAct, relu6
 
 
 class DepthwiseSeparable(nn.Sequential):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.layers import ScaledStdConv2d, SqueezeExcite
+from facelab.models.layers import ScaledStdConv2d, SqueezeExcite
 
 GELU_GAIN = 1.7015043497085571  # 1 / standard deviation of gelu(x), x standard normal
 GATE_GAIN = 2.0  # a sigmoid gate halves the signal on average

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from facelab.backbones import build_backbone
-from facelab.layers import ScaledStdConv2d
-from facelab.registry import nearest
+from facelab.models.backbones import build_backbone
+from facelab.models.layers import ScaledStdConv2d
+from facelab.models.names import nearest
 
 TORCHVISION = (
     "alexnet", "vgg11_bn", "vgg16_bn", "resnet18", "resnet34", "resnet50", "densenet121", "resnext50_32x4d",

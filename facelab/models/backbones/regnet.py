@@ -11,8 +11,8 @@ from functools import partial
 
 from torch import nn
 
-from facelab.backbones.resnet import Residual, bottleneck_branch, face_stem, network, projection
-from facelab.layers import Activation, ConvNormAct, SqueezeExcite, prelu, relu
+from facelab.models.backbones.resnet import Residual, bottleneck_branch, face_stem, network, projection
+from facelab.models.layers import Activation, ConvNormAct, SqueezeExcite, prelu, relu
 
 
 def regnet_plan(

@@ -10,8 +10,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facelab.backbones.resnet import Residual, network
-from facelab.layers import Activation, ConvNormAct, prelu, relu
+from facelab.models.backbones.resnet import Residual, network
+from facelab.models.layers import Activation, ConvNormAct, prelu, relu
 
 
 class SplitAttention(nn.Module):

@@ -14,7 +14,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facelab.layers import Activation, ConvNormAct, prelu, relu
+from facelab.models.layers import Activation, ConvNormAct, prelu, relu
 
 Block = Callable[[int, int, int], nn.Module]
 

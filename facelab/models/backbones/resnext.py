@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from facelab.backbones.resnet import (
+from facelab.models.backbones.resnet import (
     Residual,
     bottleneck_branch,
     face_stem,
@@ -17,7 +17,7 @@ from facelab.backbones.resnet import (
     network,
     projection,
 )
-from facelab.layers import Activation, prelu, relu
+from facelab.models.layers import Activation, prelu, relu
 
 
 def resnext_block(

@@ -9,8 +9,8 @@ from functools import partial
 
 from torch import nn
 
-from facelab.backbones.resnet import Residual, bottleneck, face_stem, imagenet_stem, network
-from facelab.layers import Activation, SqueezeExcite, prelu, relu
+from facelab.models.backbones.resnet import Residual, bottleneck, face_stem, imagenet_stem, network
+from facelab.models.layers import Activation, SqueezeExcite, prelu, relu
 
 
 def se_bottleneck(in_channels: int, channels: int, stride: int, act: Activation = relu) -> Residual:

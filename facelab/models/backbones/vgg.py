@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from facelab.layers import ConvNormAct
+from facelab.models.layers import ConvNormAct
 
 
 def stage(in_channels: int, channels: int, convs: int, pool: bool = True) -> nn.Sequential:

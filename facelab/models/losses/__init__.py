@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from facelab.losses.batch import require
-from facelab.losses.center import Center
-from facelab.losses.classification import NormSoftmax, OnlineLabelSmoothing, Softmax
-from facelab.losses.margins import ASoftmax, arcface, cosface
-from facelab.losses.pairs import Contrastive, Pairwise, Sum, Triplet
-from facelab.registry import nearest
+from facelab.models.losses.batch import require
+from facelab.models.losses.center import Center
+from facelab.models.losses.classification import NormSoftmax, OnlineLabelSmoothing, Softmax
+from facelab.models.losses.margins import ASoftmax, arcface, cosface
+from facelab.models.losses.pairs import Contrastive, Pairwise, Sum, Triplet
+from facelab.models.names import nearest
 
 Options = dict[str, float | bool | str]
 

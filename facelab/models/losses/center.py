@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.losses.batch import check_batch, precise, require
-from facelab.losses.classification import linear_layer, linear_logits
+from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.classification import linear_layer, linear_logits
 
 
 def center_loss(offsets: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.losses.batch import check_batch, precise, require
-from facelab.losses.cosine import prototype_scores
-from facelab.mining import unit
+from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.cosine import prototype_scores
+from facelab.models.losses.mining import unit
 
 
 def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:

@@ -9,8 +9,8 @@ added to a classification loss.
 import torch
 from torch import Tensor, nn
 
-from facelab.losses.batch import check_batch, precise, require
-from facelab.mining import (
+from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.mining import (
     all_triplets,
     check_mining,
     crossings,
@@ -73,7 +73,7 @@ def triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) 
         distances: (B, B); FaceNet's are squared distances of unit vectors, in [0, 4].
         labels: (B,).
         mining: `all` takes every valid triplet, zero ones included; `semi_hard` and `hard` as in
-            `facelab.mining`.
+            `facelab.models.losses.mining`.
         margin: m, on those distances.
 
     Returns:

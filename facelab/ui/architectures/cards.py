@@ -5,10 +5,10 @@ import html
 import re
 from difflib import SequenceMatcher
 
-from facelab.backbones import BACKBONES
-from facelab.code_diff import CLAIMS, RESNET, Part, block_source, changes, written
-from facelab.genealogy import LIMIT, Budget, costs, lineage, paper_of, papers, scores
-from facelab.ui.cards import figures
+from facelab.lessons.code_diff import CLAIMS, RESNET, Part, block_source, changes, written
+from facelab.lessons.family_tree import LIMIT, Budget, costs, lineage, paper_of, papers, scores
+from facelab.models.backbones import BACKBONES
+from facelab.ui.widgets.cards import figures
 
 STYLE = """
 .fl-code { margin: .4rem 0; border: 1px solid var(--border-color-primary); border-radius: 8px;

@@ -9,16 +9,16 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from facelab.embedder import checkpoint_names
-from facelab.faces import Source
-from facelab.feature_maps import StageMaps, maps_of, strongest
-from facelab.ui import cards
-from facelab.ui.controls import model_choices
-from facelab.ui.current import answer_newest
+from facelab.models.zoo import checkpoint_names
+from facelab.photos.faces import Source
+from facelab.recognition.feature_maps import StageMaps, maps_of, strongest
 from facelab.ui.links import Controls
-from facelab.ui.one_face import crop_of, example_crop
-from facelab.ui.photo_input import PhotoInput
-from facelab.ui.sheet import sheet
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.controls import model_choices
+from facelab.ui.widgets.current import answer_newest
+from facelab.ui.widgets.one_face import crop_of, example_crop
+from facelab.ui.widgets.photo_input import PhotoInput
+from facelab.ui.widgets.sheet import sheet
 
 SHOWN = 12
 QUESTION = (

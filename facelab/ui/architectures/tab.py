@@ -8,14 +8,14 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.backbones import BACKBONES
-from facelab.genealogy import budget, costs, latency, paper_of, scores
+from facelab.lessons.family_tree import budget, costs, latency, paper_of, scores
+from facelab.models.backbones import BACKBONES
 from facelab.plots.architectures import cost_scatter, family_tree
-from facelab.ui import architectures_maps
-from facelab.ui.architectures_cards import STYLE, budget_card, code_card, network_card, tree_list
-from facelab.ui.chart import Chart
-from facelab.ui.controls import redraw
+from facelab.ui.architectures import feature_maps as architectures_maps
+from facelab.ui.architectures.cards import STYLE, budget_card, code_card, network_card, tree_list
 from facelab.ui.links import Controls
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import redraw
 
 TITLE = "Architectures"
 LEAD = (

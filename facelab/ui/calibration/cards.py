@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from facelab import measured as run_records
+from facelab.evaluation import results as run_records
 from facelab.lessons.calibration import Calibration
 from facelab.lessons.smoothing import Step
 from facelab.metrics.calibration import Reliability

@@ -17,11 +17,12 @@ from facelab.plots.calibration import (
     similarity_map,
     temperature_curve,
 )
-from facelab.ui import calibration_hand, cards
-from facelab.ui.calibration_cards import figures_card, names_of, trainings_card
-from facelab.ui.chart import Chart
-from facelab.ui.controls import redraw
+from facelab.ui.calibration import worked_example as calibration_hand
+from facelab.ui.calibration.cards import figures_card, names_of, trainings_card
 from facelab.ui.links import Controls
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import redraw
 
 TITLE = "Calibration"
 LEAD = (

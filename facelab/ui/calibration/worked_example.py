@@ -6,10 +6,10 @@ import gradio as gr
 
 from facelab.lessons.smoothing import loss_curve, optimal_gap, step
 from facelab.plots.calibration import gap_curves
-from facelab.ui.calibration_cards import hand_card
-from facelab.ui.chart import Chart
-from facelab.ui.controls import redraw
+from facelab.ui.calibration.cards import hand_card
 from facelab.ui.links import Controls
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import redraw
 
 INTRODUCTION = (
     "### Why smoothing changes it, by hand\n"

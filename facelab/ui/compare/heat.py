@@ -8,8 +8,8 @@ import html
 
 import numpy as np
 
-from facelab.faces import CROP_SIZE
-from facelab.ui.cards import picture
+from facelab.photos.faces import CROP_SIZE
+from facelab.ui.widgets.cards import picture
 
 ADDS, TAKES = "#0072B2", "#D55E00"
 NOT_OURS = (

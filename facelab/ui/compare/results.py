@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import MINUTES
 
 
 def results_of(first: list[Any]) -> list[Any]:

@@ -11,20 +11,21 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.compare import Sighting, Verdict, judge, look_at_both, score_faces, warn
-from facelab.embedder import load, model_names
-from facelab.faces import Source
-from facelab.measured import architectures
+from facelab.evaluation.results import architectures
+from facelab.photos.faces import Source
 from facelab.plots.scores import model_scores, score_histogram
-from facelab.reference import NAME as REFERENCE
-from facelab.saliency import cosine_maps
-from facelab.ui import cards, heat
-from facelab.ui.compare_results import explanation_of, results_of
-from facelab.ui.controls import STRICTNESS, model_and_strictness
-from facelab.ui.current import NOTE, Shown
-from facelab.ui.examples import example_pairs
+from facelab.recognition.embedder import load, model_names
+from facelab.recognition.reference import NAME as REFERENCE
+from facelab.recognition.saliency import cosine_maps
+from facelab.recognition.verify import Sighting, Verdict, judge, look_at_both, score_faces, warn
+from facelab.ui.compare import heat
+from facelab.ui.compare.results import explanation_of, results_of
 from facelab.ui.links import Controls
-from facelab.ui.photo_input import PhotoInput
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.controls import STRICTNESS, model_and_strictness
+from facelab.ui.widgets.current import NOTE, Shown
+from facelab.ui.widgets.examples import example_pairs
+from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Compare"
 LEAD = (

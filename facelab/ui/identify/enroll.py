@@ -15,14 +15,15 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from facelab import gallery as galleries
-from facelab.embedder import as_face, load
-from facelab.faces import IMAGE_SUFFIXES, Photo
-from facelab.gallery import Gallery
-from facelab.photo import HEIC_SUFFIXES
-from facelab.ui import cards, people
-from facelab.ui.controls import MINUTES
-from facelab.ui.examples import example_people
+from facelab.photos.faces import IMAGE_SUFFIXES, Photo
+from facelab.photos.read import HEIC_SUFFIXES
+from facelab.recognition import gallery as galleries
+from facelab.recognition.embedder import as_face, load
+from facelab.recognition.gallery import Gallery
+from facelab.ui.identify import rank_list as people
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.controls import MINUTES
+from facelab.ui.widgets.examples import example_people
 
 LEAD = (
     "### Enrol people\nAdd photos of one person with a name, a zip with one folder per person, or a gallery "

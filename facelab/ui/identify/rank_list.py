@@ -5,9 +5,9 @@ import unicodedata
 
 import numpy as np
 
-from facelab.gallery import Answer, Gallery
 from facelab.metrics.identification import Search
-from facelab.ui.cards import picture
+from facelab.recognition.gallery import Answer, Gallery
+from facelab.ui.widgets.cards import picture
 
 SHOWN = 24  # people on the page; the others are counted
 JOINER = "\N{ZERO WIDTH JOINER}"

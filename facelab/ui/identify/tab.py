@@ -12,21 +12,23 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from facelab import gallery as galleries
-from facelab.compare import look
-from facelab.embedder import load
-from facelab.faces import Source, main_face
-from facelab.gallery import Gallery
 from facelab.metrics.identification import dir_curve
+from facelab.photos.faces import Source, main_face
 from facelab.plots.scores import identification_curve
-from facelab.ui import cards, enrol, people
-from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES, model_and_strictness
-from facelab.ui.current import NOTE, Shown
-from facelab.ui.enrol import Enrolled, Session, current
-from facelab.ui.examples import example_probes
+from facelab.recognition import gallery as galleries
+from facelab.recognition.embedder import load
+from facelab.recognition.gallery import Gallery
+from facelab.recognition.verify import look
+from facelab.ui.identify import enroll as enrol
+from facelab.ui.identify import rank_list as people
+from facelab.ui.identify.enroll import Enrolled, Session, current
 from facelab.ui.links import Controls
-from facelab.ui.photo_input import PhotoInput
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import MINUTES, model_and_strictness
+from facelab.ui.widgets.current import NOTE, Shown
+from facelab.ui.widgets.examples import example_probes
+from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Identify"
 LEAD = (

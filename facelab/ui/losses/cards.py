@@ -2,7 +2,7 @@
 
 import html
 
-from facelab.curves import papers
+from facelab.lessons.loss_curves import papers
 from facelab.plots.losses import NAMES
 
 CALLED = NAMES | {"norm_softmax": "softmax on cosines, NormFace"}

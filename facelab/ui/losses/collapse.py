@@ -7,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.collapse import IN_A_ROW, PEOPLE, PHOTOS, STEPS, Moment, Setting, learn
+from facelab.lessons.triplet_collapse import IN_A_ROW, PEOPLE, PHOTOS, STEPS, Moment, Setting, learn
 from facelab.plots.losses import collapse_course, collapse_map
-from facelab.ui import cards
-from facelab.ui.cards import figures
-from facelab.ui.chart import Chart
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import papers_card
+from facelab.ui.losses.cards import papers_card
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.cards import figures
+from facelab.ui.widgets.chart import Chart
 
 QUESTION = (
     "Hard triplets teach most, so why not train on nothing else? The quickest way to bring a far positive "

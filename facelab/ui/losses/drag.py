@@ -5,7 +5,7 @@ A handle moves at once and the drawing behind it catches up: drawings of where i
 back.
 """
 
-from facelab.ui.chart import DRAW, Chart
+from facelab.ui.widgets.chart import DRAW, Chart
 
 PHOTOS = ("anchor", "positive", "negative")
 HANDLES = """

@@ -6,14 +6,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from facelab import curves
-from facelab.curves import COMPARED, NOBODY, Margins
+from facelab.lessons import loss_curves
+from facelab.lessons.loss_curves import COMPARED, NOBODY, Margins
 from facelab.plots.losses import NAMES, best_probabilities, decision_regions, margin_curves
-from facelab.ui.cards import figures, percent
-from facelab.ui.chart import Chart
-from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import papers_card
+from facelab.ui.losses.cards import papers_card
+from facelab.ui.widgets.cards import figures, percent
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import redraw
 
 QUESTION = (
     "Softmax is content as soon as a photo is nearer to its own prototype than to any other. A margin "
@@ -51,7 +51,7 @@ DEGREES = np.arange(181.0)
 AROUND = np.arange(0, 360, 0.25)
 SCALES = np.linspace(0.5, 64, 128)
 PEOPLE = (10, 100, 1000, 10_000)
-SURENESS = {classes: curves.best_probability(SCALES, classes) for classes in PEOPLE}
+SURENESS = {classes: loss_curves.best_probability(SCALES, classes) for classes in PEOPLE}
 
 
 def show(
@@ -59,9 +59,9 @@ def show(
 ) -> list[Any]:
     """(curves, surest probability, its chart) at these settings."""
     margins = Margins(int(a_softmax), cosface, arcface, scale, annealing)
-    best = float(curves.best_probability(scale, people))
+    best = float(loss_curves.best_probability(scale, people))
     return [
-        margin_curves(DEGREES, curves.margin_curves(margins, people, DEGREES)),
+        margin_curves(DEGREES, loss_curves.margin_curves(margins, people, DEGREES)),
         sureness_card(best, scale, people),
         best_probabilities(SCALES, SURENESS, scale, best),
     ]
@@ -73,7 +73,7 @@ def show_rings(
     """(the gaps in numbers, the rings) at these settings."""
     margins = Margins(int(a_softmax), cosface, arcface, annealing=annealing)
     prototypes = 90.0 + between * (np.arange(classes) - (classes - 1) / 2)
-    owners = curves.decision_regions(margins, prototypes, AROUND)
+    owners = loss_curves.decision_regions(margins, prototypes, AROUND)
     return [
         gaps_card(owners, prototypes[:2]),
         decision_regions(owners, prototypes, AROUND),

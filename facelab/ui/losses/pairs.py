@@ -5,16 +5,16 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from facelab import curves
-from facelab.checkpoint import describe
-from facelab.curves import GENUINE, IMPOSTOR, Weighed
-from facelab.embedder import checkpoint_names, find_checkpoint
+from facelab.lessons import loss_curves
+from facelab.lessons.loss_curves import GENUINE, IMPOSTOR, Weighed
+from facelab.models.checkpoint import describe
+from facelab.models.zoo import checkpoint_names, find_checkpoint
 from facelab.plots.losses import pair_scores
-from facelab.ui.cards import figures
-from facelab.ui.chart import Chart
-from facelab.ui.controls import model_choices, redraw
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import papers_card
+from facelab.ui.losses.cards import papers_card
+from facelab.ui.widgets.cards import figures
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import model_choices, redraw
 
 QUESTION = (
     "A pair of photos has a score, the cosine of its two embeddings. Pairs of one person should score high, "
@@ -35,9 +35,9 @@ def show(source: str, *settings: float) -> list[Any]:
     """(numbers, chart) of scores from a source: means and spreads of both kinds, and both margins."""
     *normals, contrastive_margin, pairwise_margin = settings
     genuine, impostor = scores_of(source, *normals)
-    contrastive = curves.weigh_contrastive(genuine, impostor, contrastive_margin)
-    pairwise = curves.weigh_pairwise(genuine, impostor, pairwise_margin)
-    eer, threshold, swapped = curves.separation(genuine, impostor)
+    contrastive = loss_curves.weigh_contrastive(genuine, impostor, contrastive_margin)
+    pairwise = loss_curves.weigh_pairwise(genuine, impostor, pairwise_margin)
+    eer, threshold, swapped = loss_curves.separation(genuine, impostor)
     return [
         pairs_card(contrastive, pairwise, eer, swapped, overlap(genuine, impostor)),
         pair_scores(genuine, impostor, contrastive, pairwise, threshold),
@@ -49,11 +49,11 @@ def scores_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(genuine, impostor) scores: normal, or spread as a checkpoint's measured histograms."""
     if source == SLIDERS:
-        genuine = curves.normal_scores(mean, spread, GENUINE)
-        return genuine, curves.normal_scores(other_mean, other_spread, IMPOSTOR)
+        genuine = loss_curves.normal_scores(mean, spread, GENUINE)
+        return genuine, loss_curves.normal_scores(other_mean, other_spread, IMPOSTOR)
     points = describe(find_checkpoint(source)).operating_points
-    genuine = curves.histogram_scores(points.edges, points.genuine, GENUINE)
-    return genuine, curves.histogram_scores(points.edges, points.impostor, IMPOSTOR)
+    genuine = loss_curves.histogram_scores(points.edges, points.genuine, GENUINE)
+    return genuine, loss_curves.histogram_scores(points.edges, points.impostor, IMPOSTOR)
 
 
 def overlap(genuine: np.ndarray, impostor: np.ndarray) -> float:

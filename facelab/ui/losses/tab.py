@@ -1,13 +1,16 @@
 """Losses: what each one asks of an embedding, as four things to touch.
 
 Margins, triplets, collapse and pairs have a section and a module each; all numbers come from the losses that
-train, through `facelab.curves` and `facelab.collapse`.
+train, through `facelab.lessons.loss_curves` and `facelab.lessons.triplet_collapse`.
 """
 
 import gradio as gr
 
-from facelab.ui import losses_collapse, losses_margins, losses_pairs, losses_triplets
 from facelab.ui.links import Controls
+from facelab.ui.losses import collapse as losses_collapse
+from facelab.ui.losses import margins as losses_margins
+from facelab.ui.losses import pairs as losses_pairs
+from facelab.ui.losses import triplets as losses_triplets
 
 TITLE = "Losses"
 LEAD = (

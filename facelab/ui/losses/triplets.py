@@ -6,14 +6,14 @@ import gradio as gr
 import numpy as np
 import torch
 
-from facelab import curves
-from facelab.curves import KINDS, OneTriplet
+from facelab.lessons import loss_curves
+from facelab.lessons.loss_curves import KINDS, OneTriplet
 from facelab.plots.losses import triplet_circle
-from facelab.ui.cards import figures
-from facelab.ui.controls import redraw
 from facelab.ui.links import Controls
-from facelab.ui.losses_cards import papers_card
-from facelab.ui.losses_drag import PHOTOS, Circle
+from facelab.ui.losses.cards import papers_card
+from facelab.ui.losses.drag import PHOTOS, Circle
+from facelab.ui.widgets.cards import figures
+from facelab.ui.widgets.controls import redraw
 
 QUESTION = (
     "A triplet is an **a**nchor, a **p**ositive (the same person) and a **n**egative (somebody else). The "
@@ -42,12 +42,12 @@ START = (30.0, 100.0, 65.0)
 def show(anchor: float, positive: float, negative: float, margin: float) -> list[Any]:
     """(what the triplet is, the circle) at three angles in degrees and a margin."""
     degrees = [anchor, positive, negative]
-    triplet = curves.one_triplet(curves.on_circle(degrees), margin)
+    triplet = loss_curves.one_triplet(loss_curves.on_circle(degrees), margin)
     ring = _kinds([anchor, positive, *AROUND], 2, margin)[2:]
     cloud = [*degrees, *SAME, *OTHERS]
     labels = torch.tensor([0, 0, 1] + [0] * len(SAME) + [1] * len(OTHERS))
-    points = curves.on_circle(cloud)
-    kinds = curves.triplet_kinds(points, labels, 0, 1, margin)
+    points = loss_curves.on_circle(cloud)
+    kinds = loss_curves.triplet_kinds(points, labels, 0, 1, margin)
     same = (labels[3:] == 0).numpy()
     card = triplet_card(triplet, margin) + batch_card(points, labels, margin)
     return [card, triplet_circle(degrees, triplet, ring, points[3:].numpy(), same, kinds[3:])]
@@ -56,7 +56,7 @@ def show(anchor: float, positive: float, negative: float, margin: float) -> list
 def _kinds(degrees: list[float], own: int, margin: float) -> np.ndarray:
     """Kinds of all photos but the first `own`, which are one person's, for the first two."""
     labels = (torch.arange(len(degrees)) >= own).long()
-    return curves.triplet_kinds(curves.on_circle(degrees), labels, 0, 1, margin)
+    return loss_curves.triplet_kinds(loss_curves.on_circle(degrees), labels, 0, 1, margin)
 
 
 def triplet_card(triplet: OneTriplet, margin: float) -> str:
@@ -75,10 +75,11 @@ def triplet_card(triplet: OneTriplet, margin: float) -> str:
 def batch_card(points: torch.Tensor, labels: torch.Tensor, margin: float) -> str:
     """How many triplets of this anchor are of which kind, and which ones mining would take."""
     own = (labels == 0).nonzero().squeeze(1)[1:].tolist()
-    kinds = np.concatenate([curves.triplet_kinds(points, labels, 0, p, margin) for p in own])
+    kinds = np.concatenate([loss_curves.triplet_kinds(points, labels, 0, p, margin) for p in own])
     counts = ((name, str((kinds == kind).sum())) for kind, name in reversed(list(enumerate(KINDS))))
     taken = {
-        mining: len(curves.mined_for(points, labels, 0, mining, margin)) for mining in ("hard", "semi_hard")
+        mining: len(loss_curves.mined_for(points, labels, 0, mining, margin))
+        for mining in ("hard", "semi_hard")
     }
     return (
         f'<div class="fl-card"><h3>All triplets of this anchor</h3><p>With every photo on the circle '

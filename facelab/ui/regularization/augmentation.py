@@ -5,14 +5,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from facelab.ui import cards
-from facelab.ui.controls import MINUTES
-from facelab.ui.current import answer_newest
+from facelab.lessons.augmentations import KINDS, variants
 from facelab.ui.links import Controls
-from facelab.ui.one_face import crop_of, example_crop
-from facelab.ui.photo_input import PhotoInput
-from facelab.ui.regularisation_cards import STYLE, gallery_card
-from facelab.variants import KINDS, variants
+from facelab.ui.regularization.cards import STYLE, gallery_card
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.controls import MINUTES
+from facelab.ui.widgets.current import answer_newest
+from facelab.ui.widgets.one_face import crop_of, example_crop
+from facelab.ui.widgets.photo_input import PhotoInput
 
 QUESTION = (
     "### Augmentation: many photos out of one\n"

@@ -4,9 +4,9 @@ import html
 
 import numpy as np
 
-from facelab.dropping import Dropped, Effect
-from facelab.ui.cards import picture
-from facelab.ui.sheet import sheet
+from facelab.lessons.dropout_masks import Dropped, Effect
+from facelab.ui.widgets.cards import picture
+from facelab.ui.widgets.sheet import sheet
 
 STYLE = """
 .fl-sheet { width: 100%; max-width: 356px; image-rendering: pixelated; border-radius: 6px; display: block; }

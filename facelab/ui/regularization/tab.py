@@ -9,15 +9,16 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.dropping import DRAWS, drop, effects
-from facelab.embedder import DEFAULT_MODEL, checkpoint_names
-from facelab.feature_maps import StageMaps, correlation_with_neighbours, maps_of, strongest
-from facelab.plots.regularisation import realised_rates
-from facelab.ui import cards, regularisation_augment
-from facelab.ui.chart import Chart
+from facelab.lessons.dropout_masks import DRAWS, drop, effects
+from facelab.models.zoo import DEFAULT_MODEL, checkpoint_names
+from facelab.plots.regularization import realised_rates
+from facelab.recognition.feature_maps import StageMaps, correlation_with_neighbours, maps_of, strongest
 from facelab.ui.links import Controls
-from facelab.ui.one_face import example_crop
-from facelab.ui.regularisation_cards import STYLE, effects_card, maps_card
+from facelab.ui.regularization import augmentation as regularisation_augment
+from facelab.ui.regularization.cards import STYLE, effects_card, maps_card
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.one_face import example_crop
 
 TITLE = "Regularisation"
 LEAD = (

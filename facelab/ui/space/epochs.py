@@ -9,9 +9,9 @@ import gradio as gr
 
 from facelab.lessons import epochs as lesson
 from facelab.plots.space import epochs_figure, reach
-from facelab.ui import cards
-from facelab.ui.chart import Chart
 from facelab.ui.links import Controls
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
 
 TEXT = (
     "Here the network may keep **two numbers per face** only, so nothing has to be squeezed: this *is* its "

@@ -12,19 +12,21 @@ import gradio as gr
 import numpy as np
 import plotly.graph_objects as go
 
-from facelab.compare import DEFAULT_FAR, look
-from facelab.embedder import load
-from facelab.faces import Face, Photo, Source, main_face
 from facelab.lessons import space as lesson
+from facelab.photos.faces import Face, Photo, Source, main_face
 from facelab.plots.space import space_map
-from facelab.ui import cards, space_epochs, space_honest
-from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES
-from facelab.ui.current import answer_newest
-from facelab.ui.examples import example_probes
+from facelab.recognition.embedder import load
+from facelab.recognition.verify import DEFAULT_FAR, look
 from facelab.ui.links import Controls
-from facelab.ui.photo_input import PhotoInput
-from facelab.ui.space_link import People
+from facelab.ui.space import epochs as space_epochs
+from facelab.ui.space import umap_variants as space_honest
+from facelab.ui.space.linked_maps import People
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import MINUTES
+from facelab.ui.widgets.current import answer_newest
+from facelab.ui.widgets.examples import example_probes
+from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Embedding space"
 LEAD = (

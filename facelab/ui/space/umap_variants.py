@@ -8,12 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from facelab import projection
+from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.metrics.similarity import normalised
 from facelab.plots.space import honest_maps, own_map
-from facelab.ui import cards
-from facelab.ui.chart import Chart
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
 
 TEXT = (
     "The same vectors of the left model’s people (never seen by training), six times. Only UMAP’s random "

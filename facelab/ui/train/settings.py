@@ -4,11 +4,11 @@ from dataclasses import dataclass, fields
 
 import gradio as gr
 
-from facelab.as_code import Data
-from facelab.lessons.live import FACES, PEOPLE
-from facelab.live_choice import Choice, check_faces, compose, limits, losses, networks
-from facelab.live_data import Pool, rendered
-from facelab.recipe import Recipe
+from facelab.lessons.live.data import Pool, rendered
+from facelab.lessons.live.script import Data
+from facelab.lessons.live.settings import Choice, check_faces, compose, limits, losses, networks
+from facelab.lessons.live.shipped_run import FACES, PEOPLE
+from facelab.models.recipe import Recipe
 from facelab.ui.links import Controls
 
 SOURCES = [("rendered people", "rendered"), ("my photos", "photos")]

@@ -1,7 +1,8 @@
 """Train: a run of one's own, live, from faces to a checkpoint.
 
-Runs are those of `facelab.live`: one at a time in this process, the others in line. A visitor's zip is read
-into memory and deleted at once; it, the results and the table of runs are values of the session.
+Runs are those of `facelab.lessons.live.session`: one at a time in this process, the others in line. A
+visitor's zip is read into memory and deleted at once; it, the results and the table of runs are values of
+the session.
 """
 
 import base64
@@ -12,19 +13,19 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.as_code import as_command, as_python
-from facelab.lessons import live as lesson
-from facelab.live import LINE, Result, Snapshot, Training
-from facelab.live_choice import limits
-from facelab.live_data import Pool
+from facelab.lessons.live import shipped_run as lesson
+from facelab.lessons.live.data import Pool
+from facelab.lessons.live.script import as_command, as_python
+from facelab.lessons.live.session import LINE, Result, Snapshot, Training
+from facelab.lessons.live.settings import limits
 from facelab.plots.training import people_map, training_course
-from facelab.ui import cards, own_photos
-from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES
 from facelab.ui.links import Controls
-from facelab.ui.train_cards import Tried, run_card, tried, tried_card
-from facelab.ui.train_settings import described, planned, rendered_words, settings
+from facelab.ui.train.settings import described, planned, rendered_words, settings
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
+from facelab.ui.widgets import cards, own_photos
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import MINUTES
+from facelab.ui.widgets.run_cards import Tried, run_card, tried, tried_card
 
 TITLE = "Train"
 LEAD = (

@@ -11,11 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.faces import Source
-from facelab.live import LINE, Result, Snapshot, Training
-from facelab.live_choice import limits
-from facelab.live_data import Pool, rendered
-from facelab.live_teach import (
+from facelab.lessons.live.data import Pool, rendered
+from facelab.lessons.live.session import LINE, Result, Snapshot, Training
+from facelab.lessons.live.settings import limits
+from facelab.lessons.live.teach import (
     MOST,
     PHOTOS,
     Named,
@@ -25,15 +24,16 @@ from facelab.live_teach import (
     name_photo,
     starts,
 )
+from facelab.photos.faces import Source
 from facelab.plots.training import training_course
-from facelab.ui import cards, own_photos
-from facelab.ui.chart import Chart
-from facelab.ui.controls import MINUTES, model_choices
-from facelab.ui.current import answer_newest
 from facelab.ui.links import Controls
-from facelab.ui.photo_input import PhotoInput
-from facelab.ui.train_cards import held_out, run_card
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
+from facelab.ui.widgets import cards, own_photos
+from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.controls import MINUTES, model_choices
+from facelab.ui.widgets.current import answer_newest
+from facelab.ui.widgets.photo_input import PhotoInput
+from facelab.ui.widgets.run_cards import held_out, run_card
 
 QUESTION = (
     "### Teach it new people\nGive a zip or folder with one folder of photos for each person, two people or "

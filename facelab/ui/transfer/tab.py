@@ -11,9 +11,10 @@ import gradio as gr
 from facelab.lessons import transfer as lesson
 from facelab.lessons.transfer import Outcome
 from facelab.plots.transfer import LOOKS, summary, transfer_curves
-from facelab.ui import cards, transfer_live
-from facelab.ui.chart import Chart
 from facelab.ui.links import Controls
+from facelab.ui.transfer import live as transfer_live
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.chart import Chart
 
 TITLE = "Transfer"
 PEOPLE = 40  # in the ORL faces

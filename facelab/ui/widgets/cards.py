@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from PIL import Image
 
-from facelab.compare import Sighting, Verdict
-from facelab.measured import EQUAL_TRAINING
+from facelab.evaluation.results import EQUAL_TRAINING
+from facelab.recognition.verify import Sighting, Verdict
 
 SHOWN_SIDE = 560
 NETWORKS = f"Networks trained alike: {EQUAL_TRAINING}"

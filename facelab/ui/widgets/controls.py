@@ -8,10 +8,10 @@ import gradio as gr
 from gradio.components import Component
 from gradio.events import Dependency
 
-from facelab.compare import DEFAULT_FAR
-from facelab.embedder import model_names
-from facelab.measured import EQUAL_TRAINING, architectures
-from facelab.reference import NAME as REFERENCE
+from facelab.evaluation.results import EQUAL_TRAINING, architectures
+from facelab.recognition.embedder import model_names
+from facelab.recognition.reference import NAME as REFERENCE
+from facelab.recognition.verify import DEFAULT_FAR
 
 STRICTNESS = -math.log10(DEFAULT_FAR)
 MINUTES = 15  # without use, after which what a visitor gave is forgotten

@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 
-from facelab.compare import look
-from facelab.faces import Source, main_face
-from facelab.ui.examples import example_pairs
+from facelab.photos.faces import Source, main_face
+from facelab.recognition.verify import look
+from facelab.ui.widgets.examples import example_pairs
 
 
 @functools.cache

@@ -11,10 +11,10 @@ from typing import Any
 import gradio as gr
 
 from facelab.data.images import printable
-from facelab.live_choice import hosted
-from facelab.live_data import Pool, from_photos
-from facelab.ui import cards
-from facelab.ui.controls import MINUTES
+from facelab.lessons.live.data import Pool, from_photos
+from facelab.lessons.live.settings import hosted
+from facelab.ui.widgets import cards
+from facelab.ui.widgets.controls import MINUTES
 
 PRIVATE = (
     "Aligned 112×112 crops are taken as they are; on other photos the main face is found and aligned. "

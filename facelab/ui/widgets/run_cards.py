@@ -4,8 +4,8 @@ import html
 import math
 from dataclasses import dataclass
 
-from facelab.live import Snapshot
-from facelab.ui import cards
+from facelab.lessons.live.session import Snapshot
+from facelab.ui.widgets import cards
 
 STATES = {
     "waiting": "⏳ Waiting in line",

@@ -1,0 +1,1 @@
+"""Layers, backbones, losses, the recipe that describes a run and the checkpoint that rebuilds a network."""

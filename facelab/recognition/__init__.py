@@ -1,0 +1,1 @@
+"""Trained networks at work: embeddings, one-to-one verification, one-to-many identification, and why."""
