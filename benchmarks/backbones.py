@@ -49,7 +49,7 @@ def forward(features: Features, x: Tensor) -> float:
 
 
 def forward_backward(features: Features, x: Tensor) -> float:
-    """Seconds of CPU time of a training step without the optimiser."""
+    """Seconds of CPU time of a training step without the optimizer."""
     start = time.process_time()
     features(x).sum().backward()
     return time.process_time() - start

@@ -24,7 +24,7 @@ TABS = {
     "Calibration": "#reliability-chart .main-svg",
     "Losses": "#margin-chart .main-svg",
     "Architectures": "#tree-chart .main-svg",
-    "Regularisation": "#rates-chart .main-svg",
+    "Regularization": "#rates-chart .main-svg",
     "Transfer": "#transfer-start",
     "Train": "#train-course .main-svg",
 }
@@ -36,8 +36,8 @@ SLIDERS = (  # tab, its section that has to be opened, slider, what it moves, tw
     ("Losses", "Triplets", "triplet-negative", "triplet-circle", (65, 200)),
     ("Losses", "Pairs", "pairs-genuine-mean", "pairs-chart", (0.5, 0.8)),
     ("Architectures", None, "budget-dim", "meter", (256, 512)),
-    ("Regularisation", None, "drop-rate", "rates-chart", (0.2, 0.4)),
-    ("Regularisation", None, "augment-rotate", "variants", (5, 30)),
+    ("Regularization", None, "drop-rate", "rates-chart", (0.2, 0.4)),
+    ("Regularization", None, "augment-rotate", "variants", (5, 30)),
 )
 MOVE = """([slider, shown, value]) => new Promise((done) => {
   const field = document.querySelector(`#${slider} input[type=number]`);

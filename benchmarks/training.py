@@ -1,7 +1,7 @@
 """What the engine costs: images per second against a minimal loop, and the share of time that loading takes.
 
 The minimal loop is what one would write by hand for the same network, crops, augmentation, loss and
-optimiser, with nothing around it: no progress, no checks, no schedule. Both run in turns in one process, and
+optimizer, with nothing around it: no progress, no checks, no schedule. Both run in turns in one process, and
 medians are compared. On a GPU it also measures resnet50 at batch 512 in bf16 from crops that lie on the GPU,
 as a share of the same network on synthetic input, and of the card's measured matrix peak."""
 
@@ -70,7 +70,7 @@ def pace(run, steps: int, recipe: Recipe, device: torch.device) -> float:
 def side_by_side(
     recipe: Recipe, data: CropSet, device: torch.device, steps: int
 ) -> tuple[float, float, float]:
-    """(ours, the minimal loop's, median ratio of neighbours) in images per second."""
+    """(ours, the minimal loop's, median ratio of neighbors) in images per second."""
     whole, _ = split_identities(data, 0.0, 0)
     ours, theirs = train(recipe, data), minimal(recipe, whole, device)
     pace(ours, 2, recipe, device), pace(theirs, 2, recipe, device)
@@ -96,7 +96,7 @@ def loading_share(recipe: Recipe, data: CropSet, device: torch.device, speed: fl
 
 
 def synthetic(recipe: Recipe, classes: int, device: torch.device):
-    """The network and optimiser on one batch of noise that lies on the GPU."""
+    """The network and optimizer on one batch of noise that lies on the GPU."""
     model: FaceModel = build_model(recipe).to(device, memory_format=torch.channels_last)
     head = nn.Linear(recipe.embedding_dim, classes).to(device)
     optimizer = build_optimizer(recipe, [model, head])

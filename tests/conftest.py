@@ -94,7 +94,7 @@ def album(portraits: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Pa
         (root / f"p{person}").mkdir()
         for i, pixels in enumerate(poses, 1):
             Image.fromarray(pixels).save(root / f"p{person}" / f"p{person}_{i:04d}.jpg", quality=95)
-    Image.new("RGB", (200, 200), "grey").save(root / "p0" / "p0_0004.jpg")
+    Image.new("RGB", (200, 200), "gray").save(root / "p0" / "p0_0004.jpg")
     return root
 
 
@@ -130,13 +130,13 @@ def tiny_checkpoint(tiny_run: tuple, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def crop_folder(tmp_path: Path) -> Path:
-    """Three people with three crops each, all of one known grey: person i, crop j has the value 40 i + j."""
+    """Three people with three crops each, all of one known gray: person i, crop j has the value 40 i + j."""
     root = tmp_path / "crops"
     for person in range(3):
         (root / f"id{person}").mkdir(parents=True)
         for j in range(3):
-            grey = Image.new("RGB", (112, 112), (40 * person + j,) * 3)
-            grey.save(root / f"id{person}" / f"{j}.png")
+            gray = Image.new("RGB", (112, 112), (40 * person + j,) * 3)
+            gray.save(root / f"id{person}" / f"{j}.png")
     return root
 
 

@@ -56,7 +56,7 @@ def lfw(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
 
 
 def olivetti(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
-    """Fetch the Olivetti faces: 40 people, 10 grey portraits each, one folder per person.
+    """Fetch the Olivetti faces: 40 people, 10 gray portraits each, one folder per person.
 
     The first run downloads about 4 MB through scikit-learn. The portraits are 64x64; `data prepare`
     enlarges them to crops.
@@ -97,7 +97,7 @@ def blend(
     """Join aligned crops of different people into faces of nobody, for a network that imitates a teacher.
 
     Nobody is used whom the recipe holds out. Then `embed reference` the sources and the blends, and
-    `train ... --teacher FILE.npz --unlabelled blends`.
+    `train ... --teacher FILE.npz --unlabeled blends`.
 
     Args:
         sources: Folders or zips of aligned crops, as they are given to `train --data`.

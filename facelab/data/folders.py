@@ -49,7 +49,7 @@ class CropSet:
         return len(self.labels)
 
     def select(self, identities: Sequence[int]) -> "Selection":
-        """The rows of some identities, relabelled 0, 1, ... in the order given; crops are not copied."""
+        """The rows of some identities, relabeled 0, 1, ... in the order given; crops are not copied."""
         new = np.full(len(self.identities), -1, np.int64)
         new[list(identities)] = np.arange(len(identities))
         rows = np.flatnonzero(new[self.labels] >= 0)

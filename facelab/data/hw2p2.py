@@ -3,7 +3,7 @@
 Two layouts have been in use. Since fall 2024: `cls_data/{train,dev,test}` with `images/` and `labels.txt`
 (`image label` a line), `ver_data/`, `val_pairs.txt` (`image1 image2 label`) and `test_pairs.txt` without
 labels. Before: `classification_data/{train_data,val_data,test_data}` (or `{train,dev,test}`) with one folder
-per person and unlabelled test images, `verification_data/` and `verification_pairs_{val,test}.txt`. Lists of
+per person and unlabeled test images, `verification_data/` and `verification_pairs_{val,test}.txt`. Lists of
 known and unknown faces, as used in 2022 to 2024, are not read.
 """
 
@@ -137,7 +137,7 @@ def class_order(identities: Sequence[str]) -> list[str]:
 def load_split(
     folder: Path, identities: Sequence[str], cache: Path | None = None, track: Track = untracked
 ) -> CropSet:
-    """Load a labelled split with the labels of the training set.
+    """Load a labeled split with the labels of the training set.
 
     Args:
         folder: e.g. `Homework.dev`.

@@ -177,7 +177,7 @@ def _shown(row: list[str]) -> str:
     return repr(" ".join(row)[:120])
 
 
-def read_unlabelled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def read_unlabeled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read a course's test list, `image1 image2` a line, whose truth only the course knows.
 
     Returns:

@@ -2,7 +2,7 @@
 
 LFW (Huang et al., University of Massachusetts Amherst, technical report 07-49, 2007) has 13,233 press photos
 of 5,749 people and the lists of pairs that verification papers report on. The Olivetti faces (AT&T
-Laboratories Cambridge, 1992 to 1994) are 400 grey portraits of 40 people. scikit-learn downloads, checks and
+Laboratories Cambridge, 1992 to 1994) are 400 gray portraits of 40 people. scikit-learn downloads, checks and
 keeps the originals; what is added here is files that everything else in the project can read.
 """
 
@@ -67,7 +67,7 @@ def lfw(out: str | os.PathLike, cache: Path, track: Track = untracked) -> Writte
 
 
 def olivetti(out: str | os.PathLike, cache: Path, track: Track = untracked) -> Written:
-    """Write the Olivetti faces to `out/s01/01.png` ... `out/s40/10.png`, 64x64 grey.
+    """Write the Olivetti faces to `out/s01/01.png` ... `out/s40/10.png`, 64x64 gray.
 
     Args:
         out: the folder.

@@ -237,7 +237,7 @@ def calibrate(
     if not names:
         raise ValueError(f"{folder.path.name} has no folder of any of these people")
     embedded = _embedded(model, folder, names, aligned, cache, jobs, track, flip=True)
-    _, embeddings, labels = replace(embedded, people=found.people).labelled()
+    _, embeddings, labels = replace(embedded, people=found.people).labeled()
     genuine, impostor = all_pairs(embeddings, labels, embedded.score)
     source = f"{title or folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"
     return measure_operating_points(genuine, impostor, source)

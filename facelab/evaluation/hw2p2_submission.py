@@ -15,7 +15,7 @@ from torch import nn
 from facelab.data.hw2p2 import Homework, class_labels, class_order, find_homework, write_classes, write_scores
 from facelab.data.images import ImageFolder, Track, untracked
 from facelab.data.matching import resolve
-from facelab.data.pairs import read_unlabelled_pairs
+from facelab.data.pairs import read_unlabeled_pairs
 from facelab.metrics.verification import cosine
 from facelab.models import checkpoint
 from facelab.models.model import FaceModel
@@ -75,7 +75,7 @@ def submit(model: str, root: str, out: str, partial: bool = False, track: Track 
 def _write_scores(
     network: FaceModel, homework: Homework, out: Path, failures: dict[str, str], track: Track
 ) -> Path:
-    first, second = read_unlabelled_pairs(homework.test_pairs)
+    first, second = read_unlabeled_pairs(homework.test_pairs)
     folder = ImageFolder(homework.faces)
     names = resolve(first + second, folder.names)
     vectors = embed_crops(network, folder, sorted(set(names)), failures, track)

@@ -18,7 +18,7 @@ from facelab.models.recipe import Recipe
 from facelab.models.recipes import RECIPES
 
 TEST = "lfw_view2"
-VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "grey", "erase")  # fields of a recipe
+VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "erase")  # fields of a recipe
 FARS = (0.1, 0.01, 0.001, 0.0001)
 ROUND = 0.05  # by how much of itself an offered rate may miss one of FARS
 # Read by the Hugging Face Hub.
@@ -63,7 +63,7 @@ CARD = """
 - **Use.** Research and teaching. Not for identifying people without their consent, not for surveillance,
   and not for deciding anything about a person.
 - **Who it fails on.** CelebA and LFW show celebrities, mostly adult and facing the camera. People who are
-  rare there are recognised less well than the figures say; by how much, the photos do not tell, for they
+  rare there are recognized less well than the figures say; by how much, the photos do not tell, for they
   carry no such labels. Profiles, children, and small or blurred faces do worse as well.
 - **Form.** `.safetensors`: weights in fp16, and a header with recipe, figures, thresholds and score
   histograms. `facelab.load(name)` rebuilds the network; nothing is ever unpickled.
@@ -164,7 +164,7 @@ def _besides(recipe: Recipe) -> str:
     named = {
         f"teacher, λ = {recipe.teacher_weight:g}": recipe.teacher,
         f"loss × {recipe.loss_weight:g}": recipe.loss_weight != 1,
-        f"{recipe.unlabelled} of nobody": recipe.unlabelled,
+        f"{recipe.unlabeled} of nobody": recipe.unlabeled,
         f"from `{recipe.init_from}`": recipe.init_from and len(stages(recipe)) == 1,
         f"frozen up to {recipe.freeze}": recipe.freeze,
         f"smoothing, α = {recipe.label_smoothing or 0:g}": recipe.label_smoothing,

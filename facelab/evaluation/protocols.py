@@ -47,7 +47,7 @@ class Embedded:
     score: Score
     people: Mapping[str, str] | None = None
 
-    def labelled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def labeled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """((N,) names, (N, D) embeddings, (N,) identities) of the images whose identity is known.
 
         Raises:
@@ -183,7 +183,7 @@ def judge_all_pairs(embedded: Embedded, intervals: bool = False) -> dict[str, ob
     Raises:
         ValueError: no pair of one of the kinds, or too many images for intervals.
     """
-    _, embeddings, labels = embedded.labelled()
+    _, embeddings, labels = embedded.labeled()
     if intervals and len(labels) > MAX_IMAGES_FOR_INTERVALS:
         raise ValueError(
             f"intervals of all pairs are drawn for {MAX_IMAGES_FOR_INTERVALS:,} images at most, not for "
@@ -243,7 +243,7 @@ def judge_identification(embedded: Embedded, intervals: bool = False, seed: int 
     Raises:
         ValueError: nobody has a second image, or nobody of the known half, or there is one person only.
     """
-    names, embeddings, labels = embedded.labelled()
+    names, embeddings, labels = embedded.labeled()
     enrolled = _first_of_each(names, labels)
     people = np.unique(labels)
     if enrolled.all():

@@ -101,7 +101,7 @@ def is_done(row: Row, zoo: Zoo) -> bool:
         return False
     header = checkpoint.describe(path) if row.keeps_weights else Header.from_json(path.read_text())
     names = [source.stem for source in sources_of(row, zoo)]
-    sources = ", ".join(filter(None, [*names, header.recipe.unlabelled]))
+    sources = ", ".join(filter(None, [*names, header.recipe.unlabeled]))
     if replace(header.recipe, compile=zoo.compile) != recipe_of(row, zoo):
         raise ValueError(f"{path.name} was trained by another recipe; move it away to train it again")
     if header.data.rsplit(":", 1)[0] != sources:
@@ -114,8 +114,8 @@ def commands(row: Row, zoo: Zoo) -> dict[str, list[str]]:
     recipe, weights, jobs = recipe_of(row, zoo), f"{row.name}.safetensors", ["--jobs", str(zoo.jobs)]
     sources = [str(source) for source in sources_of(row, zoo)]
     steps = {}
-    if recipe.unlabelled:
-        blends = f"{recipe.unlabelled}.zip"
+    if recipe.unlabeled:
+        blends = f"{recipe.unlabeled}.zip"
         whose = ["--count", str(BLENDS), "--recipe", row.recipe]
         steps["blend"] = ["data", "blend", *sources, "--out", blends, *whose]
         sources = [*sources, blends]
@@ -139,7 +139,7 @@ def left(row: Row, zoo: Zoo) -> dict[str, list[str]]:
     if is_done(row, zoo):
         return {}
     steps, recipe, runs = commands(row, zoo), recipe_of(row, zoo), zoo.runs
-    for step, file in (("blend", f"{recipe.unlabelled}.zip"), ("teach", recipe.teacher or "")):
+    for step, file in (("blend", f"{recipe.unlabeled}.zip"), ("teach", recipe.teacher or "")):
         if step in steps and (runs / file).is_file():
             del steps[step]
     weights = runs / f"{row.name}.safetensors"
@@ -237,7 +237,7 @@ def _crops(row: Row, zoo: Zoo) -> int:
     recipe = recipe_of(row, zoo)
     images = sum(_images(source) for source in sources_of(row, zoo))
     kept = images * (1 - recipe.held_out) * (1 - recipe.held_out_images)
-    return round(kept) + (BLENDS if recipe.unlabelled else 0)
+    return round(kept) + (BLENDS if recipe.unlabeled else 0)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from facelab.models.checkpoint import Header, describe
 from facelab.models.recipe import Recipe
 from facelab.models.recipes import ARCHITECTURE, RECIPES
 
-OPTIMISER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
+OPTIMIZER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
 EQUAL_TRAINING = f"{ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 
 
@@ -65,8 +65,8 @@ def keep(path: Path, folder: Path | None = None) -> Path:
 
 
 def is_equal_training(recipe: Recipe) -> bool:
-    """Whether it is one of the trainings that differ in the network, and at most in its paper's optimiser."""
-    same = {name: getattr(ARCHITECTURE, name) for name in ("backbone", *OPTIMISER)}
+    """Whether it is one of the trainings that differ in the network, and at most in its paper's optimizer."""
+    same = {name: getattr(ARCHITECTURE, name) for name in ("backbone", *OPTIMIZER)}
     return replace(recipe, **same) == ARCHITECTURE
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from facelab.models.recipes import find_recipe
 
-GREY = ("celeba_grey112",)
-FIRST_TWO = ("celeba112", *GREY)
+GRAY = ("celeba_grey112",)
+FIRST_TWO = ("celeba112", *GRAY)
 
 # Recipes of rows, most important first, with how many seeds, whether weights are kept (of seed 0 alone), and
 # the sources that they learn from.
 TABLE: tuple[tuple[str, int, bool, tuple[str, ...]], ...] = (
-    ("overfit standard overfit_smoothing_010 standard_smoothing_010", 1, False, GREY),
-    ("overfit_smoothing_003 standard_smoothing_003", 1, False, GREY),
-    ("overfit_smoothing_020 standard_smoothing_020 overfit_online standard_online", 1, False, GREY),
+    ("overfit standard overfit_smoothing_010 standard_smoothing_010", 1, False, GRAY),
+    ("overfit_smoothing_003 standard_smoothing_003", 1, False, GRAY),
+    ("overfit_smoothing_020 standard_smoothing_020 overfit_online standard_online", 1, False, GRAY),
     ("strong_start strong_second", 1, False, FIRST_TWO),
     ("strong", 1, True, FIRST_TWO),
     ("undecayed undecayed_smoothing_003 undecayed_smoothing undecayed_online", 1, False, FIRST_TWO),

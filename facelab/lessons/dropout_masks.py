@@ -1,4 +1,4 @@
-"""What three kinds of dropout hide of a feature map, how much of it, and what its neighbours still tell.
+"""What three kinds of dropout hide of a feature map, how much of it, and what its neighbors still tell.
 
 Dropout hides single values, which the values around them give away; spatial dropout hides whole channels, and
 DropBlock regions (arXiv:1810.12890, figure 1). The masks are those of `facelab.models.regularizers`,
@@ -28,7 +28,7 @@ class Dropped:
     Attributes:
         stays: (C, h, w) boolean, the first draw's mask.
         shares: (DRAWS,) share of values hidden in each draw.
-        told: share of the hidden values' variance that the mean of their visible neighbours explains, over
+        told: share of the hidden values' variance that the mean of their visible neighbors explains, over
             some draws, in [0, 1]; NaN where nothing is hidden.
     """
 
@@ -61,16 +61,16 @@ def drop(maps: np.ndarray, rate: float, block_size: int, seed: int, draws: int =
         name: Dropped(
             stays[0].numpy(),
             1 - stays.float().mean((1, 2, 3)).numpy(),
-            told_by_neighbours(torch.from_numpy(maps), stays[: max(1, draws // 5)]),
+            told_by_neighbors(torch.from_numpy(maps), stays[: max(1, draws // 5)]),
         )
         for name, stays in masks.items()
     }
 
 
-def told_by_neighbours(maps: Tensor, stays: Tensor) -> float:
+def told_by_neighbors(maps: Tensor, stays: Tensor) -> float:
     """How much of what is hidden can be read off the eight values around it.
 
-    A hidden value is guessed as the mean of its visible neighbours in its channel; where none is visible, as
+    A hidden value is guessed as the mean of its visible neighbors in its channel; where none is visible, as
     the mean of all that is visible in the channel, and in a hidden channel as that of the others.
 
     Args:
@@ -99,7 +99,7 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a training with one regulariser reached; figures are None where they are not measured.
+    """What a training with one regularizer reached; figures are None where they are not measured.
 
     Attributes:
         name: of recipe and checkpoint.
@@ -121,7 +121,7 @@ class Effect:
 
 
 def effects() -> list[Effect]:
-    """The zoo's rows on regularisation, from the headers of what was trained."""
+    """The zoo's rows on regularization, from the headers of what was trained."""
     return [_effect(name) for name in ROWS if name in RECIPES]
 
 

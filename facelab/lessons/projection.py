@@ -1,7 +1,7 @@
 """Maps: hundreds of numbers per face squeezed into two or three, so that an eye can look at them.
 
 PCA (Pearson 1901) keeps the directions of largest spread: it is linear and exact, a shadow of the cloud.
-UMAP (McInnes et al. 2018, arXiv:1802.03426) keeps neighbours: it shows clusters well, while distances between
+UMAP (McInnes et al. 2018, arXiv:1802.03426) keeps neighbors: it shows clusters well, while distances between
 them, their sizes and their places mean little. Both mislead, each in its way; measure in the original space.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST = 1500  # points: UMAP of more takes longer than anybody waits for
-NEIGHBOURS = 15  # UMAP's own default for n_neighbors
-NEAREST = 5  # neighbours among which a new point is placed
+NEIGHBORS = 15  # UMAP's own default for n_neighbors
+NEAREST = 5  # neighbors among which a new point is placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def fit_pca(embeddings: np.ndarray, dims: int) -> Pca:
     return Pca(mean, axes, float(variance[:dims].sum() / max(variance.sum(), 1e-12)))
 
 
-def umap_map(embeddings: np.ndarray, dims: int, neighbours: int = NEIGHBOURS, seed: int = 0) -> np.ndarray:
+def umap_map(embeddings: np.ndarray, dims: int, neighbors: int = NEIGHBORS, seed: int = 0) -> np.ndarray:
     """UMAP under the cosine distance: (N, D) -> (N, d) float32; equal seeds give equal maps.
 
     The first call of a process compiles for half a minute; see `warm_up`.
@@ -61,18 +61,18 @@ def umap_map(embeddings: np.ndarray, dims: int, neighbours: int = NEIGHBOURS, se
     Args:
         embeddings: (N, D), finite.
         dims: d, 2 or 3.
-        neighbours: n_neighbors, 2 to N - 1; few show small clusters, many the large ones.
+        neighbors: n_neighbors, 2 to N - 1; few show small clusters, many the large ones.
         seed: 0, 1, 2, ...
 
     Raises:
         ValueError: any of these does not hold, or there are more than 1,500 points.
     """
-    if neighbours < 2 or seed < 0:
-        raise ValueError(f"n_neighbors {neighbours} and seed {seed} are no choice; take 2 and 0 or more")
-    embeddings = _checked(embeddings, dims, least=max(neighbours + 1, dims + 2)).astype(np.float32)
+    if neighbors < 2 or seed < 0:
+        raise ValueError(f"n_neighbors {neighbors} and seed {seed} are no choice; take 2 and 0 or more")
+    embeddings = _checked(embeddings, dims, least=max(neighbors + 1, dims + 2)).astype(np.float32)
     from umap import UMAP  # seconds, and only here
 
-    reducer = UMAP(neighbours, dims, metric="cosine", random_state=seed, n_jobs=1)
+    reducer = UMAP(neighbors, dims, metric="cosine", random_state=seed, n_jobs=1)
     return np.asarray(reducer.fit_transform(embeddings), np.float32)
 
 

@@ -19,7 +19,7 @@ CLASS_0 = torch.tensor([0])
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One photo of class 0 before an optimiser's step.
+    """One photo of class 0 before an optimizer's step.
 
     Attributes:
         target: (K,) y, what the probabilities should be.

@@ -19,7 +19,7 @@ from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
 from facelab.lessons import projection
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
-from facelab.metrics.similarity import cosine_matrix, normalised
+from facelab.metrics.similarity import cosine_matrix, normalized
 from facelab.metrics.verification import all_pairs, cosine, roc
 from facelab.models import checkpoint
 from facelab.models.model import FaceModel, embed_all
@@ -29,7 +29,7 @@ from facelab.training.splits import split
 FOLDER = CHECKPOINTS / "lessons" / "space"
 PEOPLE, PHOTOS = 16, 12
 HELD_OUT_IMAGES = 0.1  # left aside even where a model learned them, so that all show the same photos
-HONEST = tuple((neighbours, seed) for neighbours in (5, 30) for seed in (0, 1, 2))  # UMAPs of one cloud
+HONEST = tuple((neighbors, seed) for neighbors in (5, 30) for seed in (0, 1, 2))  # UMAPs of one cloud
 KINDS = ("unseen", "seen")
 MAKE = "make it with `python -m facelab lessons space MODEL --data CROPS`"
 
@@ -58,7 +58,7 @@ class Crowd:
     """Some people in the space of one model.
 
     Attributes:
-        embeddings: (N, D) float32, not normalised.
+        embeddings: (N, D) float32, not normalized.
         labels: (N,) person, from 0.
         umap: (N, 2) and (N, 3) by dimension.
         figures: of these and more people of their kind.
@@ -130,7 +130,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
     network, _, header = checkpoint.load(find_checkpoint(model))
     recipe = header.recipe
     images = recipe.held_out_images or HELD_OUT_IMAGES
-    parts = split(data, replace(recipe, held_out_images=images, unlabelled=None))
+    parts = split(data, replace(recipe, held_out_images=images, unlabeled=None))
     learned = parts.training.identities
     if len(learned) != header.num_classes or (header.identities and header.identities != learned):
         raise ValueError(
@@ -144,8 +144,8 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
     most = ranked(parts.training)[: len(parts.people.identities)]
     training = parts.training.take(np.flatnonzero(np.isin(parts.training.labels, most)))
     crowds, samples = zip(*(_crowd(network, data, people, track) for people in (parts.people, training)))
-    unseen = normalised(crowds[0].embeddings)
-    honest = np.stack([projection.umap_map(unseen, 2, neighbours, seed) for neighbours, seed in HONEST])
+    unseen = normalized(crowds[0].embeddings)
+    honest = np.stack([projection.umap_map(unseen, 2, neighbors, seed) for neighbors, seed in HONEST])
     return Space(*crowds, honest, hashed("\n".join(samples))[:16])
 
 
@@ -155,13 +155,13 @@ def _crowd(network: FaceModel, data: CropSet, people: Selection, track: Track) -
     embeddings = embed_all(network, people.batches(track, "embed"))
     index, labels = chosen(people, names)
     vectors = embeddings[index]
-    umap = {dims: projection.umap_map(normalised(vectors), dims) for dims in (2, 3)}
+    umap = {dims: projection.umap_map(normalized(vectors), dims) for dims in (2, 3)}
     figures = figures_of(embeddings, people.labels)
     return Crowd(vectors, labels, umap, figures), "\n".join(names[i] for i in index)
 
 
 def figures_of(embeddings: np.ndarray, labels: np.ndarray) -> Figures:
-    """Angles and error rates of embeddings (N, D) of labelled people (N,).
+    """Angles and error rates of embeddings (N, D) of labeled people (N,).
 
     Raises:
         ValueError: no two photos of one person, or one person only.
@@ -237,7 +237,7 @@ def _read_crowd(arrays: dict[str, np.ndarray], kind: str) -> Crowd:
 @functools.lru_cache(maxsize=64)
 def pca(name: str, kind: str, dims: int) -> projection.Pca:
     """Principal axes of a crowd's unit vectors; `kind` is one of KINDS."""
-    return projection.fit_pca(normalised(getattr(load(name), kind).embeddings), dims)
+    return projection.fit_pca(normalized(getattr(load(name), kind).embeddings), dims)
 
 
 def coordinates(name: str, kind: str, method: str, dims: int) -> np.ndarray:
@@ -245,13 +245,13 @@ def coordinates(name: str, kind: str, method: str, dims: int) -> np.ndarray:
     crowd: Crowd = getattr(load(name), kind)
     if method == "umap":
         return crowd.umap[dims]
-    return pca(name, kind, dims).project(normalised(crowd.embeddings))
+    return pca(name, kind, dims).project(normalized(crowd.embeddings))
 
 
 def place(name: str, kind: str, method: str, dims: int, vector: np.ndarray) -> np.ndarray:
     """Where a vector (D,) goes on that map, (dims,): exactly on PCA's, among its nearest on UMAP's."""
     if method == "pca":
-        return pca(name, kind, dims).project(normalised(vector)[None])[0]
+        return pca(name, kind, dims).project(normalized(vector)[None])[0]
     return projection.place(coordinates(name, kind, method, dims), cosines(name, kind, vector))
 
 

@@ -1,4 +1,4 @@
-"""Two ways of transfer, measured on a small set of new people: initialise from trained weights and train
+"""Two ways of transfer, measured on a small set of new people: initialize from trained weights and train
 everything, or freeze them and train a new head; against starting from nothing.
 
 The question is which wins with how many photos of each person. Every run takes the same number of steps and

@@ -1,10 +1,10 @@
 """Geometry on the hypersphere: how tight each identity is, how far apart two are, and where prototypes stand.
 
-Angles are in degrees between normalised vectors. These are the statistics of ArcFace's table 3
+Angles are in degrees between normalized vectors. These are the statistics of ArcFace's table 3
 (arXiv:1801.07698): W-EC is `prototype_to_center_angle`, W-Inter `nearest_prototype_angle`, Intra
 `intra_class_angle` and Inter `inter_class_angle`; the paper's Intra1 and Inter1 are measured on the training
 set (CASIA), Intra2 and Inter2 on people whom training never saw (LFW). A center is the mean of an identity's
-normalised embeddings.
+normalized embeddings.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ CHUNK = 1024
 
 
 def class_centers(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding feature centers, float64 and normalised: (N, D), (N,) -> ((K, D), (K,) sorted identities).
+    """Embedding feature centers, float64 and normalized: (N, D), (N,) -> ((K, D), (K,) sorted identities).
 
     Raises:
         ValueError: wrong shapes or NaN.
@@ -102,7 +102,7 @@ def nearest_angles(vectors: np.ndarray) -> np.ndarray:
 
 
 def norm_statistics(embeddings: np.ndarray) -> dict[str, float]:
-    """{"mean", "std", "min", "median", "max"} of the lengths of embeddings (N, D) before normalisation.
+    """{"mean", "std", "min", "median", "max"} of the lengths of embeddings (N, D) before normalization.
 
     Raises:
         ValueError: wrong shape or NaN.

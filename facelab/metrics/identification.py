@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.metrics.similarity import ScoreMatrix, checked, cosine_matrix, normalised
+from facelab.metrics.similarity import ScoreMatrix, checked, cosine_matrix, normalized
 from facelab.metrics.verification import threshold_at_far
 
 CHUNK = 512  # probes at once: 40 MB at most against 10,000 templates
@@ -53,14 +53,14 @@ class DirCurve:
 
 
 def templates(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One template a person: the mean of their normalised embeddings, so that each photo weighs the same.
+    """One template a person: the mean of their normalized embeddings, so that each photo weighs the same.
 
     Args:
         embeddings: (N, D).
         labels: (N,) identities.
 
     Returns:
-        ((G, D) float32, not normalised again; (G,) their identities, sorted).
+        ((G, D) float32, not normalized again; (G,) their identities, sorted).
 
     Raises:
         ValueError: wrong shapes or NaN.
@@ -68,7 +68,7 @@ def templates(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     embeddings, labels = checked(embeddings, labels)
     people, person = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(people), embeddings.shape[1]), np.float32)
-    np.add.at(sums, person, normalised(embeddings))
+    np.add.at(sums, person, normalized(embeddings))
     return sums / np.bincount(person)[:, None].astype(np.float32), people
 
 

@@ -11,7 +11,7 @@ import numpy as np
 ScoreMatrix = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def normalised(embeddings: np.ndarray) -> np.ndarray:
+def normalized(embeddings: np.ndarray) -> np.ndarray:
     """Rows at length 1, float32; a row of zeros stays zero."""
     embeddings = np.asarray(embeddings, np.float32)
     return embeddings / np.maximum(np.linalg.norm(embeddings, axis=-1, keepdims=True), 1e-12)
@@ -19,7 +19,7 @@ def normalised(embeddings: np.ndarray) -> np.ndarray:
 
 def cosine_matrix(gallery: np.ndarray, probes: np.ndarray) -> np.ndarray:
     """Cosine similarity of every pair: (G, D), (P, D) -> (G, P) float32 in [-1, 1]."""
-    scores = normalised(gallery) @ normalised(probes).T
+    scores = normalized(gallery) @ normalized(probes).T
     return np.clip(scores, -1, 1, out=scores)
 
 

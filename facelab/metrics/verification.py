@@ -173,7 +173,7 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     upper = ordered[best - 1] if best else ordered[0] + 1
     lower = ordered[best] if best < len(ordered) else ordered[-1] - 1
     middle = (upper + lower) / 2
-    return float(middle if middle > lower else upper)  # neighbours in floating point have no middle
+    return float(middle if middle > lower else upper)  # neighbors in floating point have no middle
 
 
 def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np.ndarray:

@@ -127,7 +127,7 @@ class ScaledStdConv2d(nn.Conv2d):
         nn.init.zeros_(self.bias)
         self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
 
-    def standardised(self) -> Tensor:
+    def standardized(self) -> Tensor:
         """The filters in use: (C_out, C_in / groups, kernel, kernel)."""
         scale = self.gain.flatten() * self.weight[0].numel() ** -0.5
         filters = self.weight.reshape(1, len(self.weight), -1)  # batch norm over each filter's own weights
@@ -136,7 +136,7 @@ class ScaledStdConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.stride[0] > 1:
             x = pad_same(x, self.kernel_size[0], self.stride[0])
-        return F.conv2d(x, self.standardised(), self.bias, self.stride, self.padding, groups=self.groups)
+        return F.conv2d(x, self.standardized(), self.bias, self.stride, self.padding, groups=self.groups)
 
 
 class LayerNorm2d(nn.LayerNorm):

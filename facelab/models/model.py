@@ -46,7 +46,7 @@ NECKS = {"flatten": flatten_neck, "pool": pool_neck}
 
 
 class FaceModel(nn.Module):
-    """Backbone and neck: (B, 3, 112, 112) in [-1, 1] -> embeddings (B, D), not normalised.
+    """Backbone and neck: (B, 3, 112, 112) in [-1, 1] -> embeddings (B, D), not normalized.
 
     Args:
         backbone: a name in BACKBONES.
@@ -80,7 +80,7 @@ def feature_shape(backbone: nn.Sequential) -> tuple[int, int]:
 
 
 def build_model(recipe: Recipe) -> FaceModel:
-    """The network that a recipe describes, with fresh weights and its regularisers in place."""
+    """The network that a recipe describes, with fresh weights and its regularizers in place."""
     model = FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
     model.neck[-1].bias.requires_grad_(recipe.neck_bias)  # it begins at zero (BNNeck, arXiv:1903.07071)
     if recipe.drop_block or recipe.stochastic_depth:
@@ -89,7 +89,7 @@ def build_model(recipe: Recipe) -> FaceModel:
 
 
 def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> Iterator[np.ndarray]:
-    """Embed uint8 crops (B, 112, 112, 3) batch by batch -> float32 (B, D), not normalised.
+    """Embed uint8 crops (B, 112, 112, 3) batch by batch -> float32 (B, D), not normalized.
 
     With `flip`, the embedding of the mirrored crop is added: the usual test-time average of face papers.
     """
@@ -110,7 +110,7 @@ def _embed(model: FaceModel, x: Tensor, flip: bool) -> Tensor:
 
 
 def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> np.ndarray:
-    """`embed_batches` in one array: float32 (N, D), not normalised."""
+    """`embed_batches` in one array: float32 (N, D), not normalized."""
     return np.concatenate(list(embed_batches(model, batches, flip)))
 
 
@@ -128,6 +128,6 @@ def class_logits(loss_fn: nn.Module, embeddings: np.ndarray) -> np.ndarray:
 
 
 def embed(model: FaceModel, crops: np.ndarray, flip: bool = True, batch_size: int = 128) -> np.ndarray:
-    """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalised."""
+    """Embed uint8 crops (N, 112, 112, 3) -> float32 (N, D), not normalized."""
     batches = (crops[i : i + batch_size] for i in range(0, len(crops), batch_size))
     return embed_all(model, batches, flip)

@@ -20,7 +20,7 @@ MOST_STEPS, MOST_DIM, MOST_SIDE = 1_000_000, 8192, 112
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run: network, loss, optimiser and augmentation."""
+    """A training run: network, loss, optimizer and augmentation."""
 
     backbone: str = "resnet_face"
     """The convolutional network, a name in BACKBONES, e.g. convnext_face; a wrong one is told all of them."""
@@ -43,7 +43,7 @@ class Recipe:
     freeze: str | None = None
     """Freeze the network from its first layer up to this stage, or `neck` for all of it. None: train all."""
     loss: str = "softmax"
-    """What is minimised: a name in LOSSES, or a classification and a pair loss, as in softmax+triplet."""
+    """What is minimized: a name in LOSSES, or a classification and a pair loss, as in softmax+triplet."""
     label_smoothing: float | None = None
     """α: the target is (1-α)·onehot + α/K. None: the loss's default."""
     bias: bool | None = None
@@ -64,7 +64,7 @@ class Recipe:
     """m of contrastive (distance), triplet (distance²) and pairwise (cosine). None: the loss's default."""
     mining: Literal["all", "semi_hard", "hard"] | None = None
     """Which triplets of a batch are used. None: the loss's default."""
-    normalise: bool | None = None
+    normalize: bool | None = None
     """Whether contrastive compares unit vectors. None: the loss's default."""
     pair_weight: float | None = None
     """Weight of the pair loss after the + of a sum. None: the sum's default."""
@@ -74,7 +74,7 @@ class Recipe:
     """λ of the teacher: weight of 1 - cosine to its embedding, beside the loss."""
     loss_weight: float = 1.0
     """Weight of the loss beside the teacher's; 0 imitates the teacher alone."""
-    unlabelled: str | None = None
+    unlabeled: str | None = None
     """The one of several data sources whose crops are imitated only: nobody knows who they are."""
     epochs: int = 24
     """Passes over the training crops."""
@@ -113,9 +113,9 @@ class Recipe:
     jitter: float = 0.3
     """Largest relative change of brightness and of contrast."""
     saturation: float = 0.0
-    """Largest relative change of colour saturation."""
-    grey: float = 0.2
-    """Share of colour crops turned grey."""
+    """Largest relative change of color saturation."""
+    gray: float = 0.2
+    """Share of color crops turned gray."""
     erase: float = 0.4
     """Share of crops in which one random rectangle is blanked."""
     held_out: float = 0.08
@@ -139,7 +139,7 @@ class Recipe:
             _check_type(name, getattr(self, name), hint)
         _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
         _check_range(self, "warmup momentum average held_out held_out_images", 0, 1, "[0, 1)")
-        _check_range(self, "grey erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
+        _check_range(self, "gray erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
         _check_range(self, "epochs", 1, MOST_STEPS + 1, f"1, 2, 3, ..., {MOST_STEPS:,}")
         _check_range(self, "embedding_dim", 1, MOST_DIM + 1, f"1, 2, 3, ..., {MOST_DIM:,}")
         _check_range(self, "drop_block_size", 1, MOST_SIDE + 1, f"1, 2, 3, ..., {MOST_SIDE}")
@@ -151,8 +151,8 @@ class Recipe:
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}: {nearest(self.backbone, BACKBONES)}")
         self._check_batches()
-        if self.teacher is None and (self.unlabelled is not None or self.loss_weight != 1):
-            raise ValueError("unlabelled and loss_weight need a teacher; name its file, or leave them out")
+        if self.teacher is None and (self.unlabeled is not None or self.loss_weight != 1):
+            raise ValueError("unlabeled and loss_weight need a teacher; name its file, or leave them out")
         legal = loss_options(self.loss)
         for option in LOSS_FIELDS:
             if getattr(self, option) is not None and option not in legal:
@@ -167,8 +167,8 @@ class Recipe:
             raise ValueError(
                 f"images_per_identity is {per}; it must be 0, or 2 or more and divide batch_size {size}"
             )
-        if per and self.unlabelled is not None:
-            raise ValueError(f"images_per_identity is {per} and some crops are unlabelled; set it to 0")
+        if per and self.unlabeled is not None:
+            raise ValueError(f"images_per_identity is {per} and some crops are unlabeled; set it to 0")
         if not all(0 < share < 1 for share in self.milestones):
             raise ValueError(f"milestones are {self.milestones}; each must lie in (0, 1)")
 
@@ -206,7 +206,7 @@ class Recipe:
 
 LOSS_FIELDS = (
     "label_smoothing", "bias", "hard_share", "center_weight", "center_rate", "margin", "margin_warmup",
-    "scale", "pair_margin", "mining", "normalise", "pair_weight",
+    "scale", "pair_margin", "mining", "normalize", "pair_weight",
 )  # fmt: skip
 
 

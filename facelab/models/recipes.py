@@ -24,7 +24,7 @@ ZOO = Recipe(
     erase=0.2,
     epochs=16,
     batch_size=128,
-    lr=0.5,  # He's initialisation makes large weights, which a step of 0.1 hardly turns
+    lr=0.5,  # He's initialization makes large weights, which a step of 0.1 hardly turns
 )
 
 # With a bias in the neck all embeddings go into a cone, where the margin costs least: 20 degrees to the own
@@ -43,10 +43,10 @@ STRONG = replace(
     held_out_images=0.0,
     teacher="teacher.npz",
     teacher_weight=20.0,
-    unlabelled="blends",
+    unlabeled="blends",
 )
 
-BARE = replace(ZOO, lr=0.1, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, grey=0.0, erase=0.0)
+BARE = replace(ZOO, lr=0.1, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, gray=0.0, erase=0.0)
 
 # Fewer photos of fewer people, so that overfitting shows: --data celeba_grey112.zip, with 40 % of everyone's
 # photos held out, to judge confidence by.
@@ -58,7 +58,7 @@ OVERFIT = replace(
     zoom=0.0,
     shift=0.0,
     jitter=0.0,
-    grey=0.0,
+    gray=0.0,
     erase=0.0,
     weight_decay=0.0,
 )
@@ -140,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
     # TAR@FAR=0.01 0.874.
     "strong": replace(STRONG, init_from="strong_second.safetensors", lr=0.15, epochs=8),
     # Architectures: half the budget, since some take twice as long; what differs is the network, and for the
-    # two that cannot use SGD as it stands, the optimiser of their paper. 8 epochs took 13 (resnet) to 24
+    # two that cannot use SGD as it stands, the optimizer of their paper. 8 epochs took 13 (resnet) to 24
     # minutes on one core, with --compile, and efficientnet 46. LFW and TAR@FAR=0.01 stand beside each.
     "alexnet": replace(ARCHITECTURE, backbone="alexnet_face"),  # 0.844, 0.485
     "vgg": replace(ARCHITECTURE, backbone="vgg_face"),  # 0.866, 0.553

@@ -1,7 +1,7 @@
-"""Regularisers that drop: what the network cannot count on, it cannot overfit to.
+"""Regularizers that drop: what the network cannot count on, it cannot overfit to.
 
 Dropout (Srivastava et al. 2014) hides single values, which suits fully connected layers; in a feature map the
-neighbours of a hidden value still tell it, so spatial dropout (arXiv:1411.4280) hides whole channels,
+neighbors of a hidden value still tell it, so spatial dropout (arXiv:1411.4280) hides whole channels,
 DropBlock (arXiv:1810.12890) square regions, and stochastic depth (arXiv:1603.09382) whole residual branches.
 Each is a pure function that returns the mask, for the layer to apply and the page to draw; survivors are
 scaled up so that the mean stays.

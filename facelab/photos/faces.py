@@ -46,7 +46,7 @@ NO_FACE = "no face was found; use a sharper, larger or more frontal photo"
 # confidence of .962 to .995 where upright faces have .9997 and more. Below this, other turns are looked at.
 SURE_CONFIDENCE = 0.999
 # What MTCNN's last network sees is cut at whole pixels. Its authors count landmarks from that cut, but
-# facenet-pytorch from the box before rounding down: 0.5 on average. 0.5 more: a pixel's edge to its centre.
+# facenet-pytorch from the box before rounding down: 0.5 on average. 0.5 more: a pixel's edge to its center.
 LIBRARY_SHIFT = 1.0
 
 
@@ -181,11 +181,11 @@ def _square(box: np.ndarray) -> tuple[int, int, int]:
 
 @torch.no_grad()
 def _look_again(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    """MTCNN's last network once more, on a whole square -> landmarks (5, 2) from the first pixel's centre.
+    """MTCNN's last network once more, on a whole square -> landmarks (5, 2) from the first pixel's center.
 
     Where a candidate reaches beyond the photo, facenet-pytorch cuts that part off and stretches the rest into
     the network's square, but counts the landmarks from the whole: they miss by a fifth of the eye distance
-    and more. Here what lies beyond the photo is grey, and the square is the one that is counted from.
+    and more. Here what lies beyond the photo is gray, and the square is the one that is counted from.
     """
     padded = np.pad(image, ((side, side), (side, side), (0, 0)), constant_values=127)
     row, column = (np.clip((top, left), -side, image.shape[:2]) + side).tolist()
@@ -250,7 +250,7 @@ def align(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     Returns:
         (112, 112, 3) uint8.
     """
-    half = 0.5  # landmarks count from a pixel's centre, Pillow's transform from its corner
+    half = 0.5  # landmarks count from a pixel's center, Pillow's transform from its corner
     forward = similarity_transform(np.asarray(landmarks, np.float64) + half, TEMPLATE + half)
     inverse = np.linalg.inv(np.vstack([forward, [0, 0, 1]]))[:2]
     corners = np.array([[0, 0], [CROP_SIZE, 0], [0, CROP_SIZE], [CROP_SIZE, CROP_SIZE]])

@@ -1,7 +1,7 @@
 """From a file to an upright photo: 8-bit RGB, reduced while it is read so that memory stays small.
 
 Whatever a camera, a phone or a web page writes is turned into one kind of array here, and what cannot be
-read, or would take too long, is answered in one sentence that says what to do. Simplified: colour profiles
+read, or would take too long, is answered in one sentence that says what to do. Simplified: color profiles
 are ignored.
 """
 
@@ -72,7 +72,7 @@ class Photo:
 def read_photo(source: Source) -> Photo:
     """Read a photo upright as RGB, reduced where it is large.
 
-    Grey, palette, transparent (over white), CMYK, 16-bit and animated (first frame) files become 8-bit RGB.
+    Gray, palette, transparent (over white), CMYK, 16-bit and animated (first frame) files become 8-bit RGB.
 
     Args:
         source: path, file content, PIL image (left as it is) or uint8 array (H, W), (H, W, 3) or (H, W, 4).

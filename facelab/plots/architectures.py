@@ -1,6 +1,6 @@
 """The networks as figures: the family tree over the years, and cost against size or score.
 
-The chosen network is a star among circles, so that it stands out without colour too.
+The chosen network is a star among circles, so that it stands out without color too.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND
 BEFORE = 2009.6  # where 1989 stands: the years between are left out
 FIRST = "LeNet"
 FIRST_IDEA = "Learn the filters of convolutions by backpropagation: LeCun et al. read zip codes with it."
-GREY = "#888888"
+GRAY = "#888888"
 TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
 
@@ -46,7 +46,7 @@ def family_tree(chosen: str) -> str:
             "marker": {
                 "symbol": ["star" if name == label else "circle" for name in names],
                 "size": [20 if name == label else 11 for name in names],
-                "color": [IMPOSTOR if name == label else GENUINE if name in own else GREY for name in names],
+                "color": [IMPOSTOR if name == label else GENUINE if name in own else GRAY for name in names],
             },
         }
     )
@@ -97,7 +97,7 @@ def _edges(line: dict[str, int], strong: set[str]) -> dict[str, Any]:
         start, top = (everyone[parent].year, line[parent]) if parent else (BEFORE, -1)
         x += [start, start, everyone[name].year, None]
         y += [top, lane, lane, None]
-    style = {"color": GENUINE, "width": 4} if strong else {"color": GREY, "width": 1.5}
+    style = {"color": GENUINE, "width": 4} if strong else {"color": GRAY, "width": 1.5}
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": style, "hoverinfo": "skip"}
 
 
@@ -121,8 +121,8 @@ def cost_scatter(
     looks = {"paper size": ("circle", GENUINE), "for 112×112 crops": ("square", "#E69F00")}
     data = []
     for group, names in groups.items():
-        symbol, colour = looks[group]
-        data.append(_points(names, group, symbol, colour, 11, costs, scores, by_score))
+        symbol, color = looks[group]
+        data.append(_points(names, group, symbol, color, 11, costs, scores, by_score))
     here = [chosen] if not by_score or chosen in scores else []
     data.append(_points(here, "the chosen one", "star", IMPOSTOR, 20, costs, scores, by_score))
     plain = {"zeroline": False, "automargin": True}
@@ -145,7 +145,7 @@ def _points(
     names: list[str],
     group: str,
     symbol: str,
-    colour: str,
+    color: str,
     size: int,
     costs: dict[str, Cost],
     scores: dict[str, tuple[Score, ...]],
@@ -165,11 +165,11 @@ def _points(
         "text": [BACKBONES[name].family for name in names],
         "customdata": names,
         "hovertemplate": f"%{{text}}: %{{customdata}}<br>%{{x:,.0f}} MMACs, %{{y:,.1f}}{unit}<extra></extra>",
-        "marker": {"symbol": symbol, "color": colour, "size": size, "line": {"width": 1}},
+        "marker": {"symbol": symbol, "color": color, "size": size, "line": {"width": 1}},
     }
 
 
 def _sides(scores: dict[str, tuple[Score, ...]]) -> dict[str, str]:
-    """Where names stand, by network: neighbours in height below and above, so that fewer names meet."""
+    """Where names stand, by network: neighbors in height below and above, so that fewer names meet."""
     upwards = sorted(scores, key=lambda name: scores[name][0].accuracy)
     return {name: ("bottom center", "top center")[rank % 2] for rank, name in enumerate(upwards)}

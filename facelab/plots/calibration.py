@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from facelab.metrics.calibration import Reliability
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, MARGIN, SCORE
 
-GREY = "#888888"
+GRAY = "#888888"
 CLAIM = {"title": {"text": "how sure it was, %"}, "range": [-1, 101], "zeroline": False}
 SHARE = {  # with room above for the numbers of photos
     "title": {"text": "how often it was right, %"},
@@ -46,7 +46,7 @@ def reliability_diagram(found: Reliability) -> go.Figure:
         "y": np.full(len(empty), 2.5),
         "mode": "markers",
         "name": "empty bin",
-        "marker": {"symbol": "x-thin-open", "size": 8, "color": GREY, "line": {"width": 2}},
+        "marker": {"symbol": "x-thin-open", "size": 8, "color": GRAY, "line": {"width": 2}},
         "hovertemplate": "no photo<extra></extra>",
     }
     return _figure(
@@ -60,7 +60,7 @@ def reliability_diagram(found: Reliability) -> go.Figure:
         400,
         CLAIM,
         SHARE,
-        shapes=[_line(0, 100, 0, 100, GREY, "dash")],
+        shapes=[_line(0, 100, 0, 100, GRAY, "dash")],
     )
 
 
@@ -69,11 +69,11 @@ def _bins(found: Reliability) -> tuple[np.ndarray, float]:
     return (found.edges[:-1] + found.edges[1:]) * 50, 94 / len(found.count)
 
 
-def _gaps(found: Reliability, shown: np.ndarray, name: str, colour: str, pattern: str) -> Part:
+def _gaps(found: Reliability, shown: np.ndarray, name: str, color: str, pattern: str) -> Part:
     """A hatched bar between what was claimed and what came true, for some of the bins."""
     middles, width = _bins(found)
     true, claimed = found.accuracy[shown] * 100, found.confidence[shown] * 100
-    hatch = {"shape": pattern, "size": 6, "fgcolor": colour}
+    hatch = {"shape": pattern, "size": 6, "fgcolor": color}
     return {
         "type": "bar",
         "x": middles[shown],
@@ -81,7 +81,7 @@ def _gaps(found: Reliability, shown: np.ndarray, name: str, colour: str, pattern
         "y": np.abs(claimed - true),
         "width": width,
         "name": name,
-        "marker": {"color": "rgba(0,0,0,0)", "line": {"width": 2, "color": colour}, "pattern": hatch},
+        "marker": {"color": "rgba(0,0,0,0)", "line": {"width": 2, "color": color}, "pattern": hatch},
         "hoverinfo": "skip",
     }
 
@@ -128,13 +128,13 @@ def temperature_curve(
 ) -> go.Figure:
     """ECE and NLL against the temperature, three times (T,), with the fitted and the current one in place."""
     parts = []
-    for name, values, axis, colour, dash, symbol in (
+    for name, values, axis, color, dash, symbol in (
         ("ECE", ece * 100, "y", IMPOSTOR, "solid", "circle"),
         ("NLL", nll, "y2", GENUINE, "dot", "diamond"),
     ):
         now = temperatures[current], values[current]
         hover = f"T %{{x:.2f}}: {name} %{{y:.2f}}<extra></extra>"
-        parts += _curve(name, temperatures, values, now, colour, dash, symbol, hover, axis)
+        parts += _curve(name, temperatures, values, now, color, dash, symbol, hover, axis)
     x = {"title": {"text": "temperature T"}, "zeroline": False}
     right = {"title": {"text": "NLL, nats"}, "overlaying": "y", "side": "right", "tickmode": "auto"}
     marks = [_mark(fitted, 1.0, f"fitted {fitted:.2f}", SCORE, "dash")]
@@ -155,12 +155,12 @@ def gap_curves(
         best: where the smoothed loss is lowest; infinite for a one-hot target.
     """
     parts = []
-    for name, curve, loss, colour, dash, symbol in (
+    for name, curve, loss, color, dash, symbol in (
         ("one-hot target", one_hot, losses[0], IMPOSTOR, "dot", "diamond"),
         ("smoothed target", smoothed, losses[1], GENUINE, "solid", "circle"),
     ):
         hover = f"{name}: gap %{{x:.2f}}, loss %{{y:.4f}}<extra></extra>"
-        parts += _curve(name, *curve, (gap, loss), colour, dash, symbol, hover, "y")
+        parts += _curve(name, *curve, (gap, loss), color, dash, symbol, hover, "y")
     marks = [_mark(best, 1.0, f"best gap {best:.3f}", SCORE, "dash")] if np.isfinite(best) else []
     x = {"title": {"text": "gap: true logit minus the others"}, "zeroline": False}
     return _figure(parts, 340, x, _from_zero("loss, nats"), marks)
@@ -194,15 +194,15 @@ def _curve(
     x: np.ndarray,
     y: np.ndarray,
     now: tuple[float, float],
-    colour: str,
+    color: str,
     dash: str,
     symbol: str,
     hover: str,
     axis: str,
 ) -> list[Part]:
     """A line, and a mark at the one point of it that is in use."""
-    line = {"color": colour, "width": 3, "dash": dash}
-    marker = {"symbol": symbol, "size": 15, "color": colour}
+    line = {"color": color, "width": 3, "dash": dash}
+    marker = {"symbol": symbol, "size": 15, "color": color}
     shared = {"yaxis": axis, "hovertemplate": hover}
     return [
         {"x": x, "y": y, "mode": "lines", "name": name, "line": line} | shared,
@@ -211,15 +211,15 @@ def _curve(
 
 
 def _mark(
-    x: float, height: float, text: str, colour: str, dash: str, side: str = "center"
+    x: float, height: float, text: str, color: str, dash: str, side: str = "center"
 ) -> tuple[Part, Part]:
     """A vertical line, and above it, `height` in plot heights, its label, which begins or ends there."""
     label = {"x": x, "y": height, "yref": "paper", "yanchor": "bottom", "text": text, "showarrow": False}
-    return _line(x, x, 0, height, colour, dash) | {"yref": "paper"}, label | {"xanchor": side}
+    return _line(x, x, 0, height, color, dash) | {"yref": "paper"}, label | {"xanchor": side}
 
 
-def _line(x0: float, x1: float, y0: float, y1: float, colour: str, dash: str) -> Part:
-    line = {"color": colour, "width": 3, "dash": dash}
+def _line(x0: float, x1: float, y0: float, y1: float, color: str, dash: str) -> Part:
+    line = {"color": color, "width": 3, "dash": dash}
     return {"type": "line", "x0": x0, "x1": x1, "y0": y0, "y1": y1, "line": line}
 
 

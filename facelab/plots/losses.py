@@ -2,7 +2,7 @@
 
 A slider redraws these figures many times a second, and a `go.Figure` checks every property for longer than
 all the mathematics takes; so they are plain data, turned into plotly's JSON directly. Each line differs from
-its neighbours by dash or shape as well as by colour.
+its neighbors by dash or shape as well as by color.
 """
 
 from typing import Any
@@ -161,8 +161,8 @@ def triplet_circle(
         there = (ring == kind) | (np.roll(ring, 1) == kind)
         zone = np.where(there[:, None], track, np.nan)
         data.append(_line(zone, KIND_LINES[name], f"a negative here is {name}"))
-    for end, colour, dash in ((1, GENUINE, "solid"), (2, IMPOSTOR, "dash")):
-        data.append(_line(points[[0, end]], {"color": colour, "dash": dash, "width": 3}, None))
+    for end, color, dash in ((1, GENUINE, "solid"), (2, IMPOSTOR, "dash")):
+        data.append(_line(points[[0, end]], {"color": color, "dash": dash, "width": 3}, None))
     data.append(_photos(cloud[same], "same person", "circle", GENUINE))
     others = [KIND_SYMBOLS[kind] for kind in kinds[~same]]
     data.append(_photos(cloud[~same], "somebody else", others, IMPOSTOR))
@@ -192,8 +192,8 @@ def _line(points: np.ndarray, line: dict[str, Any], name: str | None) -> dict[st
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line} | shown
 
 
-def _photos(points: np.ndarray, name: str, symbol: str | list[str], colour: str) -> dict[str, Any]:
-    marker = {"symbol": symbol, "size": 12, "color": colour, "opacity": 0.85}
+def _photos(points: np.ndarray, name: str, symbol: str | list[str], color: str) -> dict[str, Any]:
+    marker = {"symbol": symbol, "size": 12, "color": color, "opacity": 0.85}
     x, y = points.T
     return {"type": "scatter", "mode": "markers", "x": x, "y": y, "name": name, "marker": marker} | {
         "hoverinfo": "skip"
@@ -250,21 +250,21 @@ def pair_scores(
     """Histograms of the scores; below them how hard each loss moves a pair, by its score."""
     edges = np.linspace(-1, 1, 51)
     data: list[dict[str, Any]] = []
-    for name, scores, colour, shape in (
+    for name, scores, color, shape in (
         ("two people", impostor, IMPOSTOR, "/"),
         ("one person", genuine, GENUINE, ""),
     ):
         share = np.histogram(scores, edges)[0] / len(scores) * 100
-        marker = {"color": colour, "opacity": 0.65, "pattern": {"shape": shape, "size": 5}}
+        marker = {"color": color, "opacity": 0.65, "pattern": {"shape": shape, "size": 5}}
         bars = {"type": "bar", "x": (edges[:-1] + edges[1:]) / 2, "y": share, "name": name, "yaxis": "y3"}
         data.append(bars | {"marker": marker, "hovertemplate": "%{y:.1f} % of the pairs<extra></extra>"})
     for axis, weighed in (("y2", contrastive), ("y", pairwise)):
-        for scores, push, colour, dash in (
+        for scores, push, color, dash in (
             (genuine, weighed.pull, GENUINE, "solid"),
             (impostor, weighed.push, IMPOSTOR, "dash"),
         ):
             line = {"type": "scatter", "mode": "lines", "x": scores[::4], "y": push[::4], "yaxis": axis}
-            data.append(line | {"line": {"color": colour, "dash": dash, "width": 3}, "showlegend": False})
+            data.append(line | {"line": {"color": color, "dash": dash, "width": 3}, "showlegend": False})
     mark = {"type": "line", "x0": threshold, "x1": threshold, "y0": 0, "y1": 1, "yref": "paper"}
     layout = {
         "height": 560,

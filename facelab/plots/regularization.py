@@ -15,11 +15,11 @@ LOOKS = {
 }
 
 
-def realised_rates(dropped: dict[str, Dropped], rate: float) -> str:
+def realized_rates(dropped: dict[str, Dropped], rate: float) -> str:
     """One mark a draw, one row a kind; the dashed line is the rate that was asked for."""
     data: list[dict[str, Any]] = []
     for row, (name, found) in enumerate(dropped.items()):
-        symbol, colour = LOOKS[name]
+        symbol, color = LOOKS[name]
         data.append(
             {
                 "type": "scatter",
@@ -27,7 +27,7 @@ def realised_rates(dropped: dict[str, Dropped], rate: float) -> str:
                 "name": name,
                 "x": (100 * found.shares).round(2),
                 "y": row + np.linspace(-0.3, 0.3, len(found.shares)),
-                "marker": {"symbol": symbol, "color": colour, "size": 6, "opacity": 0.6},
+                "marker": {"symbol": symbol, "color": color, "size": 6, "opacity": 0.6},
                 "hovertemplate": f"{name}: %{{x:.1f}} % in this draw<extra></extra>",
             }
         )

@@ -20,7 +20,7 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
     edges = np.array(points.edges)
     middles = (edges[:-1] + edges[1:]) / 2
     figure = go.Figure()
-    for name, share, colour, pattern in (
+    for name, share, color, pattern in (
         ("two people", points.impostor, IMPOSTOR, "/"),
         ("one person", points.genuine, GENUINE, ""),
     ):
@@ -30,7 +30,7 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
             width=np.diff(edges),
             name=name,
             marker={
-                "color": colour,
+                "color": color,
                 "opacity": 0.65,
                 "line": {"width": 0},
                 "pattern": {"shape": pattern, "size": 5},
@@ -52,7 +52,7 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
     return figure
 
 
-def _mark(figure: go.Figure, x: float, height: float, text: str, colour: str, dash: str) -> None:
+def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, dash: str) -> None:
     """A vertical line over the whole plot with its label above, `height` in plot heights."""
     figure.add_shape(
         type="line",
@@ -61,7 +61,7 @@ def _mark(figure: go.Figure, x: float, height: float, text: str, colour: str, da
         y0=0,
         y1=height,
         yref="paper",
-        line={"color": colour, "width": 3, "dash": dash},
+        line={"color": color, "width": 3, "dash": dash},
     )
     figure.add_annotation(
         x=x, y=height, yref="paper", yanchor="bottom", text=f"{text} {x:.2f}", showarrow=False

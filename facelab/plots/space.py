@@ -1,4 +1,4 @@
-"""Maps of embeddings, drawn: a colour and a shape for every person, so that either alone tells them apart.
+"""Maps of embeddings, drawn: a color and a shape for every person, so that either alone tells them apart.
 
 Traces carry a role in `meta` (`person`, `ring`, `photo`), by which the page's script links two maps. The runs
 of two numbers per face come with one frame per epoch, on axes that hold all of them.
@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from facelab.lessons.epochs import Epochs
 from facelab.lessons.space import HONEST
 
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
+COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 SHAPES = ("circle", "square", "diamond", "cross")  # those that plotly has in 2-D and in 3-D
 OUTLINE = {"width": 0.8, "color": "#555555"}
 PHOTO = {2: {"size": 9, "line": OUTLINE}, 3: {"size": 5}}  # an outline hides a cross in 3-D
@@ -27,8 +27,8 @@ TIGHT = {"l": 8, "r": 8, "t": 8, "b": 8}
 
 
 def person_style(person: int) -> tuple[str, str]:
-    """(colour, shape) of a person, counted from 0; 32 different ones."""
-    return COLOURS[person % 8], SHAPES[(person + person // 8) % 4]
+    """(color, shape) of a person, counted from 0; 32 different ones."""
+    return COLORS[person % 8], SHAPES[(person + person // 8) % 4]
 
 
 def space_map(
@@ -46,9 +46,9 @@ def space_map(
     dims = coordinates.shape[1]
     figure = go.Figure()
     for person in range(labels.max() + 1):
-        colour, shape = person_style(person)
+        color, shape = person_style(person)
         own = coordinates[labels == person]
-        marker = {"color": colour, "symbol": shape} | PHOTO[dims]
+        marker = {"color": color, "symbol": shape} | PHOTO[dims]
         photos = [f"photo {i + 1}" for i in range(len(own))]
         figure.add_trace(_points(own, marker, "person", f"person {person + 1}", photos))
     nothing = np.empty((0, dims))
@@ -94,7 +94,7 @@ def honest_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
         2,
         columns,
         column_titles=[f"seed {seed}" for _, seed in HONEST[:columns]],
-        row_titles=[f"n_neighbors {neighbours}" for neighbours, _ in HONEST[::columns]],
+        row_titles=[f"n_neighbors {neighbors}" for neighbors, _ in HONEST[::columns]],
         horizontal_spacing=0.03,
         vertical_spacing=0.05,
     )
@@ -124,7 +124,7 @@ def _look(labels: np.ndarray, size: int) -> dict:
     return {
         "mode": "markers",
         "marker": {
-            "color": [colour for colour, _ in styles],
+            "color": [color for color, _ in styles],
             "symbol": [shape for _, shape in styles],
             "size": size,
             "line": OUTLINE,

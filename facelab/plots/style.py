@@ -1,6 +1,6 @@
 """What all figures share.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; every mark also differs in dash, shape or
+Colors are Okabe and Ito's, told apart by color-blind readers; every mark also differs in dash, shape or
 label. Backgrounds and text stay unset: the page's chart component takes them from its light or dark theme.
 """
 

@@ -13,7 +13,7 @@ from facelab.lessons.live.session import Map, Snapshot
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, SCORE
 
 POINTS = 400  # of a line; a screen shows no more
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#888888", "#B8A000")
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#888888", "#B8A000")
 SYMBOLS = ("circle", "square", "diamond", "cross", "x", "star", "triangle-up", "hexagon")
 SMOOTH = 0.9  # of the loss before, in the bold line
 
@@ -62,11 +62,11 @@ def _smooth(losses: np.ndarray) -> np.ndarray:
 
 
 def people_map(found: Map) -> str:
-    """A mark for each photo of the held-out people; colour and shape say who."""
+    """A mark for each photo of the held-out people; color and shape say who."""
     data: list[dict[str, Any]] = []
     for person in np.unique(found.labels).tolist():
         x, y = found.coordinates[found.labels == person].T.round(4)
-        marker = {"symbol": SYMBOLS[person], "size": 9, "color": COLOURS[person], "opacity": 0.85}
+        marker = {"symbol": SYMBOLS[person], "size": 9, "color": COLORS[person], "opacity": 0.85}
         data.append(
             {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": marker, "name": f"{person + 1}"}
             | {"hovertemplate": f"new person {person + 1}<extra></extra>"}

@@ -6,9 +6,9 @@ import plotly.graph_objects as go
 from facelab.lessons.transfer import Outcome
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, MARGIN
 
-GREY = "#888888"
-LOOKS = {  # colour: from where; dash and shape: what is trained
-    "scratch": (GREY, "dot", "x"),
+GRAY = "#888888"
+LOOKS = {  # color: from where; dash and shape: what is trained
+    "scratch": (GRAY, "dot", "x"),
     "faces, whole": (GENUINE, "solid", "circle"),
     "faces, frozen": (GENUINE, "dash", "circle-open"),
     "ImageNet, whole": (IMPOSTOR, "solid", "diamond"),
@@ -30,7 +30,7 @@ def transfer_curves(outcomes: list[Outcome], people: int) -> go.Figure:
         "y": [100 / people] * 2,
         "mode": "lines",
         "name": f"guessing, {1 / people:.1%}",
-        "line": {"color": GREY, "width": 1, "dash": "longdash"},
+        "line": {"color": GRAY, "width": 1, "dash": "longdash"},
         "hoverinfo": "skip",
     }
     layout = {
@@ -56,14 +56,14 @@ def summary(outcomes: list[Outcome], start: str) -> dict[int, tuple[float, float
 def _line(outcomes: list[Outcome], start: str) -> dict[str, object]:
     points = summary(outcomes, start)
     mean, worst, best = 100 * np.array(list(points.values())).T
-    colour, dash, symbol = LOOKS[start]
+    color, dash, symbol = LOOKS[start]
     return {
         "x": list(points),
         "y": mean,
         "mode": "lines+markers",
         "name": start,
-        "line": {"color": colour, "dash": dash, "width": 3},
-        "marker": {"symbol": symbol, "size": 11, "color": colour},
+        "line": {"color": color, "dash": dash, "width": 3},
+        "marker": {"symbol": symbol, "size": 11, "color": color},
         "cliponaxis": False,
         "error_y": {"type": "data", "symmetric": False, "array": best - mean, "arrayminus": mean - worst},
         "hovertemplate": f"{start}, %{{x}} photos: %{{y:.1f}} %<extra></extra>",

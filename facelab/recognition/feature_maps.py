@@ -1,6 +1,6 @@
 """What a network makes of one face, stage by stage: the feature maps between its named stages.
 
-Early maps answer to edges and colours and keep the face's outline; late ones are small, and each value has
+Early maps answer to edges and colors and keep the face's outline; late ones are small, and each value has
 seen a large part of the crop (Zeiler and Fergus 2013, arXiv:1311.2901). A backbone is a sequence of named
 stages, so one loop shows every family.
 """
@@ -77,8 +77,8 @@ def strongest(maps: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-maps.std((1, 2)), kind="stable")[:count]
 
 
-def correlation_with_neighbours(maps: np.ndarray) -> float:
-    """How alike neighbouring values of (C, h, w) are: their correlation within a channel, -1 to 1, averaged
+def correlation_with_neighbors(maps: np.ndarray) -> float:
+    """How alike neighboring values of (C, h, w) are: their correlation within a channel, -1 to 1, averaged
     over the channels that vary. NaN where none does, or a map has one place only."""
     values = maps - maps.mean((1, 2), keepdims=True)
     pairs = [(values[:, 1:], values[:, :-1]), (values[:, :, 1:], values[:, :, :-1])]

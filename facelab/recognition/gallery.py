@@ -45,12 +45,12 @@ class Gallery:
     embeddings: np.ndarray | None = None
 
     def counts(self) -> dict[str, int]:
-        """Photos of each person, in the order of enrolment."""
+        """Photos of each person, in the order of enrollment."""
         return {person: self.people.count(person) for person in dict.fromkeys(self.people)}
 
 
 @dataclass(frozen=True, eq=False)
-class Enrolment:
+class Enrollment:
     """A gallery after new photos.
 
     Attributes:
@@ -124,7 +124,7 @@ def add(gallery: Gallery, people: Sequence[str], embeddings: np.ndarray) -> Gall
     return Gallery(gallery.model, tuple(people[i] for i in kept), embeddings[kept])
 
 
-def enrol(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrolment:
+def enroll(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrollment:
     """Add the main face of each photo; photos without one are named and left out.
 
     Args:
@@ -148,11 +148,11 @@ def enrol(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrolment:
         crops.append((person, face.crop))
     if vectors:
         gallery = add(gallery, people, np.stack(vectors))
-    return Enrolment(gallery, tuple(crops), tuple(failures))
+    return Enrollment(gallery, tuple(crops), tuple(failures))
 
 
 def photos_in_zip(path: str | os.PathLike) -> tuple[list[NamedPhoto], tuple[str, ...]]:
-    """The photos of a zip by person, for `enrol`; it is read in memory, not unpacked.
+    """The photos of a zip by person, for `enroll`; it is read in memory, not unpacked.
 
     Returns:
         (photos, how the zip was read where it is not one folder per person).
@@ -188,7 +188,7 @@ def ask(gallery: Gallery, embedder: Embedder, probe: np.ndarray, far: float) -> 
         ValueError: nobody is enrolled, or the rate or the probe does not fit.
     """
     if gallery.embeddings is None:
-        raise ValueError("Nobody is enrolled yet; enrol at least one person below.")
+        raise ValueError("Nobody is enrolled yet; enroll at least one person below.")
     _check_length(gallery, probe[None])
     scores = MATRICES[embedder.score](probe[None], gallery.embeddings)[0]
     best: dict[str, float] = {}
@@ -234,7 +234,7 @@ def leave_one_out(gallery: Gallery, embedder: Embedder) -> Search:
     """
     people, person = np.unique(np.array(gallery.people), return_inverse=True)
     if len(people) < 2:
-        raise ValueError("a curve needs two people or more; enrol another")
+        raise ValueError("a curve needs two people or more; enroll another")
     scores = MATRICES[embedder.score](gallery.embeddings, gallery.embeddings).astype(np.float64)
     np.fill_diagonal(scores, -np.inf)  # the probe itself is not in its gallery
     best = np.full((len(people), len(person)), -np.inf)
@@ -273,7 +273,7 @@ def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery
     if models != {model}:
         raise ValueError(
             f"{Path(path).name} holds embeddings of {', '.join(sorted(models))}, which {model} cannot "
-            "compare; choose that model or enrol the photos again"
+            "compare; choose that model or enroll the photos again"
         )
     return add(Gallery(model), people, embeddings)
 
@@ -294,5 +294,5 @@ def _check_length(gallery: Gallery, embeddings: np.ndarray) -> None:
     wanted, given = gallery.embeddings.shape[1], embeddings.shape[1]
     if given != wanted:
         raise ValueError(
-            f"these embeddings have {given} numbers, the gallery's {wanted}; enrol the photos again"
+            f"these embeddings have {given} numbers, the gallery's {wanted}; enroll the photos again"
         )

@@ -85,7 +85,7 @@ def _upright(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _square(box: np.ndarray) -> list[int]:
-    """MTCNN's upright box as a square about its centre, as dlib's own detector gives."""
+    """MTCNN's upright box as a square about its center, as dlib's own detector gives."""
     left, top, right, bottom = box
     half = ((right - left) + (bottom - top)) / 4
     x, y = (left + right) / 2, (top + bottom) / 2

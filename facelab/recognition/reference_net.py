@@ -3,7 +3,7 @@
 A ResNet of 29 convolutions with half of ResNet-34's channels, trained by Davis King on about three million
 faces. It differs from the usual form in dlib's ways: no padding where a layer strides, average pooling on
 the shortcut, and a sum of maps of different size or depth takes the missing values as zero. The
-normalisations are fixed scales by now and are folded into the convolutions.
+normalizations are fixed scales by now and are folded into the convolutions.
 """
 
 import re

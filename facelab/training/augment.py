@@ -3,7 +3,7 @@ resampling.
 
 Everything is drawn per crop from the generator that is handed in and computed where the crops lie, CPU or
 GPU, so a step's batch depends on the seed and the step alone. Erasing is random erasing (arXiv:1708.04896)
-with grey fill.
+with gray fill.
 """
 
 import math
@@ -24,7 +24,7 @@ def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
     Args:
         crops: (B, H, W, 3) uint8.
-        recipe: its fields flip, rotate, zoom, shift, jitter, saturation, grey and erase say how strongly.
+        recipe: its fields flip, rotate, zoom, shift, jitter, saturation, gray and erase say how strongly.
         draw: (DRAWS, B) uniform in [0, 1), a column per crop.
 
     Returns:
@@ -33,7 +33,7 @@ def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
     x = to_tensor(crops)
     draw = draw.to(x.device)
     x = _affine(x, recipe, draw[:5])
-    x = _colour(x, recipe, draw[5:9])
+    x = _color(x, recipe, draw[5:9])
     return _erase(x, recipe, draw[9:])
 
 
@@ -49,10 +49,10 @@ def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _colour(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
-    """Colours fade or deepen, or turn grey; then brightness is added and contrast scaled about the mean."""
+def _color(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
+    """Colors fade or deepen, or turn gray; then brightness is added and contrast scaled about the mean."""
     luma = torch.einsum("bchw,c->bhw", x, x.new_tensor(LUMA)).unsqueeze(1)
-    saturation = torch.where(draw[0] < recipe.grey, 0.0, 1 + (draw[3] * 2 - 1) * recipe.saturation)
+    saturation = torch.where(draw[0] < recipe.gray, 0.0, 1 + (draw[3] * 2 - 1) * recipe.saturation)
     x = torch.lerp(luma, x, saturation.view(-1, 1, 1, 1))
     brightness, contrast = ((draw[1:3] * 2 - 1) * recipe.jitter).view(2, -1, 1, 1, 1)
     mean = luma.mean((2, 3), keepdim=True)

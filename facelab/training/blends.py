@@ -3,7 +3,7 @@
 A network that imitates a teacher learns from any face that the teacher can embed, and a blend is a face of
 nobody: its embedding resembles both parents' and equals neither. Thousands of photos give millions of them.
 Imitating on mixed images is what makes a teacher patient (Beyer et al. 2022, arXiv:2106.05237, section 3.1);
-here whole regions are mixed too, as in CutMix (arXiv:1905.04899), with soft seams and matched colours.
+here whole regions are mixed too, as in CutMix (arXiv:1905.04899), with soft seams and matched colors.
 """
 
 import io
@@ -40,7 +40,7 @@ def write_blends(data: CropSet, recipe: Recipe, out: Path, count: int, track: Tr
     """
     if count < 1:
         raise ValueError(f"--count is {count}; it must be 1 or more")
-    training = split(data, replace(recipe, unlabelled=None)).training
+    training = split(data, replace(recipe, unlabeled=None)).training
     with replacing(out) as part, zipfile.ZipFile(part, "w") as archive:
         for i in track(range(count), count, "blend"):
             file = io.BytesIO()
@@ -55,9 +55,9 @@ def blend(people: Selection, seed: int, number: int) -> np.ndarray:
     b = rng.choice(np.flatnonzero(people.labels != people.labels[a]))
     first, second = people.batch(np.array([a, b])).astype(np.float32)
     first, second = (x[:, ::-1] if rng.random() < 0.5 else x for x in (first, second))
-    if rng.random() < 0.3:  # grey ones stay rare among colours otherwise
+    if rng.random() < 0.3:  # gray ones stay rare among colors otherwise
         first = np.repeat(first.mean(2, keepdims=True), 3, 2)
-    second = (second - second.mean((0, 1))) / (second.std((0, 1)) + 1)  # its colours become the first's
+    second = (second - second.mean((0, 1))) / (second.std((0, 1)) + 1)  # its colors become the first's
     second = second * first.std((0, 1)) + first.mean((0, 1))
     mask = blend_mask(rng)[..., None]
     return (mask * first + (1 - mask) * second).round().clip(0, 255).astype(np.uint8)

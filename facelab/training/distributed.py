@@ -142,11 +142,11 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         wide = widen(x)
         count = x.numel() / x.shape[1] * dist.get_world_size()
         mean = all_reduce(wide.sum(dims, dtype=torch.float64)) / count
-        centred = wide - mean.view(shape).to(wide)
-        variance = all_reduce(centred.square().sum(dims, dtype=torch.float64)) / count
+        centered = wide - mean.view(shape).to(wide)
+        variance = all_reduce(centered.square().sum(dims, dtype=torch.float64)) / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
             self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt().to(wide)
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+        return (centered * scale.view(shape) + self.bias.view(shape)).to(x.dtype)

@@ -30,7 +30,7 @@ from facelab.training.distillation import load_teacher
 from facelab.training.optim import Average, build_optimizer, clip_adaptively, learning_rate
 from facelab.training.resume import Run
 from facelab.training.splits import Split, split
-from facelab.training.transfer import freeze, initialise
+from facelab.training.transfer import freeze, initialize
 from facelab.training.validation import validate, validate_classes
 
 SMOOTHING = 0.98  # of the running accuracy that Progress shows
@@ -144,7 +144,7 @@ def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[R
         model = build_model(recipe)
         classes = len(training.identities)
         loss_fn = build_loss(recipe.loss, recipe.embedding_dim, classes, recipe.loss_options())
-    initialise(model, loss_fn, recipe, training.identities)
+    initialize(model, loss_fn, recipe, training.identities)
     frozen = freeze(model, recipe.freeze)
     model, loss_fn = model.to(device, memory_format=torch.channels_last), loss_fn.to(device)
     optimizer = build_optimizer(recipe, [model, loss_fn])
@@ -187,14 +187,14 @@ def _step(
     accelerator: Accelerator,
     masks: torch.Generator,
 ) -> tuple[float, dict[str, float]]:
-    """One optimiser step -> (loss, its parts); `masks` is what dropout draws from."""
+    """One optimizer step -> (loss, its parts); `masks` is what dropout draws from."""
     x = augment(crops, run.recipe, _draws(run.recipe, run.step, len(labels), accelerator))
     x = x.contiguous(memory_format=torch.channels_last)
     masks.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)
     with accelerator.autocast():
         embeddings = distributed.gather(network(x), accelerator)
         _require_finite(embeddings, "embedding", lr)
-        loss, parts = _labelled_loss(run.loss_fn, embeddings, labels)
+        loss, parts = _labeled_loss(run.loss_fn, embeddings, labels)
         loss = run.recipe.loss_weight * loss
         if run.teacher is not None:
             parts["teacher"] = run.teacher(embeddings, rows)
@@ -215,9 +215,7 @@ def _step(
     return value, parts
 
 
-def _labelled_loss(
-    loss_fn: nn.Module, embeddings: Tensor, labels: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
+def _labeled_loss(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """(loss, its parts) of those crops of which it is known who they are."""
     known = labels >= 0
     if not known.all():
@@ -229,7 +227,7 @@ def _labelled_loss(
 
 
 def _update(run: Run, lr: float) -> None:
-    """Clip the gradient and take the optimiser's step."""
+    """Clip the gradient and take the optimizer's step."""
     if run.recipe.clip_adaptive:
         clip_adaptively(run.model.parameters(), run.recipe.clip_adaptive)
     if run.recipe.clip:

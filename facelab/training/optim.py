@@ -1,4 +1,4 @@
-"""What moves the weights: optimisers, the learning rate's course, clipped gradients and averaged weights.
+"""What moves the weights: optimizers, the learning rate's course, clipped gradients and averaged weights.
 
 All of it follows from the recipe and the step alone, or lives in tensors that are saved with a run, so that a
 resumed run goes on exactly.

@@ -1,7 +1,7 @@
 """Everything that a stopped run needs to go on exactly, in one .safetensors file beside its checkpoint.
 
-A checkpoint is for use: rounded to fp16, and without the optimiser. Here are all tensors in full: network,
-loss with its centers and schedules, moving average, the optimiser's momentum. Random numbers need no place,
+A checkpoint is for use: rounded to fp16, and without the optimizer. Here are all tensors in full: network,
+loss with its centers and schedules, moving average, the optimizer's momentum. Random numbers need no place,
 since each step draws its own from seed and step.
 """
 

@@ -19,7 +19,7 @@ class Split:
     Attributes:
         training: crops to learn from; those of nobody known come last, with the label -1.
         images: held-out crops of the same identities, with the same labels; may be empty.
-        people: crops of held-out identities, labelled from 0; may be empty.
+        people: crops of held-out identities, labeled from 0; may be empty.
     """
 
     training: Selection
@@ -33,7 +33,7 @@ def split(data: CropSet, recipe: Recipe) -> Split:
     Raises:
         ValueError: too few identities would be left to train on, or the held-out ones have one crop each.
     """
-    known, nobody = _known(data, recipe.unlabelled)
+    known, nobody = _known(data, recipe.unlabeled)
     theirs = known
     if recipe.held_out_from is not None:
         theirs = known[_are_of(data, "held_out_from", recipe.held_out_from)[known]]
@@ -49,15 +49,15 @@ def split(data: CropSet, recipe: Recipe) -> Split:
     return Split(Selection(data.crops, rows, labels, training.identities), images, people)
 
 
-def _known(data: CropSet, unlabelled: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(identities of the labelled sources, rows of the unlabelled one).
+def _known(data: CropSet, unlabeled: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """(identities of the labeled sources, rows of the unlabeled one).
 
     Raises:
         ValueError: there is no source of that name.
     """
-    if unlabelled is None:
+    if unlabeled is None:
         return np.arange(len(data.identities)), np.empty(0, np.int64)
-    theirs = _are_of(data, "unlabelled", unlabelled)
+    theirs = _are_of(data, "unlabeled", unlabeled)
     return np.flatnonzero(~theirs), np.flatnonzero(theirs[data.labels])
 
 

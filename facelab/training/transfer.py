@@ -19,7 +19,7 @@ IMAGENET = "imagenet"
 SHAPE = ("backbone", "neck", "embedding_dim")  # the fields on which the network's tensors depend
 
 
-def initialise(model: FaceModel, loss_fn: nn.Module, recipe: Recipe, identities: tuple[str, ...]) -> None:
+def initialize(model: FaceModel, loss_fn: nn.Module, recipe: Recipe, identities: tuple[str, ...]) -> None:
     """Fill a fresh network with the weights that `recipe.init_from` names, in place.
 
     Args:

@@ -15,14 +15,14 @@ from facelab.ui.identify import tab as identify
 from facelab.ui.links import LinkedTab, connect
 from facelab.ui.losses import tab as losses
 from facelab.ui.preview import describe_page
-from facelab.ui.regularization import tab as regularisation
+from facelab.ui.regularization import tab as regularization
 from facelab.ui.space import tab as space
 from facelab.ui.train import tab as train
 from facelab.ui.transfer import tab as transfer
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.chart import serve_plotly
 
-TABS = (compare, identify, space, calibration, losses, architectures, regularisation, transfer, train)
+TABS = (compare, identify, space, calibration, losses, architectures, regularization, transfer, train)
 TITLE, LEAD = "FaceLab", "See what a face network does, and what a loss changes."
 
 

@@ -30,13 +30,13 @@ def after(page, selector, act):
     page.wait_for_selector(f"{selector} .fl-card:not([data-old])", timeout=60_000)
 
 
-def enrol(page, name, content, file="photo.jpg"):
+def enroll(page, name, content, file="photo.jpg"):
     page.locator("#name textarea, #name input").first.fill(name)
     page.locator("#files input[type=file]").set_input_files(
         {"name": file, "mimeType": "application/octet-stream", "buffer": content}
     )
     page.wait_for_selector(f"#files >> text={file.rsplit('.')[0]}", timeout=20_000)
-    after(page, "#status", lambda: page.locator("#enrol").click())
+    after(page, "#status", lambda: page.locator("#enroll").click())
     return page.locator("#status").inner_text()
 
 
@@ -57,10 +57,10 @@ def test_one_photo_gets_two_answers_and_the_threshold_moves_one_of_them(visit):
 
 
 def test_two_visitors_never_see_each_other(visit):
-    """One enrols the stranger; the other, at the same time, still meets an unknown face."""
+    """One enrolls the stranger; the other, at the same time, still meets an unknown face."""
     first, _ = identify_tab(visit)
     second, _ = identify_tab(visit)
-    assert "1 photo added" in enrol(first, "Zoë", jpeg(portrait(STRANGER)))
+    assert "1 photo added" in enroll(first, "Zoë", jpeg(portrait(STRANGER)))
     first.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)  # the photo was asked again
     after(second, "#answers", lambda: second.locator("#identify").click())
     assert "Unknown" in answers(second)[1] and "Zoë" not in second.locator("body").inner_text()
@@ -71,7 +71,7 @@ def test_two_visitors_never_see_each_other(visit):
 
 def test_own_people_follow_to_another_model_and_are_brought_back(visit):
     page, _ = identify_tab(visit)
-    enrol(page, "Zoë", jpeg(portrait(STRANGER)))
+    enroll(page, "Zoë", jpeg(portrait(STRANGER)))
     page.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)
     asked = []
     page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
@@ -101,17 +101,17 @@ def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
     page.get_by_role("button", name="Empty the gallery").click()
     page.wait_for_selector("#answers >> text=Nobody is enrolled yet")
     page.wait_for_selector("#dir-chart .facelab-chart", state="hidden")
-    assert "11 photos added" in enrol(page, "", path.read_bytes(), "gallery.npz")
+    assert "11 photos added" in enroll(page, "", path.read_bytes(), "gallery.npz")
     page.wait_for_selector("#answers h2 >> text=Unknown")
     assert page.locator("#gallery figure").count() == 7 and page.locator("#gallery img").count() == 0
 
 
 def test_a_photo_without_a_face_and_one_without_a_name_say_what_to_do(visit):
     page, _ = identify_tab(visit)
-    grey = jpeg(Image.new("RGB", (200, 200), "grey"))
-    assert "give the person a name" in enrol(page, "", grey)
+    gray = jpeg(Image.new("RGB", (200, 200), "gray"))
+    assert "give the person a name" in enroll(page, "", gray)
     page.locator("#name textarea, #name input").first.fill("Kim")
-    after(page, "#status", lambda: page.locator("#enrol").click())
+    after(page, "#status", lambda: page.locator("#enroll").click())
     assert "no face was found" in page.locator("#status").inner_text()
     assert page.locator("#gallery figure").count() == 7
 

@@ -1,4 +1,4 @@
-"""The Regularisation tab as a learner uses it, in a real Chromium."""
+"""The Regularization tab as a learner uses it, in a real Chromium."""
 
 import pytest
 
@@ -8,9 +8,9 @@ from facelab.ui.widgets.examples import portrait
 from .conftest import choose_tab, until
 
 
-def regularisation_tab(visit, *window):
+def regularization_tab(visit, *window):
     page, watch = visit(*window)
-    choose_tab(page, "Regularisation")
+    choose_tab(page, "Regularization")
     page.wait_for_selector("#rates-chart .main-svg", timeout=60_000)
     return page, watch
 
@@ -20,7 +20,7 @@ def captions(page):
 
 
 def told(page):
-    """What neighbours tell under Dropout, SpatialDropout and DropBlock, in percent."""
+    """What neighbors tell under Dropout, SpatialDropout and DropBlock, in percent."""
     return [int(text.rsplit(" ", 1)[1].rstrip("%")) for text in captions(page)[1:]]
 
 
@@ -47,8 +47,8 @@ def pictures(page):
     return [image.get_attribute("src") for image in page.locator("#variants img").all()]
 
 
-def test_larger_blocks_leave_neighbours_less_to_tell(visit):
-    page, _ = regularisation_tab(visit)
+def test_larger_blocks_leave_neighbors_less_to_tell(visit):
+    page, _ = regularization_tab(visit)
     after(page, "#dropped", lambda: put(page, "drop-block", 1))
     single = told(page)
     assert abs(single[0] - single[2]) <= 8, "blocks of one value are dropout"
@@ -66,7 +66,7 @@ def test_larger_blocks_leave_neighbours_less_to_tell(visit):
 
 
 def test_a_photo_of_ones_own_is_augmented(visit, tmp_path):
-    page, _ = regularisation_tab(visit)
+    page, _ = regularization_tab(visit)
     start = pictures(page)
     assert len(start) == 10  # the crop, eight alone, all together
     after(page, "#variants", lambda: put(page, "augment-rotate", 40))
@@ -84,8 +84,8 @@ def test_a_photo_of_ones_own_is_augmented(visit, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll_in_regularisation(visit, scheme):
-    page, _ = regularisation_tab(visit, 390, 844, scheme)
+def test_phone_needs_no_sideways_scroll_in_regularization(visit, scheme):
+    page, _ = regularization_tab(visit, 390, 844, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for chart in page.locator("[id$=-chart] [role=img]").all():
         assert chart.get_attribute("aria-label")

@@ -145,6 +145,6 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
 def test_phone_needs_no_sideways_scroll(visit, scheme):
     page, _ = train_tab(visit, 390, 844, scheme)
     page.get_by_role("button", name="Copy as Python").click()
-    page.get_by_role("button", name="Regularisers").click()
+    page.get_by_role("button", name="Regularizers").click()
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -138,8 +138,8 @@ def test_no_more_than_a_few_crops_are_decoded_ahead(crop_folder):
 def test_decoded_keeps_the_order(crop_folder):
     source = ImageFolder(crop_folder)
     names = [source.names[i] for i in np.random.default_rng(0).integers(0, 9, 200)]
-    greys = [int(crop[0, 0, 0]) for crop in decoded((source, name) for name in names)]
-    assert greys == [40 * int(name[2]) + int(name[4]) for name in names]
+    grays = [int(crop[0, 0, 0]) for crop in decoded((source, name) for name in names)]
+    assert grays == [40 * int(name[2]) + int(name[4]) for name in names]
 
 
 GROWTH = """

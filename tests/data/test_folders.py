@@ -24,7 +24,7 @@ from tests.conftest import CROP, as_zip, encoded, zipped
 
 
 def values(data: CropSet) -> list[int]:
-    """The grey value of each crop, which says which file it was."""
+    """The gray value of each crop, which says which file it was."""
     return data.crops[:][:, 50, 50, 0].tolist()
 
 
@@ -195,7 +195,7 @@ def test_equal_folder_names_of_two_sources_stay_two_people(crop_folder, tmp_path
 # Splits
 
 
-def labelled(sizes: list[int]) -> CropSet:
+def labeled(sizes: list[int]) -> CropSet:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     crops = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     return CropSet(crops, labels, tuple(f"p{i}" for i in range(len(sizes))), tuple(map(str, labels)))
@@ -203,7 +203,7 @@ def labelled(sizes: list[int]) -> CropSet:
 
 @given(st.lists(st.integers(1, 5), min_size=4, max_size=30), st.floats(0, 0.9), st.integers(0, 999))
 def test_a_split_is_disjoint_whole_and_of_the_asked_size(sizes, held_out, seed):
-    data, count = labelled(sizes), len(sizes)
+    data, count = labeled(sizes), len(sizes)
     held = max(2, round(held_out * count)) if held_out else 0
     if count - held < 2:
         with pytest.raises(ValueError, match="too few to hold out"):
@@ -222,7 +222,7 @@ def test_a_split_is_disjoint_whole_and_of_the_asked_size(sizes, held_out, seed):
 
 
 def test_a_split_follows_the_seed():
-    data = labelled([2] * 40)
+    data = labeled([2] * 40)
     first = split_identities(data, 0.25, 5)
     again, other = split_identities(data, 0.25, 5), split_identities(data, 0.25, 6)
     assert first[1].identities == again[1].identities and np.array_equal(first[0].rows, again[0].rows)
@@ -231,7 +231,7 @@ def test_a_split_follows_the_seed():
 
 @given(st.data())
 def test_a_batch_has_the_right_rows_in_the_right_order(data):
-    crops = labelled([3, 1, 4, 2, 5])
+    crops = labeled([3, 1, 4, 2, 5])
     people = data.draw(st.permutations(range(5)))[: data.draw(st.integers(1, 5))]
     part = crops.select(people)
     index = np.array(data.draw(st.lists(st.integers(0, len(part) - 1), max_size=9)), int)

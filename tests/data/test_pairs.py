@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.data.matching import resolve
-from facelab.data.pairs import FOLDS, read_pairs, read_people, read_unlabelled_pairs, suspicious
+from facelab.data.pairs import FOLDS, read_pairs, read_people, read_unlabeled_pairs, suspicious
 from tests.conftest import one_sentence
 
 
@@ -353,7 +353,7 @@ def test_two_suffixes_of_one_name_are_ambiguous_without_a_suffix():
 
 @pytest.mark.parametrize("text", ["a/x.jpg b.png\nc.jpg d.jpg\n", "a/x.jpg,b.png\r\n\r\nc.jpg , d.jpg"])
 def test_a_test_list_is_read_in_order(text, tmp_path):
-    assert read_unlabelled_pairs(written(tmp_path, text)) == (("a/x.jpg", "c.jpg"), ("b.png", "d.jpg"))
+    assert read_unlabeled_pairs(written(tmp_path, text)) == (("a/x.jpg", "c.jpg"), ("b.png", "d.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -370,5 +370,5 @@ def test_a_test_list_is_read_in_order(text, tmp_path):
 )
 def test_another_list_is_no_test_list(text, words, tmp_path):
     with pytest.raises(ValueError, match=words) as error:
-        read_unlabelled_pairs(written(tmp_path, text))
+        read_unlabeled_pairs(written(tmp_path, text))
     assert one_sentence(str(error.value), tmp_path)

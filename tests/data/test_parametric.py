@@ -206,7 +206,7 @@ def test_landmarks_lie_on_what_is_painted(pose):
     points = landmarks(head(1), condition, 256)[0].double()
     span = (points[0] - points[1]).norm()
 
-    def centre_of_change(name: str, low: float, high: float, keep: torch.Tensor) -> torch.Tensor:
+    def center_of_change(name: str, low: float, high: float, keep: torch.Tensor) -> torch.Tensor:
         pair = [render(head(1, {name: value}), condition, 256)[0].double() for value in (low, high)]
         weight = (pair[0] - pair[1]).abs().sum(0) * keep
         rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
@@ -215,8 +215,8 @@ def test_landmarks_lie_on_what_is_painted(pose):
     columns = torch.arange(256.0)[None].expand(256, -1)
     left = (columns < points[:2, 0].mean()).double()
     for eye, keep in ((points[0], left), (points[1], 1.0 - left)):
-        assert (centre_of_change("iris_colour", 0.1, 1.0, keep) - eye).norm() < 0.05 * span
-    lips = centre_of_change("lip_colour", 0.0, 1.0, torch.ones(256, 256))
+        assert (center_of_change("iris_color", 0.1, 1.0, keep) - eye).norm() < 0.05 * span
+    lips = center_of_change("lip_color", 0.0, 1.0, torch.ones(256, 256))
     assert (lips - points[3:].mean(0)).norm() < 0.12 * span
 
 
@@ -237,7 +237,7 @@ def test_crops_sit_on_the_template():
 # --- the dataset -------------------------------------------------------------------------------------------
 
 
-def test_the_dataset_is_lazy_labelled_and_repeatable():
+def test_the_dataset_is_lazy_labeled_and_repeatable():
     data = ParametricFaces(5, 3, seed=4)
     assert len(data) == 15 and data.targets.tolist() == [i // 3 for i in range(15)]
     crop, label = data[7]

@@ -42,15 +42,15 @@ def head(n: int, changes: dict | None = None) -> torch.Tensor:
 
 def test_an_ellipsoid_agrees_with_a_search_along_the_ray():
     pose = rotation(*(torch.tensor([a], dtype=torch.float64) for a in (0.5, -0.3, 0.2)))
-    centre, radii = torch.tensor([[0.1, -0.2, 0.3]]).double(), torch.tensor([[0.5, 0.8, 0.6]]).double()
-    quadric = quadrics(pose[:, None], centre[:, None], radii[:, None])[0]
+    center, radii = torch.tensor([[0.1, -0.2, 0.3]]).double(), torch.tensor([[0.5, 0.8, 0.6]]).double()
+    quadric = quadrics(pose[:, None], center[:, None], radii[:, None])[0]
     u, v = torch.tensor([[[0.1, 0.25]]]), torch.tensor([[[-0.2], [0.0]]])
     depth, inside = ellipsoid(u, v, quadric)
     steps = torch.linspace(-1.0, 2.0, 30001, dtype=torch.float64)
     for row in range(2):
         for column in range(2):
             ray = torch.stack([u[0, 0, column].expand_as(steps), v[0, row, 0].expand_as(steps), steps], dim=1)
-            local = (ray.double() - centre) @ pose[0] / radii
+            local = (ray.double() - center) @ pose[0] / radii
             hit = steps[(local**2).sum(1) <= 1.0].max()
             # the outline is rounded, which costs a little depth away from the middle
             assert depth[0, row, column] == pytest.approx(hit.item(), abs=0.04)
@@ -136,11 +136,11 @@ def _exposed(picture: torch.Tensor, changes: dict) -> torch.Tensor:
 
 @pytest.mark.parametrize("quality", [10, 50, 90])
 def test_compression_agrees_with_a_jpeg_codec(quality):
-    grey = render(head(1), neutral(1), 104)[0].mean(0)
+    gray = render(head(1), neutral(1), 104)[0].mean(0)
     buffer = io.BytesIO()
-    Image.fromarray((grey * 255.0).round().byte().numpy()).save(buffer, "JPEG", quality=quality)
+    Image.fromarray((gray * 255.0).round().byte().numpy()).save(buffer, "JPEG", quality=quality)
     codec = torch.from_numpy(np.array(Image.open(buffer))).float()
-    exact = (grey * 255.0).round() / 255.0
+    exact = (gray * 255.0).round() / 255.0
     ours = _exposed(exact.expand(1, 3, -1, -1), {"compression": (100 - quality) / 90.0})[0, 0] * 255.0
     assert (ours - codec).abs().mean() < 0.6
 

@@ -12,7 +12,7 @@ from tests.conftest import CROP, as_zip, encoded, one_sentence
 
 
 def values(data: CropSet) -> list[int]:
-    """The grey value of each crop, which says which file it was."""
+    """The gray value of each crop, which says which file it was."""
     return data.crops[:][:, 50, 50, 0].tolist()
 
 
@@ -60,8 +60,8 @@ def test_people_with_few_crops_can_be_told():
 
 def listed(root: Path, lines: str) -> Path:
     (root / "images" / "deep").mkdir(parents=True)
-    for name, grey in {"0.png": 10, "1.png": 20, "2.png": 30, "deep/3.png": 40}.items():
-        content = encoded(Image.new("RGB", (112, 112), (grey,) * 3), "PNG")
+    for name, gray in {"0.png": 10, "1.png": 20, "2.png": 30, "deep/3.png": 40}.items():
+        content = encoded(Image.new("RGB", (112, 112), (gray,) * 3), "PNG")
         (root / "images" / name).write_bytes(content)
     (root / "labels.txt").write_text(lines)
     return root

@@ -89,7 +89,7 @@ def test_an_incomplete_set_is_refused(fetched, tmp_path):
 
 
 def bunch(*, data_home):
-    """400 images of 40 people in [0, 1], each class contiguous, every one of a known grey."""
+    """400 images of 40 people in [0, 1], each class contiguous, every one of a known gray."""
     images = np.arange(400, dtype=np.float32)[:, None, None] % 256 * np.ones((1, 64, 64), np.float32) / 255
     return sklearn.utils.Bunch(images=images, target=np.arange(400) // 10)
 

@@ -124,7 +124,7 @@ def test_a_checkpoint_of_the_first_epoch_is_not_taken_for_the_end(small, tiny_ch
 
 def test_commands_carry_every_setting(small):
     """Blends and the teacher's vectors come first; photos, list, people, jobs, seed and compile arrive."""
-    recipe = SMALL | {"teacher": "t.npz", "unlabelled": "mixed", "embedding_dim": 128}
+    recipe = SMALL | {"teacher": "t.npz", "unlabeled": "mixed", "embedding_dim": 128}
     (small / "c.json").write_text(json.dumps(recipe))
     (small / "more").mkdir()
     photos, pairs, people = small / "photos.zip", small / "pairs.txt", small / "people.txt"

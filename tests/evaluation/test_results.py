@@ -56,7 +56,7 @@ def test_damaged_figures_get_one_sentence_and_hide_nothing(folder, capsys, text)
     assert "arcface" in said.out and said.err.count("\n") == 1
 
 
-def test_trainings_are_equal_that_differ_in_network_and_optimiser():
+def test_trainings_are_equal_that_differ_in_network_and_optimizer():
     equal = [name for name, recipe in RECIPES.items() if measured.is_equal_training(recipe)]
     assert len(equal) == len({RECIPES[name].backbone for name in equal}) == 12
     assert all(RECIPES[name].backbone == f"{name}_face" for name in equal)

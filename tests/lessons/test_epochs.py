@@ -26,7 +26,7 @@ def start(tmp_path_factory):
     path = tmp_path_factory.mktemp("start") / "start.safetensors"
     torch.manual_seed(4)
     model = build_model(SOURCE)
-    for module in model.backbone.modules():  # batch statistics of its own, to be recognised by
+    for module in model.backbone.modules():  # batch statistics of its own, to be recognized by
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
     checkpoint.save(path, model, build_loss("softmax", 8, 9, {}), checkpoint.Header(SOURCE, 9, "noise"))

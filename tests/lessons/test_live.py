@@ -356,7 +356,7 @@ def test_photos_are_aligned_and_failures_told(tmp_path, monkeypatch):
     monkeypatch.setattr(
         live_data, "main_face", lambda faces, photo: found(crop) if faces else nobody("no face was found")
     )
-    photo, dark = (encoded(Image.new("RGB", (200, 150), colour), "PNG") for colour in ("white", "black"))
+    photo, dark = (encoded(Image.new("RGB", (200, 150), color), "PNG") for color in ("white", "black"))
     entries = {"a/1.png": photo, "a/2.png": CROP, "b/1.png": photo, "b/2.png": CROP, "b/3.png": dark}
     result = from_photos(zipped(tmp_path / "us.zip", entries), 9)
     assert not result.aligned and result.data.labels.tolist() == [0, 0, 1, 1]
@@ -408,7 +408,7 @@ def test_everything_on_offer_makes_a_recipe():
             name.split("+")[-1] in ("contrastive", "triplet", "pairwise")
         )
     bare = compose(Choice(augment=False), HERE)
-    assert not (bare.flip or bare.rotate or bare.zoom or bare.shift or bare.jitter or bare.grey or bare.erase)
+    assert not (bare.flip or bare.rotate or bare.zoom or bare.shift or bare.jitter or bare.gray or bare.erase)
 
 
 def test_limits_are_tighter_on_a_public_page(monkeypatch):

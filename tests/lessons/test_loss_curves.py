@@ -195,7 +195,7 @@ def test_one_triplet_is_the_training_losses_hinge():
     assert there.positive == pytest.approx(2 - 2 * math.cos(math.radians(50)))
     assert there.negative == pytest.approx(2 - 2 * math.cos(math.radians(75)))
     (raw,) = torch.autograd.grad(loss, leaf)
-    across = raw - (raw * points).sum(1, keepdim=True) * points  # what is left after normalising
+    across = raw - (raw * points).sum(1, keepdim=True) * points  # what is left after normalizing
     np.testing.assert_allclose((there.gradient + back.gradient[[1, 0, 2]]) / 2, across.numpy(), atol=1e-9)
 
 

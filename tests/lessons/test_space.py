@@ -51,8 +51,8 @@ def models(tmp_path_factory):
     return [saved(folder / f"m{seed}.safetensors", seed) for seed in (1, 2)]
 
 
-def quick_umap(embeddings, dims, neighbours=15, seed=0):
-    return np.asarray(embeddings, np.float32)[:, :dims] * neighbours + seed
+def quick_umap(embeddings, dims, neighbors=15, seed=0):
+    return np.asarray(embeddings, np.float32)[:, :dims] * neighbors + seed
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_the_sample_follows_from_names_whatever_the_model_and_the_order_of_crops
 
 def test_a_model_that_also_imitated_others_is_shown_on_the_same_people(data, measured, tmp_path, monkeypatch):
     monkeypatch.setattr(projection, "umap_map", quick_umap)
-    taught = replace(RECIPE, teacher="teacher.npz", unlabelled="blends")
+    taught = replace(RECIPE, teacher="teacher.npz", unlabeled="blends")
     found = lesson.measure(saved(tmp_path / "taught.safetensors", 1, taught), data)
     assert found.sample == measured[0].sample
     np.testing.assert_array_equal(found.unseen.embeddings, measured[0].unseen.embeddings)
@@ -132,8 +132,8 @@ def test_six_honest_maps_are_of_unit_vectors_with_the_settings_that_they_name(me
     vectors = measured[0].unseen.embeddings
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert sorted(set(lesson.HONEST)) == [(5, 0), (5, 1), (5, 2), (30, 0), (30, 1), (30, 2)]
-    for at, (neighbours, seed) in zip(measured[0].honest, lesson.HONEST):
-        np.testing.assert_allclose(at, unit[:, :2] * neighbours + seed, atol=1e-5)
+    for at, (neighbors, seed) in zip(measured[0].honest, lesson.HONEST):
+        np.testing.assert_allclose(at, unit[:, :2] * neighbors + seed, atol=1e-5)
 
 
 def full_size(length=128, sample="00" * 8, seed=0):
@@ -233,7 +233,7 @@ def test_the_command_writes_a_file_per_model_and_refuses_in_one_sentence(
     for words, argv in (
         ("unknown lesson 'spaec'", ["spaec"]),
         ("there is no model 'nobody'", ["space", "nobody", "--data", str(crop_folder)]),
-        ("unknown run 'centre'", ["epochs", "--data", str(crop_folder), "--runs", "centre"]),
+        ("unknown run 'center'", ["epochs", "--data", str(crop_folder), "--runs", "center"]),
         (
             "3 identities are too few to hold out 2",
             ["epochs", "--data", str(crop_folder), "--start", models[0]],

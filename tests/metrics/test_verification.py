@@ -128,20 +128,20 @@ def right(values, same, threshold):
     return sum((s >= threshold) == bool(t) for s, t in zip(values, same))
 
 
-labelled = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=30)
+labeled = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=30)
 
 
 def most_right(values, same):
     return max(right(values, same, t) for t in [np.inf, *values])
 
 
-@given(labelled)
+@given(labeled)
 def test_best_threshold_makes_the_most_right_decisions(pairs):
     values, same = np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs])
     assert right(values, same, best_threshold(values, same)) == most_right(values, same)
 
 
-def test_best_threshold_splits_even_neighbouring_floats():
+def test_best_threshold_splits_even_neighboring_floats():
     low = 0.1
     values, same = np.array([low, np.nextafter(low, 1)]), np.array([False, True])
     assert right(values, same, best_threshold(values, same)) == 2

@@ -1,7 +1,7 @@
 """ResNet and its descendants: equality with torchvision and timm, and the arithmetic that each paper claims.
 
 Deliberate differences from the papers are those of the oracles: bottlenecks halve the map in their 3x3
-convolution (torchvision's and timm's ResNets), and weight standardisation adds ε to the variance (timm).
+convolution (torchvision's and timm's ResNets), and weight standardization adds ε to the variance (timm).
 """
 
 import math
@@ -40,7 +40,7 @@ ORACLES = {  # ours: (theirs, parameters in the papers, in millions)
 FAMILIES = ("resnet", "resnext", "senet", "regnet", "resnest", "nfnet", "convnext")
 
 
-def randomise(network):
+def randomize(network):
     """Every vector of weights, statistics and gains random, none of them zero."""
     for key, value in network.state_dict().items():
         if (value.ndim <= 1 and value.is_floating_point()) or key.endswith(("gain", "layer_scale")):
@@ -64,7 +64,7 @@ def feature_map(network, x):
 def test_feature_maps_and_parameters_are_the_public_ones(name):
     torch.manual_seed(0)
     build, millions = ORACLES[name]
-    theirs = randomise(timm.create_model(build) if isinstance(build, str) else build())
+    theirs = randomize(timm.create_model(build) if isinstance(build, str) else build())
     parameters = sum(parameter.numel() for parameter in theirs.parameters())
     assert parameters == BACKBONES[name].published_parameters and round(parameters / 1e6, 1) == millions
     ours = build_backbone(name).eval()
@@ -172,12 +172,12 @@ def test_split_attention_mixes_by_a_softmax_over_the_splits():
         assert (weight - 0.5).abs().max() > 1e-3
 
 
-def test_standardised_filters_have_mean_zero_and_the_variance_of_the_paper():
+def test_standardized_filters_have_mean_zero_and_the_variance_of_the_paper():
     torch.manual_seed(0)
     conv = ScaledStdConv2d(16, 8, 3, groups=2)
     nn.init.uniform_(conv.weight, 3, 5)
     nn.init.uniform_(conv.gain, 0.5, 2)
-    filters = conv.standardised().flatten(1)
+    filters = conv.standardized().flatten(1)
     assert filters.mean(1).abs().max() < 1e-6
     assert torch.allclose(filters.square().sum(1), conv.gain.flatten() ** 2, rtol=1e-4)  # fan-in x variance
     x = torch.randn(4, 16, 64, 64)

@@ -18,7 +18,7 @@ OPTIONS = [
     *[(name, {}) for name in NAMES],
     ("triplet", {"mining": "all"}),
     ("triplet", {"mining": "hard"}),
-    ("contrastive", {"normalise": False, "pair_margin": 3.0}),
+    ("contrastive", {"normalize": False, "pair_margin": 3.0}),
     ("softmax", {"label_smoothing": 0.1, "bias": False}),
     ("a_softmax", {"margin": 3}),
 ]

@@ -212,7 +212,7 @@ def test_a_softmax_annealing_follows_the_schedule() -> None:
     assert loss_fn.step == 3
 
 
-def test_prototype_scores_equal_normalised_products_with_gradients() -> None:
+def test_prototype_scores_equal_normalized_products_with_gradients() -> None:
     embeddings = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     prototypes = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(

@@ -35,10 +35,10 @@ def assert_same(first: Tensor, second: Tensor, embeddings: Tensor) -> None:
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_contrastive_equals_hadsells_equation_by_loops(normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [True, False])
+def test_contrastive_equals_hadsells_equation_by_loops(normalize: bool) -> None:
     embeddings, labels = batch()
-    points = F.normalize(embeddings) if normalise else embeddings
+    points = F.normalize(embeddings) if normalize else embeddings
     kinds: dict[bool, list[Tensor]] = {True: [], False: []}
     for i, j in itertools.combinations(range(len(labels)), 2):
         d = (points[i] - points[j]).norm()
@@ -46,7 +46,7 @@ def test_contrastive_equals_hadsells_equation_by_loops(normalise: bool) -> None:
         kinds[same].append(0.5 * d**2 if same else 0.5 * (1.2 - d).clamp(min=0) ** 2)
     by_loops = sum(torch.stack(kind).mean() for kind in kinds.values())
     assert_same(
-        build("contrastive", pair_margin=1.2, normalise=normalise)(embeddings, labels), by_loops, embeddings
+        build("contrastive", pair_margin=1.2, normalize=normalize)(embeddings, labels), by_loops, embeddings
     )
 
 

@@ -27,7 +27,7 @@ SAME = {"efficientnet_lite0", "nfnet_f0"}  # these pad the input of the first co
 SIZE = 72  # AlexNet without the stem's padding takes no less
 
 
-def randomise(network: nn.Module) -> nn.Module:
+def randomize(network: nn.Module) -> nn.Module:
     """Give every tensor random values of a usual size, so that no wrong pairing can hide."""
     torch.manual_seed(0)
     for key, value in network.state_dict().items():
@@ -42,8 +42,8 @@ def randomise(network: nn.Module) -> nn.Module:
 def original(name: str) -> nn.Module:
     """The public network of that name with random weights; its classifier, not compared, stays empty."""
     if name in TIMM or name == PACKAGED:
-        return randomise(timm.create_model(TIMM.get(name, "tf_efficientnet_lite0"), num_classes=0))
-    return randomise(torchvision.models.get_model(name))
+        return randomize(timm.create_model(TIMM.get(name, "tf_efficientnet_lite0"), num_classes=0))
+    return randomize(torchvision.models.get_model(name))
 
 
 def original_features(name: str, network: nn.Module, x: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def first_convolution(network: nn.Module) -> nn.Conv2d:
     return next(m for m in network.modules() if isinstance(m, nn.Conv2d))
 
 
-def normalised(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalized(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """What the originals are fed, of an image in [-1, 1]."""
     return ((x + 1) / 2 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
@@ -87,7 +87,7 @@ def test_the_map_gives_the_originals_features_for_images_in_minus_one_to_one(nam
     with torch.inference_mode():
         assert relative_error(ours(x), original_features(name, theirs, x)) < 1e-5
     take_signed_input(ours, MEAN, (0.25,) * 3 if name == "nfnet_f0" else STD)
-    y = normalised(x, MEAN, (0.25,) * 3 if name == "nfnet_f0" else STD)
+    y = normalized(x, MEAN, (0.25,) * 3 if name == "nfnet_f0" else STD)
     first = first_convolution(ours), first_convolution(theirs)
     with torch.inference_mode():
         if name in SAME:
@@ -98,7 +98,7 @@ def test_the_map_gives_the_originals_features_for_images_in_minus_one_to_one(nam
                 assert relative_error(first[0](x)[inside], first[1](y)[inside]) < 1e-5
             return
         for conv in first:
-            conv.padding = (0, 0)  # zeros around x and around y mean different colours
+            conv.padding = (0, 0)  # zeros around x and around y mean different colors
         assert relative_error(ours(x), original_features(name, theirs, y)) < 1e-5
 
 
@@ -108,7 +108,7 @@ def test_only_the_border_differs_with_padding() -> None:
     x = torch.rand(1, 3, SIZE, SIZE) * 2 - 1
     with torch.inference_mode():
         mine = ours.stem[0](x)
-        other = theirs.relu(theirs.bn1(theirs.conv1(normalised(x, MEAN, STD))))
+        other = theirs.relu(theirs.bn1(theirs.conv1(normalized(x, MEAN, STD))))
     assert relative_error(mine[..., 2:-1, 2:-1], other[..., 2:-1, 2:-1]) < 1e-5  # a 7x7 kernel at stride 2
     assert relative_error(mine, other) > 1e-3
 
@@ -118,7 +118,7 @@ def test_nfnet_is_nearly_exact_where_the_channels_have_their_own_std() -> None:
     take_signed_input(ours, MEAN, STD)
     x = torch.rand(1, 3, SIZE, SIZE) * 2 - 1
     with torch.inference_mode():
-        mine, other = first_convolution(ours)(x), first_convolution(theirs)(normalised(x, MEAN, STD))
+        mine, other = first_convolution(ours)(x), first_convolution(theirs)(normalized(x, MEAN, STD))
     assert 1e-4 < relative_error(mine[..., 1:-1, 1:-1], other[..., 1:-1, 1:-1]) < 0.02
 
 
@@ -132,7 +132,7 @@ def test_pretrained_applies_map_and_input_together(name: str, monkeypatch: pytes
         first_convolution(network).padding = (0, 0)
     x = torch.rand(1, 3, SIZE, SIZE) * 2 - 1
     with torch.inference_mode():
-        expected = original_features(name, theirs, normalised(x, MEAN, STD))
+        expected = original_features(name, theirs, normalized(x, MEAN, STD))
         assert relative_error(ours(x), expected) < 1e-5
 
 

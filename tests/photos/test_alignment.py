@@ -58,7 +58,7 @@ def test_landmarks_in_one_place_are_refused():
 
 
 def with_dots(size: tuple[int, int], points: np.ndarray, radius: float) -> np.ndarray:
-    """Soft-edged white dots on black, drawn at exact positions (x, y of pixel centres)."""
+    """Soft-edged white dots on black, drawn at exact positions (x, y of pixel centers)."""
     y, x = np.mgrid[: size[1], : size[0]]
     value = np.zeros(x.shape)
     for px, py in points:

@@ -68,7 +68,7 @@ def rle_bmp(side: int) -> bytes:
 
 
 def tiff_with(**tags) -> bytes:
-    """A grey TIFF of 64x64 whose strips are as said."""
+    """A gray TIFF of 64x64 whose strips are as said."""
     rows = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 277: 1, 278: 64}
     at, extra = 8 + 2 + 12 * 9 + 4, b""
     offsets, counts = tags["offsets"], tags["counts"]

@@ -22,7 +22,7 @@ def photo_of(pixels: np.ndarray) -> Photo:
 
 
 def tiled(*rows: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Pictures of one size side by side, on a grey ground that keeps them apart."""
+    """Pictures of one size side by side, on a gray ground that keeps them apart."""
     framed = [[np.pad(p, ((30, 30), (30, 30), (0, 0)), constant_values=160) for p in row] for row in rows]
     return np.concatenate([np.concatenate(row, 1) for row in framed], 0)
 

@@ -18,7 +18,7 @@ def photo_of(pixels: np.ndarray) -> Photo:
 
 
 class _DotFinder(torch.nn.Module):
-    """In place of MTCNN's last network: all five landmarks are on a green dot in a grey photo, exactly."""
+    """In place of MTCNN's last network: all five landmarks are on a green dot in a gray photo, exactly."""
 
     def forward(self, x):
         green = x[:, 1] - x[:, 0]
@@ -41,8 +41,8 @@ def test_what_the_network_sees_is_where_the_photo_has_it(larger, portraits, monk
     errors = []
     for number in range(24 if larger == 1 else 12):
         left, top = 20 + number * 5 % 24, 20 + number * 7 % 24  # boxes fall between pixels in many ways
-        grey = portraits[number % 4, number % 3].mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
-        pixels = np.pad(grey, ((top, 64 - top), (left, 64 - left), (0, 0)), "edge")
+        gray = portraits[number % 4, number % 3].mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
+        pixels = np.pad(gray, ((top, 64 - top), (left, 64 - left), (0, 0)), "edge")
         x, y = left + 124 + number % 6, top + 130 + number % 5
         pixels[y - 3 : y + 4, x - 3 : x + 4] = (0, 255, 0)
         boxes, landmarks, _ = faces._detect(pixels.repeat(larger, 0).repeat(larger, 1))
@@ -87,7 +87,7 @@ def test_a_second_look_counts_from_its_square_wherever_that_lies(corner, monkeyp
     assert np.allclose(points, np.array(corner) + 50)
 
 
-def test_a_second_look_sees_grey_beyond_the_photo(monkeypatch):
+def test_a_second_look_sees_gray_beyond_the_photo(monkeypatch):
     seen = []
     detector = SimpleNamespace(onet=lambda x: (seen.append(x), torch.zeros(1, 10), None))
     monkeypatch.setattr(faces, "_detector", lambda: detector)

@@ -24,7 +24,7 @@ def scene() -> Image.Image:
     return Image.fromarray(np.stack([x * 2, y * 3, 255 - x - y], 2).astype(np.uint8))
 
 
-def grey_ramp() -> np.ndarray:
+def gray_ramp() -> np.ndarray:
     return np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1))
 
 
@@ -69,9 +69,9 @@ def test_broken_exif_costs_neither_the_photo_nor_a_warning(scene, recwarn):
     assert not recwarn.list
 
 
-def test_grey_grey_alpha_and_one_bit():
-    ramp = Image.fromarray(grey_ramp())
-    expected = np.repeat(grey_ramp()[:, :, None], 3, 2)
+def test_gray_gray_alpha_and_one_bit():
+    ramp = Image.fromarray(gray_ramp())
+    expected = np.repeat(gray_ramp()[:, :, None], 3, 2)
     assert np.array_equal(read_photo(encoded(ramp, "PNG")).pixels, expected)
     opaque = ramp.convert("LA")
     assert np.array_equal(read_photo(encoded(opaque, "PNG")).pixels, expected)
@@ -92,7 +92,7 @@ def test_transparency_is_laid_over_white(scene, kind):
     assert np.abs(read_photo(data).pixels - expected).max() <= 1
 
 
-def test_half_transparent_colours_do_not_bleed_when_a_large_photo_is_reduced():
+def test_half_transparent_colors_do_not_bleed_when_a_large_photo_is_reduced():
     pixels = np.zeros((3200, 6400, 4), np.uint8)
     pixels[:, ::2] = (255, 0, 0, 255)  # black beside it is invisible and must not darken the red
     assert np.abs(read_photo(pixels).pixels - np.array([255.0, 127, 127])).max() <= 2
@@ -110,7 +110,7 @@ def test_palette_with_and_without_transparency(scene):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_transparent_colour_is_white_too(scene, mode):
+def test_a_transparent_color_is_white_too(scene, mode):
     image = Image.new(mode, (64, 48), 0 if mode == "L" else (10, 20, 30))
     data = encoded(image, "PNG", transparency=0 if mode == "L" else (10, 20, 30))
     assert (read_photo(data).pixels == 255).all()
@@ -122,30 +122,30 @@ def test_cmyk_jpeg(scene):
 
 
 def test_sixteen_bits_become_eight_even_in_a_dark_image():
-    wide = grey_ramp().astype(np.uint16) * 257
-    expected = np.repeat(grey_ramp()[:, :, None], 3, 2)
+    wide = gray_ramp().astype(np.uint16) * 257
+    expected = np.repeat(gray_ramp()[:, :, None], 3, 2)
     assert np.array_equal(read_photo(encoded(Image.fromarray(wide), "PNG")).pixels, expected)
-    dark = np.full((50, 60), 200, np.uint16)  # of 65,535: black, not the light grey of 8 bits
+    dark = np.full((50, 60), 200, np.uint16)  # of 65,535: black, not the light gray of 8 bits
     assert (read_photo(encoded(Image.fromarray(dark), "PNG")).pixels <= 1).all()
 
 
 @pytest.mark.parametrize("top", [1.0, 255.0])
 def test_float_tiff_counts_to_one_or_to_255(top):
-    values = grey_ramp().astype(np.float32) / 255 * top
+    values = gray_ramp().astype(np.float32) / 255 * top
     values[0, 0] = np.nan
     pixels = read_photo(encoded(Image.fromarray(values), "TIFF")).pixels
-    assert np.abs(pixels[:, :, 0].astype(int) - grey_ramp()).max() <= 1
+    assert np.abs(pixels[:, :, 0].astype(int) - gray_ramp()).max() <= 1
 
 
 def test_int32_tiff():
-    values = grey_ramp().astype(np.int32) * 257
+    values = gray_ramp().astype(np.int32) * 257
     pixels = read_photo(encoded(Image.fromarray(values), "TIFF")).pixels
-    assert np.array_equal(pixels[:, :, 2], grey_ramp())
+    assert np.array_equal(pixels[:, :, 2], gray_ramp())
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_the_first_frame_of_an_animation(kind):
-    frames = [Image.new("RGB", (50, 40), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (50, 40), color) for color in ("red", "lime", "blue")]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert (read_photo(data).pixels == (255, 0, 0)).all()
@@ -159,7 +159,7 @@ def test_all_sources_of_one_photo_agree(scene, tmp_path, monkeypatch):
     for source in (path, str(path), path.name, path.read_bytes(), scene, expected, Image.open(path)):
         assert np.array_equal(read_photo(source).pixels, expected)
     assert np.array_equal(read_photo(np.asfortranarray(expected)).pixels, expected)
-    assert np.array_equal(read_photo(grey_ramp()).pixels[:, :, 1], grey_ramp())
+    assert np.array_equal(read_photo(gray_ramp()).pixels[:, :, 1], gray_ramp())
     assert (read_photo(np.zeros((5, 5, 4), np.uint8)).pixels == 255).all()
 
 

@@ -1,4 +1,4 @@
-"""Feature maps against what hooks see, and how alike neighbours are against a loop."""
+"""Feature maps against what hooks see, and how alike neighbors are against a loop."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from facelab.models.backbones import build_backbone
 from facelab.models.backbones.describe import receptive_field
 from facelab.models.checkpoint import load
 from facelab.photos.faces import to_tensor
-from facelab.recognition.feature_maps import correlation_with_neighbours, feature_maps, maps_of, strongest
+from facelab.recognition.feature_maps import correlation_with_neighbors, feature_maps, maps_of, strongest
 
 CROP = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
 
@@ -42,7 +42,7 @@ def test_the_strongest_differ_most():
     assert strongest(maps, 3).tolist() == [2, 0, 3] and strongest(maps, 9).tolist() == [2, 0, 3, 1]
 
 
-def test_neighbours_are_compared_as_by_hand():
+def test_neighbors_are_compared_as_by_hand():
     maps = np.random.default_rng(1).normal(size=(3, 4, 5))
     expected = []
     for m in maps - maps.mean((1, 2), keepdims=True):
@@ -50,12 +50,12 @@ def test_neighbours_are_compared_as_by_hand():
         pairs += [(m[i, j], m[i, j + 1]) for i in range(4) for j in range(4)]
         a, b = np.array(pairs).T
         expected.append((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
-    constant = np.full((1, 4, 5), 2.0)  # says nothing of its neighbours
-    assert correlation_with_neighbours(np.concatenate([maps, constant])) == pytest.approx(np.mean(expected))
+    constant = np.full((1, 4, 5), 2.0)  # says nothing of its neighbors
+    assert correlation_with_neighbors(np.concatenate([maps, constant])) == pytest.approx(np.mean(expected))
 
 
 def test_smooth_maps_correlate_and_noise_does_not():
     ramp = np.add.outer(np.arange(16.0), np.arange(16.0))[None]
-    assert correlation_with_neighbours(ramp) > 0.9
-    assert abs(correlation_with_neighbours(np.random.default_rng(0).normal(size=(64, 16, 16)))) < 0.03
-    assert np.isnan(correlation_with_neighbours(np.ones((2, 4, 4))))
+    assert correlation_with_neighbors(ramp) > 0.9
+    assert abs(correlation_with_neighbors(np.random.default_rng(0).normal(size=(64, 16, 16)))) < 0.03
+    assert np.isnan(correlation_with_neighbors(np.ones((2, 4, 4))))

@@ -35,7 +35,7 @@ def embedder():
 def enrolled(album):
     """Four people with three photos each, and one photo without a face."""
     photos = [(p.parent.name, p.name, partial(str, p)) for p in sorted(album.rglob("*.jpg"))]
-    return g.enrol(g.Gallery(MODEL), photos)
+    return g.enroll(g.Gallery(MODEL), photos)
 
 
 def test_closed_set_names_somebody_and_open_set_may_not(embedder):
@@ -92,7 +92,7 @@ def test_curve_of_a_gallery_worked_by_hand(embedder):
 
 
 def test_a_gallery_that_allows_no_curve_says_what_to_do(embedder):
-    with pytest.raises(ValueError, match="two people or more; enrol another"):
+    with pytest.raises(ValueError, match="two people or more; enroll another"):
         g.leave_one_out(gallery(["Ann", "Ann"], 0, 10), embedder)
     with pytest.raises(ValueError, match="no unmated probe"):
         dir_curve(g.leave_one_out(gallery(["Ann", "Ann", "Bob", "Bob"], 0, 10, 50, 60), embedder))
@@ -144,7 +144,7 @@ def test_zip_of_one_folder_a_person(album, enrolled, tmp_path):
     with zipfile.ZipFile(tmp_path / "people.zip", "w") as archive:
         for path in sorted(album.rglob("*.jpg")):
             archive.write(path, f"class/{path.parent.name}/{path.name}")
-    got = g.enrol(g.Gallery(MODEL), g.photos_in_zip(tmp_path / "people.zip")[0])
+    got = g.enroll(g.Gallery(MODEL), g.photos_in_zip(tmp_path / "people.zip")[0])
     assert got.gallery.people == enrolled.gallery.people
     np.testing.assert_array_equal(got.gallery.embeddings, enrolled.gallery.embeddings)
     assert len(got.failures) == 1 and "no face" in got.failures[0]

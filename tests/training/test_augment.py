@@ -9,7 +9,7 @@ from facelab.models.recipe import Recipe
 from facelab.photos.faces import to_tensor
 from facelab.training.augment import DRAWS, LUMA, augment
 
-OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, grey=0, erase=0)
+OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, gray=0, erase=0)
 CROPS = torch.randint(
     0, 256, (32, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
 )
@@ -25,7 +25,7 @@ def test_all_off_is_the_crop():
 
 
 def test_same_draws_same_variants():
-    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "grey": 0.5, "erase": 0.5}
+    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "gray": 0.5, "erase": 0.5}
     assert torch.equal(run(3, **fields), run(3, **fields))
     assert not torch.equal(run(3, **fields), run(4, **fields))
 
@@ -68,12 +68,12 @@ def test_a_mirrored_variant_is_the_mirror_image_of_the_straight_one(fields):
 
 
 def test_contrast_scales_about_each_crops_own_mean_and_brightness_moves_it():
-    grey = 60 + torch.arange(64, dtype=torch.uint8).view(8, 1, 8, 1).repeat(1, 112, 14, 3)  # far from black
+    gray = 60 + torch.arange(64, dtype=torch.uint8).view(8, 1, 8, 1).repeat(1, 112, 14, 3)  # far from black
     draw = torch.rand((DRAWS, 8), generator=torch.Generator().manual_seed(2))
-    before = to_tensor(grey)
+    before = to_tensor(gray)
 
     def moved(draw):
-        out = augment(grey, replace(OFF, jitter=0.5), draw)
+        out = augment(gray, replace(OFF, jitter=0.5), draw)
         means, spreads = ([f(x, (1, 2, 3)) for x in (out, before)] for f in (torch.mean, torch.std))
         return means[0] - means[1], spreads[0] / spreads[1]
 
@@ -87,7 +87,7 @@ def test_contrast_scales_about_each_crops_own_mean_and_brightness_moves_it():
     assert torch.allclose(factor, 0.5 + draw[7], atol=1e-4)
 
 
-def test_saturation_moves_colours_along_their_grey():
+def test_saturation_moves_colors_along_their_gray():
     x, out = to_tensor(CROPS), run(saturation=0.5)
     luma = torch.einsum("bchw,c->bhw", x, torch.tensor(LUMA))[:, None]
     factor = ((out - luma) / (x - luma)).flatten(1)
@@ -99,14 +99,14 @@ def test_saturation_moves_colours_along_their_grey():
 
 
 def test_a_crop_depends_on_its_own_draws_alone():
-    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "grey": 0.5, "erase": 0.5}
+    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "gray": 0.5, "erase": 0.5}
     draw = torch.rand((DRAWS, 32), generator=torch.Generator().manual_seed(1))
     part = augment(CROPS[8:16], replace(OFF, **fields), draw[:, 8:16])
     assert torch.allclose(part, augment(CROPS, replace(OFF, **fields), draw)[8:16], atol=1e-6)
 
 
-def test_grey_equalises_the_channels():
-    out = run(grey=1.0)
+def test_gray_equalizes_the_channels():
+    out = run(gray=1.0)
     assert torch.allclose(out[:, 0], out[:, 2], atol=1e-5)
     luma = (to_tensor(CROPS) * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
     assert torch.allclose(out[:, 0], luma, atol=1e-4)
@@ -123,7 +123,7 @@ def test_erase_blanks_one_rectangle_of_the_stated_size():
 
 def test_rotation_and_shift_stay_within_their_range():
     dot = torch.zeros(200, 112, 112, 3, dtype=torch.uint8)
-    dot[:, 54:58, 90:94] = 255  # 36 pixels right of the centre
+    dot[:, 54:58, 90:94] = 255  # 36 pixels right of the center
     for fields, bound in (({"shift": 0.1}, 11.2 + 1), ({"rotate": 20.0}, 36 * 0.35 + 1)):
         draw = torch.rand((DRAWS, len(dot)), generator=torch.Generator().manual_seed(1))
         out = augment(dot, replace(OFF, **fields), draw)[:, 0] + 1
@@ -134,7 +134,7 @@ def test_rotation_and_shift_stay_within_their_range():
         assert offset.max() < bound * 1.5 and offset.max() > bound * 0.5
 
 
-@pytest.mark.parametrize("field", ["jitter", "grey", "erase", "zoom", "shift"])
+@pytest.mark.parametrize("field", ["jitter", "gray", "erase", "zoom", "shift"])
 def test_output_stays_in_range(field):
     out = run(**{field: 1.0 if field != "shift" else 0.2})
     assert out.min() >= -1 - 1e-5 and out.max() <= 1 + 1e-5 and torch.isfinite(out).all()

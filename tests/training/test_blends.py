@@ -11,7 +11,7 @@ from facelab.data.folders import CropSet
 from facelab.models.recipe import Recipe
 from facelab.training.blends import FOLDER, blend, blend_mask, write_blends
 
-COLOURS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 250, 10), (10, 250, 250)]
+COLORS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 250, 10), (10, 250, 250)]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def striped():
     crops = np.empty((20, 112, 112, 3), np.uint8)
     for i in range(20):
         wave = np.sin((x if i // 4 % 2 else y) / (2 + i // 4) + i)
-        crops[i] = (128 + 100 * wave)[..., None] * np.array(COLOURS[i // 4]) / 250
+        crops[i] = (128 + 100 * wave)[..., None] * np.array(COLORS[i // 4]) / 250
     labels = np.repeat(np.arange(5), 4)
     return CropSet(crops, labels, tuple(f"s/p{i}" for i in range(5)), tuple(map(str, range(20))))
 
@@ -34,12 +34,12 @@ def test_a_blend_is_a_function_of_seed_and_number(striped):
 
 
 def test_both_parents_are_seen(striped):
-    """Where a region is one parent's, the blend is that parent up to its colours; no two people share one."""
+    """Where a region is one parent's, the blend is that parent up to its colors; no two people share one."""
     people = striped.select([0, 1])  # horizontal and vertical stripes
     both = 0
     for number in range(40):
-        grey = blend(people, 0, number).astype(float).mean(2)
-        across, down = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=0)).mean()
+        gray = blend(people, 0, number).astype(float).mean(2)
+        across, down = np.abs(np.diff(gray, axis=1)).mean(), np.abs(np.diff(gray, axis=0)).mean()
         both += min(across, down) > 0.08 * max(across, down)
     assert both == 40
 
@@ -61,7 +61,7 @@ def test_nobody_who_is_held_out_is_blended(striped, tmp_path):
     """Held-out people are painted white; no blend of the others is."""
     from facelab.training.splits import split
 
-    recipe = Recipe(held_out=0.4, teacher="t.npz", unlabelled="blends")  # as a recipe that will learn them
+    recipe = Recipe(held_out=0.4, teacher="t.npz", unlabeled="blends")  # as a recipe that will learn them
     crops = striped.crops.copy()
     crops[split(striped, Recipe(held_out=0.4)).people.rows] = 255
     data = CropSet(crops, striped.labels, striped.identities, striped.names)

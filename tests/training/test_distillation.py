@@ -36,16 +36,16 @@ def taught(data, tmp_path_factory):
     return path, embeddings
 
 
-def test_the_penalty_is_one_minus_the_mean_cosine_to_centred_directions():
+def test_the_penalty_is_one_minus_the_mean_cosine_to_centered_directions():
     rng = torch.Generator().manual_seed(0)
     directions, x = torch.randn(5, 3, generator=rng) + 4, torch.randn(2, 3, generator=rng)
-    centred = directions - directions.mean(0)
+    centered = directions - directions.mean(0)
     rows = torch.tensor([3, 1])
     expected = sum(
-        1 - x[i] @ centred[r] / (x[i].norm() * centred[r].norm()) for i, r in enumerate(rows.tolist())
+        1 - x[i] @ centered[r] / (x[i].norm() * centered[r].norm()) for i, r in enumerate(rows.tolist())
     )
     assert Teacher(directions, 2.0)(x, rows).item() == pytest.approx(expected.item(), rel=1e-5)
-    assert Teacher(directions, 2.0)(centred[rows] * 7, rows).item() == pytest.approx(0, abs=1e-6)
+    assert Teacher(directions, 2.0)(centered[rows] * 7, rows).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_each_crop_gets_its_own_embedding(data, taught):
@@ -57,7 +57,7 @@ def test_each_crop_gets_its_own_embedding(data, taught):
     )
 
 
-def test_training_moves_towards_the_teacher(data, taught):
+def test_training_moves_toward_the_teacher(data, taught):
     run = list(train(replace(RECIPE, teacher=str(taught[0]), teacher_weight=3.0), data))
     gaps = [progress.parts["teacher"] for progress in run]
     assert np.mean(gaps[-3:]) < 0.5 * gaps[0]
@@ -74,13 +74,13 @@ def test_what_does_not_fit_is_refused(data, taught, tmp_path):
 
 
 def test_crops_of_nobody_count_for_the_teacher_alone(data, taught):
-    """Two of six people unlabelled: the loss is that of the known crops, the teacher's of all."""
+    """Two of six people unlabeled: the loss is that of the known crops, the teacher's of all."""
     nobody = replace(data, identities=tuple(f"{'b' if i > 3 else 'r'}/{i}" for i in range(6)))
     recipe = replace(
         RECIPE, teacher=str(taught[0]), held_out=0.0, batch_size=36, loss_weight=0.25, flip=False
     )
-    recipe = replace(recipe, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, grey=0.0, erase=0.0)
-    step = next(train(replace(recipe, unlabelled="b"), nobody))
+    recipe = replace(recipe, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, gray=0.0, erase=0.0)
+    step = next(train(replace(recipe, unlabeled="b"), nobody))
     assert step.loss_fn.linear.out_features == 4 and 0 <= step.accuracy <= 1
     both = next(train(recipe, data))
     assert step.parts["teacher"] == pytest.approx(both.parts["teacher"], rel=1e-4)  # the same 36 crops
@@ -92,7 +92,7 @@ def test_accuracy_waits_for_the_first_crop_of_somebody_known(data, taught):
     """Two of six people are known and a batch has two crops, so the first one may show nobody known."""
     nobody = replace(data, identities=tuple(f"{'b' if i > 1 else 'r'}/{i}" for i in range(6)))
     recipe = replace(
-        RECIPE, teacher=str(taught[0]), unlabelled="b", held_out=0.0, batch_size=2, epochs=1, loss="center"
+        RECIPE, teacher=str(taught[0]), unlabeled="b", held_out=0.0, batch_size=2, epochs=1, loss="center"
     )
     training = split(nobody, recipe).training
 

@@ -142,7 +142,7 @@ def test_drop_block_is_placed_and_its_rate_rises(rendered):
 @pytest.mark.parametrize(
     "fields", [{"optimizer": "adamw", "lr": 0.005, "weight_decay": 0.05}, {"clip_adaptive": 0.05}]
 )
-def test_other_optimisers_learn_too(rendered, fields):
+def test_other_optimizers_learn_too(rendered, fields):
     run = losses(replace(TINY, epochs=8, erase=0.0, rotate=0.0, **fields), rendered)
     assert np.mean(run[-4:]) < 0.8 * np.mean(run[:4])
 

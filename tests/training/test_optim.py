@@ -1,4 +1,4 @@
-"""Optimisers, schedules, clipping and averaging, each against its formula or PyTorch's own."""
+"""Optimizers, schedules, clipping and averaging, each against its formula or PyTorch's own."""
 
 import itertools
 import math

@@ -12,7 +12,7 @@ from facelab.models.recipe import Recipe
 from facelab.training.splits import split, split_images
 
 
-def labelled(sizes: list[int]) -> CropSet:
+def labeled(sizes: list[int]) -> CropSet:
     """So many crops of each person."""
     labels = np.repeat(np.arange(len(sizes)), sizes)
     identities = tuple(f"p{i}" for i in range(len(sizes)))
@@ -23,7 +23,7 @@ def labelled(sizes: list[int]) -> CropSet:
 
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=20), st.floats(0.01, 0.9), st.integers(0, 99))
 def test_held_out_images_are_a_share_of_everyones(sizes, share, seed):
-    data = labelled(sizes)
+    data = labeled(sizes)
     everyone = data.select(range(len(sizes)))
     training, images = split_images(everyone, share, seed)
     assert sorted([*training.rows, *images.rows]) == list(range(len(data)))
@@ -37,13 +37,13 @@ def test_held_out_images_are_a_share_of_everyones(sizes, share, seed):
 
 
 def test_nothing_is_held_out_unless_asked():
-    data = labelled([3, 4, 5])
+    data = labeled([3, 4, 5])
     training, images = split_images(data.select(range(3)), 0.0, 0)
     assert len(training) == 12 and len(images) == 0
 
 
 def test_the_three_parts_are_disjoint_and_people_are_strangers():
-    data = labelled([6] * 10)
+    data = labeled([6] * 10)
     parts = split(data, Recipe(held_out=0.2, held_out_images=0.3, split_seed=4))
     rows = [set(part.rows) for part in (parts.training, parts.images, parts.people)]
     assert sum(map(len, rows)) == len(set().union(*rows)) == 60
@@ -57,12 +57,12 @@ def test_the_three_parts_are_disjoint_and_people_are_strangers():
 
 def test_held_out_people_need_two_crops():
     with pytest.raises(ValueError, match="held-out people have one crop each, so no genuine pair"):
-        split(labelled([1] * 10), Recipe(held_out=0.2))
+        split(labeled([1] * 10), Recipe(held_out=0.2))
 
 
 def with_blends():
     """Ten people with six crops each, and twelve crops of nobody from a source of their own."""
-    data = labelled([6] * 10)
+    data = labeled([6] * 10)
     identities = tuple(f"real/{name}" for name in data.identities)
     crops = np.concatenate([data.crops, data.crops[:12]])
     names = (*data.names, *(f"b{i}" for i in range(12)))
@@ -75,7 +75,7 @@ def with_blends():
 def test_crops_of_nobody_are_trained_on_and_change_nothing_else():
     more, data = with_blends()
     recipe = Recipe(held_out=0.2, held_out_images=0.3, teacher="t.npz")
-    alone, parts = split(data, recipe), split(more, replace(recipe, unlabelled="blends"))
+    alone, parts = split(data, recipe), split(more, replace(recipe, unlabeled="blends"))
     assert parts.people.identities == alone.people.identities
     assert (parts.people.rows == alone.people.rows).all() and (parts.images.rows == alone.images.rows).all()
     assert parts.training.identities == alone.training.identities
@@ -85,7 +85,7 @@ def test_crops_of_nobody_are_trained_on_and_change_nothing_else():
 
 def two_sources():
     """Ten people of one source and ten of another, six crops each."""
-    data = labelled([6] * 20)
+    data = labeled([6] * 20)
     names = tuple(f"{'old' if i < 10 else 'new'}/p{i}" for i in range(20))
     return CropSet(data.crops, data.labels, names, data.names)
 
@@ -102,7 +102,7 @@ def test_people_of_one_source_alone_are_held_out(source):
 
 
 def test_people_of_one_source_are_never_crops_of_nobody():
-    recipe = Recipe(held_out=0.5, held_out_from="new", teacher="t.npz", unlabelled="old")
+    recipe = Recipe(held_out=0.5, held_out_from="new", teacher="t.npz", unlabeled="old")
     parts = split(two_sources(), recipe)
     assert len(parts.people.identities) == len(parts.training.identities) == 5
     with pytest.raises(ValueError, match="0 identities are too few to hold out 2"):
@@ -115,12 +115,10 @@ def test_a_source_to_hold_out_that_is_not_there_is_named():
 
 
 def test_a_source_that_is_not_there_is_named():
-    with pytest.raises(
-        ValueError, match="unlabelled is 'blend'; it must be one of the sources: blends, real"
-    ):
-        split(with_blends()[0], Recipe(teacher="t.npz", unlabelled="blend"))
+    with pytest.raises(ValueError, match="unlabeled is 'blend'; it must be one of the sources: blends, real"):
+        split(with_blends()[0], Recipe(teacher="t.npz", unlabeled="blend"))
 
 
 def test_crops_of_nobody_need_a_teacher():
     with pytest.raises(ValueError, match="need a teacher"):
-        Recipe(unlabelled="blends")
+        Recipe(unlabeled="blends")

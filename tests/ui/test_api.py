@@ -10,7 +10,7 @@ from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load, model_names
 from facelab.recognition.verify import compare, look
 from facelab.ui import api, build_app
-from facelab.ui.identify import enroll as enrol
+from facelab.ui.identify import enroll as enroll
 from facelab.ui.widgets.examples import example_pairs, example_probes
 
 MODEL = "resnet_softmax"
@@ -121,7 +121,7 @@ def test_an_uploaded_checkpoint_is_no_model(page, files):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("gallery") / "gallery.npz"
-    path.write_bytes(galleries.export(enrol.example_gallery(MODEL).gallery))
+    path.write_bytes(galleries.export(enroll.example_gallery(MODEL).gallery))
     return str(path)
 
 

@@ -93,7 +93,7 @@ def test_the_scatter_shows_every_network_or_those_with_a_score():
     assert (paper["x"], chosen["x"]) == ([], []) and compact["y"] == [90.0]
 
 
-def test_with_scores_every_network_is_named_once_and_neighbours_in_height_on_two_sides():
+def test_with_scores_every_network_is_named_once_and_neighbors_in_height_on_two_sides():
     found = {
         f"{name}_face": (Score(name, y, "softmax", 8, True),) for name, y in (("vgg", 0.8), ("nfnet", 0.9))
     }

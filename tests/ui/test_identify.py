@@ -9,7 +9,7 @@ import pytest
 
 from facelab.metrics.identification import dir_at_far, dir_curve
 from facelab.recognition import gallery as galleries
-from facelab.ui.identify import enroll as enrol
+from facelab.ui.identify import enroll as enroll
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify import tab as identify
 from facelab.ui.widgets.controls import STRICTNESS
@@ -44,7 +44,7 @@ def headings(html):
 
 def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stranger):
     answers, gallery, meaning, figure = identify.show(stranger, None, False, MODEL, STRICTNESS)
-    example = enrol.example_gallery(MODEL).gallery
+    example = enroll.example_gallery(MODEL).gallery
     assert len(example.people) == len(example_people()), "a face was not found"
     scores = example.embeddings @ stranger.vector / np.linalg.norm(example.embeddings, axis=1)
     nearest = example.people[int(scores.argmax())]
@@ -63,7 +63,7 @@ def test_someone_enrolled_is_found_again(model):
 
 
 def test_the_curve_marks_the_rates_at_the_threshold():
-    gallery, embedder = enrol.example_gallery(MODEL).gallery, identify.load(MODEL)
+    gallery, embedder = enroll.example_gallery(MODEL).gallery, identify.load(MODEL)
     found = galleries.leave_one_out(gallery, embedder)
     for strictness in (1.0, 2.5, 4.0):
         meaning, figure = identify.show_curve(gallery, strictness)
@@ -76,29 +76,29 @@ def test_the_curve_marks_the_rates_at_the_threshold():
 
 
 def test_enrolling_changes_the_answer_and_leaves_the_examples_alone(photo, stranger):
-    before = enrol.example_gallery(MODEL).gallery.people
-    session, own, note, *_ = enrol.on_enrol(None, False, MODEL, " Zoë ", [photo], Quiet())
+    before = enroll.example_gallery(MODEL).gallery.people
+    session, own, note, *_ = enroll.on_enroll(None, False, MODEL, " Zoë ", [photo], Quiet())
     assert own and "1 photo added, 1 new" in note
     answers, gallery, *_ = identify.show(stranger, session, True, MODEL, 3.0)
     assert headings(answers) == ["→ Zoë", "✔ Zoë"] and "Zoë" in gallery
-    assert enrol.example_gallery(MODEL).gallery.people == before
+    assert enroll.example_gallery(MODEL).gallery.people == before
     assert session[MODEL].gallery.people == ("Zoë",)  # the rendered people are not among a visitor's own
 
 
 def test_another_model_embeds_the_faces_of_this_visit(photo, stranger, tmp_path):
     example_probes()["Someone enrolled"].save(tmp_path / "dan.png")
-    session, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
-    there = enrol.current(session, True, "softmax")
+    session, *_ = enroll.on_enroll(None, False, MODEL, "Zoë", [photo], Quiet())
+    there = enroll.current(session, True, "softmax")
     wanted = identify.probe_of(photo, "softmax").vector
     assert there.gallery.people == ("Zoë",) and there.crops.keys() == {"Zoë"}
     np.testing.assert_allclose(there.gallery.embeddings[0], wanted, atol=1e-4)
-    assert enrol.current(session, True, "softmax") is there  # once
-    session, *_ = enrol.on_enrol(session, True, "softmax", "Dan", [str(tmp_path / "dan.png")], Quiet())
-    assert enrol.current(session, True, MODEL).gallery.people == ("Zoë", "Dan")
-    assert enrol.current(session, True, "reference").gallery.people == ("Zoë", "Dan")
-    assert enrol.current(session, True, "softmax").gallery.people == ("Zoë", "Dan")
-    emptied, *_ = enrol.on_empty(session, True, MODEL)
-    assert all(enrol.current(emptied, True, name).gallery.people == () for name in (MODEL, "softmax"))
+    assert enroll.current(session, True, "softmax") is there  # once
+    session, *_ = enroll.on_enroll(session, True, "softmax", "Dan", [str(tmp_path / "dan.png")], Quiet())
+    assert enroll.current(session, True, MODEL).gallery.people == ("Zoë", "Dan")
+    assert enroll.current(session, True, "reference").gallery.people == ("Zoë", "Dan")
+    assert enroll.current(session, True, "softmax").gallery.people == ("Zoë", "Dan")
+    emptied, *_ = enroll.on_empty(session, True, MODEL)
+    assert all(enroll.current(emptied, True, name).gallery.people == () for name in (MODEL, "softmax"))
 
 
 def test_a_gallery_that_is_full_takes_no_more_from_another_model(stranger):
@@ -106,30 +106,30 @@ def test_a_gallery_that_is_full_takes_no_more_from_another_model(stranger):
     vectors = np.random.default_rng(0).normal(size=(galleries.MAX_PHOTOS, len(stranger.vector)))
     full = galleries.add(galleries.Gallery(MODEL), ["a"] * galleries.MAX_PHOTOS, vectors)
     session = {
-        MODEL: enrol.Enrolled(full, {}),
-        "softmax": enrol.Enrolled(galleries.Gallery("softmax"), {}, (("b", crop),)),
+        MODEL: enroll.Enrolled(full, {}),
+        "softmax": enroll.Enrolled(galleries.Gallery("softmax"), {}, (("b", crop),)),
     }
-    assert enrol.current(session, True, MODEL).gallery.people == full.people
+    assert enroll.current(session, True, MODEL).gallery.people == full.people
 
 
 def test_what_is_taken_away_can_be_brought_back(photo):
-    session, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
-    for take in (lambda: enrol.on_empty(session, True, MODEL), lambda: enrol.on_examples(session, True)):
+    session, *_ = enroll.on_enroll(None, False, MODEL, "Zoë", [photo], Quiet())
+    for take in (lambda: enroll.on_empty(session, True, MODEL), lambda: enroll.on_examples(session, True)):
         other, _, said, undone, button = take()
         assert other is not session and "Undo brings back" in said and button["visible"]
-        back, own, _, nothing, button = enrol.on_undo(undone)
+        back, own, _, nothing, button = enroll.on_undo(undone)
         assert back is session and own and nothing is None and not button["visible"]
-    assert enrol.on_undo(enrol.on_empty(None, False, MODEL)[3])[:2] == [None, False]  # the rendered people
-    assert "already" in enrol.on_examples(None, False)[2]
-    assert "forgotten" in enrol.on_undo(None)[2]
-    *_, undone, button = enrol.on_enrol(session, True, MODEL, "Kim", [photo], Quiet())
+    assert enroll.on_undo(enroll.on_empty(None, False, MODEL)[3])[:2] == [None, False]  # the rendered people
+    assert "already" in enroll.on_examples(None, False)[2]
+    assert "forgotten" in enroll.on_undo(None)[2]
+    *_, undone, button = enroll.on_enroll(session, True, MODEL, "Kim", [photo], Quiet())
     assert undone is None and not button["visible"]
-    enrol.forget_undone((session, True))
+    enroll.forget_undone((session, True))
     assert not session[MODEL].gallery.embeddings.any() and not session[MODEL].faces[0][1].any()
 
 
 def test_only_what_a_visitor_enrolled_is_lost_with_the_page(photo, stranger):
-    session, own, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
+    session, own, *_ = enroll.on_enroll(None, False, MODEL, "Zoë", [photo], Quiet())
     assert "data-unsaved" in identify.show(stranger, session, own, MODEL, 3.0)[1]
     assert "data-unsaved" not in identify.show(stranger, None, False, MODEL, 3.0)[1]
     assert "data-unsaved" not in identify.show(stranger, {}, True, MODEL, 3.0)[1]  # nobody is in it
@@ -162,7 +162,7 @@ def test_an_initial_is_a_whole_letter(name, first):
     ],
 )
 def test_what_cannot_be_enrolled_gets_one_sentence_and_changes_nothing(name, files, word):
-    session, own, note, *_ = enrol.on_enrol(None, False, MODEL, name, files, Quiet())
+    session, own, note, *_ = enroll.on_enroll(None, False, MODEL, name, files, Quiet())
     assert (session, own) == (None, False) and 'role="alert"' in note and word in note
 
 
@@ -170,28 +170,28 @@ def test_a_zip_names_the_photos_that_were_left_out(photo, tmp_path):
     with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
         archive.write(photo, "Kim/1.png")
         archive.writestr("Kim/2.png", b"words")
-    session, _, note, *_ = enrol.on_enrol({}, True, MODEL, "", [str(tmp_path / "class.zip")], Quiet())
+    session, _, note, *_ = enroll.on_enroll({}, True, MODEL, "", [str(tmp_path / "class.zip")], Quiet())
     assert session[MODEL].gallery.counts() == {"Kim": 1} and session[MODEL].crops.keys() == {"Kim"}
     assert "1 left out" in note and "Kim/2.png" in note
 
 
 def test_export_and_import_through_the_page(photo, tmp_path, stranger):
-    session, *_ = enrol.on_enrol({}, True, MODEL, "Zoë", [photo], Quiet())
-    packed, note = enrol.on_export(session, True, MODEL)
+    session, *_ = enroll.on_enroll({}, True, MODEL, "Zoë", [photo], Quiet())
+    packed, note = enroll.on_export(session, True, MODEL)
     (tmp_path / "gallery.npz").write_bytes(base64.b64decode(packed))
-    back, own, *_ = enrol.on_enrol({}, True, MODEL, "", [str(tmp_path / "gallery.npz")], Quiet())
+    back, own, *_ = enroll.on_enroll({}, True, MODEL, "", [str(tmp_path / "gallery.npz")], Quiet())
     answers = identify.show(stranger, back, own, MODEL, 3.0)[0]
     assert headings(answers) == ["→ Zoë", "✔ Zoë"] and "no images" in note
-    refused = enrol.on_enrol({}, True, "reference", "", [str(tmp_path / "gallery.npz")], Quiet())
+    refused = enroll.on_enroll({}, True, "reference", "", [str(tmp_path / "gallery.npz")], Quiet())
     assert refused[0] == {} and f"embeddings of {MODEL}, which reference cannot compare" in refused[2]
 
 
 def test_an_empty_gallery_teaches(stranger):
-    session, own, *_ = enrol.on_empty(None, False, MODEL)
+    session, own, *_ = enroll.on_empty(None, False, MODEL)
     answers, gallery, meaning, figure = identify.show(stranger, session, own, MODEL, 3.0)
     assert "Nobody is enrolled yet" in answers and "a name and one photo are enough" in gallery
     assert "two people or more" in meaning and figure is None
-    assert enrol.on_export(session, own, MODEL)[0] == ""
+    assert enroll.on_export(session, own, MODEL)[0] == ""
 
 
 def test_a_forgotten_gallery_is_not_replaced_by_the_examples(stranger):
@@ -201,15 +201,15 @@ def test_a_forgotten_gallery_is_not_replaced_by_the_examples(stranger):
 
 def test_names_are_escaped(stranger):
     gallery = galleries.add(galleries.Gallery(MODEL), ["<script>x"], stranger.vector[None])
-    session = {MODEL: enrol.Enrolled(gallery, {})}
+    session = {MODEL: enroll.Enrolled(gallery, {})}
     answers, card, *_ = identify.show(stranger, session, True, MODEL, 3.0)
     assert "<script>" not in answers + card and "&lt;script&gt;x" in card
     assert "<img" not in people.gallery_card(gallery, {})
 
 
 def test_forgetting_overwrites_the_vectors(photo):
-    session, *_ = enrol.on_enrol(None, False, MODEL, "Zoë", [photo], Quiet())
-    enrol.forget(session)
+    session, *_ = enroll.on_enroll(None, False, MODEL, "Zoë", [photo], Quiet())
+    enroll.forget(session)
     assert not session[MODEL].gallery.embeddings.any()
-    assert enrol.example_gallery(MODEL).gallery.embeddings.any()
-    enrol.forget(None)
+    assert enroll.example_gallery(MODEL).gallery.embeddings.any()
+    enroll.forget(None)

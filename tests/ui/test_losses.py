@@ -106,7 +106,7 @@ def test_the_ring_says_of_every_place_what_a_negative_would_be_there():
             if loss_curves.one_triplet(loss_curves.on_circle([0.0, 60.0, 5.0 * i]), 0.5).kind == kind:
                 assert trace["x"][i] == pytest.approx(1.2 * np.cos(np.deg2rad(5 * i)))
                 count += 1
-        assert count <= sum(x is not None for x in trace["x"]) <= count + 5  # and it joins its neighbours
+        assert count <= sum(x is not None for x in trace["x"]) <= count + 5  # and it joins its neighbors
 
 
 def test_counts_of_the_anchors_triplets_add_up():

@@ -17,7 +17,7 @@ from PIL import Image
 
 from facelab.recognition import gallery as galleries
 from facelab.ui import build_app, serve
-from facelab.ui.identify import enroll as enrol
+from facelab.ui.identify import enroll as enroll
 from facelab.ui.serve import IDLE, forget_idle, forget_uploads, sweep
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.photo_input import PhotoInput
@@ -30,11 +30,11 @@ def test_idle_visits_leave_nothing_in_memory():
     for name in ("idle", "busy"):
         assert isinstance(holder[name], SessionState)
     state = next(
-        key for key, block in app.blocks.items() if getattr(block, "delete_callback", None) is enrol.forget
+        key for key, block in app.blocks.items() if getattr(block, "delete_callback", None) is enroll.forget
     )
     vectors = np.ones((1, 4), np.float32)
     gallery = galleries.Gallery("any", ("Zoë",), vectors)
-    holder["idle"][state] = {"any": enrol.Enrolled(gallery, {})}
+    holder["idle"][state] = {"any": enroll.Enrolled(gallery, {})}
     now = datetime.datetime.now()
     holder.time_last_used["idle"] = now - IDLE - datetime.timedelta(seconds=1)
     forget_idle(holder, now)

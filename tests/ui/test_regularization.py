@@ -1,4 +1,4 @@
-"""Dropping and augmenting, in numbers and on the Regularisation tab: rates, what neighbours tell, equal
+"""Dropping and augmenting, in numbers and on the Regularization tab: rates, what neighbors tell, equal
 draws."""
 
 import json
@@ -12,14 +12,14 @@ import torch
 
 from facelab.lessons import dropout_masks
 from facelab.lessons.augmentations import KINDS, OFF, TOGETHER, variants
-from facelab.lessons.dropout_masks import drop, effects, told_by_neighbours
+from facelab.lessons.dropout_masks import drop, effects, told_by_neighbors
 from facelab.models import checkpoint, zoo
-from facelab.plots.regularization import realised_rates
+from facelab.plots.regularization import realized_rates
 from facelab.recognition.feature_maps import StageMaps
 from facelab.training.augment import DRAWS, augment
-from facelab.ui.regularization import augmentation as regularisation_augment
-from facelab.ui.regularization import cards as regularisation_cards
-from facelab.ui.regularization import tab as regularisation
+from facelab.ui.regularization import augmentation as regularization_augment
+from facelab.ui.regularization import cards as regularization_cards
+from facelab.ui.regularization import tab as regularization
 from facelab.ui.widgets.chart import Chart
 
 CROP = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
@@ -31,12 +31,12 @@ SMOOTH = SMOOTH.astype(np.float32)
 def stages(monkeypatch):
     noise = np.random.default_rng(1).normal(size=(8, 7, 7)).astype(np.float32)
     here = {"stage1": StageMaps("stage1", SMOOTH, 9), "stage2": StageMaps("stage2", noise, 19)}
-    regularisation.alike_card.cache_clear()
-    monkeypatch.setattr(regularisation, "example_stages", lambda: here)
-    monkeypatch.setattr(regularisation, "checkpoint_names", lambda: ["any"])
-    monkeypatch.setattr(regularisation_augment, "example_crop", lambda: CROP)
+    regularization.alike_card.cache_clear()
+    monkeypatch.setattr(regularization, "example_stages", lambda: here)
+    monkeypatch.setattr(regularization, "checkpoint_names", lambda: ["any"])
+    monkeypatch.setattr(regularization_augment, "example_crop", lambda: CROP)
     yield here
-    regularisation.alike_card.cache_clear()
+    regularization.alike_card.cache_clear()
 
 
 @pytest.mark.parametrize(("rate", "block"), [(0.1, 3), (0.3, 5), (0.5, 14)])
@@ -72,11 +72,11 @@ def test_nothing_dropped_tells_nothing():
 
 
 def by_hand(maps, stays):
-    """`told_by_neighbours` of one draw in loops."""
+    """`told_by_neighbors` of one draw in loops."""
     error = spread = 0.0
     for c, y, x in np.argwhere(~stays):
         window = np.s_[c, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
-        for room in (window, np.s_[c], np.s_[:]):  # neighbours, else the channel, else all
+        for room in (window, np.s_[c], np.s_[:]):  # neighbors, else the channel, else all
             if stays[room].any():
                 guess = maps[room][stays[room]].mean()
                 break
@@ -86,9 +86,9 @@ def by_hand(maps, stays):
 
 
 @pytest.mark.parametrize("kind", ["Dropout", "SpatialDropout", "DropBlock"])
-def test_what_neighbours_tell_is_counted_as_by_hand(kind):
+def test_what_neighbors_tell_is_counted_as_by_hand(kind):
     stays = drop(SMOOTH, 0.5, 5, seed=4)[kind].stays
-    told = told_by_neighbours(torch.from_numpy(SMOOTH), torch.from_numpy(stays)[None])
+    told = told_by_neighbors(torch.from_numpy(SMOOTH), torch.from_numpy(stays)[None])
     assert told == pytest.approx(by_hand(SMOOTH, stays), abs=1e-4)
 
 
@@ -96,13 +96,13 @@ def test_a_value_on_a_slope_is_given_away_and_a_hidden_channel_is_not():
     slope = torch.arange(25.0).view(1, 5, 5)
     stays = torch.ones(1, 1, 5, 5, dtype=torch.bool)
     stays[0, 0, 1, 3] = False
-    assert told_by_neighbours(slope, stays) == pytest.approx(1.0)
+    assert told_by_neighbors(slope, stays) == pytest.approx(1.0)
     two = torch.cat([slope, -slope])
     stays = torch.tensor([True, False]).view(1, 2, 1, 1).expand(1, 2, 5, 5)
-    assert told_by_neighbours(two, stays) == 0.0
+    assert told_by_neighbors(two, stays) == 0.0
 
 
-def test_larger_blocks_leave_less_to_the_neighbours():
+def test_larger_blocks_leave_less_to_the_neighbors():
     told = [drop(SMOOTH, 0.2, block, seed=0)["DropBlock"].told for block in (1, 3, 7)]
     assert told[0] > told[1] > told[2] and told[0] == pytest.approx(
         drop(SMOOTH, 0.2, 1, seed=0)["Dropout"].told, abs=0.02
@@ -127,26 +127,26 @@ def test_effects_are_the_headers_and_say_what_is_missing(tiny_run, tmp_path, mon
     assert (found.top_1, found.ece, found.eer, found.lfw) == (0.61, 0.05, None, 0.9)
     assert rows["softmax"].change == "" and found.change == "drop_block 0.1"
     assert rows["dropout_maps"].change == "drop_block 0.1, drop_block_size 1"
-    card = regularisation_cards.effects_card(list(rows.values()))
+    card = regularization_cards.effects_card(list(rows.values()))
     assert re.findall("<td>(.*?)</td>", card) == ["drop_block 0.1", "61.0%", "5.0%", "–", "90.0%"]
     assert "python -m facelab train softmax" in card and card.count("<code>") == 6
 
 
 def test_the_card_prints_what_was_hidden(stages):
-    card, figure, _ = regularisation.show("stage1", 0.3, 3, 5)
+    card, figure, _ = regularization.show("stage1", 0.3, 3, 5)
     shown = SMOOTH[np.argsort(-SMOOTH.std((1, 2)), kind="stable")]
     for trace, (name, found) in zip(json.loads(figure)["data"], drop(shown, 0.3, 3, 5).items()):
         assert f"{found.shares[0]:.1%}" in card and f"{found.shares.mean():.1%}" in card
-        assert f"neighbours tell <b>{found.told:.0%}</b>" in card and trace["name"] == name
+        assert f"neighbors tell <b>{found.told:.0%}</b>" in card and trace["name"] == name
         assert trace["x"] == pytest.approx((100 * found.shares).round(2).tolist(), abs=0.011)
     assert card.count("fl-sheet") == 4
-    assert json.loads(realised_rates(drop(shown, 0.3, 3, 5), 0.3))["layout"]["shapes"][0]["x0"] == 30
+    assert json.loads(realized_rates(drop(shown, 0.3, 3, 5), 0.3))["layout"]["shapes"][0]["x0"] == 30
 
 
 def test_another_draw_keeps_the_settings(stages):
-    seed, *shown = regularisation.on_draw("stage2", 0.2, 3, 7)
-    assert seed == 8 and shown == regularisation.show("stage2", 0.2, 3, 8)
-    assert shown[0] != regularisation.show("stage2", 0.2, 3, 7)[0]
+    seed, *shown = regularization.on_draw("stage2", 0.2, 3, 7)
+    assert seed == 8 and shown == regularization.show("stage2", 0.2, 3, 8)
+    assert shown[0] != regularization.show("stage2", 0.2, 3, 7)[0]
 
 
 def test_variants_are_those_that_train_and_share_their_draw():
@@ -158,8 +158,8 @@ def test_variants_are_those_that_train_and_share_their_draw():
     assert np.abs(rows[TOGETHER].transpose(0, 3, 1, 2) / 127.5 - 1 - trained.numpy()).max() < 0.005
     mirrored = [np.array_equal(variant, CROP[:, ::-1]) for variant in rows["flip"]]
     assert mirrored == (draw[2] < 0.5).tolist() and 0 < sum(mirrored) < 6
-    grey = [bool((variant == variant[..., :1]).all()) for variant in rows["grey"]]
-    assert grey == (draw[5] < 0.5).tolist()
+    gray = [bool((variant == variant[..., :1]).all()) for variant in rows["gray"]]
+    assert gray == (draw[5] < 0.5).tolist()
 
 
 def test_no_strength_changes_nothing():
@@ -176,7 +176,7 @@ def test_an_unknown_augmentation_is_named():
 def test_a_strength_changes_its_row_and_the_last():
     strengths = [True, 10, 0.1, 0.06, 0.3, 0.3, 0.2, 0.4]
     before, after = (
-        regularisation_augment.show(CROP, 0, *strengths[:1], turn, *strengths[2:]) for turn in (10, 40)
+        regularization_augment.show(CROP, 0, *strengths[:1], turn, *strengths[2:]) for turn in (10, 40)
     )
     a, b = (re.findall(r'alt="4 variants: ([^"]*)" src="([^"]+)"', card) for card in (before, after))
     differ = [name for (name, old), (_, new) in zip(a, b) if old != new]
@@ -186,13 +186,13 @@ def test_a_strength_changes_its_row_and_the_last():
 def test_a_bad_photo_gets_one_sentence_and_changes_nothing(tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
-    crop, card = regularisation_augment.on_photo(str(bad), 0, True, 10, 0.1, 0.06, 0.3, 0.3, 0.2, 0.4)
+    crop, card = regularization_augment.on_photo(str(bad), 0, True, 10, 0.1, 0.06, 0.3, 0.3, 0.2, 0.4)
     assert crop == gr.skip() and "fl-problem" in card and str(tmp_path) not in card
 
 
 def test_the_tab_opens_finished_and_hides_its_events(stages):
     with gr.Blocks() as app:
-        controls = regularisation.build()
+        controls = regularization.build()
     assert list(controls) == ["stage", "rate", "block", *KINDS]
     assert all(fn.api_visibility == "private" for fn in app.fns.values())
     charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
@@ -202,7 +202,7 @@ def test_the_tab_opens_finished_and_hides_its_events(stages):
 
 
 def test_without_a_checkpoint_the_tab_says_how_to_get_one(monkeypatch, stages):
-    monkeypatch.setattr(regularisation, "checkpoint_names", list)
+    monkeypatch.setattr(regularization, "checkpoint_names", list)
     with gr.Blocks() as app:
-        assert list(regularisation.build()) == list(KINDS)
+        assert list(regularization.build()) == list(KINDS)
     assert any("no feature map to hide parts of" in str(getattr(b, "value", "")) for b in app.blocks.values())

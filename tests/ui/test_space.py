@@ -9,7 +9,7 @@ import pytest
 from facelab.lessons import epochs as runs
 from facelab.lessons import projection
 from facelab.lessons import space as lesson
-from facelab.metrics.similarity import normalised
+from facelab.metrics.similarity import normalized
 from facelab.models import zoo
 from facelab.plots.space import epochs_figure, honest_maps, person_style, reach, space_map
 from facelab.recognition import embedder
@@ -53,7 +53,7 @@ def test_both_maps_show_the_same_people_and_what_was_measured(shipped):
         assert figure.layout.title.text == name and not len(role(figure, "photo")[0].x)
     for figure in ("50.0°", "60.5°", "15.0%", "0.900", "1,551 photos of 56 people", "original 16 dimensions"):
         assert figure in words
-    assert "UMAP keeps neighbours together" in words
+    assert "UMAP keeps neighbors together" in words
 
 
 @pytest.mark.parametrize(("method", "dims"), [("umap", 3), ("pca", 2), ("pca", 3)])
@@ -99,10 +99,10 @@ def test_a_photo_without_a_face_and_a_model_that_is_not_here_say_what_to_do(ship
 
 def test_every_person_has_a_mark_of_their_own_in_the_list_and_on_the_map():
     assert len({person_style(person) for person in range(32)}) == 32
-    neighbours = [(person_style(i), person_style(i + 1)) for i in range(15)]
-    assert all(a[0] != b[0] and a[1] != b[1] for a, b in neighbours)
+    neighbors = [(person_style(i), person_style(i + 1)) for i in range(15)]
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in neighbors)
     chips = re.findall(r'data-person="(\d+)".*?fill="(.*?)".*?</svg>(\d+)</button>', People(16).html_template)
-    assert [(int(i), colour) for i, colour, _ in chips] == [(i, person_style(i)[0]) for i in range(16)]
+    assert [(int(i), color) for i, color, _ in chips] == [(i, person_style(i)[0]) for i in range(16)]
     assert {shape for _, shape in map(person_style, range(16))} == set(PATHS)
     assert all(int(number) == int(i) + 1 for i, _, number in chips)
 
@@ -160,15 +160,15 @@ def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped,
     assert tuple((n, s) for n in (5, 30) for s in (0, 1, 2)) == lesson.HONEST  # row by row
     asked = []
 
-    def fitted(vectors, dims, neighbours=15, seed=0):
-        asked.append((vectors, neighbours, seed))
+    def fitted(vectors, dims, neighbors=15, seed=0):
+        asked.append((vectors, neighbors, seed))
         return vectors[:, :dims]
 
     monkeypatch.setattr(projection, "umap_map", fitted)
     projection.warm_up.cache_clear()
     space_honest.on_open("tiny")
     chart, note = space_honest.fit("tiny", 40, 7)
-    np.testing.assert_allclose(asked[-1][0], normalised(stored.unseen.embeddings))
+    np.testing.assert_allclose(asked[-1][0], normalized(stored.unseen.embeddings))
     assert asked[-1][1:] == (40, 7) and "n_neighbors 40 and seed 7" in note and len(chart.data[0].x) == 192
     projection.warm_up.cache_clear()
 

@@ -33,8 +33,8 @@ TABLE = [
 ]
 
 
-def coloured(per_person=6):
-    """Three people of one colour each, which any network tells apart."""
+def colored(per_person=6):
+    """Three people of one color each, which any network tells apart."""
     crops = np.zeros((3 * per_person, 112, 112, 3), np.uint8)
     labels = np.repeat(np.arange(3), per_person)
     crops[np.arange(len(labels)), :, :, labels] = 220
@@ -50,7 +50,7 @@ def test_the_curves_are_the_means_with_the_worst_and_best_seed():
     np.testing.assert_allclose(line.error_y.array, 2)
     np.testing.assert_allclose(line.error_y.arrayminus, 2)
     assert summary(TABLE, "scratch")[4] == pytest.approx((0.42, 0.40, 0.44))
-    assert len({look[1:] for look in LOOKS.values()}) == len(LOOKS)  # told apart without colour
+    assert len({look[1:] for look in LOOKS.values()}) == len(LOOKS)  # told apart without color
 
 
 @pytest.mark.parametrize("table", [[], TABLE])
@@ -86,7 +86,7 @@ def test_held_back_photos_are_counted_as_they_are_split(tiny_checkpoint, sizes):
 
 def test_luck_is_the_binomial_quantile():
     scores = np.random.default_rng(0).binomial(6, 1 / 3, 200_000) / 6
-    assert lucky_guess(coloured()) == pytest.approx(np.quantile(scores, 0.95))
+    assert lucky_guess(colored()) == pytest.approx(np.quantile(scores, 0.95))
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -94,7 +94,7 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     monkeypatch.setattr(live_teach, "STEPS", 12)
     monkeypatch.setattr(live_teach, "BATCH", 6)
     monkeypatch.setattr(live, "POLL", 0.05)
-    pool = coloured()
+    pool = colored()
     red = pool.data.crops[0]
     recipe = lesson_recipe(str(tiny_checkpoint), frozen, pool, 0)
     assert (recipe.freeze == "neck") == frozen and recipe.backbone == "resnet_face" and recipe.neck == "pool"
@@ -122,7 +122,7 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     assert seen == {"red", "green", "blue"}
     few = Pool(CropSet(pool.data.crops, pool.data.labels, ("x", "y", "z"), pool.data.names), "z")
     assert "press Teach again" in transfer_live.on_held_back(last.result, few, 0)[0]
-    better = "✔ Better than guessing" in transfer_live.teach_card(last, 3, lucky_guess(coloured()))
+    better = "✔ Better than guessing" in transfer_live.teach_card(last, 3, lucky_guess(colored()))
     assert better or frozen
 
 
@@ -149,7 +149,7 @@ def test_no_better_than_guessing_is_said():
     snapshot = Snapshot(
         "finished", losses=(1.0,), accuracies=(0.3,), figures=((9, {"top_1": 0.5}),), result=result
     )
-    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, 3, lucky_guess(coloured()))
+    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, 3, lucky_guess(colored()))
 
 
 def test_what_is_missing_is_said_in_one_sentence(tiny_run):

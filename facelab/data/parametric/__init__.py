@@ -135,7 +135,7 @@ def landmarks(identity: Tensor, nuisance: Tensor, size: int) -> Tensor:
     """Where eyes, nose tip and mouth corners are in `render`'s picture, in image order: left before right.
 
     Returns:
-        (B, 5, 2) float32 pixel coordinates x, y; the centre of the first pixel is (0, 0).
+        (B, 5, 2) float32 pixel coordinates x, y; the center of the first pixel is (0, 0).
     """
     values = _values(identity, nuisance)
     _check_size(size)
@@ -160,7 +160,7 @@ def crop_landmarks(identity: Tensor, nuisance: Tensor) -> Tensor:
 class ParametricFaces(Dataset):
     """Rendered faces as a dataset: item i is (crop (112, 112, 3) uint8, label), drawn when asked for.
 
-    Faces of one identity are neighbours: item i shows identity i // per_identity. Nothing is kept, so memory
+    Faces of one identity are neighbors: item i shows identity i // per_identity. Nothing is kept, so memory
     does not grow with the number of faces. Conditions are drawn independently of identity.
 
     Args:

@@ -1,9 +1,9 @@
 """What a camera adds to a rendered picture: softness, sensor noise and the losses of JPEG.
 
 Each is written out in elementwise arithmetic with a fixed order, so that the same numbers give the same
-pixels in any batch and on any machine, which no codec library promises. Simplified: noise is grey, and
-compression quantises the luminance as JPEG does (8 x 8 cosine transform, the standard table) and leaves the
-colour differences alone.
+pixels in any batch and on any machine, which no codec library promises. Simplified: noise is gray, and
+compression quantizes the luminance as JPEG does (8 x 8 cosine transform, the standard table) and leaves the
+color differences alone.
 """
 
 import math
@@ -72,12 +72,12 @@ def _smooth(picture: Tensor, weights: Tensor, step: int, axis: int) -> Tensor:
 
 
 def _noise(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
-    """Grey noise, standard deviation a tenth of full scale times noise, in the pattern that grain names."""
+    """Gray noise, standard deviation a tenth of full scale times noise, in the pattern that grain names."""
     start = mix((shot.values["grain"][rows] * 2.0**30).long(), 11) & (_GRAIN - 1)
     count, grain = picture.shape[-1] * picture.shape[-2], _grain()
-    grey = torch.stack([grain[first : first + count] for first in start.tolist()]).to(picture.device)
-    grey.mul_((0.1 * shot.values["noise"][rows]).float()[:, None])
-    return picture.add_(grey.reshape(len(rows), 1, *picture.shape[-2:]))
+    gray = torch.stack([grain[first : first + count] for first in start.tolist()]).to(picture.device)
+    gray.mul_((0.1 * shot.values["noise"][rows]).float()[:, None])
+    return picture.add_(gray.reshape(len(rows), 1, *picture.shape[-2:]))
 
 
 @cache
@@ -87,12 +87,12 @@ def _grain() -> Tensor:
 
 
 def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
-    """Quantise the luminance of 8 x 8 blocks at quality 100 - 90 times compression."""
+    """Quantize the luminance of 8 x 8 blocks at quality 100 - 90 times compression."""
     height, width = picture.shape[-2:]
-    grey = (picture[:, 0] * 0.299).add_(picture[:, 1] * 0.587).add_(picture[:, 2] * 0.114)
-    grey.sub_(_MIDDLE)
+    gray = (picture[:, 0] * 0.299).add_(picture[:, 1] * 0.587).add_(picture[:, 2] * 0.114)
+    gray.sub_(_MIDDLE)
     right, low = -width % 8, -height % 8
-    padded = torch.cat([grey, grey[:, :, -1:].expand(-1, -1, right)], dim=2)
+    padded = torch.cat([gray, gray[:, :, -1:].expand(-1, -1, right)], dim=2)
     padded = torch.cat([padded, padded[:, -1:].expand(-1, low, -1)], dim=1)
     # (8, 8, b, rows of blocks, columns of blocks): each step below runs over long, contiguous rows
     blocks = padded.unflatten(1, (-1, 8)).unflatten(3, (-1, 8)).permute(2, 4, 0, 1, 3).contiguous()
@@ -106,7 +106,7 @@ def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
     waves = _along(_along(blocks, basis, 0), basis, 1).div_(steps).round_().mul_(steps)
     coded = _along(_along(waves, basis.T, 0), basis.T, 1).permute(2, 3, 0, 4, 1)
     coded = coded.flatten(3).flatten(1, 2)[:, :height, :width]
-    return picture.add_((coded - grey)[:, None])
+    return picture.add_((coded - gray)[:, None])
 
 
 def _cosines() -> Tensor:

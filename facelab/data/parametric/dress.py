@@ -28,21 +28,21 @@ from facelab.data.parametric.shot import Shot, Surface, Values, faces_of, pick, 
 CLOTH = "c9dde3"
 
 
-def garment_colour(values: Values) -> Tensor:
-    """(B, 3) colour of clothes and hat; glasses are a dark shade of it."""
+def garment_color(values: Values) -> Tensor:
+    """(B, 3) color of clothes and hat; glasses are a dark shade of it."""
     return hue(values["garment_hue"], 0.2 + 0.5 * values["garment_tone"], 0.24)
 
 
 def backdrop(shot: Shot) -> Tensor:
-    """(B, 3, H, W) background: one colour, lighter behind the head."""
+    """(B, 3, H, W) background: one color, lighter behind the head."""
     base = hue(shot.values["background_hue"], 0.32 + 0.55 * shot.values["background_tone"], 0.1)
     u, v = shot.u - 0.3, shot.v + 0.3
     glow = (u * u * (-1 / 6.5) + 1.15 - v * v * (1 / 6.5)).clamp_(min=0.45)
     return base.float()[:, :, None, None] * glow[:, None]
 
 
-def wear_garment(shot: Shot, colours: Palette, face: Surface, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """Neck and shoulders in a band of rows: colour (B, 3, h, W), normal and cover.
+def wear_garment(shot: Shot, colors: Palette, face: Surface, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Neck and shoulders in a band of rows: color (B, 3, h, W), normal and cover.
 
     The neck follows the head; the shadow of the head falls on it.
     """
@@ -63,8 +63,8 @@ def wear_garment(shot: Shot, colours: Palette, face: Surface, rows: slice) -> tu
     sin, cos = map(plane, exact.sin_cos(turn))
     x, y = u * cos + v * sin, v * cos - u * sin
     collar = y - 1.3 - (x / 0.6).square_().neg_().add_(1.0).clamp_(min=0.0).mul_(0.22)
-    picture = colours.skin.float()[:, :, None, None].expand(-1, 3, *y.shape[1:]).clone()
-    cloth = garment_colour(shot.values)
+    picture = colors.skin.float()[:, :, None, None].expand(-1, 3, *y.shape[1:]).clone()
+    cloth = garment_color(shot.values)
     lay(picture, cloth, edge(collar, shot.pixel))
     lay(picture, cloth * 0.6, edge(0.03 - (collar - 0.06).abs_(), shot.pixel + 0.02).mul_(0.35))
     shadow = (face.inside[:, rows] * (1 / 0.55)).add_(1.0).clamp_(0.0, 1.0)
@@ -73,7 +73,7 @@ def wear_garment(shot: Shot, colours: Palette, face: Surface, rows: slice) -> tu
 
 
 def wear_hat(shot: Shot) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-    """Knitted hats, where hat is above 0.5: rows, colour (b, 3, H, W), normal, cover; or None."""
+    """Knitted hats, where hat is above 0.5: rows, color (b, 3, H, W), normal, cover; or None."""
     rows, part = pick(shot, shot.values["hat"] > 0.5)
     if part is None:
         return None
@@ -84,8 +84,8 @@ def wear_hat(shot: Shot) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
     inside.add_(cuff * 0.02)
     cover = edge(torch.minimum(brim.sub_(y), inside), part.pixel)
     knit = ripple((x / (y + 2.2)).mul_(26.0)).mul_(0.22).add_(0.78).mul_(1.0 - cuff * 0.16)
-    colour = garment_colour(part.values).float()[:, :, None, None]
-    return rows, colour * knit[:, None], slopes(depth, part.pixel), cover
+    color = garment_color(part.values).float()[:, :, None, None]
+    return rows, color * knit[:, None], slopes(depth, part.pixel), cover
 
 
 def wear_glasses(shot: Shot, picture: Tensor, face: Surface) -> None:
@@ -113,7 +113,7 @@ def wear_glasses(shot: Shot, picture: Tensor, face: Surface) -> None:
     worn.mul_((1.0 - glass * 0.06)[:, None])
     glint = line((x * 0.8 + y).abs_().sub_(0.22), 0.04).mul_(glass).mul_(0.1)
     worn.add_(glint[:, None])
-    lay(worn, garment_colour(part.values) * 0.35, torch.maximum(torch.maximum(rim, bridge), arm))
+    lay(worn, garment_color(part.values) * 0.35, torch.maximum(torch.maximum(rim, bridge), arm))
     picture.index_copy_(0, rows, worn)
 
 

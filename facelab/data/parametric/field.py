@@ -29,7 +29,7 @@ class Frame:
     size: int
 
     def grid(self) -> tuple[Tensor, Tensor]:
-        """View coordinates of the pixel centres in dm: u (B, 1, W) to the right and v (B, H, 1) down."""
+        """View coordinates of the pixel centers in dm: u (B, 1, W) to the right and v (B, H, 1) down."""
         steps = torch.arange(self.size, dtype=torch.float64, device=self.turn.device)
         u = (steps - self.origin[:, :1]) / self.pixels_per_dm[:, None]
         v = (steps - self.origin[:, 1:]) / self.pixels_per_dm[:, None]
@@ -56,10 +56,10 @@ def rise(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0.0, 1.0)
 
 
-def bump(x: Tensor, y: Tensor, centre: tuple, radii: tuple) -> Tensor:
+def bump(x: Tensor, y: Tensor, center: tuple, radii: tuple) -> Tensor:
     """A round hill of height 1 that reaches 0, with slope 0, at the ellipse of the given radii."""
-    a = (x - centre[0]).mul_(1.0 / radii[0])
-    b = (y - centre[1]).mul_(1.0 / radii[1])
+    a = (x - center[0]).mul_(1.0 / radii[0])
+    b = (y - center[1]).mul_(1.0 / radii[1])
     hill = (1.0 - a.mul_(a)).sub_(b.mul_(b)).clamp_(min=0.0)
     return hill.mul_(hill)
 
@@ -104,12 +104,12 @@ def apply(matrix: Tensor, points: Tensor) -> Tensor:
     return times(points, matrix.transpose(1, 2))
 
 
-def quadrics(axes: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
+def quadrics(axes: Tensor, centers: Tensor, radii: Tensor) -> Tensor:
     """What `ellipsoid` needs to know of S ellipsoids per face.
 
     Args:
         axes: (B, S, 3, 3) float64, from the ellipsoid's axes to the view.
-        centres: (B, S, 3) float64 in the view, in dm.
+        centers: (B, S, 3) float64 in the view, in dm.
         radii: (B, S, 3) float64 semi-axes in dm.
 
     Returns:
@@ -122,7 +122,7 @@ def quadrics(axes: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
     uu = form[..., 0, 0] - form[..., 0, 2] * lean_u
     uv = form[..., 0, 1] - form[..., 0, 2] * lean_v
     vv = form[..., 1, 1] - form[..., 1, 2] * lean_v
-    u, v, depth = centres.unbind(2)
+    u, v, depth = centers.unbind(2)
     height = 1.0 / (exact.sqrt(near) * _NEAR_HEIGHT)
     flat = depth + lean_u * u + lean_v * v - ROUND * height
     reach = 0.5 / exact.sqrt(exact.sqrt((uu * vv).clamp(min=1e-12)))
@@ -141,8 +141,8 @@ def ellipsoid(u: Tensor, v: Tensor, quadric: Tensor) -> tuple[Tensor, Tensor]:
         depth plane toward the viewer in dm; and a plane that is positive inside the outline, to be multiplied
         by the last row of the quadric for the distance to the outline in dm.
     """
-    centre_u, centre_v, uu, uv, vv, height, flat, lean_u, lean_v, _ = quadric.unbind(0)
-    du, dv = u - centre_u, v - centre_v
+    center_u, center_v, uu, uv, vv, height, flat, lean_u, lean_v, _ = quadric.unbind(0)
+    du, dv = u - center_u, v - center_v
     form = (dv * uv) * du
     form.add_(1.0 - du * du * uu).sub_(dv * dv * vv)
     depth = exact.sqrt_(form.clamp(min=0.0).add_(ROUND * ROUND))

@@ -38,14 +38,14 @@ def shell(shot: Shot, gap: float) -> tuple[Tensor, Tensor]:
     """Depth of the skull swollen by the hair and by a gap in dm, and the distance inside its outline."""
     values = shot.values
     thick = thickness(values) + gap
-    centre = (0.0, -0.20 - 0.25 * thick, -0.1)
+    center = (0.0, -0.20 - 0.25 * thick, -0.1)
     radii = (0.72 * values["head_width"] + thick, 0.96 * values["forehead"] + thick, 0.87 + 0.6 * thick)
-    return _alone(shot, centre, radii)
+    return _alone(shot, center, radii)
 
 
-def _alone(shot: Shot, centre: tuple, radii: tuple) -> tuple[Tensor, Tensor]:
+def _alone(shot: Shot, center: tuple, radii: tuple) -> tuple[Tensor, Tensor]:
     """Depth of one ellipsoid and the distance inside its outline."""
-    quadric = placed(shot.pose, [centre], [radii], [0.0])[0]
+    quadric = placed(shot.pose, [center], [radii], [0.0])[0]
     depth, inside = ellipsoid(shot.u, shot.v, quadric)
     return depth, inside.mul_(quadric[-1])
 
@@ -53,24 +53,24 @@ def _alone(shot: Shot, centre: tuple, radii: tuple) -> tuple[Tensor, Tensor]:
 def _add(
     shot: Shot, chosen: Tensor, solid: tuple[tuple, tuple], blend: float, hull: tuple[Tensor, Tensor]
 ) -> None:
-    """Blend an ellipsoid (centre, radii) into the hull's depth and inside, in place, for the chosen faces."""
+    """Blend an ellipsoid (center, radii) into the hull's depth and inside, in place, for the chosen faces."""
     rows, part = pick(shot, chosen)
     if part is None:
         return
-    centre, radii = (tuple(n[rows] if isinstance(n, Tensor) else n for n in triple) for triple in solid)
-    for plane, new in zip(hull, _alone(part, centre, radii), strict=True):
+    center, radii = (tuple(n[rows] if isinstance(n, Tensor) else n for n in triple) for triple in solid)
+    for plane, new in zip(hull, _alone(part, center, radii), strict=True):
         plane.index_copy_(0, rows, smooth_max(plane.index_select(0, rows), new, blend))
 
 
 def _curtain(values: Values) -> tuple[tuple, tuple]:
-    """Long hair as (centre, radii)."""
+    """Long hair as (center, radii)."""
     bottom, top = 0.55 + 1.4 * rise(values["hair_length"], 0.5, 1.0), -0.75
     wide = 0.73 * values["head_width"] + 0.75 * thickness(values) + 0.1
     return (0.0, 0.5 * (bottom + top), -0.12), (wide, 0.5 * (bottom - top), 0.66)
 
 
 def _bun(values: Values) -> tuple[tuple, tuple]:
-    """A bun on top of the head as (centre, radii)."""
+    """A bun on top of the head as (center, radii)."""
     size = 0.1 + 0.2 * rise(values["hair_bun"], 0.65, 0.9)
     return (0.0, -1.16 * values["forehead"] - 0.9 * thickness(values) - 0.05, -0.2), (size, size, size)
 
@@ -104,8 +104,8 @@ def _strands(look: Values, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return straight.index_copy_(0, rows, curls)
 
 
-def grow_hair(shot: Shot, colours: Palette, face: Surface) -> Hair:
-    """Shape and colour the hair of each head; covers are 0 everywhere on a bald one."""
+def grow_hair(shot: Shot, colors: Palette, face: Surface) -> Hair:
+    """Shape and color the hair of each head; covers are 0 everywhere on a bald one."""
     values, look, pixel = shot.values, shot.look, shot.pixel
     hanging = values["hair_length"] >= 0.5
     bunned = (values["hair_bun"] > 0.65) & (values["hair_length"] > 0.3) & (values["hat"] <= 0.5)
@@ -128,13 +128,13 @@ def grow_hair(shot: Shot, colours: Palette, face: Surface) -> Hair:
     front = edge(kept, soft).mul_(edge(depth - face.depth, 0.03)).mul_(shape)
     behind = shape.mul_(edge((0.3 + FAR - short) - y, 0.1))
     normal = slopes(depth, pixel)
-    return Hair(_coloured(look, colours, strands, normal[:, 1]), normal, behind, front, shadow.mul_(shadow))
+    return Hair(_colored(look, colors, strands, normal[:, 1]), normal, behind, front, shadow.mul_(shadow))
 
 
-def _coloured(look: Values, colours: Palette, strands: Tensor, down: Tensor) -> Tensor:
-    """(B, 3, H, W) colour of the strands, with the sheen that runs across them where the normal leans up."""
+def _colored(look: Values, colors: Palette, strands: Tensor, down: Tensor) -> Tensor:
+    """(B, 3, H, W) color of the strands, with the sheen that runs across them where the normal leans up."""
     band = (down + 0.42).mul_(1 / 0.36).square_().neg_().add_(1.0).clamp_(min=0.0)
     sheen = band.mul_(band).mul_(strands).mul_(0.09 - 0.05 * rise(look["hair_curl"], 0.5, 1.0))
-    colour = colours.hair.float()[:, :, None, None]
-    shine = exact.sqrt(colour) * 0.7 + 0.3
-    return (colour * strands.mul(0.75).add_(0.5)[:, None]).add_(sheen[:, None] * shine)
+    color = colors.hair.float()[:, :, None, None]
+    shine = exact.sqrt(color) * 0.7 + 0.3
+    return (color * strands.mul(0.75).add_(0.5)[:, None]).add_(sheen[:, None] * shine)

@@ -39,7 +39,7 @@ RESIDUAL = 0.4  # share of the portrait's shift and scale that is left after ali
 
 
 def eye_x(values: Values) -> Tensor:
-    """x of the centre of the eye on the positive side; the axis of the eye lies at y = 0."""
+    """x of the center of the eye on the positive side; the axis of the eye lies at y = 0."""
     return EYE_X * values["eye_spacing"] * (0.5 + 0.5 * values["head_width"])
 
 
@@ -67,7 +67,7 @@ def mouth_line(values: Values) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _solids(values: Values) -> list[tuple[tuple, tuple, float, float, float]]:
-    """The head as (centre, radii, lean, blend, blend of the outline): ellipsoids in head axes.
+    """The head as (center, radii, lean, blend, blend of the outline): ellipsoids in head axes.
 
     Lean turns about the x axis, in radians. The outline is left alone where its blend is 0.
     """
@@ -117,8 +117,8 @@ def _relief(values: Values, side: Tensor, y: Tensor) -> Tensor:
         (-0.014, (0.0, mouth - 0.16), (0.045, 0.1)),  # philtrum
     ]
     total = torch.zeros_like(y)
-    for height, centre, radii in hills:
-        total.add_(bump(side, y, centre, radii).mul_(height))
+    for height, center, radii in hills:
+        total.add_(bump(side, y, center, radii).mul_(height))
     return total
 
 
@@ -138,8 +138,8 @@ def _head(
 ) -> Surface:
     """The head in a view (pose, u, v); nose and relief are worked out where the picture can show them."""
     pose, u, v = view
-    centres, radii, leans, blends, outlines = zip(*_solids(values), strict=True)
-    parts = placed(pose, list(centres), list(radii), list(leans))
+    centers, radii, leans, blends, outlines = zip(*_solids(values), strict=True)
+    parts = placed(pose, list(centers), list(radii), list(leans))
     depth, inside = ellipsoid(u, v, parts[0])
     inside.mul_(parts[0, -1])
     for number in range(1, len(parts)):

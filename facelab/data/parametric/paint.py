@@ -1,8 +1,8 @@
 """What is painted on a rendered face: skin, eyes, brows, lips, beard and lines, as 2-D shapes on a solid.
 
 Each shape is a signed distance in head coordinates (dm, seen from the front), so it turns with the head and
-keeps a crisp edge one pixel wide at any size. Colours are linear light with a gamma of 2: a swatch is
-squared on the way in, the picture takes a square root on the way out. Simplified: skin has one colour plus
+keeps a crisp edge one pixel wide at any size. Colors are linear light with a gamma of 2: a swatch is
+squared on the way in, the picture takes a square root on the way out. Simplified: skin has one color plus
 tints, and hairs are a texture.
 """
 
@@ -19,7 +19,7 @@ from facelab.data.parametric.shot import Shot, Surface, Values, faces_of, pick, 
 SKIN = ("ecccb7", "e5bb9d", "d8a680", "bf895f", "a2704d", "845b43", "68473a")
 IRIS = ("3a2417", "5d3a1e", "80602f", "64764a", "4a7a9c", "8fa3ad")
 HAIR = ("1f1a1a", "35241c", "553723", "86592f", "b98a4e", "e0bf85")
-COPPER, GREY, LIPS_PALE, LIPS_ROSE = "a4491c", "b9b8ba", "c98473", "a8324a"
+COPPER, GRAY, LIPS_PALE, LIPS_ROSE = "a4491c", "b9b8ba", "c98473", "a8324a"
 SKIN_BOX = ((-0.95, 0.95), (-0.75, 1.25), (-0.3, 1.05))
 MOUTH_BOX = ((-0.42, 0.42), (0.42, 1.24), (0.0, 1.0))  # x, y, z: what is painted there ends inside
 EYE_BOX = ((-0.7, 0.7), (-0.42, 0.26), (0.0, 0.95))
@@ -28,7 +28,7 @@ WHITE, TEETH, THROAT = "efe7df", "eee6da", "3a1417"
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of each face, (B, 3) float64, linear light."""
+    """Colors of each face, (B, 3) float64, linear light."""
 
     skin: Tensor
     hair: Tensor
@@ -36,47 +36,47 @@ class Palette:
     iris: Tensor
 
 
-def swatch(*colours: str) -> Tensor:
-    """(N, 3) linear colours of hex codes such as 'e3b48d'."""
-    codes = [[int(code[i : i + 2], 16) / 255.0 for i in (0, 2, 4)] for code in colours]
+def swatch(*colors: str) -> Tensor:
+    """(N, 3) linear colors of hex codes such as 'e3b48d'."""
+    codes = [[int(code[i : i + 2], 16) / 255.0 for i in (0, 2, 4)] for code in colors]
     return torch.tensor(codes, dtype=torch.float64) ** 2
 
 
-def ramp(colours: tuple[str, ...], position: Tensor) -> Tensor:
-    """(B, 3) colours at position (B,) in [0, 1] along evenly spaced stops."""
-    stops = swatch(*colours).to(position.device)
+def ramp(colors: tuple[str, ...], position: Tensor) -> Tensor:
+    """(B, 3) colors at position (B,) in [0, 1] along evenly spaced stops."""
+    stops = swatch(*colors).to(position.device)
     place = position.clamp(0.0, 1.0) * (len(stops) - 1)
     index = place.floor().long().clamp(max=len(stops) - 2)
     return mixed(stops[index], stops[index + 1], place - index)
 
 
 def mixed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """(B, 3) colours a + share (b - a), share (B,)."""
+    """(B, 3) colors a + share (b - a), share (B,)."""
     return a + share[:, None] * (b.to(a.device) - a)
 
 
 def hue(position: Tensor, tone: Tensor, strength: float) -> Tensor:
-    """(B, 3) colours from a position (B,) on the colour circle, a tone (B,), and how far channels differ."""
+    """(B, 3) colors from a position (B,) on the color circle, a tone (B,), and how far channels differ."""
     third = torch.arange(3, dtype=torch.float64, device=position.device) / 3.0
     wave = exact.sin_cos(2.0 * torch.pi * (position[:, None] - third))[1]
     return (tone[:, None] * (1.0 + strength * wave)).clamp(0.0, 1.0) ** 2
 
 
 def palette(values: Values) -> Palette:
-    """Mix the colours of each face from its parameters."""
+    """Mix the colors of each face from its parameters."""
     warm = torch.tensor([0.01, 0.02, -0.13], dtype=torch.float64, device=values["yaw"].device)
     skin = (ramp(SKIN, values["skin_tone"]) * (1.0 + values["skin_warmth"][:, None] * warm)).clamp(0.0, 1.0)
     hair = mixed(ramp(HAIR, values["hair_tone"]), swatch(COPPER), rise(values["hair_red"], 0.4, 1.0) * 0.85)
-    hair = mixed(hair, swatch(GREY), rise(values["hair_grey"], 0.45, 0.95) * 0.9)
+    hair = mixed(hair, swatch(GRAY), rise(values["hair_gray"], 0.45, 0.95) * 0.9)
     light = exact.sqrt((skin[:, 0] + skin[:, 1] + skin[:, 2]) / 3.0)[:, None]
-    lips = skin * 0.26 + ramp((LIPS_PALE, LIPS_ROSE), values["lip_colour"]) * (0.3 + 0.34 * light)
-    return Palette(skin, hair, lips, ramp(IRIS, values["iris_colour"]))
+    lips = skin * 0.26 + ramp((LIPS_PALE, LIPS_ROSE), values["lip_color"]) * (0.3 + 0.34 * light)
+    return Palette(skin, hair, lips, ramp(IRIS, values["iris_color"]))
 
 
-def lay(picture: Tensor, colour: Tensor, cover: Tensor) -> None:
-    """Cover picture (B, 3, H, W), in place, with a colour (B, 3) or (1, 3), where cover (B, H, W) says so."""
-    colour = colour.to(picture)[:, :, None, None]
-    picture.add_((colour - picture).mul_(cover[:, None]))  # exactly the picture where cover is 0
+def lay(picture: Tensor, color: Tensor, cover: Tensor) -> None:
+    """Cover picture (B, 3, H, W), in place, with a color (B, 3) or (1, 3), where cover (B, H, W) says so."""
+    color = color.to(picture)[:, :, None, None]
+    picture.add_((color - picture).mul_(cover[:, None]))  # exactly the picture where cover is 0
 
 
 def darken(picture: Tensor, cover: Tensor, tint: tuple[float, float, float]) -> None:
@@ -85,21 +85,21 @@ def darken(picture: Tensor, cover: Tensor, tint: tuple[float, float, float]) -> 
         picture[:, channel].mul_((cover * -amount).add_(1.0))
 
 
-def paint_face(shot: Shot, colours: Palette, face: Surface) -> Tensor:
-    """(B, 3, H, W) colour of the head before light falls on it."""
-    picture = colours.skin.float()[:, :, None, None].expand(-1, 3, *face.y.shape[1:]).clone()
+def paint_face(shot: Shot, colors: Palette, face: Surface) -> Tensor:
+    """(B, 3, H, W) color of the head before light falls on it."""
+    picture = colors.skin.float()[:, :, None, None].expand(-1, 3, *face.y.shape[1:]).clone()
     rows, columns = place = window(shot, *SKIN_BOX)
     part, area = window_of(face, place), picture[..., rows, columns]
     _tints(shot.look, area, part)
     _lines(shot.look, area, part)
     _freckles(shot, picture, face)
     rows, columns = place = window(shot, *MOUTH_BOX)
-    _mouth(shot.look, colours, picture[..., rows, columns], window_of(face, place), shot.pixel)
-    _beards(shot, colours, picture, face)
+    _mouth(shot.look, colors, picture[..., rows, columns], window_of(face, place), shot.pixel)
+    _beards(shot, colors, picture, face)
     rows, columns = place = window(shot, *EYE_BOX)
     part, area = window_of(face, place), picture[..., rows, columns]
-    _eyes(shot.look, colours, area, part, shot.pixel)
-    _brows(shot.look, colours, area, part, shot.pixel)
+    _eyes(shot.look, colors, area, part, shot.pixel)
+    _brows(shot.look, colors, area, part, shot.pixel)
     return picture
 
 
@@ -156,7 +156,7 @@ def _freckles(shot: Shot, picture: Tensor, face: Surface) -> None:
     picture.index_copy_(0, rows, freckled)
 
 
-def _eyes(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
+def _eyes(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
     """Eyeball, lashes and the fold of the lid, in place. Eye coordinates: 1 is half the width of an eye."""
     width = eye_width(look)
     unit = pixel / width
@@ -176,7 +176,7 @@ def _eyes(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel:
     lid = (above * (1 / 0.3)).add_(1.0).clamp_(0.0, 1.0).mul_(near).mul_(above < 0)
     darken(picture, lid, (0.12, 0.2, 0.2))
     opening = edge(torch.minimum(above, below), unit).mul_(near)
-    _eyeball(look, colours, picture, (x, y, above, right), opening, unit)
+    _eyeball(look, colors, picture, (x, y, above, right), opening, unit)
     reach = (arch + 0.12).mul_(4.0).clamp_(0.0, 1.0)
     thick = (0.08 + 0.05 * x).mul_(reach)
     darken(picture, edge(thick.sub_((above + 0.02).abs_()), unit).mul_(reach), (0.86, 0.89, 0.9))
@@ -185,7 +185,7 @@ def _eyes(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel:
 
 
 def _eyeball(
-    look: Values, colours: Palette, picture: Tensor, eye: tuple, opening: Tensor, unit: Tensor
+    look: Values, colors: Palette, picture: Tensor, eye: tuple, opening: Tensor, unit: Tensor
 ) -> None:
     """White, iris, pupil, catch light and the shade of the upper lid, in place, where the lids are open."""
     x, y, above, right = eye
@@ -193,13 +193,11 @@ def _eyeball(
     across, down = x - right * (0.3 * look["gaze_x"]), y - (0.2 * look["gaze_y"] - 0.05)
     radius = exact.sqrt_(across * across + down * down)
     size = 0.068 / eye_width(look) * (0.5 + 0.5 * look["eye_size"])
-    lay(picture, colours.iris * 0.45, edge(size - radius, unit).mul_(opening))
+    lay(picture, colors.iris * 0.45, edge(size - radius, unit).mul_(opening))
     inner = edge(size * 0.84 - radius, unit + 0.08).mul_(opening)
-    lay(picture, colours.iris * 1.05, inner)
-    lay(
-        picture, colours.iris * 1.5 + 0.04, bump(across, down, (0.0, 0.2), (0.42, 0.36)).mul_(inner).mul_(0.7)
-    )
-    lay(picture, colours.iris * 0.02, edge(size * 0.43 - radius, unit).mul_(opening))
+    lay(picture, colors.iris * 1.05, inner)
+    lay(picture, colors.iris * 1.5 + 0.04, bump(across, down, (0.0, 0.2), (0.42, 0.36)).mul_(inner).mul_(0.7))
+    lay(picture, colors.iris * 0.02, edge(size * 0.43 - radius, unit).mul_(opening))
     shade = (1.0 - above * (1 / 0.3)).clamp_(0.0, 1.0).mul_(opening)
     darken(picture, shade, (0.45, 0.48, 0.5))
     lit_side = (look["light_azimuth"] * (0.14 / 20.0)).clamp(-0.14, 0.14)
@@ -207,7 +205,7 @@ def _eyeball(
     lay(picture, swatch("ffffff"), edge(0.08 - spot, unit).mul_(opening).mul_(0.95))
 
 
-def _brows(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
+def _brows(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
     """Eyebrows, in place: a tapering stroke with a texture of hairs."""
     side, tilt, arch = face.x.abs(), look["brow_tilt"], look["brow_arch"]
     t = (side - (eye_x(look) - 0.185)).mul_(1 / 0.39)
@@ -222,10 +220,10 @@ def _brows(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel
     strokes = ripple(side * 21.0 + offset * 18.0).mul_(0.008)
     cover = edge(thick.sub_(offset.abs_()).sub_(strokes).add_(0.004), pixel + 0.014)
     cover.mul_(edge(t + 0.02, pixel * 2.5 + 0.1)).mul_(edge(1.02 - t, pixel * 2.5 + 0.05))
-    lay(picture, colours.hair * 0.42, cover.mul_(0.9).mul_(face.z > 0.0))
+    lay(picture, colors.hair * 0.42, cover.mul_(0.9).mul_(face.z > 0.0))
 
 
-def _mouth(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
+def _mouth(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
     """Lips, the line between them, and what an open mouth shows, in place."""
     half, mouth, lift = mouth_line(look)
     lips = look["lip_fullness"]
@@ -240,9 +238,9 @@ def _mouth(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel
     top = (1.45 - 0.45 * arch).mul_(arch).mul_(bow).mul_(0.07 * lips).add_(arch * (0.03 * gape))
     bottom = (1.45 - 0.45 * arch).mul_(arch).mul_(0.088 * lips).add_(arch * (0.17 * gape))
     cover = edge(torch.minimum(y + top, bottom - y), pixel + 0.012).mul_(inside)
-    lay(picture, colours.lips, cover.mul(0.88))
+    lay(picture, colors.lips, cover.mul(0.88))
     glow = bump(x, y, (0.0, 0.05 * lips), (0.75, 0.05 * lips + 0.02)).mul_(cover)
-    lay(picture, colours.lips * 1.2 + 0.05, glow.mul_(0.7))
+    lay(picture, colors.lips * 1.2 + 0.05, glow.mul_(0.7))
     corner = bump(x, y, (0.97, 0.0), (0.16, 0.035)).mul_(front)
     darken(picture, torch.maximum(cover.mul_(y < 0), corner), (0.34, 0.38, 0.36))
     hole = edge(torch.minimum(y + arch * (0.03 * gape), arch * (0.15 * gape) - y), pixel)
@@ -254,7 +252,7 @@ def _mouth(look: Values, colours: Palette, picture: Tensor, face: Surface, pixel
     darken(picture, parting, (0.75, 0.85, 0.85))
 
 
-def _beards(shot: Shot, colours: Palette, picture: Tensor, face: Surface) -> None:
+def _beards(shot: Shot, colors: Palette, picture: Tensor, face: Surface) -> None:
     """Stubble, beard and moustache, in place, with a texture of hairs."""
     rows, part = pick(shot, (shot.values["beard"] > 0.45) | (shot.values["moustache"] > 0.5))
     if part is None:
@@ -274,5 +272,5 @@ def _beards(shot: Shot, colours: Palette, picture: Tensor, face: Surface) -> Non
     patch.mul_(rise(look["moustache"], 0.5, 0.7) * 0.85)
     cover = torch.maximum(cover, patch).mul_(grain.mul_(0.18).add_(0.8)).mul_(edge(face.z + 0.15, 0.2))
     bearded = picture.index_select(0, rows)
-    lay(bearded, colours.hair[rows] * 0.55, cover)
+    lay(bearded, colors.hair[rows] * 0.55, cover)
     picture.index_copy_(0, rows, bearded)

@@ -1,6 +1,6 @@
 """From a shot to a picture: layers from back to front, then one light over all of them, then the camera.
 
-Layers carry colour and surface normal; they are composed first and lit once, so that light costs the same
+Layers carry color and surface normal; they are composed first and lit once, so that light costs the same
 however much a person wears. Light is a key with a soft, warm terminator (wrapped Lambert, a stand-in for
 light that scatters in skin), a sky-and-ground ambient, and a broad highlight. Simplified: shadows are
 painted where they usually fall.
@@ -18,7 +18,7 @@ from facelab.data.parametric.head import head_of
 from facelab.data.parametric.paint import darken, paint_face, palette
 from facelab.data.parametric.shot import Shot, Values, window
 
-Scene = tuple[Tensor, Tensor, Tensor]  # colour (B, 3, H, W), normal (B, 3, H, W), gloss (B, H, W)
+Scene = tuple[Tensor, Tensor, Tensor]  # color (B, 3, H, W), normal (B, 3, H, W), gloss (B, H, W)
 
 GLOSS = 0.16  # of fair skin; deep skin shines twice as much, hair and cloth a quarter
 _HAIR_SHADOW = (0.38, 0.45, 0.48)
@@ -27,17 +27,17 @@ _WRAP = ((0.5, 0.12), (0.36, 0.0), (0.28, -0.16))  # per channel: how far light 
 
 def draw(shot: Shot) -> Tensor:
     """(B, 3, H, W) float32 sRGB picture in [0, 1]."""
-    colours = palette(shot.values)
+    colors = palette(shot.values)
     face = head_of(shot)
-    hair = grow_hair(shot, colours, face)
-    skin = paint_face(shot, colours, face)
+    hair = grow_hair(shot, colors, face)
+    skin = paint_face(shot, colors, face)
     wear_mask(shot, skin, face)
     darken(skin, hair.shadow, _HAIR_SHADOW)
     wear_glasses(shot, skin, face)
     scene = (hair.picture * 0.55, hair.normal.clone(), torch.full_like(hair.front, 0.25 * GLOSS))
     cover = hair.behind
     rows = slice(window(shot, (-0.8, 0.8), (0.2, 0.6), (0.0, 1.05))[0].start, shot.frame.size)
-    body, normal, new = wear_garment(shot, colours, face, rows)
+    body, normal, new = wear_garment(shot, colors, face, rows)
     _over(tuple(part[..., rows, :] for part in scene), (body, normal, 0.25 * GLOSS), new)
     _hide(cover[:, rows], new)
     new = edge(face.inside, shot.pixel)
@@ -53,7 +53,7 @@ def draw(shot: Shot) -> Tensor:
 
 
 def _over(below: Scene, layer: tuple[Tensor, Tensor, Tensor | float], cover: Tensor) -> None:
-    """Lay colour, normal and gloss over a scene, in place, where cover (B, H, W) says so."""
+    """Lay color, normal and gloss over a scene, in place, where cover (B, H, W) says so."""
     picture, normal, gloss = layer
     clear = 1.0 - cover
     below[0].mul_(clear[:, None]).add_(picture.mul_(cover[:, None]))
@@ -95,7 +95,7 @@ def _facing(normal: Tensor, direction: Tensor) -> Tensor:
 
 
 def _lit(shot: Shot, scene: Scene) -> Tensor:
-    """(B, 3, H, W) linear light that a scene sends to the camera; the scene's colours are used up."""
+    """(B, 3, H, W) linear light that a scene sends to the camera; the scene's colors are used up."""
     picture, normal, gloss = scene
     key, warmth = shot.look["light_strength"], shot.look["light_warmth"]
     light = _light(shot.values, shot.frame.turn)

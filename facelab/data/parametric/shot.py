@@ -130,11 +130,11 @@ def _stacked(numbers: list[tuple], like: Tensor) -> Tensor:
     return torch.stack(columns, dim=1).reshape(len(like), len(numbers), 3)
 
 
-def placed(pose: Tensor, centres: list[tuple], radii: list[tuple], leans: list[float]) -> Tensor:
+def placed(pose: Tensor, centers: list[tuple], radii: list[tuple], leans: list[float]) -> Tensor:
     """`quadrics` of ellipsoids given in axes that the pose (B, 3, 3) turns to the view."""
     like = pose[:, 0, 0]
     axes = times(pose[:, None], _tilts(tuple(leans)).to(pose.device)[None])
-    return quadrics(axes, apply(pose, _stacked(centres, like)), _stacked(radii, like))
+    return quadrics(axes, apply(pose, _stacked(centers, like)), _stacked(radii, like))
 
 
 @cache

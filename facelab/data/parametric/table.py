@@ -42,8 +42,8 @@ IDENTITY: dict[str, Parameter] = {
     "eye_size": Parameter(0.82, 1.22, 1.0, 1.3, "Width of the eye opening, as a factor."),
     "eye_openness": Parameter(0.68, 1.3, 1.0, 1.3, "Height of the eye opening at rest, as a factor."),
     "eye_tilt": Parameter(-0.22, 0.28, 0.05, 1.2, "Slope of the eye axis; outer corner up is positive."),
-    "iris_colour": Parameter(
-        0.0, 1.0, 0.35, 1.7, "From dark brown (0) by hazel and green to blue and grey (1)."
+    "iris_color": Parameter(
+        0.0, 1.0, 0.35, 1.7, "From dark brown (0) by hazel and green to blue and gray (1)."
     ),
     "lid_fold": Parameter(0.0, 1.0, 0.5, 1.6, "Upper lid from no visible fold (0) to a deep fold (1)."),
     "brow_thickness": Parameter(0.45, 1.9, 0.95, 1.2, "Thickness of the eyebrows, as a factor."),
@@ -60,14 +60,14 @@ IDENTITY: dict[str, Parameter] = {
         -0.035, 0.045, 0.0, 1.1, "How far the mouth sits below its usual place, in dm."
     ),
     "lip_fullness": Parameter(0.45, 1.7, 1.0, 1.3, "Height of the lips, as a factor."),
-    "lip_colour": Parameter(0.0, 1.0, 0.45, 1.4, "Lips from skin-coloured (0) to deep rose (1)."),
+    "lip_color": Parameter(0.0, 1.0, 0.45, 1.4, "Lips from skin-colored (0) to deep rose (1)."),
     "skin_tone": Parameter(0.0, 1.0, 0.42, 1.5, "Skin from very fair (0) to very deep (1)."),
     "skin_warmth": Parameter(-1.0, 1.0, 0.0, 1.2, "Undertone from rosy (-1) to golden (1)."),
     "freckles": Parameter(0.0, 1.0, 0.4, 1.2, "Freckles; none below 0.6."),
     "age": Parameter(0.0, 1.0, 0.35, 1.3, "Lines on forehead, eyes and cheeks; none below 0.3."),
     "hair_tone": Parameter(0.0, 1.0, 0.3, 1.5, "Hair from black (0) by brown to light blond (1)."),
     "hair_red": Parameter(0.0, 1.0, 0.3, 1.3, "Share of copper in the hair; none below 0.4."),
-    "hair_grey": Parameter(0.0, 1.0, 0.22, 1.4, "Share of grey in the hair; none below 0.45."),
+    "hair_gray": Parameter(0.0, 1.0, 0.22, 1.4, "Share of gray in the hair; none below 0.45."),
     "hair_length": Parameter(
         0.0, 1.0, 0.47, 1.9, "Below 0.1 bald, to 0.5 short, to 0.75 a bob, above it long."
     ),
@@ -108,7 +108,7 @@ NUISANCE: dict[str, Parameter] = {
     "glasses_shape": Parameter(0.0, 1.0, 0.5, 0.3, "Frames from round (0) to square (1)."),
     "hat": Parameter(0.0, 1.0, 0.0, 0.24, "A knitted hat is worn above 0.5."),
     "face_mask": Parameter(0.0, 1.0, 0.0, 0.19, "A mask over nose and mouth is worn above 0.5."),
-    "background_hue": Parameter(0.0, 1.0, 0.55, 0.4, "Hue of the background, once round the colour circle."),
+    "background_hue": Parameter(0.0, 1.0, 0.55, 0.4, "Hue of the background, once round the color circle."),
     "background_tone": Parameter(0.0, 1.0, 0.6, 0.2, "Background from dark (0) to light (1)."),
     "garment_hue": Parameter(0.0, 1.0, 0.6, 0.4, "Hue of clothes, glasses and hat, once round the circle."),
     "garment_tone": Parameter(0.0, 1.0, 0.4, 0.25, "Clothes from dark (0) to light (1)."),

@@ -19,7 +19,7 @@ GENTLE = {
     "cosface": {"margin": 0.2, "scale": 24.0, "margin_warmup": 60},
     "center": {"center_weight": 0.01},
 }
-STILL = {"flip": False, "rotate": 0.0, "zoom": 0.0, "shift": 0.0, "jitter": 0.0, "grey": 0.0, "erase": 0.0}
+STILL = {"flip": False, "rotate": 0.0, "zoom": 0.0, "shift": 0.0, "jitter": 0.0, "gray": 0.0, "erase": 0.0}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def networks() -> dict[str, str]:
 
 
 def losses() -> dict[str, str]:
-    """What can be minimised: name -> its idea in a sentence."""
+    """What can be minimized: name -> its idea in a sentence."""
     pairs = [name for name, loss in LOSSES.items() if loss.family == "pair"]
     sums = {f"softmax+{name}": f"Both at once: {LOSSES[name].idea}" for name in pairs}
     return {name: loss.idea for name, loss in LOSSES.items()} | sums

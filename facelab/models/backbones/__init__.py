@@ -73,7 +73,7 @@ class Architecture:
 ALEXNET = (
     "AlexNet", 2012,
     "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
-    "Stack convolutions with ReLU and train them end to end on a GPU with a million labelled pictures.",
+    "Stack convolutions with ReLU and train them end to end on a GPU with a million labeled pictures.",
 )  # fmt: skip
 VGG = (
     "VGG", 2014, "https://arxiv.org/abs/1409.1556",
@@ -114,7 +114,7 @@ RESNEST = (
 )  # fmt: skip
 NFNET = (
     "NFNet", 2021, "https://arxiv.org/abs/2102.06171",
-    "Keep the variance of signals by arithmetic, so that no layer has to normalise them.",
+    "Keep the variance of signals by arithmetic, so that no layer has to normalize them.",
 )  # fmt: skip
 CONVNEXT = (
     "ConvNeXt", 2022, "https://arxiv.org/abs/2201.03545",
@@ -245,7 +245,7 @@ BACKBONES: dict[str, Architecture] = {
     ),
     "nfnet_f0": Architecture(
         nfnet_f0, *NFNET, NFBlock, "se_resnet50",
-        "Standardised filters and scaled signals replace batch norm; activations come first.",
+        "Standardized filters and scaled signals replace batch norm; activations come first.",
         published_parameters=71_489_284,
     ),
     "nfnet_face": Architecture(

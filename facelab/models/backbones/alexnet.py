@@ -3,10 +3,10 @@ https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutiona
 
 ReLU does not saturate, so it trains several times faster than tanh (section 3.1); overlapping 3x3 max pooling
 shrinks the map (section 3.4). `alexnet` is the one-tower version of arXiv:1404.5997, as torchvision's: no
-split over two GPUs, no local response normalisation, 64-192-384-256-256 channels. Of its 61,100,840
+split over two GPUs, no local response normalization, 64-192-384-256-256 channels. Of its 61,100,840
 parameters 58,631,144 are the classifier's three fully connected layers, which are not here: a backbone ends
 in the 6x6 map before them, 2,469,696 parameters. Weights start as in arXiv:1502.01852, with which five layers
-without any normalisation train at once, where the paper draws from N(0, .01²).
+without any normalization train at once, where the paper draws from N(0, .01²).
 """
 
 from collections import OrderedDict

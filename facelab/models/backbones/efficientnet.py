@@ -5,7 +5,7 @@ The start, B0 (table 1), is MobileNetV2's inverted bottleneck with squeeze-and-e
 block narrows, SiLU in place of ReLU6, and some 5x5 kernels; B1 to B7 scale it by eq. 3. Stochastic depth,
 with which the paper trains, is not built in: `regularizers.insert_regularizers` adds it to any family.
 Lite0, by the same authors for phones (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite),
-leaves out what quantises badly: squeeze-and-excitation, and SiLU for ReLU6.
+leaves out what quantizes badly: squeeze-and-excitation, and SiLU for ReLU6.
 """
 
 from collections import OrderedDict

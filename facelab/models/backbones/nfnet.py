@@ -1,6 +1,6 @@
-"""NFNet: a residual network without normalisation (Brock et al. 2021, arXiv:2102.06171 and arXiv:2101.08692).
+"""NFNet: a residual network without normalization (Brock et al. 2021, arXiv:2102.06171 and arXiv:2101.08692).
 
-Batch norm keeps signals at variance 1; here it is arithmetic that does. Convolutions have standardised
+Batch norm keeps signals at variance 1; here it is arithmetic that does. Convolutions have standardized
 filters, activations are scaled to keep variance 1, and since each block adds α² to the variance of the sum,
 the next one divides its input by β = the standard deviation expected by then. A gain per block that starts at
 0 (SkipInit) makes each block start as the identity. Large batches need adaptive gradient clipping, which is
@@ -54,7 +54,7 @@ class NFBlock(nn.Module):
     Args:
         in_channels, channels: before and after.
         stride: of the first 3x3 convolution.
-        beta: standard deviation of the input at initialisation.
+        beta: standard deviation of the input at initialization.
         group_width: channels of each group.
     """
 

@@ -4,8 +4,8 @@ Our networks define their layers in the order of the originals, so the map betwe
 n-th tensor of ours is the n-th of theirs, shapes must agree, and what is left over is their classifier.
 `LATE` lists the two families in which a tensor comes later in ours. Their networks expect
 (x - mean)/std for x in [0, 1] and ours x in [-1, 1]: the difference is linear, so the first convolution
-absorbs it. Only at the border do outputs differ, as zeros around the image then mean mid-grey instead of the
-mean colour.
+absorbs it. Only at the border do outputs differ, as zeros around the image then mean mid-gray instead of the
+mean color.
 """
 
 import importlib.util
@@ -93,7 +93,7 @@ def take_signed_input(network: nn.Sequential, mean: Sequence[float], std: Sequen
     """Let the first convolution, made for ((x + 1)/2 - mean)/std, take x in [-1, 1] itself.
 
     Kernels are scaled by 0.5/std, and what (0.5 - mean)/std adds to every output goes into the bias, or is
-    subtracted from the running mean of the batch norm that follows. NFNet's standardised kernels cannot be
+    subtracted from the running mean of the batch norm that follows. NFNet's standardized kernels cannot be
     scaled by channel: there the mean of the three std stands for each, 1.3 % off at most for ImageNet's.
 
     Args:
@@ -103,11 +103,11 @@ def take_signed_input(network: nn.Sequential, mean: Sequence[float], std: Sequen
     modules = list(network.modules())
     first = next(m for m in modules if isinstance(m, nn.Conv2d))
     mean, std = first.weight.new_tensor(mean), first.weight.new_tensor(std)
-    if standardised := isinstance(first, ScaledStdConv2d):
+    if standardized := isinstance(first, ScaledStdConv2d):
         std = std.mean().expand(3)
-    kernels = first.standardised() if standardised else first.weight
+    kernels = first.standardized() if standardized else first.weight
     added = (kernels.sum((2, 3)) * (0.5 - mean) / std).sum(1)
-    if standardised:
+    if standardized:
         first.gain *= 0.5 / std[0]
     else:
         first.weight *= (0.5 / std)[:, None, None]

@@ -1,7 +1,7 @@
 """RegNet: ResNeXt whose widths follow one straight line (Radosavovic et al. 2020, arXiv:2003.13678).
 
 Instead of one network the authors studied a space of them, and found that good ones are simple: the width of
-block j grows linearly, w0 + wa·j, and is rounded to a power of wm so that neighbours form stages. Five
+block j grows linearly, w0 + wa·j, and is rounded to a power of wm so that neighbors form stages. Five
 numbers then say the whole network; the block is ResNeXt's without a bottleneck (X), or with
 squeeze-and-excitation after its 3x3 convolution (Y).
 """
@@ -23,7 +23,7 @@ def regnet_plan(
     Args:
         depth: number of blocks d.
         w0, wa: the line, block j wants w0 + wa·j channels.
-        wm: neighbouring stages differ by a power of this factor, > 1.
+        wm: neighboring stages differ by a power of this factor, > 1.
         group_width: channels in a group; widths are rounded to its multiples.
 
     Example:

@@ -1,6 +1,6 @@
 """The table of losses. Every loss is `loss_fn(embeddings (B, D), labels (B,)) -> scalar`.
 
-A loss owns its prototypes, centers and schedules, all in its state_dict; the optimiser takes the parameters
+A loss owns its prototypes, centers and schedules, all in its state_dict; the optimizer takes the parameters
 of model and loss alike, and the trainer has no branch on a loss's name. Optional are `logits(embeddings)`,
 class scores without margin; `end_epoch()`, called after the last step of each epoch, which closes the
 statistics of losses that count epochs; and `parts`, the unweighted terms of the last batch's loss by name.

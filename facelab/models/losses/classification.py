@@ -16,7 +16,7 @@ from facelab.models.losses.mining import unit
 
 
 def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
-    """y_ls = (1-α)·onehot + α/K, the target that label smoothing trains towards.
+    """y_ls = (1-α)·onehot + α/K, the target that label smoothing trains toward.
 
     The best logits are then finite: they are ln y_ls, up to a constant.
 

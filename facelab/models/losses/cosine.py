@@ -1,6 +1,6 @@
 """Scores against prototypes, x·w/‖w‖: the linear layer of every loss that compares directions.
 
-Each class has a prototype, a vector of which only the direction counts. Autograd would keep a normalised copy
+Each class has a prototype, a vector of which only the direction counts. Autograd would keep a normalized copy
 of all prototypes for the backward pass; this keeps one number per class instead and projects the gradient,
 which is exact, because moving a prototype along itself changes nothing.
 """

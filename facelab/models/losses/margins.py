@@ -237,7 +237,7 @@ def cosface(
 
 
 class ASoftmax(nn.Module):
-    """A-Softmax: normalised prototypes, free embedding lengths, m times the true angle (arXiv:1704.08063).
+    """A-Softmax: normalized prototypes, free embedding lengths, m times the true angle (arXiv:1704.08063).
 
     From scratch the full margin does not train; λ mixes in plain softmax and falls from 1500 to 5 along the
     training steps (`annealed_lambda`). The step is in the state_dict.

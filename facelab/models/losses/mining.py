@@ -182,7 +182,7 @@ def mine(embeddings: Tensor, labels: Tensor, mining: str, margin: float) -> Mine
     """Report what `triplet` with this strategy learns from, on squared distances of unit vectors.
 
     Args:
-        embeddings: (B, D), not normalised.
+        embeddings: (B, D), not normalized.
         labels: (B,).
         mining: a name in MINING.
         margin: of the hinge, on squared distances.
@@ -234,7 +234,7 @@ def collapse(embeddings: Tensor, loss: float, margin: float, tolerance: float = 
     rate, `all` or `semi_hard` mining, or a classification loss beside it, prevents it.
 
     Args:
-        embeddings: (B, D), not normalised.
+        embeddings: (B, D), not normalized.
         loss: the triplet loss of this batch.
         margin: its margin, on squared distances of unit vectors.
         tolerance: how near is near, as a share of the margin.

@@ -95,7 +95,7 @@ class Contrastive(nn.Module):
         embedding_dim: D.
         num_classes: C, to check labels against; nothing is learned per class.
         pair_margin: m > 0, the Euclidean distance beyond which impostor pairs are left alone.
-        normalise: compare unit vectors (no distance then exceeds 2), as verification by cosine does. False
+        normalize: compare unit vectors (no distance then exceeds 2), as verification by cosine does. False
             compares raw embeddings, as Hadsell's 2-D pictures do.
 
     Raises:
@@ -103,18 +103,18 @@ class Contrastive(nn.Module):
     """
 
     def __init__(
-        self, embedding_dim: int, num_classes: int, pair_margin: float = 1.0, normalise: bool = True
+        self, embedding_dim: int, num_classes: int, pair_margin: float = 1.0, normalize: bool = True
     ) -> None:
         super().__init__()
-        highest = 2.0 if normalise else float("inf")
+        highest = 2.0 if normalize else float("inf")
         require(0 < pair_margin <= highest, "pair_margin", pair_margin, f"above 0, up to {highest}")
         self.embedding_dim, self.num_classes = embedding_dim, num_classes
-        self.pair_margin, self.normalise = pair_margin, normalise
+        self.pair_margin, self.normalize = pair_margin, normalize
 
     @precise
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        points = unit(embeddings) if self.normalise else embeddings
+        points = unit(embeddings) if self.normalize else embeddings
         return contrastive_loss(squared_distances(points), labels, self.pair_margin)
 
 

@@ -25,7 +25,7 @@ LEAD = (
 COST = (
     "### What do they cost?\n"
     "Each mark is a network. To the right it computes more for a crop; upwards it has more to learn, or, if "
-    "you choose so, it has recognised more."
+    "you choose so, it has recognized more."
 )
 BUDGET = (
     "### Does it fit the homework’s 30 million parameters?\n"

@@ -1,6 +1,6 @@
 """Heat maps over faces: every cell of a feature map with the exact number that it adds to a score.
 
-Blue adds and orange takes away; the number's sign says the same without colour. Numbers are thousandths,
+Blue adds and orange takes away; the number's sign says the same without color. Numbers are thousandths,
 so that a map's cells can be added up in the head.
 """
 

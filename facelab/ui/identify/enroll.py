@@ -26,11 +26,11 @@ from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.examples import example_people
 
 LEAD = (
-    "### Enrol people\nAdd photos of one person with a name, a zip with one folder per person, or a gallery "
+    "### Enroll people\nAdd photos of one person with a name, a zip with one folder per person, or a gallery "
     "that you exported (.npz), up to 25 MB. Only vectors and small faces are kept, for this visit. Ask "
-    "people before you enrol them."
+    "people before you enroll them."
 )
-UNDO = "Undo brings back what was there, until you enrol someone else."
+UNDO = "Undo brings back what was there, until you enroll someone else."
 SHOW, HIDE = gr.update(visible=True), gr.update(visible=False)
 DOWNLOAD = """(packed) => {
   if (!packed) return;
@@ -67,16 +67,16 @@ Undone = (
 def example_gallery(model: str) -> Enrolled:
     """The rendered people, enrolled under a model."""
     photos = [(name, f"photo of {name}", partial(_same, image)) for name, image in example_people()]
-    return _with_crops(Enrolled(Gallery(model), {}), galleries.enrol(Gallery(model), photos))
+    return _with_crops(Enrolled(Gallery(model), {}), galleries.enroll(Gallery(model), photos))
 
 
 def _same(image: Image.Image) -> Image.Image:
     return image
 
 
-def _with_crops(before: Enrolled, enrolment: galleries.Enrolment) -> Enrolled:
-    first = dict(reversed(enrolment.crops))
-    return Enrolled(enrolment.gallery, first | before.crops, (*before.faces, *enrolment.crops))
+def _with_crops(before: Enrolled, enrollment: galleries.Enrollment) -> Enrolled:
+    first = dict(reversed(enrollment.crops))
+    return Enrolled(enrollment.gallery, first | before.crops, (*before.faces, *enrollment.crops))
 
 
 def current(session: Session, own: bool, model: str) -> Enrolled:
@@ -108,7 +108,7 @@ def _embedded_again(before: Enrolled, faces: list[tuple[str, np.ndarray]]) -> En
     return Enrolled(gallery, dict(reversed(faces)) | before.crops, (*before.faces, *faces))
 
 
-def on_enrol(
+def on_enroll(
     session: Session,
     own: bool,
     model: str,
@@ -152,7 +152,7 @@ def enrolled_from(before: Enrolled, name: str, files: list[str], progress: Any) 
     else:
         person = galleries.checked_name(name)
         photos = [(person, os.path.basename(file), partial(str, file)) for file in files]
-    done = galleries.enrol(before.gallery, progress.tqdm(photos, desc="finding faces", unit="photos"))
+    done = galleries.enroll(before.gallery, progress.tqdm(photos, desc="finding faces", unit="photos"))
     return _with_crops(before, done), _note(before.gallery, done.gallery, done.failures, notes)
 
 
@@ -240,16 +240,16 @@ def section(session: gr.State, own: gr.Checkbox, model: gr.Dropdown) -> list[Any
     with gr.Row(elem_classes="fl-examples"):
         buttons = {
             text: gr.Button(text, size="sm", elem_id=text.split()[0].lower())
-            for text in ("Enrol", "Export the gallery", "Empty the gallery", "Rendered people again")
+            for text in ("Enroll", "Export the gallery", "Empty the gallery", "Rendered people again")
         }
         undo = gr.Button("Undo", size="sm", elem_id="undo", visible=False)
     undone = gr.State(None, time_to_live=60 * MINUTES, delete_callback=forget_undone)
     status = gr.HTML(cards.hint("Nothing has been enrolled by you yet."), elem_id="status", padding=False)
-    enrol, export, empty, examples = buttons.values()
+    enroll, export, empty, examples = buttons.values()
     taken = [session, own, status, undone, undo]
     changed = [
-        enrol.click(
-            on_enrol,
+        enroll.click(
+            on_enroll,
             [session, own, model, name, files],
             [session, own, status, name, files, undone, undo],
             api_visibility="private",

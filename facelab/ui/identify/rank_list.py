@@ -26,7 +26,7 @@ def gallery_card(gallery: Gallery, crops: Crops, own: bool = False) -> str:
     if not counts:
         return (
             f'<div class="fl-card" role="status"><h3>The gallery is empty</h3><p>Nobody is enrolled under '
-            f"{html.escape(gallery.model)}. Enrol someone at the bottom of this page: a name and one photo "
+            f"{html.escape(gallery.model)}. Enroll someone at the bottom of this page: a name and one photo "
             f"are enough, and two photos let the gallery test itself.</p></div>"
         )
     people = "".join(

@@ -19,7 +19,7 @@ from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load
 from facelab.recognition.gallery import Gallery
 from facelab.recognition.verify import look
-from facelab.ui.identify import enroll as enrol
+from facelab.ui.identify import enroll as enroll
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify.enroll import Enrolled, Session, current
 from facelab.ui.links import Controls
@@ -36,7 +36,7 @@ LEAD = (
     "*open-set* matcher may answer “unknown”. **When should a system say that it does not know?**"
 )
 EMPTY = "Choose a photo and press Identify. It stays in memory for this visit only."
-FORGOTTEN = f"Your gallery was forgotten after {MINUTES} minutes without use; enrol or import it again."
+FORGOTTEN = f"Your gallery was forgotten after {MINUTES} minutes without use; enroll or import it again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def build() -> Controls:
     probes = example_probes()
     opening = next(iter(probes.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
-    session = gr.State(None, time_to_live=60 * MINUTES, delete_callback=enrol.forget)
+    session = gr.State(None, time_to_live=60 * MINUTES, delete_callback=enroll.forget)
     own = gr.Checkbox(False, visible=False)  # in the browser, so that it outlives the session's gallery
     with gr.Row():
         with gr.Column(min_width=300):
@@ -174,7 +174,7 @@ def build() -> Controls:
     ]
     asked = gr.State(probe, time_to_live=60 * MINUTES)
     settings = [session, own, model, strictness]
-    changed = enrol.section(session, own, model)
+    changed = enroll.section(session, own, model)
     now = gr.State(Shown())
     _connect(photo, asked, settings, run, shown, changed, now)
     for button, name in zip(examples, probes):
@@ -194,7 +194,7 @@ def _then_answer(event: Any, inputs: list[Any], outputs: list[Any]) -> None:
         api_visibility="private",
         show_progress_on=outputs[1],
         trigger_mode="multiple",  # a newer question must not be passed over because an older one is computed
-    ).then(enrol.keep, session, session, api_visibility="private", show_progress="hidden")
+    ).then(enroll.keep, session, session, api_visibility="private", show_progress="hidden")
 
 
 def _connect(

@@ -28,7 +28,7 @@ READING = (
 )
 RINGS = (
     "### What each class owns\n"
-    "Directions in the plane. In the coloured arc of a ring a photo of that class satisfies the loss; in the "
+    "Directions in the plane. In the colored arc of a ring a photo of that class satisfies the loss; in the "
     "empty gap no class does, and training keeps pushing. Rings from inside: softmax, A-Softmax, CosFace, "
     "ArcFace. In the plain plane a margin that is too large for the prototypes leaves a class nothing."
 )
@@ -166,7 +166,7 @@ def _plane() -> list[Any]:
             120,
             value=90,
             step=5,
-            label="Angle between neighbours",
+            label="Angle between neighbors",
             info="From one prototype to the next, in degrees.",
             elem_id="margin-between",
         )

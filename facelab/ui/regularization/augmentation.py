@@ -1,4 +1,4 @@
-"""The Regularisation tab's augmentation gallery: a photo as training would see it."""
+"""The Regularization tab's augmentation gallery: a photo as training would see it."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from facelab.ui.widgets.photo_input import PhotoInput
 
 QUESTION = (
     "### Augmentation: many photos out of one\n"
-    "A network that sees a photo mirrored, turned, cropped and recoloured learns what stays the same: who it "
+    "A network that sees a photo mirrored, turned, cropped and recolored learns what stays the same: who it "
     "is. **How strong can it be before you would not know the person yourself?**"
 )
 COUNT = 4
@@ -26,8 +26,8 @@ SLIDERS = {  # highest, start, step, label, what it means
     "zoom": (0.5, 0.1, 0.02, "Zoom", "Largest relative change of size."),
     "shift": (0.3, 0.06, 0.02, "Shift", "Largest shift, as a share of the side."),
     "jitter": (0.9, 0.3, 0.05, "Brightness and contrast", "Largest relative change of either."),
-    "saturation": (0.9, 0.3, 0.05, "Saturation", "How far colours may fade or deepen."),
-    "grey": (0.95, 0.2, 0.05, "Grey", "Share of photos that lose their colours."),
+    "saturation": (0.9, 0.3, 0.05, "Saturation", "How far colors may fade or deepen."),
+    "gray": (0.95, 0.2, 0.05, "Gray", "Share of photos that lose their colors."),
     "erase": (0.95, 0.4, 0.05, "Erase", "Share of photos in which a rectangle is blanked."),
 }
 

@@ -1,4 +1,4 @@
-"""The Regularisation tab's HTML: maps with parts hidden, the zoo's figures, and the augmented photos."""
+"""The Regularization tab's HTML: maps with parts hidden, the zoo's figures, and the augmented photos."""
 
 import html
 
@@ -28,7 +28,7 @@ NAMES = {
     "shift": "shift: a random crop",
     "jitter": "brightness and contrast",
     "saturation": "saturation",
-    "grey": "grey, a share of the time",
+    "gray": "gray, a share of the time",
     "erase": "erase, a share of the time",
 }
 
@@ -50,7 +50,7 @@ def maps_card(maps: np.ndarray, dropped: dict[str, Dropped], rate: float) -> str
     return (
         f'<div class="fl-card" role="status"><div class="fl-kinds fl-two-by-two">{whole}{figures}</div>'
         f'<p class="fl-small">Hatched is hidden: the network gets a zero there, and what stays is scaled up '
-        f"so that the mean stays. “Neighbours tell”: guess each hidden value as the mean of the visible ones "
+        f"so that the mean stays. “Neighbors tell”: guess each hidden value as the mean of the visible ones "
         f"around it; the share of the hidden values’ variance that this explains.</p></div>"
     )
 
@@ -62,12 +62,12 @@ def _kind(name: str, maps: np.ndarray, found: Dropped, rate: float, columns: int
     return (
         f"<figure><figcaption><h3>{name}: {WORDS[name]}</h3>asked {rate:.0%}, hidden in this draw "
         f"<b>{found.shares[0]:.1%}</b>, over {len(found.shares)} draws <b>{mean:.1%}</b> ± {spread:.1%}; "
-        f"neighbours tell <b>{told}</b></figcaption>{sheet(maps, alt, ~found.stays, columns)}</figure>"
+        f"neighbors tell <b>{told}</b></figcaption>{sheet(maps, alt, ~found.stays, columns)}</figure>"
     )
 
 
 def effects_card(rows: list[Effect]) -> str:
-    """What each regulariser did to one network, and which checkpoints are missing."""
+    """What each regularizer did to one network, and which checkpoints are missing."""
     here = [row for row in rows if row.measured]
     missing = [row.name for row in rows if not row.measured]
     body = "".join(
@@ -78,7 +78,7 @@ def effects_card(rows: list[Effect]) -> str:
     heads = ("training", "what it sets", "right (top-1)", "ECE", "EER, strangers", "LFW accuracy")
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     table = (
-        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='What the regularisers did'>"
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='What the regularizers did'>"
         f"<table class='fl-table'><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
         if here
         else ""

@@ -1,4 +1,4 @@
-"""Regularisation: what dropout, spatial dropout and DropBlock hide of a map, what that did to trained
+"""Regularization: what dropout, spatial dropout and DropBlock hide of a map, what that did to trained
 networks, and what augmentation makes of a photo.
 
 The masks and the variants are those that train. A photo is read in memory; its crop stays in the visit.
@@ -11,19 +11,19 @@ import gradio as gr
 
 from facelab.lessons.dropout_masks import DRAWS, drop, effects
 from facelab.models.zoo import DEFAULT_MODEL, checkpoint_names
-from facelab.plots.regularization import realised_rates
-from facelab.recognition.feature_maps import StageMaps, correlation_with_neighbours, maps_of, strongest
+from facelab.plots.regularization import realized_rates
+from facelab.recognition.feature_maps import StageMaps, correlation_with_neighbors, maps_of, strongest
 from facelab.ui.links import Controls
-from facelab.ui.regularization import augmentation as regularisation_augment
+from facelab.ui.regularization import augmentation as regularization_augment
 from facelab.ui.regularization.cards import STYLE, effects_card, maps_card
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.one_face import example_crop
 
-TITLE = "Regularisation"
+TITLE = "Regularization"
 LEAD = (
     "What a network cannot count on, it cannot overfit to. Dropout hides single values of a map, but the "
-    "values around them are alike. **How large must a hole be before its neighbours no longer give it away?**"
+    "values around them are alike. **How large must a hole be before its neighbors no longer give it away?**"
 )
 NONE = (
     "No checkpoint is shipped here yet, so there is no feature map to hide parts of. Train one with "
@@ -48,17 +48,17 @@ def _model() -> str:
 
 
 def show(stage: str, rate: float, block: int, seed: int) -> list[Any]:
-    """(maps, realised rates, how alike neighbours are) at these settings."""
+    """(maps, realized rates, how alike neighbors are) at these settings."""
     maps = example_stages()[stage].maps
     shown = maps[strongest(maps, SHOWN)]
     dropped = drop(shown, rate, int(block), seed, min(DRAWS, VALUES // shown.size))
-    return [maps_card(shown, dropped, rate), realised_rates(dropped, rate), alike_card(stage)]
+    return [maps_card(shown, dropped, rate), realized_rates(dropped, rate), alike_card(stage)]
 
 
 @functools.cache
 def alike_card(stage: str) -> str:
     """How much a value of this stage resembles the one beside it."""
-    found = correlation_with_neighbours(example_stages()[stage].maps)
+    found = correlation_with_neighbors(example_stages()[stage].maps)
     return cards.hint(
         f"In {stage} of {_model()}, a value and the one beside it correlate at {found:.2f} on this face: "
         f"0 is nothing in common, 1 the same."
@@ -79,7 +79,7 @@ def build() -> Controls:
         controls = {}
         gr.HTML(cards.hint(NONE), padding=False)
     gr.HTML(effects_card(effects()), elem_id="effects", padding=False)
-    return controls | regularisation_augment.section()
+    return controls | regularization_augment.section()
 
 
 def _dropping() -> Controls:

@@ -15,7 +15,7 @@ from facelab.ui.widgets.chart import Chart
 
 TEXT = (
     "Here the network may keep **two numbers per face** only, so nothing has to be squeezed: this *is* its "
-    "embedding space. It learns to tell ten people apart. A grey ray is a person’s prototype, their row of "
+    "embedding space. It learns to tell ten people apart. A gray ray is a person’s prototype, their row of "
     "the last layer, with its number at the tip. Drag the slider or press play: **softmax only pushes people "
     "into different directions; what does the other loss do?**"
 )
@@ -126,9 +126,9 @@ def section() -> Controls:
 
 def _controls() -> tuple[gr.Radio, gr.Radio, gr.Radio, gr.Checkbox]:
     with gr.Row(elem_classes="fl-controls"):
-        left = gr.Radio(LOSSES, value="softmax", label="Left", info="The loss that was minimised.",
+        left = gr.Radio(LOSSES, value="softmax", label="Left", info="The loss that was minimized.",
                         elem_id="epochs-left-loss")  # fmt: skip
-        right = gr.Radio(LOSSES, value="center", label="Right", info="The loss that was minimised.",
+        right = gr.Radio(LOSSES, value="center", label="Right", info="The loss that was minimized.",
                          elem_id="epochs-right-loss")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
         others = gr.Radio([("training photos", False), ("new photos of them", True)], value=False,

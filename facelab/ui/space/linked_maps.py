@@ -85,7 +85,7 @@ HELP = "Press a number, or click a photo, to bring out one person on both maps; 
 
 
 class People(gr.HTML):
-    """The list of people by number, each with the colour and the shape that the maps give them.
+    """The list of people by number, each with the color and the shape that the maps give them.
 
     Args:
         count: how many.
@@ -106,9 +106,9 @@ class People(gr.HTML):
 
 
 def _chip(person: int) -> str:
-    colour, shape = person_style(person)
+    color, shape = person_style(person)
     return (
         f'<button type="button" data-person="{person}" aria-pressed="false" '
-        f'aria-label="person {person + 1}"><svg viewBox="0 0 16 16" fill="{colour}" aria-hidden="true">'
+        f'aria-label="person {person + 1}"><svg viewBox="0 0 16 16" fill="{color}" aria-hidden="true">'
         f"{PATHS[shape]}</svg>{person + 1}</button>"
     )

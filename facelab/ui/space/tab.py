@@ -1,7 +1,7 @@
 """Embedding space: the same photos under two models, side by side.
 
 Maps and figures were measured beforehand (`facelab.lessons.space`); the page only draws them. A visitor's own
-photo is embedded here, stays in the session, and is put among its nearest neighbours.
+photo is embedded here, stays in the session, and is put among its nearest neighbors.
 """
 
 import html
@@ -31,7 +31,7 @@ from facelab.ui.widgets.photo_input import PhotoInput
 TITLE = "Embedding space"
 LEAD = (
     "Each face is a point in a space of more than a hundred dimensions; here it is squeezed flat. Every mark "
-    "is a photo, every colour and shape a person. **Do photos of one person lie together, and apart from "
+    "is a photo, every color and shape a person. **Do photos of one person lie together, and apart from "
     "everyone else?**"
 )
 MISSING = f"No map has been measured yet; {lesson.MAKE} from a checkpoint and the crops it was trained on."
@@ -144,7 +144,7 @@ def misleads(name: str, method: str, dims: int, who: str, length: int) -> str:
             f"differ along the other {length - dims} lie on top of each other."
         )
     return (
-        "<b>This map misleads:</b> UMAP keeps neighbours together; how large a cluster is and how far it "
+        "<b>This map misleads:</b> UMAP keeps neighbors together; how large a cluster is and how far it "
         "lies from the next one mean little."
     )
 
@@ -245,7 +245,7 @@ def _controls(names: list[str]) -> Controls:
                        info="Verification is about people whom training never saw.")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
         method = gr.Radio(METHODS, value="umap", label="Map", elem_id="space-method",
-                          info="UMAP keeps neighbours together; PCA shows the widest spread.")  # fmt: skip
+                          info="UMAP keeps neighbors together; PCA shows the widest spread.")  # fmt: skip
         dims = gr.Radio([("2-D", 2), ("3-D", 3)], value=2, label="Dimensions", elem_id="space-dims",
                         info="Drag a 3-D map to turn it.")  # fmt: skip
     return {"left": sides[0], "right": sides[1], "map": method, "dimensions": dims, "people": who}

@@ -10,14 +10,14 @@ import gradio as gr
 
 from facelab.lessons import projection
 from facelab.lessons import space as lesson
-from facelab.metrics.similarity import normalised
+from facelab.metrics.similarity import normalized
 from facelab.plots.space import honest_maps, own_map
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 
 TEXT = (
     "The same vectors of the left model’s people (never seen by training), six times. Only UMAP’s random "
-    "start (*seed*) and how many neighbours it listens to (*n_neighbors*) differ. **What stays the same in "
+    "start (*seed*) and how many neighbors it listens to (*n_neighbors*) differ. **What stays the same in "
     "all six is likely to be in the data; what changes is the map’s.** Watch where a person’s group lies, "
     "how large it is, and which groups touch."
 )
@@ -35,17 +35,15 @@ def on_open(name: str) -> Any:
     return show_six(name)
 
 
-def fit(name: str, neighbours: int, seed: int) -> list[Any]:
+def fit(name: str, neighbors: int, seed: int) -> list[Any]:
     """(a fresh UMAP, what it is), or why there is none."""
     crowd = lesson.load(name).unseen
     projection.warm_up().join()
     try:
-        at = projection.umap_map(normalised(crowd.embeddings), 2, int(neighbours), int(seed or 0))
+        at = projection.umap_map(normalized(crowd.embeddings), 2, int(neighbors), int(seed or 0))
     except ValueError as error:
         return [None, cards.problem(str(error))]
-    note = (
-        f"UMAP of {len(at)} vectors of {name} with n_neighbors {int(neighbours)} and seed {int(seed or 0)}."
-    )
+    note = f"UMAP of {len(at)} vectors of {name} with n_neighbors {int(neighbors)} and seed {int(seed or 0)}."
     return [own_map(at, crowd.labels), cards.hint(note)]
 
 
@@ -57,7 +55,7 @@ def section(left: gr.Dropdown) -> None:
         gr.Markdown(TEXT)
         six = Chart(None, "Six UMAP maps of the same photos", "space-six")
         with gr.Row(elem_classes="fl-controls"):
-            neighbours = gr.Slider(2, 100, 15, step=1, label="n_neighbors", elem_id="space-neighbours",
+            neighbors = gr.Slider(2, 100, 15, step=1, label="n_neighbors", elem_id="space-neighbors",
                                    info="Few show small groups, many the large ones.")  # fmt: skip
             seed = gr.Number(3, precision=0, minimum=0, label="seed", info="Of UMAP’s random start.")
         run = gr.Button("Fit a seventh UMAP", size="sm")
@@ -72,6 +70,6 @@ def section(left: gr.Dropdown) -> None:
     panel.expand(on_open, left, six, api_visibility="private", show_progress="hidden")
     left.change(show_six, left, six, api_visibility="private", show_progress="hidden")
     run.click(
-        fit, [left, neighbours, seed], [own, note], api_visibility="private", show_progress_on=note,
+        fit, [left, neighbors, seed], [own, note], api_visibility="private", show_progress_on=note,
         concurrency_limit=1,
     )  # fmt: skip

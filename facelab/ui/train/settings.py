@@ -87,7 +87,7 @@ def described(album: Pool | None, values: tuple) -> Data:
 def settings() -> Controls:
     """Lay the controls out -> them by name, in the order that `chosen` reads."""
     controls = _data() | _network()
-    with gr.Accordion("Regularisers, batch and seed", open=False):
+    with gr.Accordion("Regularizers, batch and seed", open=False):
         controls |= _rest()
     order = ("data", "people", "faces", "backbone", "loss", "epochs", "batch", "rate", "dropout", "dropblock",
              "smoothing", "decay", "augment", "seed")  # fmt: skip
@@ -140,6 +140,6 @@ def _rest() -> Controls:
         seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="train-seed",
                          info="Draws the faces, the first weights and the order.")  # fmt: skip
         augment = gr.Checkbox(start.augment, label="Vary the faces", elem_id="train-augment",
-                              info="Mirror, turn, shift, recolour and blank parts at random.")  # fmt: skip
+                              info="Mirror, turn, shift, recolor and blank parts at random.")  # fmt: skip
     return {"dropout": dropout, "dropblock": block, "smoothing": smoothing, "decay": decay, "batch": batch,
             "seed": seed, "augment": augment}  # fmt: skip

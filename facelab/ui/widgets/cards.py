@@ -17,7 +17,7 @@ from facelab.recognition.verify import Sighting, Verdict
 
 SHOWN_SIDE = 560
 NETWORKS = f"Networks trained alike: {EQUAL_TRAINING}"
-COLOURS = ("#E69F00", "#56B4E9")  # the face that is used, the others
+COLORS = ("#E69F00", "#56B4E9")  # the face that is used, the others
 
 
 def problem(sentence: str) -> str:
@@ -127,20 +127,20 @@ def _boxes(sighting: Sighting, chosen: int) -> str:
     height, width = sighting.photo.pixels.shape[:2]
     stroke, shapes = max(width, height) / 150, []
     for i, face in enumerate(sighting.faces):
-        colour = COLOURS[0 if i == chosen else 1]
+        color = COLORS[0 if i == chosen else 1]
         left, top, right, bottom = (float(v) for v in face.box)
         shapes.append(
             f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" height="{bottom - top:.0f}" '
-            f'fill="none" stroke="{colour}" stroke-width="{stroke:.1f}"/>'
+            f'fill="none" stroke="{color}" stroke-width="{stroke:.1f}"/>'
         )
         if len(sighting.faces) > 1:
             shapes.append(
-                f'<text x="{left:.0f}" y="{max(top - stroke, 6 * stroke):.0f}" fill="{colour}" '
+                f'<text x="{left:.0f}" y="{max(top - stroke, 6 * stroke):.0f}" fill="{color}" '
                 f'font-size="{8 * stroke:.0f}" font-weight="700">{i + 1}</text>'
             )
         if i == chosen:
             shapes += [
-                f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{stroke:.1f}" fill="{colour}"/>'
+                f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{stroke:.1f}" fill="{color}"/>'
                 for x, y in face.landmarks
             ]
     return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(shapes)}</svg>'

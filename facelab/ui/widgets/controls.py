@@ -19,7 +19,7 @@ WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only
 
 
 def model_choices(names: Iterable[str]) -> list[tuple[str, str]]:
-    """(what a list says, name) of models: a bare one is a loss or a regulariser."""
+    """(what a list says, name) of models: a bare one is a loss or a regularizer."""
     said = dict.fromkeys(architectures(), EQUAL_TRAINING) | {REFERENCE: "strong, by others"}
     return [(f"{name}: {said[name]}" if name in said else name, name) for name in names]
 

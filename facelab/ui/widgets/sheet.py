@@ -1,7 +1,7 @@
 """Contact sheets of feature maps: each map a small picture, dark where it is low and bright where it is high.
 
-Colours are viridis, whose brightness rises throughout; what is hidden is hatched in black and white, so that
-nothing rests on colour alone. A sheet is a PNG of 256 colours in a few kilobytes, embedded as data.
+Colors are viridis, whose brightness rises throughout; what is hidden is hatched in black and white, so that
+nothing rests on color alone. A sheet is a PNG of 256 colors in a few kilobytes, embedded as data.
 """
 
 import base64
@@ -23,12 +23,12 @@ DARK, LIGHT, CLEAR = 253, 254, 255
 
 @functools.cache
 def _palette() -> bytes:
-    """RGB of the 256 colours."""
+    """RGB of the 256 colors."""
     anchors = np.array([plotly.colors.hex_to_rgb(c) for c in plotly.colors.sequential.Viridis], float)
     at = np.linspace(0, len(anchors) - 1, SHADES)
     viridis = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], 1)
-    greys = np.array([20, 235, 0])[:, None].repeat(3, 1)
-    return np.concatenate([viridis, greys]).round().astype(np.uint8).tobytes()
+    grays = np.array([20, 235, 0])[:, None].repeat(3, 1)
+    return np.concatenate([viridis, grays]).round().astype(np.uint8).tobytes()
 
 
 def sheet(maps: np.ndarray, alt: str, hidden: np.ndarray | None = None, columns: int = 6) -> str:
