@@ -15,7 +15,7 @@ from PIL import Image
 
 from facelab.data.parametric import sample_identities
 from facelab.recognition.embedder import load, model_names
-from facelab.recognition.verify import look, look_at_both, score_faces
+from facelab.recognition.verify import detect, detect_both, score_faces
 from facelab.ui.compare.tab import outcome, show_pair
 from facelab.ui.widgets.examples import portrait
 
@@ -57,9 +57,9 @@ def main() -> None:
     print(
         f"{WIDTH}x{HEIGHT} photos, {len(a) / 1e6:.1f} and {len(b) / 1e6:.1f} MB; medians of {REPEATS} in ms"
     )
-    row("read, find and align one photo", lambda: look(a, "Photo A"))
-    row("both photos", lambda: look_at_both(a, b))
-    sightings = look_at_both(a, b)
+    row("read, find and align one photo", lambda: detect(a, "Photo A"))
+    row("both photos", lambda: detect_both(a, b))
+    sightings = detect_both(a, b)
     for name in model_names():
         embedder = load(name)
         row(f"embed and score, {name}", lambda e=embedder: score_faces(e, *sightings))

@@ -36,7 +36,7 @@ from facelab.recognition.reference import embed_faces, score
 from facelab.training.loop import train
 
 SEED, SIZE = 7, 256
-LEARN = Recipe(neck="pool", epochs=10, batch_size=64, lr=0.1, held_out=0.0, erase=0.2)
+LEARN = Recipe(neck="pool", epochs=10, batch_size=64, lr=0.1, held_out=0.0, random_erasing=0.2)
 
 
 def drawn_in(seconds: float, seed: int) -> tuple[int, float]:
@@ -53,7 +53,7 @@ def drawn_in(seconds: float, seed: int) -> tuple[int, float]:
 
 def speed(seconds: float) -> bool:
     """Faces per second of two processes, and processor time per face, which a busy machine blurs less."""
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with multiprocessing.get_context("spawn").TrainingData(2) as pool:
         runs = pool.starmap(drawn_in, [(1.0, 0), (1.0, 1)])  # start-up and warm-up
         start = time.perf_counter()
         runs = pool.starmap(drawn_in, [(seconds, 0), (seconds, 1)])

@@ -52,7 +52,7 @@ def minimal(recipe: Recipe, data: Selection, device: torch.device):
             loss = nn.functional.cross_entropy(head(embeddings.float()), labels[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_([*model.parameters(), *head.parameters()], recipe.clip)
+            nn.utils.clip_grad_norm_([*model.parameters(), *head.parameters()], recipe.grad_clip)
             optimizer.step()
             yield loss
 

@@ -91,7 +91,7 @@ def test_a_run_that_trains_keeps_its_place_though_nobody_follows_it():
         line.join(run)
         run._seen -= 2 * PATIENCE
     runs[0].started = True
-    assert all(run.forsaken() for run in runs)
+    assert all(run.is_abandoned() for run in runs)
     assert line.place(runs[2]) == 1  # the second is counted out, the first is still at work
 
 

@@ -25,7 +25,7 @@ from facelab.data.images import printable
 from facelab.data.parametric import ParametricFaces
 from facelab.metrics.operating import OperatingPoints
 from facelab.models import checkpoint
-from facelab.models.recipe import LOSS_FIELDS, Recipe
+from facelab.models.recipe import FORMER_NAMES, LOSS_FIELDS, Recipe
 from facelab.models.recipes import find_recipe
 from facelab.models.recipes import listing as recipe_listing
 from facelab.training import resume
@@ -76,6 +76,7 @@ def train(argv: list[str]) -> None:
         print(recipe_listing())
         print("\n`train RECIPE --help` shows every field with its value.")
         return
+    argv = [argv[0], *map(_present_name, argv[1:])]
     recipe = find_recipe(argv[0])
     loss = _last_value(argv[1:], "--loss")
     fitting = recipe if loss is None else recipe.with_loss(loss)
@@ -105,6 +106,16 @@ def _say(note: str) -> None:
     """A note on stderr, from one process of several."""
     if processes().is_main_process:
         print(note, file=sys.stderr)
+
+
+def _present_name(word: str) -> str:
+    """A flag by a field's former name becomes that of its present one; other words stay."""
+    flag, equals, value = word.partition("=")
+    no = "no-" if flag.startswith("--no-") else ""
+    former = flag.removeprefix(f"--{no}").replace("-", "_")
+    if not flag.startswith("--") or former not in FORMER_NAMES:
+        return word
+    return f"--{no}{FORMER_NAMES[former].replace('_', '-')}{equals}{value}"
 
 
 def _last_value(argv: Sequence[str], flag: str) -> str | None:

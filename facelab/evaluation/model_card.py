@@ -18,7 +18,7 @@ from facelab.models.recipe import Recipe
 from facelab.models.recipes import RECIPES
 
 TEST = "lfw_view2"
-VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "erase")  # fields of a recipe
+VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")  # fields of a recipe
 FARS = (0.1, 0.01, 0.001, 0.0001)
 ROUND = 0.05  # by how much of itself an offered rate may miss one of FARS
 # Read by the Hugging Face Hub.
@@ -172,7 +172,7 @@ def _besides(recipe: Recipe) -> str:
         f"dropout in maps {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size == 1,
         f"DropBlock {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size > 1,
         f"stochastic depth {recipe.stochastic_depth:g}": recipe.stochastic_depth,
-        f"averaged weights {recipe.average:g}": recipe.average,
+        f"averaged weights {recipe.ema_decay:g}": recipe.ema_decay,
         "no weight decay": not recipe.weight_decay,
         "no mirroring": not recipe.flip,
         "no other augmentation": not any(getattr(recipe, name) for name in VARIED),

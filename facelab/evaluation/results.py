@@ -14,7 +14,7 @@ from facelab.models.checkpoint import Header, describe
 from facelab.models.recipe import Recipe
 from facelab.models.recipes import ARCHITECTURE, RECIPES
 
-OPTIMIZER = ("optimizer", "lr", "weight_decay", "clip", "clip_adaptive", "compile", "seed")
+OPTIMIZER = ("optimizer", "lr", "weight_decay", "grad_clip", "clip_adaptive", "compile", "seed")
 EQUAL_TRAINING = f"{ARCHITECTURE.loss}, {ARCHITECTURE.epochs} epochs"
 
 

@@ -12,8 +12,8 @@ import torch
 from facelab.models.recipe import Recipe
 from facelab.training.augment import DRAWS, augment
 
-OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, saturation=0, gray=0, erase=0)
-KINDS = ("flip", "rotate", "zoom", "shift", "jitter", "saturation", "gray", "erase")
+OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, saturation=0, gray=0, random_erasing=0)
+KINDS = ("flip", "rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")
 TOGETHER = "all together"
 
 

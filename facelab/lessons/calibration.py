@@ -128,7 +128,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
 
 
 def _is_bare(recipe: Recipe) -> bool:
-    varied = recipe.rotate, recipe.zoom, recipe.shift, recipe.jitter, recipe.gray, recipe.erase
+    varied = recipe.rotate, recipe.zoom, recipe.shift, recipe.jitter, recipe.gray, recipe.random_erasing
     return not any(varied) and recipe.weight_decay == 0
 
 

@@ -32,7 +32,7 @@ class Dropped:
             some draws, in [0, 1]; NaN where nothing is hidden.
     """
 
-    stays: np.ndarray
+    keep_mask: np.ndarray
     shares: np.ndarray
     told: float
 
@@ -59,15 +59,15 @@ def drop(maps: np.ndarray, rate: float, block_size: int, seed: int, draws: int =
     }
     return {
         name: Dropped(
-            stays[0].numpy(),
-            1 - stays.float().mean((1, 2, 3)).numpy(),
-            told_by_neighbors(torch.from_numpy(maps), stays[: max(1, draws // 5)]),
+            keep_mask[0].numpy(),
+            1 - keep_mask.float().mean((1, 2, 3)).numpy(),
+            neighbor_r2(torch.from_numpy(maps), keep_mask[: max(1, draws // 5)]),
         )
-        for name, stays in masks.items()
+        for name, keep_mask in masks.items()
     }
 
 
-def told_by_neighbors(maps: Tensor, stays: Tensor) -> float:
+def neighbor_r2(maps: Tensor, keep_mask: Tensor) -> float:
     """How much of what is hidden can be read off the eight values around it.
 
     A hidden value is guessed as the mean of its visible neighbors in its channel; where none is visible, as
@@ -81,15 +81,15 @@ def told_by_neighbors(maps: Tensor, stays: Tensor) -> float:
         1 - (squared error of the guesses) / (squared distance from the channel's mean), at least 0; NaN where
         nothing is hidden.
     """
-    seen = stays.float()
+    seen = keep_mask.float()
     values = seen * maps
     near = F.avg_pool2d(seen, 3, 1, 1)
     mean = _share(values.sum((2, 3), keepdim=True), seen.sum((2, 3), keepdim=True))
     overall = _share(values.sum((1, 2, 3), keepdim=True), seen.sum((1, 2, 3), keepdim=True))
     mean = torch.where(seen.sum((2, 3), keepdim=True) > 0, mean, overall)
     guess = torch.where(near > 0, _share(F.avg_pool2d(values, 3, 1, 1), near), mean)
-    error = ((guess - maps) ** 2)[~stays].sum().item()
-    spread = ((maps - maps.mean((1, 2), keepdim=True)) ** 2).expand_as(guess)[~stays].sum().item()
+    error = ((guess - maps) ** 2)[~keep_mask].sum().item()
+    spread = ((maps - maps.mean((1, 2), keepdim=True)) ** 2).expand_as(guess)[~keep_mask].sum().item()
     return max(0.0, 1 - error / spread) if spread > 0 else float("nan")
 
 

@@ -35,7 +35,7 @@ PEOPLE, PHOTOS = 10, 30
 MAKE = "make it with `python -m facelab lessons epochs --data CROPS`"
 START = Recipe(
     embedding_dim=2, freeze="stage4", bias=False, epochs=40, batch_size=16, lr=0.06, held_out=0.0,
-    held_out_images=0.2, rotate=5.0, zoom=0.05, shift=0.03, jitter=0.2, erase=0.0,
+    held_out_images=0.2, rotate=5.0, zoom=0.05, shift=0.03, jitter=0.2, random_erasing=0.0,
 )  # fmt: skip
 RUNS: dict[str, Recipe] = {  # beside each: its accuracy in the end on training photos, and on the others
     "softmax": START,

@@ -18,12 +18,18 @@ from facelab.metrics.verification import auc, equal_error_rate
 from facelab.models.losses import LOSSES, Loss
 from facelab.models.losses.batch import require
 from facelab.models.losses.margins import a_softmax_logits, arcface_logits, cosface_logits
-from facelab.models.losses.mining import all_triplets, mine_triplets, pair_masks, squared_distances, unit
+from facelab.models.losses.mining import (
+    all_triplets,
+    l2_normalize,
+    mine_triplets,
+    pair_masks,
+    squared_distances,
+)
 from facelab.models.losses.pairs import contrastive_loss, pairwise_loss
 
 COMPARED = ("norm_softmax", "a_softmax", "cosface", "arcface")
 KINDS = ("easy", "semi-hard", "hard")
-NOBODY = -1
+NO_CLASS = -1
 PEOPLE, PHOTOS = 8, 8  # of the batch in which pairs are weighed
 GENUINE, IMPOSTOR = PEOPLE * PHOTOS * (PHOTOS - 1) // 2, PEOPLE * (PEOPLE - 1) // 2 * PHOTOS**2
 
@@ -131,12 +137,12 @@ def decision_regions(margins: Margins, prototypes: np.ndarray, degrees: np.ndarr
         degrees: (A,) directions to ask for.
 
     Returns:
-        For each of COMPARED (A,) integers, a class in [0, P) or NOBODY.
+        For each of COMPARED (A,) integers, a class in [0, P) or NO_CLASS.
     """
     cosine = torch.as_tensor(np.cos(np.deg2rad(degrees[:, None] - prototypes)), dtype=torch.float64)
     out = {}
     for name in COMPARED:
-        owner = np.full(len(degrees), NOBODY)
+        owner = np.full(len(degrees), NO_CLASS)
         for c in reversed(range(len(prototypes))):  # a tie goes to the first, as argmax would have it
             logits = margins.logits(name, cosine, torch.full((len(degrees),), c))
             owner[(logits[:, c] >= logits.max(1).values).numpy()] = c
@@ -164,7 +170,7 @@ class OneTriplet:
 def one_triplet(points: Tensor, margin: float) -> OneTriplet:
     """max(0, d(a,p)² - d(a,n)² + m) of an anchor, a positive and a negative (3, D), on unit vectors."""
     points = points.detach().requires_grad_()
-    distances = squared_distances(unit(points))
+    distances = squared_distances(l2_normalize(points))
     hinge = (distances[0, 1] - distances[0, 2] + margin).clamp(min=0)
     (gradient,) = torch.autograd.grad(hinge, points)
     kind = triplet_kinds(points, torch.tensor([0, 0, 1]), 0, 1, margin)[2]
@@ -186,14 +192,14 @@ def triplet_kinds(points: Tensor, labels: Tensor, anchor: int, positive: int, ma
         margin: m, on squared distances of unit vectors.
 
     Returns:
-        (B,) indices into KINDS; NOBODY where the photo is of the anchor's own class.
+        (B,) indices into KINDS; NO_CLASS where the photo is of the anchor's own class.
     """
     negatives = (labels != labels[anchor]).nonzero().squeeze(1)
     batch = torch.cat([torch.tensor([anchor, positive]), negatives])
-    distances = squared_distances(unit(points[batch]))
+    distances = squared_distances(l2_normalize(points[batch]))
     _, as_negative, _ = all_triplets(distances, labels[batch], margin)
     counts = (as_negative[0, 2:] > 0).long()
-    kinds = torch.full((len(points),), NOBODY)
+    kinds = torch.full((len(points),), NO_CLASS)
     kinds[negatives] = counts * (1 + (distances[0, 2:] <= distances[0, 1]).long())
     return kinds.numpy()
 
@@ -203,7 +209,7 @@ def mined_for(
     points: Tensor, labels: Tensor, anchor: int, mining: str, margin: float
 ) -> list[tuple[int, int]]:
     """The (positive, negative) rows that `hard` or `semi_hard` mining takes for one anchor of a batch."""
-    found = mine_triplets(squared_distances(unit(points)), labels, mining, margin)
+    found = mine_triplets(squared_distances(l2_normalize(points)), labels, mining, margin)
     mine = found.anchor == anchor
     return list(zip(found.positive[mine].tolist(), found.negative[mine].tolist()))
 
@@ -222,7 +228,7 @@ def histogram_scores(edges: tuple[float, ...], shares: tuple[float, ...], count:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class PairGradients:
     """A pair loss on two sets of scores: its value, and -∂loss/∂score of each, as if its kind had one pair.
 
     Attributes:
@@ -236,7 +242,7 @@ class Weighed:
     push: np.ndarray
 
 
-def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> Weighed:
+def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> PairGradients:
     """`contrastive_loss` on GENUINE and IMPOSTOR cosines: the pairs of a batch of 8 people with 8 photos."""
     scores = [torch.from_numpy(values).requires_grad_() for values in (genuine, impostor)]
     labels = torch.arange(PEOPLE).repeat_interleave(PHOTOS)
@@ -244,18 +250,18 @@ def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) 
     for mask, values in zip(pair_masks(labels), scores):
         above = above.masked_scatter(mask.triu(1), values)
     distances = 2 - 2 * (above + above.T)  # |a - b|² = 2 - 2·cos of unit vectors
-    return _weighed(contrastive_loss(distances, labels, margin), scores)
+    return _pair_gradients(contrastive_loss(distances, labels, margin), scores)
 
 
-def weigh_pairwise(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> Weighed:
+def weigh_pairwise(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> PairGradients:
     """`pairwise_loss` on any number of cosines of both kinds."""
     scores = [torch.from_numpy(values).requires_grad_() for values in (genuine, impostor)]
-    return _weighed(pairwise_loss(*scores, margin), scores)
+    return _pair_gradients(pairwise_loss(*scores, margin), scores)
 
 
-def _weighed(loss: Tensor, scores: list[Tensor]) -> Weighed:
+def _pair_gradients(loss: Tensor, scores: list[Tensor]) -> PairGradients:
     pull, push = (-len(s) * g.numpy() for s, g in zip(scores, torch.autograd.grad(loss, scores)))
-    return Weighed(loss.item(), pull, push)
+    return PairGradients(loss.item(), pull, push)
 
 
 def separation(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float, float]:

@@ -26,7 +26,13 @@ SHOTS = (1, 2, 4, 6)
 TEST = 4  # photos of each person, the last ones of the shuffle, for judging alone
 STEPS, BATCH = 100, 32
 SCRATCH = Recipe(
-    embedding_dim=128, batch_size=BATCH, lr=0.05, erase=0.0, held_out=0.0, average=0.0, label_smoothing=0.1
+    embedding_dim=128,
+    batch_size=BATCH,
+    lr=0.05,
+    random_erasing=0.0,
+    held_out=0.0,
+    ema_decay=0.0,
+    label_smoothing=0.1,
 )
 
 
@@ -57,7 +63,7 @@ def starts(face: str) -> dict[str, Recipe]:
     }
 
 
-def deal(data: CropSet, shots: int, seed: int) -> tuple[CropSet, Selection]:
+def few_shot_split(data: CropSet, shots: int, seed: int) -> tuple[CropSet, Selection]:
     """Photos to learn from and photos to be judged by -> (K people with `shots` crops each, their tests).
 
     The tests depend on the seed alone, so all numbers of photos are judged alike.
@@ -81,7 +87,7 @@ def deal(data: CropSet, shots: int, seed: int) -> tuple[CropSet, Selection]:
 
 def run(recipe: Recipe, data: CropSet, shots: int, seed: int) -> float:
     """Train on a few photos of each person -> the share of their other photos that is named rightly."""
-    few, tests = deal(data, shots, seed)
+    few, tests = few_shot_split(data, shots, seed)
     epochs = STEPS // max(1, len(few) // BATCH)
     for progress in train(replace(recipe, epochs=epochs, seed=seed), few):
         last = progress

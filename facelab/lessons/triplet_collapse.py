@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from facelab.models.losses.batch import require
-from facelab.models.losses.mining import collapse, crossings, pair_masks, squared_distances, unit
+from facelab.models.losses.mining import (
+    count_inversions,
+    has_collapsed,
+    l2_normalize,
+    pair_masks,
+    squared_distances,
+)
 from facelab.models.losses.pairs import Triplet
 from facelab.models.seeding import Seeded
 
@@ -26,7 +32,7 @@ IN_A_ROW = 10  # steps that must look collapsed before it is called so
 
 
 @dataclass(frozen=True)
-class Setting:
+class CollapseConfig:
     """One run of the learner; the defaults collapse.
 
     Attributes:
@@ -45,7 +51,7 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class CollapseState:
     """What the page shows after some steps.
 
     Attributes:
@@ -54,7 +60,7 @@ class Moment:
         embeddings: (48, 2) unit vectors, before the last of those steps.
         labels: (48,) int64, in [0, 6).
         ordered: share of genuine-impostor couples of pairs in the right order, in [0, 1]: 0.5 is chance.
-        collapsed: whether `facelab.models.losses.mining.collapse` has held for the last ten steps.
+        collapsed: whether `facelab.models.losses.mining.has_collapsed` has held for the last ten steps.
     """
 
     losses: tuple[float, ...]
@@ -82,7 +88,7 @@ def network(seed: int) -> nn.Sequential:
     return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
 
 
-def learn(setting: Setting, steps: int = STEPS) -> Iterator[Moment]:
+def learn(setting: CollapseConfig, steps: int = STEPS) -> Iterator[CollapseState]:
     """Train on one batch, all 48 points at every step; close the generator to stop.
 
     Raises:
@@ -101,12 +107,12 @@ def learn(setting: Setting, steps: int = STEPS) -> Iterator[Moment]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        found = unit(embeddings.detach())
+        found = l2_normalize(embeddings.detach())
         distances = squared_distances(found)
         losses.append(loss.item())
         spreads.append(distances.mean().item())
-        stuck = stuck + 1 if collapse(found, losses[-1], setting.margin) else 0
-        yield Moment(
+        stuck = stuck + 1 if has_collapsed(found, losses[-1], setting.margin) else 0
+        yield CollapseState(
             tuple(losses), tuple(spreads), found, labels, _ordered(distances, labels), stuck >= IN_A_ROW
         )
 
@@ -114,5 +120,5 @@ def learn(setting: Setting, steps: int = STEPS) -> Iterator[Moment]:
 def _ordered(distances: Tensor, labels: Tensor) -> float:
     """The area under the ROC curve of all pairs: in how many couples the impostor pair lies farther apart."""
     genuine, impostor = (distances[mask] for mask in pair_masks(labels))
-    farther, _ = crossings(impostor, genuine)
+    farther, _ = count_inversions(impostor, genuine)
     return (farther.sum() / (len(genuine) * len(impostor))).item()

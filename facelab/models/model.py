@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from facelab.models.backbones import build_backbone
 from facelab.models.names import nearest
 from facelab.models.recipe import Recipe
-from facelab.models.regularizers import Dropout, place
+from facelab.models.regularizers import Dropout, insert_regularizers
 from facelab.photos.faces import CROP_SIZE, to_tensor
 
 IN_CACHE = 32  # images at once on a CPU: 128 are a third slower, since a layer's maps leave the cache
@@ -84,7 +84,9 @@ def build_model(recipe: Recipe) -> FaceModel:
     model = FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
     model.neck[-1].bias.requires_grad_(recipe.neck_bias)  # it begins at zero (BNNeck, arXiv:1903.07071)
     if recipe.drop_block or recipe.stochastic_depth:
-        place(model.backbone, recipe.drop_block, recipe.drop_block_size, recipe.stochastic_depth)
+        insert_regularizers(
+            model.backbone, recipe.drop_block, recipe.drop_block_size, recipe.stochastic_depth
+        )
     return model
 
 

@@ -18,6 +18,17 @@ from facelab.models.names import nearest
 MOST_STEPS, MOST_DIM, MOST_SIDE = 1_000_000, 8192, 112
 
 
+FORMER_NAMES = {  # of fields: checkpoints, recipe files and flags of earlier versions have them
+    "average": "ema_decay",
+    "clip": "grad_clip",
+    "erase": "random_erasing",
+    "grey": "gray",
+    "hard_share": "hard_label_weight",
+    "normalise": "normalize",
+    "unlabelled": "unlabeled",
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A training run: network, loss, optimizer and augmentation."""
@@ -48,7 +59,7 @@ class Recipe:
     """α: the target is (1-α)·onehot + α/K. None: the loss's default."""
     bias: bool | None = None
     """Whether the last linear layer has a bias. None: the loss's default."""
-    hard_share: float | None = None
+    hard_label_weight: float | None = None
     """α of online label smoothing: weight of the hard label beside the soft. None: the loss's default."""
     center_weight: float | None = None
     """λ of center loss, against softmax. None: the loss's default."""
@@ -96,11 +107,11 @@ class Recipe:
     """Momentum of SGD (Nesterov's), or the first beta of AdamW, in [0, 1)."""
     weight_decay: float = 5e-4
     """L2 pull on weight matrices and kernels; biases and norms are spared."""
-    clip: float = 5.0
+    grad_clip: float = 5.0
     """Largest norm of the whole gradient; 0 leaves it alone."""
     clip_adaptive: float = 0.0
     """λ of NFNet's adaptive clipping: largest ratio of a unit's gradient to its weights; 0 is off."""
-    average: float = 0.0
+    ema_decay: float = 0.0
     """Decay of the moving average of weights that is validated and kept, in [0, 1), e.g. 0.999; 0 is off."""
     flip: bool = True
     """Mirror half of the crops."""
@@ -116,7 +127,7 @@ class Recipe:
     """Largest relative change of color saturation."""
     gray: float = 0.2
     """Share of color crops turned gray."""
-    erase: float = 0.4
+    random_erasing: float = 0.4
     """Share of crops in which one random rectangle is blanked."""
     held_out: float = 0.08
     """Share of identities kept out of training, to measure verification and to set thresholds."""
@@ -138,15 +149,15 @@ class Recipe:
         for name, hint in get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
         _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
-        _check_range(self, "warmup momentum average held_out held_out_images", 0, 1, "[0, 1)")
-        _check_range(self, "gray erase zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
+        _check_range(self, "warmup momentum ema_decay held_out held_out_images", 0, 1, "[0, 1)")
+        _check_range(self, "gray random_erasing zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
         _check_range(self, "epochs", 1, MOST_STEPS + 1, f"1, 2, 3, ..., {MOST_STEPS:,}")
         _check_range(self, "embedding_dim", 1, MOST_DIM + 1, f"1, 2, 3, ..., {MOST_DIM:,}")
         _check_range(self, "drop_block_size", 1, MOST_SIDE + 1, f"1, 2, 3, ..., {MOST_SIDE}")
         most = "2, 3, 4, ..., since batch norms compare crops, and a million at most"
         _check_range(self, "batch_size", 2, MOST_STEPS + 1, most)
         _check_range(self, "seed split_seed", 0, 2**63, "0, 1, 2, ..., 2^63 - 1")
-        _check_range(self, "lr weight_decay clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
+        _check_range(self, "lr weight_decay grad_clip clip_adaptive rotate", 0, float("inf"), "[0, ∞)")
         _check_range(self, "teacher_weight loss_weight", 0, float("inf"), "[0, ∞)")
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}: {nearest(self.backbone, BACKBONES)}")
@@ -182,11 +193,15 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "Recipe":
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; former names of fields are read too.
 
         Raises:
-            ValueError: a key that is no field of a recipe.
+            ValueError: a key that is no field of a recipe, or a field under both of its names.
         """
+        for old, new in FORMER_NAMES.items():
+            if old in values and new in values:
+                raise ValueError(f"{old} is the former name of {new}; give one of them")
+        values = {FORMER_NAMES.get(key, key): value for key, value in values.items()}
         legal = [field.name for field in fields(cls)]
         for key in values:
             if key not in legal:
@@ -205,7 +220,7 @@ class Recipe:
 
 
 LOSS_FIELDS = (
-    "label_smoothing", "bias", "hard_share", "center_weight", "center_rate", "margin", "margin_warmup",
+    "label_smoothing", "bias", "hard_label_weight", "center_weight", "center_rate", "margin", "margin_warmup",
     "scale", "pair_margin", "mining", "normalize", "pair_weight",
 )  # fmt: skip
 

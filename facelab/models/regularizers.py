@@ -120,8 +120,8 @@ def seed_rate(rate: float, block: tuple[int, int], size: tuple[int, int]) -> flo
     """
     covers = []
     for side, length in zip(block, size, strict=True):
-        place = torch.arange(length, dtype=torch.float64)
-        covers.append((place + 1).clamp(max=min(side, length - side + 1)).minimum(length - place))
+        position = torch.arange(length, dtype=torch.float64)
+        covers.append((position + 1).clamp(max=min(side, length - side + 1)).minimum(length - position))
     n = covers[0][:, None] * covers[1]
     gamma = rate * n.numel() / n.sum().item()
     for _ in range(20):
@@ -238,7 +238,9 @@ def set_progress(model: nn.Module, progress: float) -> None:
             module.progress = progress
 
 
-def place(backbone: nn.Sequential, drop_block: float, drop_block_size: int, stochastic_depth: float) -> None:
+def insert_regularizers(
+    backbone: nn.Sequential, drop_block: float, drop_block_size: int, stochastic_depth: float
+) -> None:
     """Put DropBlock and stochastic depth into a backbone, in place; no key of its state_dict changes.
 
     DropBlock follows every block of the last two stages, the paper's groups 3 and 4 (arXiv:1810.12890,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import plotly.io as pio
 
-from facelab.lessons.loss_curves import KINDS, Curves, OneTriplet, Weighed
-from facelab.lessons.triplet_collapse import PEOPLE, STEPS, Moment
+from facelab.lessons.loss_curves import KINDS, Curves, OneTriplet, PairGradients
+from facelab.lessons.triplet_collapse import PEOPLE, STEPS, CollapseState
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, SCORE
 
 NAMES = {"norm_softmax": "softmax", "a_softmax": "A-Softmax", "cosface": "CosFace", "arcface": "ArcFace"}
@@ -208,7 +208,7 @@ def _arrow(tail: np.ndarray, push: np.ndarray) -> dict[str, Any]:
     return ends | refs | {"showarrow": True, "arrowwidth": 4, "arrowhead": 2, "arrowcolor": SCORE}
 
 
-def collapse_course(moment: Moment, margin: float) -> str:
+def collapse_course(moment: CollapseState, margin: float) -> str:
     """Above the loss with the margin that it must not rest on, below the spread, against the steps."""
     steps = np.arange(1, len(moment.losses) + 1)
     line = {"type": "scatter", "mode": "lines", "x": steps}
@@ -228,7 +228,7 @@ def collapse_course(moment: Moment, margin: float) -> str:
     return _figure(data, layout)
 
 
-def collapse_map(moment: Moment) -> str:
+def collapse_map(moment: CollapseState) -> str:
     """The 48 embeddings as directions; each person has a track of its own, or one dot would hide the rest."""
     data = []
     for person in range(PEOPLE):
@@ -245,7 +245,11 @@ def collapse_map(moment: Moment) -> str:
 
 
 def pair_scores(
-    genuine: np.ndarray, impostor: np.ndarray, contrastive: Weighed, pairwise: Weighed, threshold: float
+    genuine: np.ndarray,
+    impostor: np.ndarray,
+    contrastive: PairGradients,
+    pairwise: PairGradients,
+    threshold: float,
 ) -> str:
     """Histograms of the scores; below them how hard each loss moves a pair, by its score."""
     edges = np.linspace(-1, 1, 51)
@@ -260,8 +264,8 @@ def pair_scores(
         data.append(bars | {"marker": marker, "hovertemplate": "%{y:.1f} % of the pairs<extra></extra>"})
     for axis, weighed in (("y2", contrastive), ("y", pairwise)):
         for scores, push, color, dash in (
-            (genuine, weighed.pull, GENUINE, "solid"),
-            (impostor, weighed.push, IMPOSTOR, "dash"),
+            (genuine, weighed.genuine, GENUINE, "solid"),
+            (impostor, weighed.impostor, IMPOSTOR, "dash"),
         ):
             line = {"type": "scatter", "mode": "lines", "x": scores[::4], "y": push[::4], "yaxis": axis}
             data.append(line | {"line": {"color": color, "dash": dash, "width": 3}, "showlegend": False})

@@ -23,7 +23,7 @@ from facelab.models.zoo import DEFAULT_MODEL
 from facelab.photos.conditions import measure, warnings_of
 from facelab.photos.faces import Source, main_face
 from facelab.recognition.embedder import MATRICES, Embedder, load
-from facelab.recognition.verify import look
+from facelab.recognition.verify import detect
 
 MAX_PHOTOS = 500  # a page's gallery; larger sets are judged by `python -m facelab evaluate --identify`
 MAX_NAME = 60  # characters
@@ -138,13 +138,13 @@ def enroll(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrollment:
     for person, name, read in photos:
         person = checked_name(person)
         try:
-            sighting = look(read(), name)
+            detection = detect(read(), name)
         except ValueError as error:
             failures.append(str(error))
             continue
-        face = main_face(sighting.faces, sighting.photo)
+        face = main_face(detection.faces, detection.photo)
         people.append(person)
-        vectors.append(embedder.embed(sighting.photo, [face])[0])
+        vectors.append(embedder.embed(detection.photo, [face])[0])
         crops.append((person, face.crop))
     if vectors:
         gallery = add(gallery, people, np.stack(vectors))
@@ -211,15 +211,15 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
     """
     embedder = load(gallery.model)
     embedder.calibrated().threshold_for(far)  # refuse a bad rate before the photo is read
-    sighting = look(photo, "The photo")
-    face = main_face(sighting.faces, sighting.photo)
-    probe = embedder.embed(sighting.photo, [face])[0]
+    detection = detect(photo, "The photo")
+    face = main_face(detection.faces, detection.photo)
+    probe = embedder.embed(detection.photo, [face])[0]
     answer = ask(gallery, embedder, probe, far)
     names = ("model", "closed_set", "open_set", "threshold", "far", "stranger_accepted")
     return {name: getattr(answer, name) for name in names} | {
         "score": answer.ranks[0][1],
         "ranks": [{"person": person, "score": score} for person, score in answer.ranks],
-        "warnings": warnings_of(measure(face, sighting.photo)),
+        "warnings": warnings_of(measure(face, detection.photo)),
     }
 
 

@@ -20,7 +20,7 @@ NO_FACE = "no face was found; use a sharper, larger or more frontal photo of one
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class Detection:
     """A photo and the faces in it, at least one, largest first."""
 
     photo: Photo
@@ -57,7 +57,7 @@ class Verdict:
     calibration: str
 
 
-def look(source: Source, name: str) -> Sighting:
+def detect(source: Source, name: str) -> Detection:
     """Read a photo and find its faces.
 
     Args:
@@ -74,22 +74,22 @@ def look(source: Source, name: str) -> Sighting:
             raise ValueError(NO_FACE)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    return Sighting(photo, faces)
+    return Detection(photo, faces)
 
 
-def look_at_both(a: Source, b: Source) -> tuple[Sighting, Sighting]:
-    """`look` at photo A and photo B at once, on two threads.
+def detect_both(a: Source, b: Source) -> tuple[Detection, Detection]:
+    """`detect` at photo A and photo B at once, on two threads.
 
     Raises:
-        ValueError: as `look`; of two bad photos the first is named.
+        ValueError: as `detect`; of two bad photos the first is named.
     """
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(look, (a, b), ("Photo A", "Photo B"))
+        first, second = pool.map(detect, (a, b), ("Photo A", "Photo B"))
     return first, second
 
 
 def score_faces(
-    embedder: Embedder, a: Sighting, b: Sighting, face_a: int | None = None, face_b: int | None = None
+    embedder: Embedder, a: Detection, b: Detection, face_a: int | None = None, face_b: int | None = None
 ) -> float:
     """Similarity of one face of each photo, counted from 0, largest first; None is the main face.
 
@@ -97,11 +97,11 @@ def score_faces(
         ValueError: a photo has no face of that number.
     """
     vectors = []
-    for name, sighting, index in (("Photo A", a, face_a), ("Photo B", b, face_b)):
-        index = sighting.main if index is None else index
-        if not 0 <= index < len(sighting.faces):
-            raise ValueError(f"{name} has {len(sighting.faces)} face(s); there is no face {index + 1}")
-        vectors.append(embedder.embed(sighting.photo, [sighting.faces[index]]))
+    for name, detection, index in (("Photo A", a, face_a), ("Photo B", b, face_b)):
+        index = detection.main if index is None else index
+        if not 0 <= index < len(detection.faces):
+            raise ValueError(f"{name} has {len(detection.faces)} face(s); there is no face {index + 1}")
+        vectors.append(embedder.embed(detection.photo, [detection.faces[index]]))
     return float(embedder.score(*vectors)[0])
 
 
@@ -152,15 +152,15 @@ def compare(
     """
     embedder = load(model)
     embedder.calibrated().threshold_for(far)  # refuse a bad rate before any photo is read
-    sightings = look_at_both(a, b)
+    sightings = detect_both(a, b)
     chosen = [s.main if index is None else index for s, index in zip(sightings, (face_a, face_b))]
     verdict = judge(embedder, score_faces(embedder, *sightings, *chosen), far)
-    faces = [describe_face(sighting, index) for sighting, index in zip(sightings, chosen)]
+    faces = [describe_face(detection, index) for detection, index in zip(sightings, chosen)]
     warnings = warn(*sightings, *chosen)
     return vars(verdict) | {"faces": faces, "warnings": warnings}
 
 
-def warn(a: Sighting, b: Sighting, face_a: int, face_b: int) -> list[str]:
+def warn(a: Detection, b: Detection, face_a: int, face_b: int) -> list[str]:
     """A sentence for each condition of either photo under which the error rates may not hold."""
     return [
         f"{name}: {sentence}"
@@ -169,7 +169,7 @@ def warn(a: Sighting, b: Sighting, face_a: int, face_b: int) -> list[str]:
     ]
 
 
-def describe_face(sighting: Sighting, index: int) -> dict[str, object]:
+def describe_face(detection: Detection, index: int) -> dict[str, object]:
     """One face in pixels of the original photo.
 
     Returns:
@@ -177,13 +177,13 @@ def describe_face(sighting: Sighting, index: int) -> dict[str, object]:
         does, largest first, "main": whether it is the main face, "box": left, top, right, bottom from the
         photo's corner, "landmarks": x, y from the center of its first pixel, "confidence"}.
     """
-    face, scale = sighting.faces[index], sighting.photo.scale
+    face, scale = detection.faces[index], detection.photo.scale
     half = 0.5  # from a pixel's center to its edge: what is scaled is the distance from the photo's corner
     landmarks = (face.landmarks.astype(np.float64) + half) * scale - half
     return {
-        "found": len(sighting.faces),
+        "found": len(detection.faces),
         "face": index + 1,
-        "main": index == sighting.main,
+        "main": index == detection.main,
         "box": np.round(face.box.astype(np.float64) * scale, 1).tolist(),
         "landmarks": np.round(landmarks, 1).tolist(),
         "confidence": round(face.confidence, 4),

@@ -24,7 +24,8 @@ def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
     Args:
         crops: (B, H, W, 3) uint8.
-        recipe: its fields flip, rotate, zoom, shift, jitter, saturation, gray and erase say how strongly.
+        recipe: its fields flip, rotate, zoom, shift, jitter, saturation, gray and random_erasing are the
+            strengths.
         draw: (DRAWS, B) uniform in [0, 1), a column per crop.
 
     Returns:
@@ -68,6 +69,6 @@ def _erase(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
     cols = torch.arange(width, device=x.device).add(0.5).div(width)
     in_rows = (rows >= top[:, None]) & (rows < (top + side_y)[:, None])
     in_cols = (cols >= left[:, None]) & (cols < (left + side_x)[:, None])
-    chosen = draw[4] < recipe.erase
+    chosen = draw[4] < recipe.random_erasing
     box = chosen[:, None, None] & in_rows[:, :, None] & in_cols[:, None, :]
     return x.masked_fill(box.unsqueeze(1), 0.0)

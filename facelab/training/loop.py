@@ -148,7 +148,7 @@ def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[R
     frozen = freeze(model, recipe.freeze)
     model, loss_fn = model.to(device, memory_format=torch.channels_last), loss_fn.to(device)
     optimizer = build_optimizer(recipe, [model, loss_fn])
-    average = Average([model, loss_fn], recipe.average) if recipe.average else None
+    average = Average([model, loss_fn], recipe.ema_decay) if recipe.ema_decay else None
     return Run(recipe, resume.fingerprint(training), model, loss_fn, optimizer, average), frozen
 
 
@@ -230,9 +230,9 @@ def _update(run: Run, lr: float) -> None:
     """Clip the gradient and take the optimizer's step."""
     if run.recipe.clip_adaptive:
         clip_adaptively(run.model.parameters(), run.recipe.clip_adaptive)
-    if run.recipe.clip:
+    if run.recipe.grad_clip:
         parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, run.recipe.clip)
+        nn.utils.clip_grad_norm_(parameters, run.recipe.grad_clip)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
     run.optimizer.step()

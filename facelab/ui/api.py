@@ -15,7 +15,7 @@ from facelab.models.zoo import DEFAULT_MODEL
 from facelab.photos.faces import Source
 from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import listed, load, model_names
-from facelab.recognition.verify import DEFAULT_FAR, compare, describe_face, look
+from facelab.recognition.verify import DEFAULT_FAR, compare, describe_face, detect
 from facelab.ui.widgets.photo_input import PhotoInput
 
 
@@ -103,7 +103,7 @@ def documented(info: dict[str, Any]) -> dict[str, Any]:
 
 def _embed(photo: Source, model: str) -> dict[str, object]:
     embedder = load(model)
-    seen = look(photo, "The photo")
+    seen = detect(photo, "The photo")
     vectors = embedder.embed(seen.photo, seen.faces).tolist()
     faces = [describe_face(seen, i) | {"embedding": vector} for i, vector in enumerate(vectors)]
     return {"model": model, "similarity": embedder.similarity, "faces": faces}

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+FORMER_NAMES = {"regularisation": "regularization", "grey": "gray", "erase": "random_erasing"}  # in old links
 Controls = dict[str, Component]  # a tab's settings, by the short names that a link gives them
 
 WRITE = """(...values) => {{
@@ -79,7 +80,8 @@ def _written(value: object) -> object:
 def open_link(linked: list[LinkedTab], wanted: Mapping[str, str]) -> list[Any]:
     """What a link changes: which tab is open, then each setting of every tab."""
     names = [tab.name for tab in linked]
-    opened = wanted.get("tab", "")
+    wanted = {FORMER_NAMES.get(name, name): value for name, value in wanted.items()}
+    opened = FORMER_NAMES.get(wanted.get("tab", ""), wanted.get("tab", ""))
     out: list[Any] = [gr.Tabs(selected=opened) if opened in names else gr.skip()]
     shown = opened or names[0]
     for tab in linked:

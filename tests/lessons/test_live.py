@@ -18,8 +18,8 @@ from facelab.data.parametric import ParametricFaces
 from facelab.lessons.live import data as live_data
 from facelab.lessons.live import queue as live_line
 from facelab.lessons.live import session as live
-from facelab.lessons.live.data import DrawnCrops, Pool, from_photos, rendered
-from facelab.lessons.live.queue import Line
+from facelab.lessons.live.data import DrawnCrops, TrainingData, from_photos, rendered
+from facelab.lessons.live.queue import TrainingQueue
 from facelab.lessons.live.session import Map, Training, flat_map
 from facelab.lessons.live.settings import (
     HERE,
@@ -101,7 +101,7 @@ def stage(monkeypatch):
 
 def pool():
     crops = np.full((4, 112, 112, 3), 7, np.uint8)
-    return Pool(CropSet(crops, np.array([0, 0, 1, 1]), ("a", "b"), tuple("1234")), "four")
+    return TrainingData(CropSet(crops, np.array([0, 0, 1, 1]), ("a", "b"), tuple("1234")), "four")
 
 
 def training(line, seed=0, seconds=60.0, visitor="v", tab="Train"):
@@ -121,14 +121,14 @@ def until(snapshots, wanted):
 def test_the_end_comes_once(stage, monkeypatch):
     monkeypatch.setattr(live, "give_back_memory", lambda: time.sleep(0.2))
     stage.let(STEPS)
-    told = list(training(Line()).follow())
+    told = list(training(TrainingQueue()).follow())
     assert [snapshot.result is not None for snapshot in told] == [False] * (len(told) - 1) + [True]
     assert "finished" not in [snapshot.state for snapshot in told[:-1]]
 
 
 def test_a_run_tells_every_loss_and_every_epochs_figures(stage):
     stage.let(STEPS)
-    *_, last = training(Line()).follow()
+    *_, last = training(TrainingQueue()).follow()
     assert last.state == "finished" and last.result is not None
     assert last.losses == tuple(10 / step for step in range(1, STEPS + 1))
     assert last.figures == ((3, {"eer": pytest.approx(0.3)}), (6, {"eer": pytest.approx(0.6)}))
@@ -140,7 +140,7 @@ def test_a_run_tells_every_loss_and_every_epochs_figures(stage):
 @pytest.mark.parametrize(("limit", "steps"), [(30.0, 1), (60.0, STEPS)])
 def test_the_limit_counts_seconds_since_the_run_began(stage, limit, steps):
     stage.let(STEPS)
-    run = training(Line(), seconds=limit)
+    run = training(TrainingQueue(), seconds=limit)
     run._began = time.monotonic() - 31
     last, end = run._train()
     assert last.step == end.step == steps
@@ -150,7 +150,7 @@ def test_the_limit_counts_seconds_since_the_run_began(stage, limit, steps):
 
 
 def test_the_second_waits_its_turn_and_sees_its_place(stage):
-    line = Line()
+    line = TrainingQueue()
     runs = [training(line, seed) for seed in range(3)]
     first, second, third = (run.follow() for run in runs)
     until(first, lambda s: s.state == "starting")
@@ -171,7 +171,7 @@ def test_the_second_waits_its_turn_and_sees_its_place(stage):
 
 
 def test_who_leaves_the_line_makes_room(stage):
-    line = Line()
+    line = TrainingQueue()
     first, second, third = (training(line, seed, visitor=f"v{seed}") for seed in range(3))
     running = first.follow()
     next(running)
@@ -188,7 +188,7 @@ def test_who_leaves_the_line_makes_room(stage):
 
 
 def test_stop_ends_after_the_step_and_keeps_what_was_learned(stage):
-    line = Line()
+    line = TrainingQueue()
     run = training(line)
     snapshots = run.follow()
     stage.let(2)
@@ -204,7 +204,7 @@ def test_stop_ends_after_the_step_and_keeps_what_was_learned(stage):
 
 
 def test_going_away_for_good_ends_the_run_and_frees_its_memory(stage):
-    line = Line()
+    line = TrainingQueue()
     run = training(line)
     crops = weakref.ref(run._pool.data.crops)
     snapshots = run.follow()
@@ -220,7 +220,7 @@ def test_going_away_for_good_ends_the_run_and_frees_its_memory(stage):
 
 
 def test_who_comes_back_finds_the_run_again_and_nobody_else_does(stage):
-    line = Line()
+    line = TrainingQueue()
     first, second = training(line), training(line, 1, visitor="w")
     snapshots, waiting = first.follow(), second.follow()
     stage.let(2)
@@ -238,7 +238,7 @@ def test_who_comes_back_finds_the_run_again_and_nobody_else_does(stage):
 
 
 def test_an_end_that_nobody_was_told_waits_for_them_and_not_for_ever(stage, monkeypatch):
-    line = Line()
+    line = TrainingQueue()
     run, other = training(line), training(line, 1, visitor="w")
     snapshots = run.follow()
     until(snapshots, lambda s: s.state == "starting")
@@ -256,7 +256,7 @@ def test_an_end_that_nobody_was_told_waits_for_them_and_not_for_ever(stage, monk
 
 
 def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
-    line = Line()
+    line = TrainingQueue()
     run = training(line)
     snapshots = run.follow()
     until(snapshots, lambda s: s.state == "starting")
@@ -267,7 +267,7 @@ def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
 
 
 def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, monkeypatch):
-    line = Line()
+    line = TrainingQueue()
     first, second, third = (training(line, seed) for seed in range(3))
     running, waiting, last = first.follow(), second.follow(), third.follow()
     next(running)
@@ -285,7 +285,7 @@ def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, m
 
 def test_a_run_ends_at_the_limit(stage):
     stage.let(STEPS)
-    *_, last = training(Line(), seconds=0.0).follow()
+    *_, last = training(TrainingQueue(), seconds=0.0).follow()
     assert last.state == "stopped" and last.step == 1 and last.result and "limit" in last.words
 
 
@@ -297,7 +297,7 @@ def test_a_failure_is_one_sentence_and_makes_room(monkeypatch, error):
 
     monkeypatch.setattr(live, "train", fails)
     monkeypatch.setattr(live, "POLL", 0.01)
-    line = Line()
+    line = TrainingQueue()
     *_, last = training(line).follow()
     assert last.state == "failed" and last.result is None and one_sentence(last.words) and line._runs == []
     assert ("lower --lr" in last.words) == isinstance(error, ValueError)
@@ -408,7 +408,9 @@ def test_everything_on_offer_makes_a_recipe():
             name.split("+")[-1] in ("contrastive", "triplet", "pairwise")
         )
     bare = compose(Choice(augment=False), HERE)
-    assert not (bare.flip or bare.rotate or bare.zoom or bare.shift or bare.jitter or bare.gray or bare.erase)
+    assert not (
+        bare.flip or bare.rotate or bare.zoom or bare.shift or bare.jitter or bare.gray or bare.random_erasing
+    )
 
 
 def test_limits_are_tighter_on_a_public_page(monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelab.lessons import loss_curves
-from facelab.lessons.loss_curves import COMPARED, GENUINE, IMPOSTOR, KINDS, NOBODY, Margins
+from facelab.lessons.loss_curves import COMPARED, GENUINE, IMPOSTOR, KINDS, NO_CLASS, Margins
 from facelab.metrics.verification import auc
 from facelab.models.losses import LOSSES, build_loss
 from facelab.models.losses.margins import annealed_lambda
@@ -93,7 +93,7 @@ def test_gradient_is_the_slope_of_the_loss():
 
 def gap_between(owner, low, high):
     """Degrees within (low, high) that no class satisfies."""
-    return 0.25 * (owner[(low < FINE) & (high > FINE)] == NOBODY).sum()
+    return 0.25 * (owner[(low < FINE) & (high > FINE)] == NO_CLASS).sum()
 
 
 @pytest.mark.parametrize("between", [40, 90, 120])
@@ -171,7 +171,7 @@ def test_triplet_kinds_by_brute_force_and_by_what_mining_takes(margin):
             kinds = loss_curves.triplet_kinds(points, labels, a, int(p), margin)
             for n in range(12):
                 if labels[n] == labels[a]:
-                    assert kinds[n] == NOBODY
+                    assert kinds[n] == NO_CLASS
                     continue
                 near, far = distances[a, p], distances[a, n]
                 wanted = "easy" if far >= near + margin else "semi-hard" if far > near else "hard"
@@ -230,8 +230,8 @@ def test_contrastive_weights_by_hand_and_against_the_module():
     distance = np.sqrt(2 - 2 * impostor)
     short = np.maximum(0, 1.2 - distance)
     assert weighed.loss == pytest.approx(0.5 * ((2 - 2 * genuine).mean() + (short**2).mean()))
-    np.testing.assert_allclose(weighed.pull, 1.0)
-    np.testing.assert_allclose(weighed.push, -short / distance, atol=1e-12)
+    np.testing.assert_allclose(weighed.genuine, 1.0)
+    np.testing.assert_allclose(weighed.impostor, -short / distance, atol=1e-12)
     points, _ = random_batch(7, 8, 8)
     labels = torch.arange(8).repeat_interleave(8)
     cosine = points @ points.T
@@ -248,8 +248,8 @@ def test_pairwise_weights_count_the_couples_by_brute_force():
     weighed = loss_curves.weigh_pairwise(genuine, impostor, 0.25)
     hinge = np.maximum(0, 0.25 - (genuine[:, None] - impostor))
     assert weighed.loss == pytest.approx(hinge.mean())
-    np.testing.assert_allclose(weighed.pull, (hinge > 0).mean(1), atol=1e-9)
-    np.testing.assert_allclose(weighed.push, -(hinge > 0).mean(0), atol=1e-9)
+    np.testing.assert_allclose(weighed.genuine, (hinge > 0).mean(1), atol=1e-9)
+    np.testing.assert_allclose(weighed.impostor, -(hinge > 0).mean(0), atol=1e-9)
 
 
 def test_scores_follow_their_distribution():

@@ -72,7 +72,7 @@ def spoken(recipe):
         {"flip": False, "compile": True, "bias": False},
         {"milestones": (0.1, 0.25, 0.9), "schedule": "step"},
         {"init_from": "my file.safetensors", "freeze": "neck"},
-        {"optimizer": "adamw", "weight_decay": 1e-7, "clip": 0.0, "lr": 1e-05},
+        {"optimizer": "adamw", "weight_decay": 1e-7, "grad_clip": 0.0, "lr": 1e-05},
         {"held_out_images": 0.0, "label_smoothing": 0.0},
     ],
 )
@@ -93,7 +93,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def pages_own():
     """(losses, result) of the run as the page makes it."""
-    run = live.Training(TINY, rendered(5, 4, TINY.seed), 600, line=live.Line())
+    run = live.Training(TINY, rendered(5, 4, TINY.seed), 600, line=live.TrainingQueue())
     *_, last = run.follow()
     assert last.state == "finished" and last.result
     return last.losses, last.result

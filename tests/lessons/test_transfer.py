@@ -10,7 +10,7 @@ from facelab.cli.terminal import track
 from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
 from facelab.lessons import transfer
-from facelab.lessons.transfer import SHOTS, TEST, Outcome, deal, run, starts
+from facelab.lessons.transfer import SHOTS, TEST, Outcome, few_shot_split, run, starts
 from facelab.models.recipe import Recipe
 
 
@@ -28,7 +28,7 @@ def test_all_numbers_of_photos_are_judged_by_the_same_tests(seed):
     tests = None
     before = set()
     for shots in SHOTS:
-        few, judged = deal(data, shots, seed)
+        few, judged = few_shot_split(data, shots, seed)
         learned = set(few.crops[:, 0, 0, 0].tolist())
         assert np.bincount(few.labels).tolist() == [shots] * 3
         assert np.bincount(judged.labels).tolist() == [TEST] * 3
@@ -36,12 +36,12 @@ def test_all_numbers_of_photos_are_judged_by_the_same_tests(seed):
         assert before <= learned  # more photos are the same ones and others
         assert tests is None or (judged.rows == tests).all()
         tests, before = judged.rows, learned
-    assert (deal(data, 1, seed + 1)[1].rows != tests).any()
+    assert (few_shot_split(data, 1, seed + 1)[1].rows != tests).any()
 
 
 def test_too_few_photos_are_named():
     with pytest.raises(ValueError, match="p1 has 9 photos; 6 to learn and 4 to test are needed"):
-        deal(people([10, 9]), 6, 0)
+        few_shot_split(people([10, 9]), 6, 0)
 
 
 def test_starts_differ_in_what_they_say():
@@ -57,7 +57,7 @@ def test_a_run_learns_rendered_people(monkeypatch):
     monkeypatch.setattr(transfer, "BATCH", 12)
     data = ParametricFaces(4, 7, seed=2).crop_set()
     recipe = Recipe(embedding_dim=32, batch_size=12, lr=0.05, held_out=0.0)
-    recipe = replace(recipe, erase=0.0, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0)
+    recipe = replace(recipe, random_erasing=0.0, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0)
     first = run(recipe, data, 3, 0)
     assert first == run(recipe, data, 3, 0)
     assert first > 0.5  # by chance one in four

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from facelab.lessons import triplet_collapse
-from facelab.lessons.triplet_collapse import IN_A_ROW, PEOPLE, PHOTOS, Setting, clouds, learn, network
-from facelab.models.losses.mining import squared_distances, unit
+from facelab.lessons.triplet_collapse import IN_A_ROW, PEOPLE, PHOTOS, CollapseConfig, clouds, learn, network
+from facelab.models.losses.mining import l2_normalize, squared_distances
 from facelab.models.losses.pairs import Triplet
 
 SEEDS = range(8)
@@ -19,7 +19,7 @@ LONG = 120  # steps: after them, all triplets had separated the people of 24 see
 @functools.cache
 def course(mining, seed, steps):
     """All moments of a run."""
-    return list(learn(Setting(mining, seed=seed), steps))
+    return list(learn(CollapseConfig(mining, seed=seed), steps))
 
 
 def most(truths) -> bool:
@@ -49,13 +49,13 @@ def test_the_flag_needs_ten_steps_in_a_row(monkeypatch):
     """Nine steps that look collapsed, one that does not, then ten: the flag goes up at the last."""
     looks = iter([True] * 9 + [False] + [True] * 10)
     monkeypatch.setattr(triplet_collapse, "collapse", lambda *_: next(looks))
-    flags = [moment.collapsed for moment in learn(Setting("all"), 20)]
+    flags = [moment.collapsed for moment in learn(CollapseConfig("all"), 20)]
     assert flags == [False] * 19 + [True]
 
 
 def test_each_step_is_sgd_on_the_training_loss():
     """Two steps by hand: Triplet on the same network, momentum 0.9, and a learning rate that warms up."""
-    setting = Setting("all", lr=0.1, warmup=4, seed=3)
+    setting = CollapseConfig("all", lr=0.1, warmup=4, seed=3)
     points, labels = clouds(3)
     model, loss_fn = network(3), Triplet(2, PEOPLE, 0.2, "all")
     speed, losses = [torch.zeros_like(p) for p in model.parameters()], []
@@ -73,7 +73,7 @@ def test_each_step_is_sgd_on_the_training_loss():
 def test_what_a_moment_says_is_what_its_embeddings_are():
     moment = course("all", 0, LONG)[-1]
     distances = squared_distances(moment.embeddings)
-    torch.testing.assert_close(moment.embeddings, unit(moment.embeddings))
+    torch.testing.assert_close(moment.embeddings, l2_normalize(moment.embeddings))
     assert moment.spreads[-1] == pytest.approx(distances.mean().item())
     upper = torch.ones(48, 48, dtype=torch.bool).triu(1)
     same = moment.labels[:, None] == moment.labels
@@ -86,18 +86,22 @@ def test_a_seed_is_a_run_and_the_rest_of_the_program_draws_on():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first = [*learn(Setting(seed=1), 5)][-1].losses
+    first = [*learn(CollapseConfig(seed=1), 5)][-1].losses
     assert torch.equal(torch.rand(3), expected)
-    assert first == [*learn(Setting(seed=1), 5)][-1].losses != [*learn(Setting(seed=2), 5)][-1].losses
+    assert (
+        first
+        == [*learn(CollapseConfig(seed=1), 5)][-1].losses
+        != [*learn(CollapseConfig(seed=2), 5)][-1].losses
+    )
 
 
 @pytest.mark.parametrize(
     ("setting", "word"),
     [
-        (Setting("hardest"), "mining is 'hardest'; legal: all, semi_hard, hard"),
-        (Setting(lr=0.0), "lr is 0.0; legal: above 0"),
-        (Setting(warmup=-1), "warmup is -1"),
-        (Setting(margin=-1.0), "pair_margin is -1.0"),
+        (CollapseConfig("hardest"), "mining is 'hardest'; legal: all, semi_hard, hard"),
+        (CollapseConfig(lr=0.0), "lr is 0.0; legal: above 0"),
+        (CollapseConfig(warmup=-1), "warmup is -1"),
+        (CollapseConfig(margin=-1.0), "pair_margin is -1.0"),
     ],
 )
 def test_a_setting_out_of_range_is_named(setting, word):

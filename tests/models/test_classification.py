@@ -119,7 +119,7 @@ def online_label_smoothing_by_loops(
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_online_label_smoothing_equals_loops(alpha: float) -> None:
     torch.manual_seed(1)
-    loss_fn = build_loss("online_label_smoothing", 6, 5, {"hard_share": alpha}).double()
+    loss_fn = build_loss("online_label_smoothing", 6, 5, {"hard_label_weight": alpha}).double()
     loss_fn.linear.weight.data.normal_()
     loss_fn.soft.fill_(0.2)  # 1/5 in float64
     epochs = [
@@ -139,7 +139,7 @@ def test_online_label_smoothing_equals_loops(alpha: float) -> None:
 
 def test_online_label_smoothing_starts_halfway_to_uniform_smoothing() -> None:
     embeddings, labels = batch()
-    loss_fn = build_loss("online_label_smoothing", 6, 5, {"hard_share": 0.9}).double()
+    loss_fn = build_loss("online_label_smoothing", 6, 5, {"hard_label_weight": 0.9}).double()
     plain = F.cross_entropy(loss_fn.logits(embeddings), labels, label_smoothing=0.1)
     torch.testing.assert_close(loss_fn(embeddings, labels), plain, atol=1e-7, rtol=0)
 

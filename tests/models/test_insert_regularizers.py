@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from facelab.models.backbones import BACKBONES, build_backbone
-from facelab.models.regularizers import DropBlock2d, StochasticDepth, place, set_progress
+from facelab.models.regularizers import DropBlock2d, StochasticDepth, insert_regularizers, set_progress
 
 PLAIN = {"AlexNet", "VGG", "DenseNet"}  # families without a shortcut to skip along
 PLAIN_NAMES = {"mobilenet_v1"} | {name for name, row in BACKBONES.items() if row.family in PLAIN}
@@ -15,7 +15,7 @@ COMPACT = [name for name in BACKBONES if name.endswith("_face")]
 def placed(name: str, drop_block: float, stochastic_depth: float) -> nn.Sequential:
     torch.manual_seed(0)
     backbone = build_backbone(name)
-    place(backbone, drop_block, 3, stochastic_depth)
+    insert_regularizers(backbone, drop_block, 3, stochastic_depth)
     return backbone
 
 
@@ -29,7 +29,7 @@ def test_only_the_places_change(name: str) -> None:
     with torch.device("meta"):  # structure needs no numbers
         plain = build_backbone(name)
         backbone = build_backbone(name)
-    place(backbone, 0.1, 5, depth)
+    insert_regularizers(backbone, 0.1, 5, depth)
     assert list(backbone.state_dict()) == list(plain.state_dict())
     assert [key for key, _ in backbone.named_children()] == [key for key, _ in plain.named_children()]
     stages = [key for key, _ in plain.named_children() if key.startswith("stage")]
@@ -57,7 +57,7 @@ def test_evaluation_is_untouched(name: str) -> None:
     x = torch.randn(1, 3, BACKBONES[name].min_size, BACKBONES[name].min_size)
     with torch.inference_mode():
         before = backbone(x)
-        place(backbone, 0.1, 3, 0.0 if name in PLAIN_NAMES else 0.2)
+        insert_regularizers(backbone, 0.1, 3, 0.0 if name in PLAIN_NAMES else 0.2)
         assert torch.equal(backbone(x), before)
 
 
@@ -116,7 +116,7 @@ def test_small_maps_keep_their_shape() -> None:
 
 def test_new_modules_follow_the_mode_of_the_backbone() -> None:
     backbone = build_backbone("resnet_face").eval()
-    place(backbone, 0.1, 3, 0.1)
+    insert_regularizers(backbone, 0.1, 3, 0.1)
     assert not any(m.training for m in backbone.modules())
 
 
@@ -127,7 +127,7 @@ def test_a_family_without_residual_blocks_refuses_stochastic_depth(name: str) ->
     with pytest.raises(
         ValueError, match=r"stochastic_depth is 0\.1, but this backbone has no residual blocks"
     ):
-        place(backbone, 0.1, 3, 0.1)
+        insert_regularizers(backbone, 0.1, 3, 0.1)
     assert not found(backbone, DropBlock2d), "refused before anything changed"
 
 
@@ -144,5 +144,5 @@ def test_bad_rates_change_nothing(rates: tuple[float, int, float], said: str) ->
     backbone = build_backbone("resnet_face")
     before = str(backbone)
     with pytest.raises(ValueError, match=said):
-        place(backbone, *rates)
+        insert_regularizers(backbone, *rates)
     assert str(backbone) == before

@@ -238,7 +238,7 @@ def test_large_finite_half_precision_values_are_not_refused() -> None:
         ("a_softmax", {"margin": 0}, r"margin is 0; legal: 1, 2, 3, ..."),
         ("norm_softmax", {"scale": -1}, "scale is -1; legal: above 0"),
         ("softmax", {"label_smoothing": 1.1}, "label_smoothing is 1.1; legal: 0 to 1"),
-        ("online_label_smoothing", {"hard_share": 2}, "hard_share is 2; legal: 0 to 1"),
+        ("online_label_smoothing", {"hard_label_weight": 2}, "hard_label_weight is 2; legal: 0 to 1"),
         ("center", {"center_weight": -1}, "center_weight is -1; legal: 0 or more"),
         ("center", {"center_rate": 1.5}, "center_rate is 1.5; legal: 0 to 1"),
         ("contrastive", {"pair_margin": 2.5}, "pair_margin is 2.5; legal: above 0, up to 2.0"),

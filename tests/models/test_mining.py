@@ -16,14 +16,14 @@ from facelab.models.losses import build_loss
 from facelab.models.losses.mining import (
     MINING,
     all_triplets,
-    collapse,
-    crossings,
+    count_inversions,
     hard_triplets,
+    has_collapsed,
+    l2_normalize,
     mine,
     pair_masks,
     semi_hard_triplets,
     squared_distances,
-    unit,
 )
 
 NUMBERS = st.lists(st.integers(-3, 3), min_size=0, max_size=10)
@@ -37,11 +37,11 @@ def batch(size: int = 16, people: int = 4) -> tuple[Tensor, Tensor]:
 
 def test_unit_is_normalize_with_gradients_and_a_finite_one_at_zero() -> None:
     embeddings = batch()[0].requires_grad_()
-    torch.testing.assert_close(unit(embeddings), F.normalize(embeddings))
-    assert torch.autograd.gradcheck(unit, embeddings)
+    torch.testing.assert_close(l2_normalize(embeddings), F.normalize(embeddings))
+    assert torch.autograd.gradcheck(l2_normalize, embeddings)
     zero = torch.zeros(2, 5, requires_grad=True)
-    (gradient,) = torch.autograd.grad(unit(zero).sum(), zero)
-    assert (unit(zero) == 0).all() and (gradient == 1).all()
+    (gradient,) = torch.autograd.grad(l2_normalize(zero).sum(), zero)
+    assert (l2_normalize(zero) == 0).all() and (gradient == 1).all()
 
 
 def test_squared_distances_equal_torchs_with_gradients() -> None:
@@ -68,14 +68,14 @@ def test_masks_part_all_pairs_but_those_with_oneself() -> None:
 @settings(deadline=None)  # a busy machine is no failure
 @given(NUMBERS, NUMBERS)
 def test_crossings_count_like_a_table(high: list[int], low: list[int]) -> None:
-    at_high, at_low = crossings(torch.tensor(high).float(), torch.tensor(low).float())
+    at_high, at_low = count_inversions(torch.tensor(high).float(), torch.tensor(low).float())
     assert at_high.tolist() == [sum(h > value for value in low) for h in high]
     assert at_low.tolist() == [sum(value > h for value in high) for h in low]
 
 
 def test_crossings_work_row_by_row_and_leave_infinities_out() -> None:
     high, low = torch.tensor([[1.0, -math.inf], [3.0, 2.0]]), torch.tensor([[0.0, math.inf], [2.0, 1.0]])
-    at_high, at_low = crossings(high, low)
+    at_high, at_low = count_inversions(high, low)
     assert at_high.tolist() == [[1, 0], [2, 1]] and at_low.tolist() == [[1, 0], [1, 2]]
 
 
@@ -100,7 +100,7 @@ def test_hard_triplets_leave_out_anchors_without_a_partner() -> None:
 
 def test_semi_hard_triplets_are_in_order_but_within_the_margin() -> None:
     embeddings, labels = batch(30)
-    d = squared_distances(unit(embeddings))
+    d = squared_distances(l2_normalize(embeddings))
     found = semi_hard_triplets(d, labels, 0.3)
     near, far = d[found.anchor, found.positive], d[found.anchor, found.negative]
     assert len(near) > 10 and (far > near).all() and (far < near + 0.3).all()
@@ -168,11 +168,11 @@ def test_collapse_is_seen_and_only_then(mining: str) -> None:
     embeddings, labels = batch()
     loss_fn = build_loss("triplet", 5, 4, {"mining": mining})
     collapsed = torch.ones(16, 5) + (mining != "semi_hard") * 1e-4 * embeddings.float()
-    assert collapse(collapsed, loss_fn(collapsed, labels).item(), 0.2)
-    assert not collapse(embeddings, loss_fn(embeddings, labels).item(), 0.2)
-    assert not collapse(embeddings, 0.2, 0.2)  # the loss at the margin alone proves nothing
+    assert has_collapsed(collapsed, loss_fn(collapsed, labels).item(), 0.2)
+    assert not has_collapsed(embeddings, loss_fn(embeddings, labels).item(), 0.2)
+    assert not has_collapsed(embeddings, 0.2, 0.2)  # the loss at the margin alone proves nothing
     perfect = torch.eye(5)[labels]
-    assert not collapse(perfect, loss_fn(perfect, labels).item(), 0.2)
+    assert not has_collapsed(perfect, loss_fn(perfect, labels).item(), 0.2)
 
 
 def test_a_collapsed_batch_has_no_gradient_to_leave_by() -> None:

@@ -14,7 +14,7 @@ from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
 from facelab.models.losses import build_loss
-from facelab.models.losses.mining import hard_triplets, squared_distances, unit
+from facelab.models.losses.mining import hard_triplets, l2_normalize, squared_distances
 from facelab.models.losses.pairs import contrastive_loss, pairwise_loss, triplet_loss
 
 
@@ -165,7 +165,7 @@ def test_batch_hard_equals_pytorch_metric_learning() -> None:
 
 def test_a_mined_triplet_equals_torchs_triplet_losses() -> None:
     embeddings, labels = batch()
-    points = unit(embeddings)
+    points = l2_normalize(embeddings)
     anchor, positive, negative = (points[index] for index in hard_triplets(squared_distances(points), labels))
     squared = torch.nn.TripletMarginWithDistanceLoss(
         distance_function=lambda x, y: (x - y).square().sum(1), margin=0.2

@@ -59,7 +59,7 @@ def forked(recipe: Recipe, data: CropSet, state: Path, fatal_step: int | None) -
 
 
 def main(loss: str, kills: int, folder: Path) -> None:
-    recipe = replace(RECIPE, loss=loss, average=0.9 if loss == "center" else 0.0)
+    recipe = replace(RECIPE, loss=loss, ema_decay=0.9 if loss == "center" else 0.0)
     data = ParametricFaces(4, 6, seed=1).crop_set()
     assert forked(recipe, data, folder / "whole.safetensors", None)
     whole = checkpoint.read(folder / "whole.safetensors")[1]

@@ -19,7 +19,7 @@ from facelab.training import loop as engine
 
 RECIPE = Recipe(
     epochs=4, batch_size=16, images_per_identity=4, embedding_dim=16, held_out=0.2, precision="fp32",
-    lr=0.05, average=0.9,
+    lr=0.05, ema_decay=0.9,
 )  # fmt: skip
 LOSSES = ("softmax", "arcface", "triplet", "center", "online_label_smoothing")
 

@@ -110,10 +110,10 @@ def test_enrolment_names_the_photo_without_a_face(enrolled):
 
 
 def test_enrolled_vectors_are_those_of_the_embedder(enrolled, embedder, album):
-    from facelab.recognition.verify import look
+    from facelab.recognition.verify import detect
 
-    sighting = look(str(album / "p2" / "p2_0002.jpg"), "x")
-    wanted = embedder.embed(sighting.photo, sighting.faces[:1])
+    detection = detect(str(album / "p2" / "p2_0002.jpg"), "x")
+    wanted = embedder.embed(detection.photo, detection.faces[:1])
     assert cosine(enrolled.gallery.embeddings[7:8], wanted)[0] == pytest.approx(1, abs=1e-5)
 
 

@@ -10,7 +10,7 @@ from facelab.models.zoo import DEFAULT_MODEL
 from facelab.photos.faces import Photo
 from facelab.recognition.embedder import as_face, load
 from facelab.recognition.saliency import cosine_by_position, cosine_maps, embedding_by_position
-from facelab.recognition.verify import Sighting, score_faces
+from facelab.recognition.verify import Detection, score_faces
 
 
 @pytest.fixture(scope="module", params=["pool", "flatten"])
@@ -77,7 +77,7 @@ def test_both_maps_of_one_face_against_itself_agree(model, faces):
 
 def test_maps_sum_to_the_score_that_the_page_shows():
     crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
-    a, b = (Sighting(Photo(crop, 1.0), [as_face(crop)]) for crop in crops)
+    a, b = (Detection(Photo(crop, 1.0), [as_face(crop)]) for crop in crops)
     score = score_faces(load(), a, b)
     for heat in cosine_maps(DEFAULT_MODEL, *crops):
         assert heat.shape == (4, 4) and heat.sum() == pytest.approx(score, abs=1e-5)

@@ -17,7 +17,7 @@ from facelab.photos.faces import Face, find_faces
 from facelab.photos.read import read_photo
 from facelab.recognition import embedder as embedders
 from facelab.recognition.embedder import as_face, load, model_names
-from facelab.recognition.verify import Sighting, compare, describe_face, judge, look, score_faces
+from facelab.recognition.verify import Detection, compare, describe_face, detect, judge, score_faces
 from tests.conftest import encoded, one_sentence
 
 KEYS = {
@@ -128,21 +128,21 @@ def test_the_face_of_a_group_can_be_chosen(clearest, portraits, tiny):
     small = np.asarray(Image.fromarray(clearest).resize((180, 180)))
     group = np.full((316, 600, 3), 160, np.uint8)
     group[30:286, 30:286], group[60:240, 370:550] = clearest, small
-    sighting, alone = look(group, "Photo A"), look(portraits[2, 0], "Photo B")
-    assert len(sighting.faces) == 2
-    scores = [score_faces(tiny, sighting, alone, index) for index in (0, 1)]
-    crops = [tiny.embed(s.photo, [s.faces[i]]) for s, i in ((sighting, 0), (sighting, 1), (alone, 0))]
+    detection, alone = detect(group, "Photo A"), detect(portraits[2, 0], "Photo B")
+    assert len(detection.faces) == 2
+    scores = [score_faces(tiny, detection, alone, index) for index in (0, 1)]
+    crops = [tiny.embed(s.photo, [s.faces[i]]) for s, i in ((detection, 0), (detection, 1), (alone, 0))]
     assert scores == pytest.approx([cosine(crops[i], crops[2])[0] for i in (0, 1)], abs=1e-6)
-    assert describe_face(sighting, 1)["found"] == 2
-    assert 370 < describe_face(sighting, 1)["box"][0] < 550
+    assert describe_face(detection, 1)["found"] == 2
+    assert 370 < describe_face(detection, 1)["box"][0] < 550
     for index in (-1, 2, 99):
         with pytest.raises(ValueError, match=rf"Photo A has 2 face\(s\); there is no face {index + 1}"):
-            score_faces(tiny, sighting, alone, index)
+            score_faces(tiny, detection, alone, index)
 
 
 def test_boxes_are_told_in_pixels_of_the_photo_that_was_given(portraits):
-    small = look(portraits[1, 0], "Photo A")
-    large = look(np.asarray(Image.fromarray(portraits[1, 0]).resize((4096, 4096))), "Photo B")
+    small = detect(portraits[1, 0], "Photo A")
+    large = detect(np.asarray(Image.fromarray(portraits[1, 0]).resize((4096, 4096))), "Photo B")
     assert large.photo.scale == 2 and small.photo.scale == 1
     a, b = describe_face(small, 0), describe_face(large, 0)
     assert np.abs(np.array(b["landmarks"]) / 16 - a["landmarks"]).max() < 4
@@ -158,7 +158,7 @@ def test_original_pixels_account_for_the_half_pixel(portraits):
         side = photo.pixels.shape[0]
         points = rng.uniform(0, side - 1, (5, 2)).astype(np.float32)
         face = Face(np.array([0, 0, side, side], np.float32), points, 1.0, portraits[0, 0, :112, :112])
-        told = describe_face(Sighting(photo, [face]), 0)
+        told = describe_face(Detection(photo, [face]), 0)
         assert np.abs(np.array(told["landmarks"]) - ((points + 0.5) * scale - 0.5)).max() < 0.051
         assert told["box"] == [0, 0, side * scale, side * scale]  # the whole photo is the whole photo
 
@@ -171,7 +171,7 @@ def test_a_dot_of_a_large_photo_is_told_where_the_photo_has_it():
     rows, columns = np.nonzero(photo.pixels[:, :, 0] > 127)
     point = np.array([[columns.mean(), rows.mean()]] * 5, np.float32)
     face = Face(np.array([0, 0, 9, 9], np.float32), point, 1.0, photo.pixels[:112, :112])
-    assert describe_face(Sighting(photo, [face]), 0)["landmarks"] == [[3001.5, 1001.5]] * 5
+    assert describe_face(Detection(photo, [face]), 0)["landmarks"] == [[3001.5, 1001.5]] * 5
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +185,10 @@ def crowd(clearest) -> np.ndarray:
 
 
 def test_the_face_that_is_judged_is_the_one_that_thresholds_were_measured_on(crowd, portraits, tiny):
-    sighting, alone = look(crowd, "Photo A"), look(portraits[2, 0], "Photo B")
-    assert [sighting.main, alone.main, len(sighting.faces)] == [1, 0, 2]
-    wanted = score_faces(tiny, sighting, alone, 1, 0)
-    assert score_faces(tiny, sighting, alone) == wanted != score_faces(tiny, sighting, alone, 0, 0)
+    detection, alone = detect(crowd, "Photo A"), detect(portraits[2, 0], "Photo B")
+    assert [detection.main, alone.main, len(detection.faces)] == [1, 0, 2]
+    wanted = score_faces(tiny, detection, alone, 1, 0)
+    assert score_faces(tiny, detection, alone) == wanted != score_faces(tiny, detection, alone, 0, 0)
     result = compare(crowd, portraits[2, 0], tiny.name, 0.01)
     assert result["score"] == wanted
     assert [(face["face"], face["main"], face["found"]) for face in result["faces"]] == [

@@ -9,7 +9,7 @@ from facelab.models.recipe import Recipe
 from facelab.photos.faces import to_tensor
 from facelab.training.augment import DRAWS, LUMA, augment
 
-OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, gray=0, erase=0)
+OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, gray=0, random_erasing=0)
 CROPS = torch.randint(
     0, 256, (32, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
 )
@@ -25,7 +25,15 @@ def test_all_off_is_the_crop():
 
 
 def test_same_draws_same_variants():
-    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "gray": 0.5, "erase": 0.5}
+    fields = {
+        "flip": True,
+        "rotate": 10,
+        "zoom": 0.1,
+        "shift": 0.1,
+        "jitter": 0.3,
+        "gray": 0.5,
+        "random_erasing": 0.5,
+    }
     assert torch.equal(run(3, **fields), run(3, **fields))
     assert not torch.equal(run(3, **fields), run(4, **fields))
 
@@ -99,7 +107,15 @@ def test_saturation_moves_colors_along_their_gray():
 
 
 def test_a_crop_depends_on_its_own_draws_alone():
-    fields = {"flip": True, "rotate": 10, "zoom": 0.1, "shift": 0.1, "jitter": 0.3, "gray": 0.5, "erase": 0.5}
+    fields = {
+        "flip": True,
+        "rotate": 10,
+        "zoom": 0.1,
+        "shift": 0.1,
+        "jitter": 0.3,
+        "gray": 0.5,
+        "random_erasing": 0.5,
+    }
     draw = torch.rand((DRAWS, 32), generator=torch.Generator().manual_seed(1))
     part = augment(CROPS[8:16], replace(OFF, **fields), draw[:, 8:16])
     assert torch.allclose(part, augment(CROPS, replace(OFF, **fields), draw)[8:16], atol=1e-6)
@@ -113,7 +129,7 @@ def test_gray_equalizes_the_channels():
 
 
 def test_erase_blanks_one_rectangle_of_the_stated_size():
-    blank = (run(erase=1.0) == 0).all(1)
+    blank = (run(random_erasing=1.0) == 0).all(1)
     for mask in blank:
         rows, cols = mask.any(1).nonzero(), mask.any(0).nonzero()
         height, width = rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1
@@ -134,7 +150,7 @@ def test_rotation_and_shift_stay_within_their_range():
         assert offset.max() < bound * 1.5 and offset.max() > bound * 0.5
 
 
-@pytest.mark.parametrize("field", ["jitter", "gray", "erase", "zoom", "shift"])
+@pytest.mark.parametrize("field", ["jitter", "gray", "random_erasing", "zoom", "shift"])
 def test_output_stays_in_range(field):
     out = run(**{field: 1.0 if field != "shift" else 0.2})
     assert out.min() >= -1 - 1e-5 and out.max() <= 1 + 1e-5 and torch.isfinite(out).all()

@@ -79,7 +79,7 @@ def test_crops_of_nobody_count_for_the_teacher_alone(data, taught):
     recipe = replace(
         RECIPE, teacher=str(taught[0]), held_out=0.0, batch_size=36, loss_weight=0.25, flip=False
     )
-    recipe = replace(recipe, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, gray=0.0, erase=0.0)
+    recipe = replace(recipe, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0, gray=0.0, random_erasing=0.0)
     step = next(train(replace(recipe, unlabeled="b"), nobody))
     assert step.loss_fn.linear.out_features == 4 and 0 <= step.accuracy <= 1
     both = next(train(recipe, data))

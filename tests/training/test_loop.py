@@ -46,7 +46,7 @@ def test_first_loss_is_the_entropy_of_ignorance(rendered):
 
 
 def test_it_learns(rendered):
-    recipe = replace(TINY, epochs=12, erase=0.0, rotate=0.0)
+    recipe = replace(TINY, epochs=12, random_erasing=0.0, rotate=0.0)
     run = losses(recipe, rendered)
     assert np.mean(run[-4:]) < 0.6 * np.mean(run[:4])
 
@@ -89,7 +89,7 @@ def test_nothing_of_the_held_out_identities_is_trained_on(rendered):
 
 def test_an_infinite_loss_ends_the_run_in_one_sentence(rendered):
     with pytest.raises(ValueError, match="lower --lr"):
-        losses(replace(TINY, lr=1e12, warmup=0.0, clip=0.0, epochs=20), rendered)
+        losses(replace(TINY, lr=1e12, warmup=0.0, grad_clip=0.0, epochs=20), rendered)
 
 
 def test_parts_are_the_unweighted_terms(rendered):
@@ -101,7 +101,7 @@ def test_parts_are_the_unweighted_terms(rendered):
 
 
 def test_validation_and_what_is_kept_use_the_averaged_weights(rendered):
-    run = list(train(replace(TINY, average=0.5), rendered))
+    run = list(train(replace(TINY, ema_decay=0.5), rendered))
     assert run[-1].model is not run[-1].run.model
     assert validate(run[-1].model, split_identities(rendered, 0.2, 0)[1]) == run[-1].validation
     plain = list(train(TINY, rendered))
@@ -109,7 +109,7 @@ def test_validation_and_what_is_kept_use_the_averaged_weights(rendered):
 
 
 def test_held_out_images_are_classified_by_the_loss(rendered):
-    recipe = replace(TINY, held_out_images=0.25, average=0.5)
+    recipe = replace(TINY, held_out_images=0.25, ema_decay=0.5)
     last = list(train(recipe, rendered))[-1]
     images = split(rendered, recipe).images
     model, loss_fn = last.model.eval(), last.loss_fn.eval()
@@ -143,7 +143,7 @@ def test_drop_block_is_placed_and_its_rate_rises(rendered):
     "fields", [{"optimizer": "adamw", "lr": 0.005, "weight_decay": 0.05}, {"clip_adaptive": 0.05}]
 )
 def test_other_optimizers_learn_too(rendered, fields):
-    run = losses(replace(TINY, epochs=8, erase=0.0, rotate=0.0, **fields), rendered)
+    run = losses(replace(TINY, epochs=8, random_erasing=0.0, rotate=0.0, **fields), rendered)
     assert np.mean(run[-4:]) < 0.8 * np.mean(run[:4])
 
 

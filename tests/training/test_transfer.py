@@ -68,7 +68,9 @@ def test_another_loss_takes_the_network_over(data, source):
 
 
 def test_frozen_stages_do_not_move_and_the_others_do(data, source):
-    recipe = replace(RECIPE, init_from=str(source), freeze="stage3", average=0.0, epochs=2, weight_decay=0.1)
+    recipe = replace(
+        RECIPE, init_from=str(source), freeze="stage3", ema_decay=0.0, epochs=2, weight_decay=0.1
+    )
     before = checkpoint.load(source)[0].state_dict()
     last = list(train(recipe, data))[-1]
     for key, value in last.model.state_dict().items():

@@ -91,7 +91,7 @@ def test_frozen_stages_keep_their_statistics_and_weights(data):
 
 def test_the_average_takes_in_the_weights_after_each_step_counted_from_one(data):
     before = None
-    for progress in itertools.islice(train(replace(RECIPE, average=0.9), data), 4):
+    for progress in itertools.islice(train(replace(RECIPE, ema_decay=0.9), data), 4):
         mean, own = progress.model.neck[3].weight.clone(), progress.run.model.neck[3].weight.clone()
         if before is not None:
             keep = (1 + progress.step) / (10 + progress.step)
@@ -116,7 +116,7 @@ def test_gradients_are_clipped_as_the_recipe_says(data, monkeypatch):
         ),
     )  # fmt: skip
     watch(monkeypatch, trainer, "clip_adaptively", lambda parameters, clipping: clippings.append(clipping))
-    list(itertools.islice(train(replace(RECIPE, clip=0.01), data), 3))
+    list(itertools.islice(train(replace(RECIPE, grad_clip=0.01), data), 3))
     assert norms == pytest.approx([0.01] * 3, rel=1e-3) and not clippings
     list(itertools.islice(train(replace(RECIPE, clip_adaptive=0.03), data), 3))
     assert clippings == [0.03] * 3

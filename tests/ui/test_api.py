@@ -8,7 +8,7 @@ from gradio_client import Client, handle_file
 from facelab.models.zoo import CHECKPOINTS
 from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load, model_names
-from facelab.recognition.verify import compare, look
+from facelab.recognition.verify import compare, detect
 from facelab.ui import api, build_app
 from facelab.ui.identify import enroll as enroll
 from facelab.ui.widgets.examples import example_pairs, example_probes
@@ -146,7 +146,7 @@ def test_identify_endpoint_answers_both_questions(page, exported, stranger):
 def test_embed_endpoint_gives_the_vector_of_each_face(page, files):
     client, _ = page
     got = client.predict(handle_file(files[0]), MODEL, api_name="/embed")
-    seen = look(files[0], "x")
+    seen = detect(files[0], "x")
     wanted = load(MODEL).embed(seen.photo, seen.faces)
     np.testing.assert_allclose([face["embedding"] for face in got["faces"]], wanted, atol=1e-3)
     assert got["similarity"] == "cosine similarity" and len(got["faces"][0]["landmarks"]) == 5

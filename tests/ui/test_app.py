@@ -77,7 +77,7 @@ def test_no_probability_is_shown_as_certain(probability, shown):
 
 def test_pictures_on_the_page_are_data_and_not_files():
     pair = compare.outcome(*example_pairs()["Two people"], model_names()[0], 2.0)[0]
-    html = cards.sighting_card(pair.a, 0, "Photo A")
+    html = cards.detection_card(pair.a, 0, "Photo A")
     assert html.count('src="data:image/jpeg;base64,') == 2 and "file=" not in html
 
 

@@ -74,7 +74,7 @@ def test_rings_cover_the_circle_but_for_the_gaps():
         loss_curves.Margins(), np.array([30.0, 90.0, 150.0]), losses_margins.AROUND
     )
     for name, words in losses_margins.NAMES.items():
-        owned = (owners[name] != loss_curves.NOBODY).sum() * 0.25
+        owned = (owners[name] != loss_curves.NO_CLASS).sum() * 0.25
         assert widths[words] == pytest.approx(owned, abs=1)  # each arc ends a step short
 
 

@@ -12,7 +12,7 @@ import torch
 
 from facelab.lessons import dropout_masks
 from facelab.lessons.augmentations import KINDS, OFF, TOGETHER, variants
-from facelab.lessons.dropout_masks import drop, effects, told_by_neighbors
+from facelab.lessons.dropout_masks import drop, effects, neighbor_r2
 from facelab.models import checkpoint, zoo
 from facelab.plots.regularization import realized_rates
 from facelab.recognition.feature_maps import StageMaps
@@ -44,14 +44,17 @@ def test_each_kind_hides_the_share_it_is_asked_for(rate, block):
     for found in drop(SMOOTH, rate, block, seed=0, draws=400).values():
         error = float(found.shares.std()) / 400**0.5
         assert found.shares.mean() == pytest.approx(rate, abs=4 * error) and error > 0
-        assert found.shares[0] == pytest.approx(1 - found.stays.mean()) and found.stays.shape == SMOOTH.shape
+        assert (
+            found.shares[0] == pytest.approx(1 - found.keep_mask.mean())
+            and found.keep_mask.shape == SMOOTH.shape
+        )
 
 
 def test_the_kinds_hide_values_channels_and_squares():
     found = drop(np.tile(SMOOTH, (8, 1, 1)), 0.4, 4, seed=3)
-    per_channel = found["SpatialDropout"].stays.mean((1, 2))
+    per_channel = found["SpatialDropout"].keep_mask.mean((1, 2))
     assert set(per_channel) == {0.0, 1.0}
-    hidden = ~found["DropBlock"].stays
+    hidden = ~found["DropBlock"].keep_mask
     windows = np.lib.stride_tricks.sliding_window_view(hidden, (4, 4), (1, 2)).all((3, 4))
     covered = np.zeros_like(hidden)
     for c, y, x in np.argwhere(windows):
@@ -62,23 +65,23 @@ def test_the_kinds_hide_values_channels_and_squares():
 
 
 def test_a_seed_is_a_draw():
-    first, again, other = (drop(SMOOTH, 0.3, 3, seed)["Dropout"].stays for seed in (1, 1, 2))
+    first, again, other = (drop(SMOOTH, 0.3, 3, seed)["Dropout"].keep_mask for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_nothing_dropped_tells_nothing():
     for found in drop(SMOOTH, 0.0, 3, seed=0).values():
-        assert found.stays.all() and not found.shares.any() and np.isnan(found.told)
+        assert found.keep_mask.all() and not found.shares.any() and np.isnan(found.told)
 
 
-def by_hand(maps, stays):
-    """`told_by_neighbors` of one draw in loops."""
+def by_hand(maps, keep_mask):
+    """`neighbor_r2` of one draw in loops."""
     error = spread = 0.0
-    for c, y, x in np.argwhere(~stays):
+    for c, y, x in np.argwhere(~keep_mask):
         window = np.s_[c, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
         for room in (window, np.s_[c], np.s_[:]):  # neighbors, else the channel, else all
-            if stays[room].any():
-                guess = maps[room][stays[room]].mean()
+            if keep_mask[room].any():
+                guess = maps[room][keep_mask[room]].mean()
                 break
         error += (guess - maps[c, y, x]) ** 2
         spread += (maps[c].mean() - maps[c, y, x]) ** 2
@@ -87,19 +90,19 @@ def by_hand(maps, stays):
 
 @pytest.mark.parametrize("kind", ["Dropout", "SpatialDropout", "DropBlock"])
 def test_what_neighbors_tell_is_counted_as_by_hand(kind):
-    stays = drop(SMOOTH, 0.5, 5, seed=4)[kind].stays
-    told = told_by_neighbors(torch.from_numpy(SMOOTH), torch.from_numpy(stays)[None])
-    assert told == pytest.approx(by_hand(SMOOTH, stays), abs=1e-4)
+    keep_mask = drop(SMOOTH, 0.5, 5, seed=4)[kind].keep_mask
+    told = neighbor_r2(torch.from_numpy(SMOOTH), torch.from_numpy(keep_mask)[None])
+    assert told == pytest.approx(by_hand(SMOOTH, keep_mask), abs=1e-4)
 
 
 def test_a_value_on_a_slope_is_given_away_and_a_hidden_channel_is_not():
     slope = torch.arange(25.0).view(1, 5, 5)
-    stays = torch.ones(1, 1, 5, 5, dtype=torch.bool)
-    stays[0, 0, 1, 3] = False
-    assert told_by_neighbors(slope, stays) == pytest.approx(1.0)
+    keep_mask = torch.ones(1, 1, 5, 5, dtype=torch.bool)
+    keep_mask[0, 0, 1, 3] = False
+    assert neighbor_r2(slope, keep_mask) == pytest.approx(1.0)
     two = torch.cat([slope, -slope])
-    stays = torch.tensor([True, False]).view(1, 2, 1, 1).expand(1, 2, 5, 5)
-    assert told_by_neighbors(two, stays) == 0.0
+    keep_mask = torch.tensor([True, False]).view(1, 2, 1, 1).expand(1, 2, 5, 5)
+    assert neighbor_r2(two, keep_mask) == 0.0
 
 
 def test_larger_blocks_leave_less_to_the_neighbors():

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import nn
 
 from facelab.lessons.live import shipped_run as lesson
-from facelab.lessons.live.data import Pool, from_photos
-from facelab.lessons.live.session import LINE, Map, Result, Snapshot, Training
+from facelab.lessons.live.data import TrainingData, from_photos
+from facelab.lessons.live.session import QUEUE, Map, Result, Snapshot, Training
 from facelab.lessons.live.settings import Choice
 from facelab.models import checkpoint
 from facelab.plots.training import POINTS, people_map, training_course
@@ -87,7 +87,7 @@ def test_what_cannot_be_trained_gets_one_sentence_and_no_run(monkeypatch, change
     (frame,) = train.on_train(request, "", None, (), *values)
     assert words in frame[0] and 'role="alert"' in frame[0] and one_sentence(frame[0])
     assert ".." not in frame[0]
-    assert len(frame) == 6 and LINE._runs == []
+    assert len(frame) == 6 and QUEUE._runs == []
     assert words in train.on_settings(None, *values)[0]
 
 
@@ -200,14 +200,14 @@ def test_downloads_load(tiny_run, tmp_path):
     assert torch.allclose(model(x), tiny_run[0](x), atol=0.01)
     nothing, said = train.on_download(request, "", None)
     assert nothing == "" and "press Train" in said
-    waiting = Training(tiny_run[2].recipe, Pool(None, "p"), 9, "s", train.TITLE)
-    LINE.join(waiting)
+    waiting = Training(tiny_run[2].recipe, TrainingData(None, "p"), 9, "s", train.TITLE)
+    QUEUE.join(waiting)
     try:  # what an earlier run has left is not handed out for the one under way
         nothing, said = train.on_download(request, "", Result(*tiny_run))
         assert nothing == "" and "still under way" in said
-        assert not LINE.has("another visitor", train.TITLE)
+        assert not QUEUE.has("another visitor", train.TITLE)
     finally:
-        LINE.leave(waiting)
+        QUEUE.leave(waiting)
     assert train.on_download(request, "", Result(*tiny_run))[0]
 
 

@@ -12,9 +12,9 @@ import torch
 from facelab.data.folders import CropSet
 from facelab.lessons.live import session as live
 from facelab.lessons.live import teach as live_teach
-from facelab.lessons.live.data import Pool, from_photos
-from facelab.lessons.live.session import Line, Result, Training
-from facelab.lessons.live.teach import held_back, lesson_recipe, lucky_guess, name_photo
+from facelab.lessons.live.data import TrainingData, from_photos
+from facelab.lessons.live.session import Result, Training, TrainingQueue
+from facelab.lessons.live.teach import chance_bound_95, held_back, lesson_recipe, name_photo
 from facelab.lessons.transfer import Outcome
 from facelab.models import checkpoint
 from facelab.plots.transfer import LOOKS, summary, transfer_curves
@@ -38,7 +38,7 @@ def colored(per_person=6):
     crops = np.zeros((3 * per_person, 112, 112, 3), np.uint8)
     labels = np.repeat(np.arange(3), per_person)
     crops[np.arange(len(labels)), :, :, labels] = 220
-    return Pool(CropSet(crops, labels, ("z/red", "z/green", "z/blue"), tuple(map(str, labels))), "z")
+    return TrainingData(CropSet(crops, labels, ("z/red", "z/green", "z/blue"), tuple(map(str, labels))), "z")
 
 
 def test_the_curves_are_the_means_with_the_worst_and_best_seed():
@@ -50,7 +50,7 @@ def test_the_curves_are_the_means_with_the_worst_and_best_seed():
     np.testing.assert_allclose(line.error_y.array, 2)
     np.testing.assert_allclose(line.error_y.arrayminus, 2)
     assert summary(TABLE, "scratch")[4] == pytest.approx((0.42, 0.40, 0.44))
-    assert len({look[1:] for look in LOOKS.values()}) == len(LOOKS)  # told apart without color
+    assert len({detect[1:] for detect in LOOKS.values()}) == len(LOOKS)  # told apart without color
 
 
 @pytest.mark.parametrize("table", [[], TABLE])
@@ -79,14 +79,14 @@ def test_the_answer_names_the_best_start_at_both_ends():
 def test_held_back_photos_are_counted_as_they_are_split(tiny_checkpoint, sizes):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     data = CropSet(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, tuple(map(str, range(len(sizes)))), ())
-    pool = Pool(data, "p")
+    pool = TrainingData(data, "p")
     recipe = lesson_recipe(str(tiny_checkpoint), True, pool, 0)
     assert len(split(data, recipe).images) == held_back(pool)
 
 
 def test_luck_is_the_binomial_quantile():
     scores = np.random.default_rng(0).binomial(6, 1 / 3, 200_000) / 6
-    assert lucky_guess(colored()) == pytest.approx(np.quantile(scores, 0.95))
+    assert chance_bound_95(colored()) == pytest.approx(np.quantile(scores, 0.95))
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -98,7 +98,7 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     red = pool.data.crops[0]
     recipe = lesson_recipe(str(tiny_checkpoint), frozen, pool, 0)
     assert (recipe.freeze == "neck") == frozen and recipe.backbone == "resnet_face" and recipe.neck == "pool"
-    *_, last = Training(recipe, pool, 600, line=Line()).follow()
+    *_, last = Training(recipe, pool, 600, line=TrainingQueue()).follow()
     assert last.state == "finished", last.words
     before = checkpoint.load(tiny_checkpoint)[0].state_dict()
     after = last.result.model.state_dict()
@@ -120,9 +120,9 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
         name = name_photo(last.result, crop).ranks[0][0]
         assert (f"→ {name}: right" if name == person else f"→ {name}: wrong, it is {person}") in card
     assert seen == {"red", "green", "blue"}
-    few = Pool(CropSet(pool.data.crops, pool.data.labels, ("x", "y", "z"), pool.data.names), "z")
+    few = TrainingData(CropSet(pool.data.crops, pool.data.labels, ("x", "y", "z"), pool.data.names), "z")
     assert "press Teach again" in transfer_live.on_held_back(last.result, few, 0)[0]
-    better = "✔ Better than guessing" in transfer_live.teach_card(last, 3, lucky_guess(colored()))
+    better = "✔ Better than guessing" in transfer_live.teach_card(last, 3, chance_bound_95(colored()))
     assert better or frozen
 
 
@@ -137,11 +137,11 @@ def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, froz
     pool = from_photos(zipped(tmp_path / "us.zip", entries), live_teach.MOST, live_teach.PHOTOS)
     assert len(pool.data.identities) == 8 and len(pool.data) >= 0.98 * len(entries)
     recipe = lesson_recipe("resnet_softmax", frozen, pool, 0)
-    *_, last = Training(recipe, pool, transfer_live.TEACH_SECONDS, line=Line()).follow()
+    *_, last = Training(recipe, pool, transfer_live.TEACH_SECONDS, line=TrainingQueue()).follow()
     assert last.state == "finished", last.words  # within the minute that the page allows
     right = last.figures[-1][1]["top_1"]
-    assert right > 0.5 > lucky_guess(pool) + 0.2, f"{right:.0%} of the photos held back"
-    assert "✔ Better than guessing" in transfer_live.teach_card(last, 8, lucky_guess(pool))
+    assert right > 0.5 > chance_bound_95(pool) + 0.2, f"{right:.0%} of the photos held back"
+    assert "✔ Better than guessing" in transfer_live.teach_card(last, 8, chance_bound_95(pool))
 
 
 def test_no_better_than_guessing_is_said():
@@ -149,7 +149,7 @@ def test_no_better_than_guessing_is_said():
     snapshot = Snapshot(
         "finished", losses=(1.0,), accuracies=(0.3,), figures=((9, {"top_1": 0.5}),), result=result
     )
-    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, 3, lucky_guess(colored()))
+    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, 3, chance_bound_95(colored()))
 
 
 def test_what_is_missing_is_said_in_one_sentence(tiny_run):

@@ -25,7 +25,7 @@ RENDERED = "rendered faces"
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class TrainingData:
     """Crops to train on, and where they came from.
 
     Attributes:
@@ -82,7 +82,7 @@ class DrawnCrops:
         return self._pixels[rows]
 
 
-def rendered(identities: int, per_identity: int, seed: int) -> Pool:
+def rendered(identities: int, per_identity: int, seed: int) -> TrainingData:
     """The same crops, labels and names as `ParametricFaces(...).crop_set()`, without a wait.
 
     Args:
@@ -93,10 +93,12 @@ def rendered(identities: int, per_identity: int, seed: int) -> Pool:
     faces = ParametricFaces(identities, per_identity, seed)
     names = tuple(f"{person}/{i}" for person in range(identities) for i in range(per_identity))
     people = tuple(f"rendered/{person}" for person in range(identities))
-    return Pool(CropSet(DrawnCrops(faces), faces.targets.numpy(), people, names), RENDERED, per_identity)
+    return TrainingData(
+        CropSet(DrawnCrops(faces), faces.targets.numpy(), people, names), RENDERED, per_identity
+    )
 
 
-def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> Pool:
+def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> TrainingData:
     """Crops of a zip or folder, by person as `who_is_on` finds them, named and ordered as in `load_crops`.
 
     Args:
@@ -132,7 +134,7 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
     data = CropSet(
         np.stack(crops), labels, tuple(identities.tolist()), tuple(names), tuple(skipped), found.notes
     )
-    return Pool(data, source, aligned=aligned, path=str(path) if Path(path).is_dir() else title)
+    return TrainingData(data, source, aligned=aligned, path=str(path) if Path(path).is_dir() else title)
 
 
 def _crop(content: bytes) -> tuple[np.ndarray, bool]:

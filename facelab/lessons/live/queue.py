@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PATIENCE = 20.0  # seconds without anyone asking for the next snapshot, after which a run is given up
 
 
-class Line:
+class TrainingQueue:
     """The runs of this process in the order in which they came; the first one trains."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Line:
     def place(self, run: "Training") -> int:
         """How many are before it; those whom nobody follows any more are no longer counted."""
         with self._lock:
-            self._runs = [r for r in self._runs if r is run or r.started or not r.forsaken()]
+            self._runs = [r for r in self._runs if r is run or r.started or not r.is_abandoned()]
             if run not in self._runs:  # it was counted out, and is back
                 self._runs.append(run)
             return self._runs.index(run)
@@ -70,4 +70,4 @@ class Line:
             run.stop()
 
 
-LINE = Line()
+QUEUE = TrainingQueue()

@@ -23,8 +23,8 @@ from torch import nn
 
 from facelab.data.folders import Selection
 from facelab.lessons.live import queue as live_line
-from facelab.lessons.live.data import Pool
-from facelab.lessons.live.queue import LINE, Line
+from facelab.lessons.live.data import TrainingData
+from facelab.lessons.live.queue import QUEUE, TrainingQueue
 from facelab.lessons.projection import fit_pca
 from facelab.models import checkpoint
 from facelab.models.model import FaceModel, embed_all
@@ -118,12 +118,12 @@ class Training:
     def __init__(
         self,
         recipe: Recipe,
-        pool: Pool,
+        pool: TrainingData,
         seconds: float,
         visitor: str = "",
         tab: str = "",
         about: tuple[Any, ...] = (),
-        line: Line = LINE,
+        line: TrainingQueue = QUEUE,
     ) -> None:
         self.recipe, self.visitor, self.tab, self.about, self.started = recipe, visitor, tab, about, False
         self._pool, self._limit, self._line = pool, seconds, line
@@ -134,7 +134,7 @@ class Training:
     def follow(self) -> Iterator[Snapshot]:
         """Wait for its turn, train, and tell; who closes the generator may follow again within `PATIENCE`."""
         self._line.join(self)
-        while not self.started and (ahead := self._line.place(self)):
+        while not self.started and (ahead := self._line.position(self)):
             yield Snapshot("waiting", ahead=ahead)
             self._seen = time.monotonic()
             if self._stop.wait(POLL):
@@ -160,7 +160,7 @@ class Training:
         """End after the step that is being computed, and measure what it has learned so far."""
         self._stop.set()
 
-    def forsaken(self) -> bool:
+    def is_abandoned(self) -> bool:
         """Whether nobody has asked for a snapshot for a long time."""
         return time.monotonic() - self._seen > live_line.PATIENCE
 
@@ -193,7 +193,7 @@ class Training:
             for progress in steps:
                 self._latest = self._after(progress)
                 late = time.monotonic() - self._began > self._limit
-                self._keep = self._keep and not self.forsaken()
+                self._keep = self._keep and not self.is_abandoned()
                 if progress.step < progress.steps and (self._stop.is_set() or late or not self._keep):
                     limit = f"It reached the limit of {self._limit / 60:g} minutes of a run here."
                     words = limit if late else "You stopped it."

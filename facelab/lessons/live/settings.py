@@ -19,7 +19,15 @@ GENTLE = {
     "cosface": {"margin": 0.2, "scale": 24.0, "margin_warmup": 60},
     "center": {"center_weight": 0.01},
 }
-STILL = {"flip": False, "rotate": 0.0, "zoom": 0.0, "shift": 0.0, "jitter": 0.0, "gray": 0.0, "erase": 0.0}
+STILL = {
+    "flip": False,
+    "rotate": 0.0,
+    "zoom": 0.0,
+    "shift": 0.0,
+    "jitter": 0.0,
+    "gray": 0.0,
+    "random_erasing": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def compose(choice: Choice, most: Limits) -> Recipe:
         dropout=choice.dropout,
         drop_block=choice.drop_block,
         weight_decay=choice.weight_decay,
-        erase=0.2,
+        random_erasing=0.2,
         held_out=0.1,
         seed=choice.seed,
         **options,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.lessons.live.data import rendered
-from facelab.lessons.live.session import Line, Map, Snapshot, Training
+from facelab.lessons.live.session import Map, Snapshot, Training, TrainingQueue
 from facelab.lessons.live.settings import HERE, Choice, compose
 from facelab.models.zoo import CHECKPOINTS
 
@@ -36,7 +36,9 @@ def measure(choice: Choice = Choice(), people: int = PEOPLE, faces: int = FACES)
     Raises:
         ValueError: the run failed; its own words.
     """
-    run = Training(compose(choice, HERE), rendered(people, faces, choice.seed), HERE.seconds, line=Line())
+    run = Training(
+        compose(choice, HERE), rendered(people, faces, choice.seed), HERE.seconds, line=TrainingQueue()
+    )
     *_, last = run.follow()
     if last.state != "finished":
         raise ValueError(last.words)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from facelab.lessons.live.data import Pool
+from facelab.lessons.live.data import TrainingData
 from facelab.lessons.live.session import Result
 from facelab.models.checkpoint import describe
 from facelab.models.model import embed
@@ -38,7 +38,7 @@ def starts() -> list[str]:
     return checkpoint_names()
 
 
-def lesson_recipe(start: str, frozen: bool, pool: Pool, seed: int) -> Recipe:
+def lesson_recipe(start: str, frozen: bool, pool: TrainingData, seed: int) -> Recipe:
     """The run that teaches the people of a pool to a checkpoint.
 
     Args:
@@ -61,7 +61,7 @@ def lesson_recipe(start: str, frozen: bool, pool: Pool, seed: int) -> Recipe:
         epochs=max(1, round(STEPS / max(1, learned // BATCH))),
         batch_size=BATCH,
         lr=0.1 if frozen else 0.01,
-        erase=0.0,
+        random_erasing=0.0,
         held_out=0.0,
         held_out_images=HELD_OUT,
         seed=seed,
@@ -69,13 +69,13 @@ def lesson_recipe(start: str, frozen: bool, pool: Pool, seed: int) -> Recipe:
     )
 
 
-def held_back(pool: Pool) -> int:
+def held_back(pool: TrainingData) -> int:
     """How many photos `split_images` keeps to judge by."""
     counts = np.bincount(pool.data.labels).tolist()
     return sum(min(max(1, round(HELD_OUT * n)), n - 2) for n in counts)
 
 
-def lucky_guess(pool: Pool) -> float:
+def chance_bound_95(pool: TrainingData) -> float:
     """The share of held-back photos that guessing names rightly at best, but for one time in twenty.
 
     The 95 % quantile of the binomial distribution of n photos at 1/K, as a share.
@@ -85,7 +85,7 @@ def lucky_guess(pool: Pool) -> float:
     return int(np.searchsorted(np.cumsum(chances), 0.95)) / n
 
 
-def held_back_photo(result: Result, pool: Pool, turn: int) -> tuple[np.ndarray, str]:
+def held_back_photo(result: Result, pool: TrainingData, turn: int) -> tuple[np.ndarray, str]:
     """A photo that a taught network did not learn from: its crop (112, 112, 3), and who it is.
 
     Args:

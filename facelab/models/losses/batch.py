@@ -53,7 +53,7 @@ def _refuse_non_finite(embeddings: Tensor) -> None:
         raise ValueError(f"embeddings hold {value} in row {row}; every value must be finite")
 
 
-def precise(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def in_float32(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Decorate `logits` or `forward`: leave autocast, and widen half-precision embeddings to float32."""
 
     @functools.wraps(method)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.batch import check_batch, in_float32, require
 from facelab.models.losses.classification import linear_layer, linear_logits
 
 
@@ -81,12 +81,12 @@ class Center(nn.Module):
         self.linear = linear_layer(embedding_dim, num_classes, bias)
         self.register_buffer("centers", torch.zeros(num_classes, embedding_dim))
 
-    @precise
+    @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, D) -> (B, C) class scores."""
         return linear_logits(self.linear, embeddings)
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
         offsets = embeddings - self.centers.index_select(0, labels)

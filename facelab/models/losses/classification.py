@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.batch import check_batch, in_float32, require
 from facelab.models.losses.cosine import prototype_scores
-from facelab.models.losses.mining import unit
+from facelab.models.losses.mining import l2_normalize
 
 
 def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
@@ -82,12 +82,12 @@ class Softmax(nn.Module):
         )
         self.linear = linear_layer(embedding_dim, num_classes, bias)
 
-    @precise
+    @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, D) -> (B, K) class scores."""
         return linear_logits(self.linear, embeddings)
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
         return F.cross_entropy(self.logits(embeddings), labels, label_smoothing=self.label_smoothing)
@@ -114,12 +114,12 @@ class NormSoftmax(nn.Module):
         self.embedding_dim, self.num_classes, self.scale = embedding_dim, num_classes, scale
         self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
 
-    @precise
+    @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, D) -> (B, K): s·cos θ."""
-        return prototype_scores(unit(embeddings), self.prototypes) * self.scale
+        return prototype_scores(l2_normalize(embeddings), self.prototypes) * self.scale
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
         return F.cross_entropy(self.logits(embeddings), labels)
@@ -136,7 +136,7 @@ class OnlineLabelSmoothing(nn.Module):
     Args:
         embedding_dim: D.
         num_classes: K, at most 20,000: the table is K x K, and so is its successor in the making.
-        hard_share: α in [0, 1]: the loss is α·(hard labels) + (1-α)·(soft labels).
+        hard_label_weight: α in [0, 1]: the loss is α·(hard labels) + (1-α)·(soft labels).
         bias: whether the linear layer has one.
 
     Raises:
@@ -144,24 +144,28 @@ class OnlineLabelSmoothing(nn.Module):
     """
 
     def __init__(
-        self, embedding_dim: int, num_classes: int, hard_share: float = 0.5, bias: bool = True
+        self, embedding_dim: int, num_classes: int, hard_label_weight: float = 0.5, bias: bool = True
     ) -> None:
         super().__init__()
-        require(0 <= hard_share <= 1, "hard_share", hard_share, "0 to 1")
+        require(0 <= hard_label_weight <= 1, "hard_label_weight", hard_label_weight, "0 to 1")
         require(
             num_classes <= 20_000, "num_classes", num_classes, "at most 20000 (two tables of K x K numbers)"
         )
-        self.embedding_dim, self.num_classes, self.hard_share = embedding_dim, num_classes, hard_share
+        self.embedding_dim, self.num_classes, self.hard_label_weight = (
+            embedding_dim,
+            num_classes,
+            hard_label_weight,
+        )
         self.linear = linear_layer(embedding_dim, num_classes, bias)
         self.register_buffer("soft", torch.full((num_classes, num_classes), 1 / num_classes))
         self.register_buffer("sums", torch.zeros(num_classes, num_classes))
 
-    @precise
+    @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, D) -> (B, K) class scores."""
         return linear_logits(self.linear, embeddings)
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
         log_p = self.logits(embeddings).log_softmax(1)
@@ -169,7 +173,7 @@ class OnlineLabelSmoothing(nn.Module):
         soft = -(self.soft[labels].to(log_p.dtype) * log_p).sum(1).mean()
         if self.training:
             self._collect(log_p.detach(), labels)
-        return self.hard_share * hard + (1 - self.hard_share) * soft
+        return self.hard_label_weight * hard + (1 - self.hard_label_weight) * soft
 
     def _collect(self, log_p: Tensor, labels: Tensor) -> None:
         correct = log_p.argmax(1) == labels

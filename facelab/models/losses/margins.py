@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.batch import check_batch, in_float32, require
 from facelab.models.losses.cosine import prototype_scores
-from facelab.models.losses.mining import unit
+from facelab.models.losses.mining import l2_normalize
 
 
 def arcface_psi(cosine: Tensor, margin: float) -> Tensor:
@@ -207,15 +207,15 @@ class MarginSoftmax(nn.Module):
             return self.margin
         return self.margin * min(1.0, self.step.item() / self.margin_warmup)
 
-    @precise
+    @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, D) -> (B, C): s·cos θ, without margin."""
-        return prototype_scores(unit(embeddings), self.prototypes) * self.scale
+        return prototype_scores(l2_normalize(embeddings), self.prototypes) * self.scale
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        cosine = prototype_scores(unit(embeddings), self.prototypes)
+        cosine = prototype_scores(l2_normalize(embeddings), self.prototypes)
         logits = self.margin_logits(cosine, labels, self.current_margin(), self.scale)
         if self.training:
             self.step += 1
@@ -258,12 +258,12 @@ class ASoftmax(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
         self.register_buffer("step", torch.tensor(0))
 
-    @precise
+    @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """(B, D) -> (B, C): ‖x‖·cos θ, without margin."""
         return prototype_scores(embeddings, self.prototypes)
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
         norms = torch.linalg.vector_norm(embeddings, dim=1)

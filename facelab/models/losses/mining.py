@@ -33,7 +33,7 @@ class _Unit(torch.autograd.Function):
         return torch.addcmul(grad, directions, along, value=-1).div_(norms)
 
 
-def unit(vectors: Tensor) -> Tensor:
+def l2_normalize(vectors: Tensor) -> Tensor:
     """Scale the rows of (B, D) to length 1; a zero row stays zero, and its gradient finite.
 
     The gradient is what lies across the direction, over the length; autograd takes several passes to say so.
@@ -74,7 +74,7 @@ def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
     return same.clone().fill_diagonal_(False), ~same
 
 
-def crossings(high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+def count_inversions(high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
     """Count the pairs with high > low, at each high and at each low, along the last dimension.
 
     Two sorts and two binary searches replace the H x L table of comparisons: O(n log n). A hinge over
@@ -156,7 +156,7 @@ def all_triplets(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tens
     genuine, impostor = pair_masks(labels)
     distances = distances.detach()
     high = (distances + margin).masked_fill(~genuine, -torch.inf)
-    as_positive, as_negative = crossings(high, distances.masked_fill(~impostor, torch.inf))
+    as_positive, as_negative = count_inversions(high, distances.masked_fill(~impostor, torch.inf))
     return as_positive, as_negative, (genuine.sum(1) * impostor.sum(1)).sum()
 
 
@@ -191,7 +191,7 @@ def mine(embeddings: Tensor, labels: Tensor, mining: str, margin: float) -> Mine
         ValueError: unknown strategy.
     """
     check_mining(mining)
-    distances = squared_distances(unit(embeddings.float()))
+    distances = squared_distances(l2_normalize(embeddings.float()))
     if mining == "all":
         genuine, impostor = pair_masks(labels)
         as_positive, _, triplets = all_triplets(distances, labels, margin)
@@ -226,7 +226,7 @@ def check_mining(mining: str) -> None:
 
 
 @torch.no_grad()
-def collapse(embeddings: Tensor, loss: float, margin: float, tolerance: float = 0.05) -> bool:
+def has_collapsed(embeddings: Tensor, loss: float, margin: float, tolerance: float = 0.05) -> bool:
     """Whether triplet training has collapsed: all embeddings equal, and the loss stuck at the margin.
 
     Equal embeddings make every hinge max(0, 0 - 0 + margin), and the gradient of a squared distance is zero
@@ -243,6 +243,6 @@ def collapse(embeddings: Tensor, loss: float, margin: float, tolerance: float = 
         True if |loss - margin| and the mean squared distance between unit embeddings are both below
         tolerance * margin; a loss of 0 counts as well, because semi-hard mining finds nothing at that point.
     """
-    spread = squared_distances(unit(embeddings.float())).mean()
+    spread = squared_distances(l2_normalize(embeddings.float())).mean()
     stuck = loss == 0 or abs(loss - margin) < tolerance * margin
     return stuck and bool(spread < tolerance * margin)

@@ -9,15 +9,15 @@ added to a classification loss.
 import torch
 from torch import Tensor, nn
 
-from facelab.models.losses.batch import check_batch, precise, require
+from facelab.models.losses.batch import check_batch, in_float32, require
 from facelab.models.losses.mining import (
     all_triplets,
     check_mining,
-    crossings,
+    count_inversions,
+    l2_normalize,
     mine_triplets,
     pair_masks,
     squared_distances,
-    unit,
 )
 
 
@@ -61,7 +61,7 @@ def pairwise_loss(genuine: Tensor, impostor: Tensor, margin: float) -> Tensor:
         A scalar; 0 where either is empty.
     """
     wanted = genuine - margin
-    at_impostor, at_genuine = crossings(impostor.detach(), wanted.detach())
+    at_impostor, at_genuine = count_inversions(impostor.detach(), wanted.detach())
     total = impostor @ at_impostor.to(impostor) - wanted @ at_genuine.to(wanted)
     return total / max(1, len(genuine) * len(impostor))
 
@@ -111,10 +111,10 @@ class Contrastive(nn.Module):
         self.embedding_dim, self.num_classes = embedding_dim, num_classes
         self.pair_margin, self.normalize = pair_margin, normalize
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        points = unit(embeddings) if self.normalize else embeddings
+        points = l2_normalize(embeddings) if self.normalize else embeddings
         return contrastive_loss(squared_distances(points), labels, self.pair_margin)
 
 
@@ -135,10 +135,10 @@ class Pairwise(nn.Module):
         require(0 <= pair_margin <= 2, "pair_margin", pair_margin, "0 to 2")
         self.embedding_dim, self.num_classes, self.pair_margin = embedding_dim, num_classes, pair_margin
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        directions = unit(embeddings)
+        directions = l2_normalize(embeddings)
         cosine = directions @ directions.T
         genuine, impostor = pair_masks(labels)
         return pairwise_loss(cosine[genuine.triu()], cosine[impostor.triu()], self.pair_margin)
@@ -166,10 +166,12 @@ class Triplet(nn.Module):
         self.embedding_dim, self.num_classes = embedding_dim, num_classes
         self.pair_margin, self.mining = pair_margin, mining
 
-    @precise
+    @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        return triplet_loss(squared_distances(unit(embeddings)), labels, self.mining, self.pair_margin)
+        return triplet_loss(
+            squared_distances(l2_normalize(embeddings)), labels, self.mining, self.pair_margin
+        )
 
 
 class Sum(nn.Module):

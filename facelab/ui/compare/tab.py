@@ -17,7 +17,7 @@ from facelab.plots.scores import model_scores, score_histogram
 from facelab.recognition.embedder import load, model_names
 from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.saliency import cosine_maps
-from facelab.recognition.verify import Sighting, Verdict, judge, look_at_both, score_faces, warn
+from facelab.recognition.verify import Detection, Verdict, detect_both, judge, score_faces, warn
 from facelab.ui.compare import heat
 from facelab.ui.compare.results import explanation_of, results_of
 from facelab.ui.links import Controls
@@ -40,8 +40,8 @@ EVERY_MODEL = "When two photos have been compared, every model says here what it
 class Pair:
     """What a visitor compares: both sightings, which face of each, the model, its score and the inputs."""
 
-    a: Sighting
-    b: Sighting
+    a: Detection
+    b: Detection
     face_a: int
     face_b: int
     model: str
@@ -64,7 +64,7 @@ def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
             "Both photos are" if photo_a is photo_b else "Photo A is" if photo_a is None else "Photo B is"
         )
         raise ValueError(f"{missing} missing; upload, paste or take one, or try an example below.")
-    a, b = look_at_both(photo_a, photo_b)
+    a, b = detect_both(photo_a, photo_b)
     score = score_faces(load(model), a, b)
     return Pair(a, b, a.main, b.main, model, score, (photo_a, photo_b))
 
@@ -82,11 +82,11 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
 def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
     """Both photos with their faces, and the choice between several."""
     out: list[Any] = [
-        cards.sighting_card(pair.a, pair.face_a, "Photo A"),
-        cards.sighting_card(pair.b, pair.face_b, "Photo B"),
+        cards.detection_card(pair.a, pair.face_a, "Photo A"),
+        cards.detection_card(pair.b, pair.face_b, "Photo B"),
     ]
-    for sighting, chosen in ((pair.a, pair.face_a), (pair.b, pair.face_b)):
-        count = len(sighting.faces)
+    for detection, chosen in ((pair.a, pair.face_a), (pair.b, pair.face_b)):
+        count = len(detection.faces)
         out.append(
             gr.update(choices=[str(i + 1) for i in range(count)], value=str(chosen + 1), visible=count > 1)
         )

@@ -18,7 +18,7 @@ from facelab.plots.scores import identification_curve
 from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load
 from facelab.recognition.gallery import Gallery
-from facelab.recognition.verify import look
+from facelab.recognition.verify import detect
 from facelab.ui.identify import enroll as enroll
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify.enroll import Enrolled, Session, current
@@ -55,7 +55,7 @@ def probe_of(photo: Source | None, model: str) -> Probe:
     """
     if photo is None:
         raise ValueError("The photo is missing; upload, paste or take one, or try an example.")
-    seen = look(photo, "The photo")
+    seen = detect(photo, "The photo")
     face = main_face(seen.faces, seen.photo)
     return Probe(face.crop, load(model).embed(seen.photo, [face])[0])
 

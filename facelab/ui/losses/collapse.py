@@ -7,7 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.lessons.triplet_collapse import IN_A_ROW, PEOPLE, PHOTOS, STEPS, Moment, Setting, learn
+from facelab.lessons.triplet_collapse import (
+    IN_A_ROW,
+    PEOPLE,
+    PHOTOS,
+    STEPS,
+    CollapseConfig,
+    CollapseState,
+    learn,
+)
 from facelab.plots.losses import collapse_course, collapse_map
 from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
@@ -39,7 +47,7 @@ FIX = "all"
 def run(mining: str, lr: float, warmup: float, seed: float) -> Iterator[list[Any]]:
     """Train and show (card, course, map) as it goes; closing it ends the training."""
     try:
-        for moment in learn(Setting(mining, lr, int(warmup), MARGIN, int(seed))):
+        for moment in learn(CollapseConfig(mining, lr, int(warmup), MARGIN, int(seed))):
             if len(moment.losses) % EVERY == 0 or len(moment.losses) == STEPS:
                 yield show(moment)
                 time.sleep(FRAME)
@@ -47,12 +55,12 @@ def run(mining: str, lr: float, warmup: float, seed: float) -> Iterator[list[Any
         yield [cards.problem(f"{error}."), gr.skip(), gr.skip()]
 
 
-def show(moment: Moment) -> list[Any]:
+def show(moment: CollapseState) -> list[Any]:
     """(card, course, map) of a moment."""
     return [moment_card(moment), collapse_course(moment, MARGIN), collapse_map(moment)]
 
 
-def moment_card(moment: Moment) -> str:
+def moment_card(moment: CollapseState) -> str:
     """Collapsed or not, in words, then the numbers."""
     done, loss, spread = len(moment.losses), moment.losses[-1], moment.spreads[-1]
     kind, title, words = "", f"Training: step {done} of {STEPS}", "No collapse so far."
@@ -84,9 +92,9 @@ def on_fix() -> str:
 
 
 @functools.cache
-def opening() -> Moment:
+def opening() -> CollapseState:
     """The collapse that the section opens on, trained once, in well under a second."""
-    return list(learn(Setting(margin=MARGIN)))[-1]
+    return list(learn(CollapseConfig(margin=MARGIN)))[-1]
 
 
 def section() -> Controls:
@@ -117,7 +125,7 @@ def section() -> Controls:
 
 def _settings() -> Controls:
     """What the learner mines, how fast it learns, and where it starts."""
-    start = Setting()
+    start = CollapseConfig()
     mining = gr.Radio(
         MINING,
         value=start.mining,

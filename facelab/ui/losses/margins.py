@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 
 from facelab.lessons import loss_curves
-from facelab.lessons.loss_curves import COMPARED, NOBODY, Margins
+from facelab.lessons.loss_curves import COMPARED, NO_CLASS, Margins
 from facelab.plots.losses import NAMES, best_probabilities, decision_regions, margin_curves
 from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
@@ -84,7 +84,7 @@ def gaps_card(owners: dict[str, np.ndarray], ends: np.ndarray) -> str:
     """How wide the gap between the first two prototypes is, loss by loss."""
     inside = (ends.min() < AROUND) & (ends.max() > AROUND)
     step = AROUND[1] - AROUND[0]
-    widths = ((NAMES[name], f"{step * (owners[name][inside] == NOBODY).sum():.0f}°") for name in COMPARED)
+    widths = ((NAMES[name], f"{step * (owners[name][inside] == NO_CLASS).sum():.0f}°") for name in COMPARED)
     return (
         f'<div class="fl-card" role="status"><p>Gap between class 1 and class 2:</p>{figures(*widths)}</div>'
     )

@@ -6,7 +6,7 @@ import gradio as gr
 import numpy as np
 
 from facelab.lessons import loss_curves
-from facelab.lessons.loss_curves import GENUINE, IMPOSTOR, Weighed
+from facelab.lessons.loss_curves import GENUINE, IMPOSTOR, PairGradients
 from facelab.models.checkpoint import describe
 from facelab.models.zoo import checkpoint_names, find_checkpoint
 from facelab.plots.losses import pair_scores
@@ -62,7 +62,9 @@ def overlap(genuine: np.ndarray, impostor: np.ndarray) -> float:
     return float(np.minimum(*heaps).sum())
 
 
-def pairs_card(contrastive: Weighed, pairwise: Weighed, eer: float, swapped: float, shared: float) -> str:
+def pairs_card(
+    contrastive: PairGradients, pairwise: PairGradients, eer: float, swapped: float, shared: float
+) -> str:
     """Both losses, and how well the scores are apart."""
     numbers = figures(
         ("contrastive loss", f"{contrastive.loss:.3f}"),
@@ -71,7 +73,7 @@ def pairs_card(contrastive: Weighed, pairwise: Weighed, eer: float, swapped: flo
         ("overlap of the heaps", f"{shared:.1%}"),
         ("couples in the wrong order", f"{swapped:.1%}"),
     )
-    idle = (contrastive.push == 0).mean(), (pairwise.push == 0).mean()
+    idle = (contrastive.impostor == 0).mean(), (pairwise.impostor == 0).mean()
     return (
         f'<div class="fl-card" role="status">{numbers}<p>Contrastive leaves {idle[0]:.0%} of the impostor '
         f"pairs alone, pairwise {idle[1]:.0%}.</p></div>"

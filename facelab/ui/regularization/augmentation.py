@@ -28,7 +28,7 @@ SLIDERS = {  # highest, start, step, label, what it means
     "jitter": (0.9, 0.3, 0.05, "Brightness and contrast", "Largest relative change of either."),
     "saturation": (0.9, 0.3, 0.05, "Saturation", "How far colors may fade or deepen."),
     "gray": (0.95, 0.2, 0.05, "Gray", "Share of photos that lose their colors."),
-    "erase": (0.95, 0.4, 0.05, "Erase", "Share of photos in which a rectangle is blanked."),
+    "random_erasing": (0.95, 0.4, 0.05, "Erase", "Share of photos in which a rectangle is blanked."),
 }
 
 

@@ -29,7 +29,7 @@ NAMES = {
     "jitter": "brightness and contrast",
     "saturation": "saturation",
     "gray": "gray, a share of the time",
-    "erase": "erase, a share of the time",
+    "random_erasing": "erase, a share of the time",
 }
 
 
@@ -62,7 +62,7 @@ def _kind(name: str, maps: np.ndarray, found: Dropped, rate: float, columns: int
     return (
         f"<figure><figcaption><h3>{name}: {WORDS[name]}</h3>asked {rate:.0%}, hidden in this draw "
         f"<b>{found.shares[0]:.1%}</b>, over {len(found.shares)} draws <b>{mean:.1%}</b> ± {spread:.1%}; "
-        f"neighbors tell <b>{told}</b></figcaption>{sheet(maps, alt, ~found.stays, columns)}</figure>"
+        f"neighbors tell <b>{told}</b></figcaption>{sheet(maps, alt, ~found.keep_mask, columns)}</figure>"
     )
 
 

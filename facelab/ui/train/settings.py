@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import gradio as gr
 
-from facelab.lessons.live.data import Pool, rendered
+from facelab.lessons.live.data import TrainingData, rendered
 from facelab.lessons.live.script import Data
 from facelab.lessons.live.settings import Choice, check_faces, compose, limits, losses, networks
 from facelab.lessons.live.shipped_run import FACES, PEOPLE
@@ -25,7 +25,7 @@ class Planned:
     """A run that may begin: what, on what, and what to call it; `words` are the first three of `Tried`."""
 
     recipe: Recipe
-    pool: Pool
+    pool: TrainingData
     words: tuple[str, str, str]
 
 
@@ -39,7 +39,7 @@ def chosen(values: tuple) -> tuple[str, int, int, Choice]:
     return source, int(people), int(faces), Choice(**kinds)
 
 
-def planned(album: Pool | None, values: tuple) -> Planned:
+def planned(album: TrainingData | None, values: tuple) -> Planned:
     """The run of these settings, not yet begun.
 
     Raises:
@@ -76,7 +76,7 @@ def _changes(choice: Choice) -> list[str]:
     ]
 
 
-def described(album: Pool | None, values: tuple) -> Data:
+def described(album: TrainingData | None, values: tuple) -> Data:
     """The data of these settings, for a script."""
     source, people, faces, _ = chosen(values)
     if source == "photos":

@@ -14,9 +14,9 @@ from typing import Any
 import gradio as gr
 
 from facelab.lessons.live import shipped_run as lesson
-from facelab.lessons.live.data import Pool
+from facelab.lessons.live.data import TrainingData
 from facelab.lessons.live.script import as_command, as_python
-from facelab.lessons.live.session import LINE, Result, Snapshot, Training
+from facelab.lessons.live.session import QUEUE, Result, Snapshot, Training
 from facelab.lessons.live.settings import limits
 from facelab.plots.training import people_map, training_course
 from facelab.ui.links import Controls
@@ -59,11 +59,11 @@ FRAME = 5  # outputs of a frame that shows nothing new but the card
 
 
 def on_train(
-    request: gr.Request, key: str, album: Pool | None, rows: tuple[Tried, ...], *values: Any
+    request: gr.Request, key: str, album: TrainingData | None, rows: tuple[Tried, ...], *values: Any
 ) -> Iterator:
     """Wait in line, train and show: (card, course, map, runs, table, result)."""
     who = visitor(key, request)
-    if LINE.has(who, TITLE):
+    if QUEUE.has(who, TITLE):
         gr.Info(BUSY)
         yield [gr.skip()] * (1 + FRAME)
         return
@@ -79,7 +79,7 @@ def on_train(
 
 def on_return(request: gr.Request, key: str, rows: tuple[Tried, ...]) -> Iterator:
     """Show the run that a page finds again when it is loaded; outputs as `on_train`, and the key."""
-    run = LINE.find(visitor(key, request), TITLE)
+    run = QUEUE.find(visitor(key, request), TITLE)
     if run is None:
         card = cards.hint(GONE) + opening_card() if key else gr.skip()
         yield [card, *[gr.skip()] * FRAME, ""]
@@ -107,12 +107,12 @@ def frames(
 
 def on_stop(request: gr.Request, key: str) -> None:
     """End this visitor's run; what it has learned so far is kept."""
-    LINE.stop(visitor(key, request), TITLE)
+    QUEUE.stop(visitor(key, request), TITLE)
 
 
 def on_zip(
     path: str | None,
-    before: Pool | None,
+    before: TrainingData | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
 ) -> list[Any]:
     """Read a zip into memory and delete it -> (faces, what was found, the emptied input, data)."""
@@ -124,7 +124,7 @@ def on_zip(
 
 def on_folder(
     path: str,
-    before: Pool | None,
+    before: TrainingData | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
 ) -> list[Any]:
     """Read a folder of this machine into memory -> (faces, what was found, data)."""
@@ -134,7 +134,7 @@ def on_folder(
 
 def on_download(request: gr.Request, key: str, result: Result | None) -> list[Any]:
     """The checkpoint as base64, for the browser to save -> (content, what happened)."""
-    if LINE.has(visitor(key, request), TITLE):
+    if QUEUE.has(visitor(key, request), TITLE):
         return ["", cards.hint("Your run is still under way; when it has ended, download what it leaves.")]
     if result is None:
         return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
@@ -146,7 +146,7 @@ def on_download(request: gr.Request, key: str, result: Result | None) -> list[An
     return [content, cards.hint(said)]
 
 
-def on_settings(album: Pool | None, *values: Any) -> list[str]:
+def on_settings(album: TrainingData | None, *values: Any) -> list[str]:
     """(script, command) of what is chosen; what is wrong with it, as a comment."""
     try:
         recipe = planned(album, values).recipe

@@ -11,16 +11,16 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.lessons.live.data import Pool, rendered
-from facelab.lessons.live.session import LINE, Result, Snapshot, Training
+from facelab.lessons.live.data import TrainingData, rendered
+from facelab.lessons.live.session import QUEUE, Result, Snapshot, Training
 from facelab.lessons.live.settings import limits
 from facelab.lessons.live.teach import (
     MOST,
     PHOTOS,
     Named,
+    chance_bound_95,
     held_back_photo,
     lesson_recipe,
-    lucky_guess,
     name_photo,
     starts,
 )
@@ -52,11 +52,11 @@ QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def on_teach(
-    request: gr.Request, key: str, album: Pool | None, start: str, way: str, seed: float
+    request: gr.Request, key: str, album: TrainingData | None, start: str, way: str, seed: float
 ) -> Iterator:
     """Train on the visitor's people, or the rendered ones -> (card, course, network)."""
     who = visitor(key, request)
-    if LINE.has(who, TAB):
+    if QUEUE.has(who, TAB):
         gr.Info(BUSY)
         yield [gr.skip()] * 3
         return
@@ -67,14 +67,14 @@ def on_teach(
         yield [cards.problem(f"{error}."), gr.skip(), gr.skip()]
         return
     seconds = min(TEACH_SECONDS, limits().seconds)
-    about = len(pool.data.identities), lucky_guess(pool)
+    about = len(pool.data.identities), chance_bound_95(pool)
     run = Training(recipe, pool, seconds, who, TAB, about)
     yield from _frames(run)
 
 
 def on_return(request: gr.Request, key: str) -> Iterator:
     """Show the run that a page finds again when it is loaded; outputs as `on_teach`, and the key."""
-    run = LINE.find(visitor(key, request), TAB)
+    run = QUEUE.find(visitor(key, request), TAB)
     if run is None:
         yield [cards.hint(GONE) if key else gr.skip(), gr.skip(), gr.skip(), ""]
         return
@@ -113,12 +113,12 @@ def teach_card(now: Snapshot, people: int, lucky: float) -> str:
 
 def on_stop(request: gr.Request, key: str) -> None:
     """End this visitor's run; what it has learned so far is kept."""
-    LINE.stop(visitor(key, request), TAB)
+    QUEUE.stop(visitor(key, request), TAB)
 
 
 def on_zip(
     path: str | None,
-    before: Pool | None,
+    before: TrainingData | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
 ) -> list[Any]:
     """Read a zip into memory and delete it -> (faces, what was found, the emptied input)."""
@@ -129,7 +129,7 @@ def on_zip(
 
 def on_folder(
     path: str,
-    before: Pool | None,
+    before: TrainingData | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
 ) -> list[Any]:
     """Read a folder of this machine into memory -> (faces, what was found)."""
@@ -148,7 +148,7 @@ def on_name(result: Result | None, photo: Source | None) -> str:
         return cards.problem(f"{error}.")
 
 
-def on_held_back(result: Result | None, album: Pool | None, turn: int) -> list[Any]:
+def on_held_back(result: Result | None, album: TrainingData | None, turn: int) -> list[Any]:
     """Whom it sees on the next photo that it did not learn from -> (the answer and the truth, the next)."""
     if result is None:
         return [cards.hint(NO_NETWORK), turn]

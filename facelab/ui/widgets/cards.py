@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from facelab.evaluation.results import EQUAL_TRAINING
-from facelab.recognition.verify import Sighting, Verdict
+from facelab.recognition.verify import Detection, Verdict
 
 SHOWN_SIDE = 560
 NETWORKS = f"Networks trained alike: {EQUAL_TRAINING}"
@@ -100,14 +100,14 @@ def percent(probability: float) -> str:
     return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
-def sighting_card(sighting: Sighting, chosen: int, name: str) -> str:
+def detection_card(detection: Detection, chosen: int, name: str) -> str:
     """The photo with numbered boxes, and beside it the crop of the chosen face as the network sees it."""
-    count = len(sighting.faces)
+    count = len(detection.faces)
     found = "1 face found" if count == 1 else f"{count} faces found; face {chosen + 1} is used"
     return (
-        f'<div class="fl-seen"><figure><div class="fl-photo">{picture(sighting.photo.pixels, name)}'
-        f"{_boxes(sighting, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
-        f"<figure>{picture(sighting.faces[chosen].crop, f'aligned face of {name}')}"
+        f'<div class="fl-seen"><figure><div class="fl-photo">{picture(detection.photo.pixels, name)}'
+        f"{_boxes(detection, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
+        f"<figure>{picture(detection.faces[chosen].crop, f'aligned face of {name}')}"
         f"<figcaption>what the network sees, 112×112</figcaption></figure></div>"
     )
 
@@ -122,18 +122,18 @@ def picture(pixels: np.ndarray, alt: str) -> str:
     return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{data}">'
 
 
-def _boxes(sighting: Sighting, chosen: int) -> str:
+def _boxes(detection: Detection, chosen: int) -> str:
     """Boxes, numbers and the five landmarks, drawn over the photo."""
-    height, width = sighting.photo.pixels.shape[:2]
+    height, width = detection.photo.pixels.shape[:2]
     stroke, shapes = max(width, height) / 150, []
-    for i, face in enumerate(sighting.faces):
+    for i, face in enumerate(detection.faces):
         color = COLORS[0 if i == chosen else 1]
         left, top, right, bottom = (float(v) for v in face.box)
         shapes.append(
             f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" height="{bottom - top:.0f}" '
             f'fill="none" stroke="{color}" stroke-width="{stroke:.1f}"/>'
         )
-        if len(sighting.faces) > 1:
+        if len(detection.faces) > 1:
             shapes.append(
                 f'<text x="{left:.0f}" y="{max(top - stroke, 6 * stroke):.0f}" fill="{color}" '
                 f'font-size="{8 * stroke:.0f}" font-weight="700">{i + 1}</text>'

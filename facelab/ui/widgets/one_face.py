@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from facelab.photos.faces import Source, main_face
-from facelab.recognition.verify import look
+from facelab.recognition.verify import detect
 from facelab.ui.widgets.examples import example_pairs
 
 
@@ -21,5 +21,5 @@ def crop_of(photo: Source) -> np.ndarray:
     Raises:
         ValueError: one sentence that says what to do.
     """
-    sighting = look(photo, "The photo")
-    return main_face(sighting.faces, sighting.photo).crop
+    detection = detect(photo, "The photo")
+    return main_face(detection.faces, detection.photo).crop

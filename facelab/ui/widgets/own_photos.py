@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from facelab.data.images import printable
-from facelab.lessons.live.data import Pool, from_photos
+from facelab.lessons.live.data import TrainingData, from_photos
 from facelab.lessons.live.settings import hosted
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.controls import MINUTES
@@ -23,7 +23,7 @@ PRIVATE = (
 )
 
 
-def read_zip(path: str, before: Pool | None, most: int, least: int, progress: Any) -> list[Any]:
+def read_zip(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
     """The faces of an upload, which is gone afterwards -> (faces, what was found, the emptied input).
 
     Args:
@@ -41,7 +41,7 @@ def read_zip(path: str, before: Pool | None, most: int, least: int, progress: An
             os.rmdir(Path(path).parent)  # gradio makes one for each upload
 
 
-def read_folder(path: str, before: Pool | None, most: int, least: int, progress: Any) -> list[Any]:
+def read_folder(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
     """The faces of a folder on this machine -> (faces, what was found); arguments as for `read_zip`.
 
     Nothing is read where the page is hosted: a visitor's machine is then another one.
@@ -53,7 +53,7 @@ def read_folder(path: str, before: Pool | None, most: int, least: int, progress:
     return _read(str(Path(path).expanduser()), before, most, least, progress)
 
 
-def _read(path: str, before: Pool | None, most: int, least: int, progress: Any) -> list[Any]:
+def _read(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
     def track(names: Any, total: int, label: str) -> Any:
         return progress.tqdm(names, desc="finding and aligning faces", unit="photos")
 
@@ -65,7 +65,7 @@ def _read(path: str, before: Pool | None, most: int, least: int, progress: Any) 
     return [pool, found_card(pool)]
 
 
-def found_card(pool: Pool) -> str:
+def found_card(pool: TrainingData) -> str:
     """What was found in a zip or folder."""
     left = pool.data.skipped
     words = f"{len(pool.data)} faces of {len(pool.data.identities)} people are ready."
@@ -76,7 +76,7 @@ def found_card(pool: Pool) -> str:
     return cards.hint(words)
 
 
-def forget(pool: Pool | None) -> None:
+def forget(pool: TrainingData | None) -> None:
     """Overwrite the faces of a visit that is over."""
     if pool is not None:
         pool.forget()
