@@ -25,7 +25,10 @@ SEEN = """() => ({
     buttons: chart._fullLayout._modeBar?.buttons.flat().map((button) => button.name) ?? [],
   })),
 })"""
-SENDING = ("share", "cloud", "studio", "upload to", "send to", "tweet", "post to", "publish")
+SENDING = (
+    *("share chart", "to cloud", "plotly cloud", "studio", "upload to"),
+    *("send to", "tweet", "post to", "publish"),
+)
 
 
 def test_no_control_or_link_of_any_tab_leads_away_with_anything(visit):

@@ -88,6 +88,6 @@ def test_what_the_server_is_started_with_shares_nothing(monkeypatch):
     serve.serve(7860)
     assert given["share"] is False and given["run_history"] is False and given["ssr_mode"] is False
     assert "allowed_paths" not in given and given["show_error"] is False
-    assert given["app_kwargs"] == {"lifespan": serve.forgetting}
+    assert given["app_kwargs"]["lifespan"] is serve.forgetting
     assert serve.os.environ["GRADIO_TEMP_DIR"] == serve.tempfile.tempdir == str(ROOT)
     assert serve.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
