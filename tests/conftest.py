@@ -23,7 +23,7 @@ from facelab.cli import train as cli_train
 from facelab.cli.main import main
 from facelab.data.folders import CropSet
 from facelab.data.parametric import NUISANCE, ParametricFaces, render, sample_identities, typical, with_values
-from facelab.lessons.triplet_collapse import Setting, learn
+from facelab.lessons.triplet_collapse import CollapseConfig, learn
 from facelab.metrics.operating import measure_operating_points
 from facelab.models import checkpoint, zoo
 from facelab.models.recipe import Recipe
@@ -114,7 +114,7 @@ def tiny_run() -> tuple:
 def collapsing() -> int:
     """A seed whose run collapses by hard mining and not by all triplets; not every seed does everywhere."""
     for seed in range(1, 20):
-        bad, good = ([*learn(Setting(mining, seed=seed))][-1] for mining in ("hard", "all"))
+        bad, good = ([*learn(CollapseConfig(mining, seed=seed))][-1] for mining in ("hard", "all"))
         if bad.collapsed and bad.spreads[-1] < 0.01 and good.spreads[-1] > 1 and good.ordered > 0.95:
             return seed
     raise AssertionError("none of 19 runs collapses by hard mining alone")

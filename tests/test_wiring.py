@@ -11,7 +11,7 @@ from PIL import Image
 from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
 from facelab.evaluation.photo_pool import embed_images
-from facelab.lessons.live.queue import PATIENCE, Line
+from facelab.lessons.live.queue import PATIENCE, TrainingQueue
 from facelab.lessons.live.session import Training
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
 from facelab.metrics.verification import supported_fars
@@ -85,7 +85,7 @@ def test_a_list_of_labels_that_changed_is_read_again(crop_folder, tmp_path):
 
 def test_a_run_that_trains_keeps_its_place_though_nobody_follows_it():
     """Two at once would need twice the memory."""
-    line = Line()
+    line = TrainingQueue()
     runs = [Training(Recipe(), None, 60, line=line) for _ in range(3)]
     for run in runs:
         line.join(run)
