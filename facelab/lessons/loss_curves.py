@@ -233,13 +233,13 @@ class PairGradients:
 
     Attributes:
         loss: the value.
-        pull: (G,) for genuine scores; positive raises the score.
-        push: (I,) for impostor scores; negative lowers it.
+        genuine: (G,) for genuine scores; positive raises the score.
+        impostor: (I,) for impostor scores; negative lowers it.
     """
 
     loss: float
-    pull: np.ndarray
-    push: np.ndarray
+    genuine: np.ndarray
+    impostor: np.ndarray
 
 
 def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> PairGradients:

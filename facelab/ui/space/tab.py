@@ -16,7 +16,7 @@ from facelab.lessons import space as lesson
 from facelab.photos.faces import Face, Photo, Source, main_face
 from facelab.plots.space import space_map
 from facelab.recognition.embedder import load
-from facelab.recognition.verify import DEFAULT_FAR, look
+from facelab.recognition.verify import DEFAULT_FAR, detect
 from facelab.ui.links import Controls
 from facelab.ui.space import epochs as space_epochs
 from facelab.ui.space import umap_variants as space_honest
@@ -61,7 +61,7 @@ def drop(source: Source | None) -> Dropped | None:
     """
     if source is None:
         return None
-    seen = look(source, "The photo")
+    seen = detect(source, "The photo")
     return Dropped(seen.photo, main_face(seen.faces, seen.photo))
 
 
