@@ -260,8 +260,8 @@ def weigh_pairwise(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> 
 
 
 def _pair_gradients(loss: Tensor, scores: list[Tensor]) -> PairGradients:
-    pull, push = (-len(s) * g.numpy() for s, g in zip(scores, torch.autograd.grad(loss, scores)))
-    return PairGradients(loss.item(), pull, push)
+    of_genuine, of_impostor = (-len(s) * g.numpy() for s, g in zip(scores, torch.autograd.grad(loss, scores)))
+    return PairGradients(loss.item(), of_genuine, of_impostor)
 
 
 def separation(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float, float]:
