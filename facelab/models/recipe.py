@@ -113,6 +113,9 @@ class Recipe:
     """λ of NFNet's adaptive clipping: largest ratio of a unit's gradient to its weights; 0 is off."""
     ema_decay: float = 0.0
     """Decay of the moving average of weights that is validated and kept, in [0, 1), e.g. 0.999; 0 is off."""
+    whiten: float = 0.0
+    """Power by which, after the last step, the spread of people is evened out over the directions of the
+    embedding; for losses that compare directions. In [0, 1); 0 leaves it."""
     flip: bool = True
     """Mirror half of the crops."""
     rotate: float = 10.0
@@ -148,7 +151,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
-        _check_range(self, "dropout drop_block stochastic_depth", 0, 1, "[0, 1)")
+        _check_range(self, "dropout drop_block stochastic_depth whiten", 0, 1, "[0, 1)")
         _check_range(self, "warmup momentum ema_decay held_out held_out_images", 0, 1, "[0, 1)")
         _check_range(self, "gray random_erasing zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
         _check_range(self, "epochs", 1, MOST_STEPS + 1, f"1, 2, 3, ..., {MOST_STEPS:,}")
@@ -164,6 +167,11 @@ class Recipe:
         self._check_batches()
         if self.teacher is None and (self.unlabeled is not None or self.loss_weight != 1):
             raise ValueError("unlabeled and loss_weight need a teacher; name its file, or leave them out")
+        if self.whiten and self.loss not in DIRECTIONAL:
+            legal = ", ".join(DIRECTIONAL)
+            raise ValueError(
+                f"whiten is for losses that compare directions, {legal}, not {self.loss}; set it to 0"
+            )
         legal = loss_options(self.loss)
         for option in LOSS_FIELDS:
             if getattr(self, option) is not None and option not in legal:
@@ -219,6 +227,7 @@ class Recipe:
         return replace(self, loss=loss, **{name: None for name in LOSS_FIELDS if name not in legal})
 
 
+DIRECTIONAL = ("norm_softmax", "cosface", "arcface")
 LOSS_FIELDS = (
     "label_smoothing", "bias", "hard_label_weight", "center_weight", "center_rate", "margin", "margin_warmup",
     "scale", "pair_margin", "mining", "normalize", "pair_weight",

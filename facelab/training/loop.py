@@ -32,6 +32,7 @@ from facelab.training.resume import Run
 from facelab.training.splits import Split, split
 from facelab.training.transfer import freeze, initialize
 from facelab.training.validation import validate, validate_classes
+from facelab.training.whitening import whiten
 
 SMOOTHING = 0.98  # of the running accuracy that Progress shows
 
@@ -112,7 +113,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
             set_progress(run.model, run.step / pace.steps)
             loss, parts = _step(run, network, crops, rows, labels[rows], lr, accelerator, masks)
             done = run.step == (epoch + 1) * each
-            validation = _end_epoch(run, parts_of_data) if done else {}
+            validation = _end_epoch(run, parts_of_data, run.step == pace.steps) if done else {}
             speed, left = pace.after(run.step, len(rows))
             model, loss_fn = run.best()
             yield Progress(
@@ -160,10 +161,12 @@ def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -
         stage.eval()
 
 
-def _end_epoch(run: Run, parts: Split) -> dict[str, float]:
+def _end_epoch(run: Run, parts: Split, last: bool) -> dict[str, float]:
     if hasattr(run.loss_fn, "end_epoch"):
         run.loss_fn.end_epoch()
     model, loss_fn = run.best()
+    if last and run.recipe.whiten:
+        whiten(model, loss_fn, parts.training, run.recipe.whiten)
     return validate(model, parts.people) | validate_classes(model, loss_fn, parts.images)
 
 
