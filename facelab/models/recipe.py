@@ -83,6 +83,8 @@ class Recipe:
     """An .npz file of a stronger network's embeddings of the crops, to be imitated. None: no teacher."""
     teacher_weight: float = 10.0
     """λ of the teacher: weight of 1 - cosine to its embedding, beside the loss."""
+    teacher_whiten: float = 0.0
+    """Power by which the teacher's embeddings are whitened first, in [0, 1); 0 leaves them."""
     loss_weight: float = 1.0
     """Weight of the loss beside the teacher's; 0 imitates the teacher alone."""
     unlabeled: str | None = None
@@ -151,7 +153,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
-        _check_range(self, "dropout drop_block stochastic_depth whiten", 0, 1, "[0, 1)")
+        _check_range(self, "dropout drop_block stochastic_depth whiten teacher_whiten", 0, 1, "[0, 1)")
         _check_range(self, "warmup momentum ema_decay held_out held_out_images", 0, 1, "[0, 1)")
         _check_range(self, "gray random_erasing zoom shift jitter saturation", 0, 1.000001, "[0, 1]")
         _check_range(self, "epochs", 1, MOST_STEPS + 1, f"1, 2, 3, ..., {MOST_STEPS:,}")

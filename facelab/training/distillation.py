@@ -4,6 +4,7 @@ embeddings in place of class probabilities as in arXiv:1412.6550).
 A teacher says of each crop not only who it is but whom it resembles, by how much. Its embeddings are
 computed once (`python -m facelab embed`); training then adds λ·mean(1 - cos(x, t)), with t the teacher's
 embedding of the crop, centered over the training set, because a direction that all faces share says nothing.
+It can be whitened first (`facelab.training.whitening`): then the teacher's finer distinctions count as well.
 """
 
 import numpy as np
@@ -15,6 +16,7 @@ from facelab.data.embeddings import load_embeddings
 from facelab.data.folders import CropSet, Selection
 from facelab.models.losses.batch import widen
 from facelab.models.recipe import Recipe
+from facelab.training.whitening import whitening
 
 
 class Teacher:
@@ -57,5 +59,9 @@ def load_teacher(recipe: Recipe, data: CropSet, training: Selection, device: tor
             f"{recipe.teacher} lacks {len(missing)} of the training crops (first: {missing[0]}); "
             "embed the same folders or zips"
         )
-    rows = np.array([place[name] for name in wanted])
-    return Teacher(torch.from_numpy(embeddings[rows]).to(device), recipe.teacher_weight)
+    theirs = embeddings[np.array([place[name] for name in wanted])]
+    if recipe.teacher_whiten:
+        known = training.labels >= 0
+        mean, matrix = whitening(theirs[known], training.labels[known], recipe.teacher_whiten)
+        theirs = ((theirs - mean) @ matrix.T).astype(np.float32)
+    return Teacher(torch.from_numpy(theirs).to(device), recipe.teacher_weight)

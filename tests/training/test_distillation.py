@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from facelab.data.embeddings import save_embeddings
+from facelab.data.folders import Selection
 from facelab.data.parametric import ParametricFaces
 from facelab.models.recipe import Recipe
 from facelab.training.batches import epoch_order
 from facelab.training.distillation import Teacher, load_teacher
 from facelab.training.loop import train
 from facelab.training.splits import split, split_identities
+from facelab.training.whitening import whitening
 
 RECIPE = Recipe(
     epochs=6, batch_size=8, embedding_dim=8, neck="pool", held_out=0.34, precision="fp32", lr=0.05
@@ -54,6 +56,32 @@ def test_each_crop_gets_its_own_embedding(data, taught):
     teacher = load_teacher(replace(RECIPE, teacher=str(path)), data, training, torch.device("cpu"))
     assert torch.allclose(
         teacher.directions, Teacher(torch.from_numpy(embeddings[training.rows]), 1.0).directions, atol=1e-6
+    )
+
+
+def test_a_whitened_teacher_is_the_whitening_of_its_own_embeddings(data, taught):
+    """By the people whose names are known; crops of nobody are mapped along and have no say."""
+    path, embeddings = taught
+    scattered = embeddings + np.random.default_rng(3).normal(size=embeddings.shape) / 4
+    save_embeddings(path.with_name("w.npz"), data.names, scattered)
+    training, _ = split_identities(data, 0.34, 0)
+    recipe = replace(RECIPE, teacher=str(path.with_name("w.npz")), teacher_whiten=0.3)
+    theirs = scattered.astype(np.float32)[training.rows]
+    mean, matrix = whitening(theirs, training.labels, 0.3)
+    expected = Teacher(torch.from_numpy((theirs - mean) @ matrix.T), 1.0).directions
+    teacher = load_teacher(recipe, data, training, torch.device("cpu"))
+    assert torch.allclose(teacher.directions.double(), expected, atol=1e-5)
+    plain = load_teacher(replace(recipe, teacher_whiten=0.0), data, training, torch.device("cpu"))
+    assert not torch.allclose(plain.directions.double(), expected, atol=1e-2)
+    nobody = np.full(5, -1)
+    more = Selection(
+        data.crops, np.concatenate([training.rows, training.rows[:5]]),
+        np.concatenate([training.labels, nobody]), training.identities,
+    )  # fmt: skip
+    theirs = np.concatenate([theirs, theirs[:5]])
+    expected = Teacher(torch.from_numpy((theirs - mean) @ matrix.T), 1.0).directions
+    assert torch.allclose(
+        load_teacher(recipe, data, more, torch.device("cpu")).directions.double(), expected, atol=1e-5
     )
 
 
