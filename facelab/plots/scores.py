@@ -1,4 +1,4 @@
-"""What a score means, drawn."""
+"""Plot scores: distributions with a threshold, scores of all models, DIR against FPIR."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,8 +21,8 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
     middles = (edges[:-1] + edges[1:]) / 2
     figure = go.Figure()
     for name, share, color, pattern in (
-        ("two people", points.impostor, IMPOSTOR, "/"),
-        ("one person", points.genuine, GENUINE, ""),
+        ("impostor pairs", points.impostor, IMPOSTOR, "/"),
+        ("genuine pairs", points.genuine, GENUINE, ""),
     ):
         figure.add_bar(
             x=middles,
@@ -35,7 +35,7 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
                 "line": {"width": 0},
                 "pattern": {"shape": pattern, "size": 5},
             },
-            hovertemplate=f"score %{{x:.2f}}: %{{y:.2f}} % of the pairs of {name}<extra></extra>",
+            hovertemplate=f"score %{{x:.2f}}: %{{y:.2f}}% of {name}<extra></extra>",
         )
     _mark(figure, verdict.threshold, 1.0, "threshold", "#888888", "dash")
     _mark(figure, verdict.score, 1.09, "this pair", SCORE, "solid")
@@ -53,7 +53,7 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
 
 
 def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, dash: str) -> None:
-    """A vertical line over the whole plot with its label above, `height` in plot heights."""
+    """Draw a vertical line over the plot with its label above; `height` is in plot heights."""
     figure.add_shape(
         type="line",
         x0=x,
@@ -69,7 +69,7 @@ def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, das
 
 
 def model_scores(verdicts: list[Verdict]) -> go.Figure:
-    """One row a model: its threshold as a bar across, its score as a disc (same) or a cross (different)."""
+    """Plot one row per model: threshold as a bar, score as a disc (same) or a cross (different)."""
     names = [verdict.model for verdict in verdicts]
     row = 46 if len(names) <= 8 else 28  # pixels
     scores, thresholds = ([getattr(v, field) for v in verdicts] for field in ("score", "threshold"))
@@ -81,7 +81,7 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
         x=thresholds,
         y=names,
         mode="markers",
-        name="its threshold",
+        name="threshold",
         marker={"symbol": "line-ns-open", "size": 0.56 * row, "color": "#888888", "line": {"width": 4}},
         hovertemplate="%{y}: threshold %{x:.3f}<extra></extra>",
     )
@@ -101,7 +101,7 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
         margin=MARGIN,
         height=150 + row * len(names),
         legend=LEGEND,
-        xaxis={"title": {"text": "score, on its own scale"}, "zeroline": False},
+        xaxis={"title": {"text": "score (scales differ between models)"}, "zeroline": False},
         yaxis={"automargin": True, "autorange": "reversed", "type": "category"},
         uirevision="keep",
     )
@@ -109,7 +109,7 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
 
 
 def identification_curve(curve: DirCurve, far: float, rate: float) -> go.Figure:
-    """DIR against FAR at every threshold, as steps, with the threshold in use at (far, rate)."""
+    """Plot DIR against FPIR at every threshold, as steps, with the threshold in use at (far, rate)."""
     figure = go.Figure()
     figure.add_scatter(
         x=curve.far * 100,
@@ -117,9 +117,9 @@ def identification_curve(curve: DirCurve, far: float, rate: float) -> go.Figure:
         mode="lines+markers",
         line={"color": GENUINE, "width": 3, "shape": "hv"},
         marker={"size": 6},
-        name="every threshold",
+        name="all thresholds",
         text=[f"{threshold:.3f}" for threshold in curve.thresholds],
-        hovertemplate="threshold %{text}: %{y:.0f} % named, %{x:.0f} % strangers taken<extra></extra>",
+        hovertemplate="threshold %{text}: DIR %{y:.0f}%, FPIR %{x:.0f}%<extra></extra>",
     )
     figure.add_scatter(
         x=[far * 100],
@@ -127,19 +127,19 @@ def identification_curve(curve: DirCurve, far: float, rate: float) -> go.Figure:
         mode="markers",
         marker={"symbol": "diamond", "size": 16, "color": IMPOSTOR},
         name="threshold in use",
-        hovertemplate="in use: %{y:.0f} % named, %{x:.0f} % strangers taken<extra></extra>",
+        hovertemplate="in use: DIR %{y:.0f}%, FPIR %{x:.0f}%<extra></extra>",
     )
     figure.update_layout(
         margin=MARGIN,
         height=320,
         legend=LEGEND,
         xaxis={
-            "title": {"text": "strangers taken for someone (FAR), %"},
+            "title": {"text": "false positive identification rate (FPIR), %"},
             "range": [-4, 104],
             "zeroline": False,
         },
         yaxis={
-            "title": {"text": "known people named rightly (DIR), %"},
+            "title": {"text": "DIR, rank 1 (%)"},
             "range": [-4, 104],
             "automargin": True,
             "zeroline": False,

@@ -23,7 +23,10 @@ from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.chart import serve_plotly
 
 TABS = (compare, identify, space, calibration, losses, architectures, regularization, transfer, train)
-TITLE, LEAD = "FaceLab", "See what a face network does, and what a loss changes."
+TITLE, LEAD = (
+    "FaceLab",
+    "Explore how a CNN classifies and verifies faces, and how the loss shapes its embeddings.",
+)
 
 
 class Page(Guarded):

@@ -22,3 +22,8 @@ window.addEventListener('beforeunload', (event) => {
 });
 
 window.addEventListener('popstate', () => document.getElementById('facelab-back')?.click());
+
+// Escape closes the definition of a focused term.
+window.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') document.activeElement?.closest?.('.fl-term')?.blur();
+});

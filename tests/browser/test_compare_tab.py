@@ -96,7 +96,7 @@ def test_slider_moves_threshold_and_rates_but_not_the_score(visit):
     before = page.locator("#verdict .fl-figures b").all_inner_texts()
     page.locator("#strictness input[type=number]").fill("1")
     page.locator("#strictness input[type=number]").press("Enter")
-    page.wait_for_selector("#verdict >> text=1 in 10 pairs")
+    page.wait_for_selector("#verdict >> text=1 in 10 impostor pairs")
     after = page.locator("#verdict .fl-figures b").all_inner_texts()
     assert after[0] == before[0] and after[4] == before[4]  # score and probability stay
     assert float(after[1]) < float(before[1])  # a looser threshold is lower
@@ -116,7 +116,7 @@ def test_chart_keeps_its_zoom_while_the_slider_moves(visit):
     page.evaluate("Plotly.relayout(document.querySelector('.facelab-chart'), {'xaxis.range': [0.1, 0.9]})")
     page.locator("#strictness input[type=number]").fill("1.5")
     page.locator("#strictness input[type=number]").press("Enter")
-    page.wait_for_selector("#verdict >> text=1 in 32 pairs")
+    page.wait_for_selector("#verdict >> text=1 in 32 impostor pairs")
     kept = page.evaluate("document.querySelector('.facelab-chart').layout.xaxis.range")
     assert kept == pytest.approx([0.1, 0.9])
 

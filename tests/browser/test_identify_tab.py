@@ -50,7 +50,7 @@ def test_one_photo_gets_two_answers_and_the_threshold_moves_one_of_them(visit):
     page.wait_for_selector("#answers h2 >> text=✔")
     assert answers(page) == [closed, closed.replace("→", "✔")]
     assert page.locator("#meaning b").all_inner_texts() != rates
-    page.get_by_role("button", name="Try: someone enrolled").click()
+    page.get_by_role("button", name="Try: enrolled person").click()
     page.wait_for_selector("#answers h2 >> text=→ Dan", timeout=60_000)
     assert page.locator("#answers li span").first.inner_text() == "Dan"
     assert page.locator("#answers li").count() == page.locator("#gallery figure").count() == 7
@@ -156,6 +156,6 @@ def test_compare_shows_every_model_and_where_the_score_comes_from(visit):
         assert sum(cells) == pytest.approx(1000 * float(score), abs=0.5 * len(cells) + 1)
     page.locator("#strictness input[type=number]").fill("1")
     page.locator("#strictness input[type=number]").press("Enter")
-    page.wait_for_selector("#verdict >> text=1 in 10 pairs")
+    page.wait_for_selector("#verdict >> text=1 in 10 impostor pairs")
     threshold = page.locator("#verdict .fl-figures b").nth(1).inner_text()
     assert page.locator("#models tbody tr").first.locator("td").nth(2).inner_text() == threshold

@@ -62,11 +62,11 @@ def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
     page, watch = visit()
     page.locator("#strictness input[type=number]").fill("1")
     page.locator("#strictness input[type=number]").press("Enter")
-    page.wait_for_selector("#verdict >> text=1 in 10 pairs")
+    page.wait_for_selector("#verdict >> text=1 in 10 impostor pairs")
     until(page, "location.search.includes('strictness=1')")
     assert setting(page) == {"tab": "compare", "strictness": "1"}
     other, _ = visit(link="tab=compare&strictness=1")
-    other.wait_for_selector("#verdict >> text=1 in 10 pairs", timeout=60_000)
+    other.wait_for_selector("#verdict >> text=1 in 10 impostor pairs", timeout=60_000)
     assert setting(other)["strictness"] == "1"
     assert not watch.outside and not watch.errors
 

@@ -27,14 +27,14 @@ class Quiet:
 
 @pytest.fixture(scope="module")
 def stranger():
-    return identify.probe_of(example_probes()["A stranger"], MODEL)
+    return identify.probe_of(example_probes()["Unenrolled person"], MODEL)
 
 
 @pytest.fixture
 def photo(tmp_path):
     """The stranger's photo as an upload."""
     path = tmp_path / "me.png"
-    example_probes()["A stranger"].save(path)
+    example_probes()["Unenrolled person"].save(path)
     return str(path)
 
 
@@ -57,7 +57,7 @@ def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stran
 
 @pytest.mark.parametrize("model", [MODEL, "reference"])
 def test_someone_enrolled_is_found_again(model):
-    probe = identify.probe_of(example_probes()["Someone enrolled"], model)
+    probe = identify.probe_of(example_probes()["Enrolled person"], model)
     answers = identify.show(probe, None, False, model, STRICTNESS)[0]
     assert headings(answers) == ["→ Dan", "✔ Dan"]
 
@@ -86,7 +86,7 @@ def test_enrolling_changes_the_answer_and_leaves_the_examples_alone(photo, stran
 
 
 def test_another_model_embeds_the_faces_of_this_visit(photo, stranger, tmp_path):
-    example_probes()["Someone enrolled"].save(tmp_path / "dan.png")
+    example_probes()["Enrolled person"].save(tmp_path / "dan.png")
     session, *_ = enroll.on_enroll(None, False, MODEL, "Zoë", [photo], Quiet())
     there = enroll.current(session, True, "softmax")
     wanted = identify.probe_of(photo, "softmax").vector

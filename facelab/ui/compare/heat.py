@@ -1,7 +1,7 @@
-"""Heat maps over faces: every cell of a feature map with the exact number that it adds to a score.
+"""Draw heat maps over faces: each feature-map position with its exact contribution to the score.
 
-Blue adds and orange takes away; the number's sign says the same without color. Numbers are thousandths,
-so that a map's cells can be added up in the head.
+Blue raises the score and orange lowers it; the sign of the number repeats this without color. Numbers are in
+units of 10^-3.
 """
 
 import html
@@ -13,25 +13,25 @@ from facelab.ui.widgets.cards import picture
 
 ADDS, TAKES = "#0072B2", "#D55E00"
 NOT_OURS = (
-    "The reference model comes as a closed program that gives its vectors only, not the feature map before "
-    "them. Choose one of our models to see where its score comes from."
+    "The reference model returns embeddings only, not its last feature map. Choose a FaceLab model to see "
+    "the contribution of each position."
 )
 
 
 def why_card(maps: tuple[np.ndarray, np.ndarray], crops: tuple[np.ndarray, np.ndarray], score: float) -> str:
-    """Both faces under their maps (h, w), and the sums that show that nothing is left out."""
+    """Return both faces with their maps (h, w), and the sums that equal the score."""
     figures = "".join(_figure(name, heat, crop) for name, heat, crop in zip("AB", maps, crops))
     sums = " = ".join(f"sum of map {name} <b>{heat.sum():.4f}</b>" for name, heat in zip("AB", maps))
     return (
-        f'<div class="fl-card" role="status"><h3>Where the score comes from</h3>'
-        f"<p>The score is a sum over places: each number is how many thousandths one place adds to it "
-        f"(blue) or takes from it (orange, minus). {sums} = the score <b>{score:.4f}</b>.</p>"
+        f'<div class="fl-card" role="status"><h3>Score decomposition</h3>'
+        f"<p>The cosine similarity decomposes exactly over feature-map positions: blue raises it, orange "
+        f"(minus) lowers it, ×10⁻³. {sums} = the score <b>{score:.4f}</b>.</p>"
         f'<div class="fl-heat">{figures}</div>'
-        f'<p class="fl-small">This is exact and no estimate: after its last convolution the network is '
-        f"affine, so ⟨e<sub>A</sub>, e<sub>B</sub>⟩ / (|e<sub>A</sub>| |e<sub>B</sub>|) splits into one term "
-        f"for each pair of places, and a cell is the sum of its terms with all places of the other face. The "
-        f"mirror image that scores average in is counted at its own places, and the neck’s constant is "
-        f"spread evenly over all cells. A cell has also seen its surroundings: read it as “around here”.</p>"
+        f'<p class="fl-small">Exact, not an estimate: the network is affine after its last convolution, so '
+        f"⟨e<sub>A</sub>, e<sub>B</sub>⟩ / (‖e<sub>A</sub>‖ ‖e<sub>B</sub>‖) has one term per pair of "
+        f"positions. A cell sums its terms over all positions of the other face. The mirrored crop counts at "
+        f"its own positions; the neck’s bias is spread evenly. Receptive fields are larger than a cell, so "
+        f"read a cell as a region.</p>"
         f"</div>"
     )
 
@@ -51,8 +51,8 @@ def _figure(name: str, heat: np.ndarray, crop: np.ndarray) -> str:
                 f"{signed(value)}</text>"
             )
     best = np.unravel_index(heat.argmax(), heat.shape)
-    place = f"row {best[0] + 1} of {rows}, column {best[1] + 1}"
-    alt = f"map of photo {name}: {place} adds most, {heat.max():.3f}"
+    position = f"row {best[0] + 1} of {rows}, column {best[1] + 1}"
+    alt = f"map of photo {name}: {position} contributes most, {heat.max():.3f}"
     return (
         f'<figure><div class="fl-photo">{picture(crop, "")}'
         f'<svg viewBox="0 0 {CROP_SIZE} {CROP_SIZE}" role="img" aria-label="{html.escape(alt)}">'
@@ -61,5 +61,5 @@ def _figure(name: str, heat: np.ndarray, crop: np.ndarray) -> str:
 
 
 def signed(value: float) -> str:
-    """Thousandths with a true minus sign."""
+    """Format a contribution in units of 10^-3, with a true minus sign."""
     return f"{1000 * value:.0f}".replace("-0", "0").replace("-", "−")

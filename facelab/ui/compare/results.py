@@ -1,6 +1,6 @@
-"""What the Compare tab shows below its button: verdict, chart, faces, and every model's word.
+"""Lay out the results of the Compare tab: decision, chart, faces, and every model's decision.
 
-The components are laid out here, filled with the opening example; `compare.py` answers into them.
+The components open with the example; `tab.py` updates them.
 """
 
 from typing import Any
@@ -12,10 +12,12 @@ from facelab.ui.widgets.controls import MINUTES
 
 
 def results_of(first: list[Any]) -> list[Any]:
-    """The components that `outcome` fills, in its order, filled with the opening example."""
+    """Return the components that `outcome` fills, in its order, with the opening example."""
     pair, card, figure, *seen, radio_a, radio_b = first
     verdict = gr.HTML(card, elem_id="verdict", padding=False)
-    chart = Chart(figure, "Scores of pairs of one and of two people, and this pair's", "chart")
+    chart = Chart(
+        figure, "Score distributions of genuine and impostor pairs, with this pair and the threshold", "chart"
+    )
     cards_seen, choices = [], []
     with gr.Row():
         for name, html, radio in zip("AB", seen, (radio_a, radio_b)):
@@ -26,8 +28,8 @@ def results_of(first: list[Any]) -> list[Any]:
                         radio.get("choices", ["1"]),
                         value=radio.get("value", "1"),
                         visible=radio["visible"],
-                        label=f"Which face of photo {name}?",
-                        info="1 is the largest; the main face, large and near the middle, is taken first.",
+                        label=f"Face in photo {name}",
+                        info="1 is the largest. Default: the main face, large and near the center.",
                         elem_id=f"face-{name.lower()}",
                     )
                 )
@@ -35,11 +37,11 @@ def results_of(first: list[Any]) -> list[Any]:
 
 
 def explanation_of(first: list[Any]) -> list[Any]:
-    """The components that `explain` fills, in its order, filled with the opening example."""
+    """Return the components that `explain` fills, in its order, with the opening example."""
     scores, table, figure, why_html = first
     return [
         gr.State(scores, time_to_live=60 * MINUTES),
         gr.HTML(table, elem_id="models", padding=False),
-        Chart(figure, "Every model's score and its own threshold", "models-chart"),
+        Chart(figure, "Score and threshold of every model", "models-chart"),
         gr.HTML(why_html, elem_id="why", padding=False),
     ]

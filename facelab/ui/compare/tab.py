@@ -1,4 +1,4 @@
-"""Compare: two photos, one score, one threshold, and what each of them means.
+"""Verify two photos: one score, one threshold, one decision.
 
 The photos are read and embedded once, when the button is pressed or a face or model is chosen; the slider
 only moves the threshold over the score that is there. What was found stays in the visitor's session and
@@ -29,16 +29,16 @@ from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Compare"
 LEAD = (
-    "Do two photos show one person? A network turns each face into a vector; the more two vectors point the "
-    "same way, the higher the score. **Where would you draw the line between “same” and “different”?**"
+    "1:1 verification. A CNN maps each face to an embedding; the score is the cosine similarity of the two "
+    "embeddings (classifier layer removed). **Which threshold separates genuine from impostor pairs?**"
 )
 EMPTY = "Choose two photos and press Compare. They stay in memory for this visit only."
-EVERY_MODEL = "When two photos have been compared, every model says here what it thinks of them."
+EVERY_MODEL = "Each model’s score and decision appear here after you press Compare."
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """What a visitor compares: both sightings, which face of each, the model, its score and the inputs."""
+    """Two detections to compare: the face chosen in each, the model, its score and the inputs."""
 
     a: Detection
     b: Detection
@@ -49,12 +49,12 @@ class Pair:
     photos: tuple[Source | None, Source | None] = (None, None)
 
     def fits(self, shown: Shown) -> bool:
-        """Whether the page still shows the photos, the model and the faces that this is about."""
+        """Return whether the page still shows these photos, this model and these faces."""
         return shown.fits(photos=self.photos, model=self.model, faces=(self.face_a, self.face_b))
 
 
 def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
-    """Read, find, embed and score two photos.
+    """Read two photos, detect and embed their faces, and score them.
 
     Raises:
         ValueError: one sentence that says what to do.
@@ -70,7 +70,7 @@ def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
 
 
 def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
-    """(verdict card, histogram) at a strictness; no network runs."""
+    """Return (decision card, histogram) at FAR 10^-strictness; no network runs."""
     embedder = load(pair.model)
     verdict = judge(embedder, pair.score, 10.0**-strictness)
     doubts = warn(pair.a, pair.b, pair.face_a, pair.face_b)
@@ -80,7 +80,7 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
 
 
 def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
-    """Both photos with their faces, and the choice between several."""
+    """Return both photos with their faces, and the choice between several."""
     out: list[Any] = [
         cards.detection_card(pair.a, pair.face_a, "Photo A"),
         cards.detection_card(pair.b, pair.face_b, "Photo B"),
@@ -96,9 +96,9 @@ def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
 def outcome(
     photo_a: Source | None, photo_b: Source | None, model: str, strictness: float, shown: Shown | None = None
 ) -> list[Any]:
-    """What the tab shows of two photos first, or the sentence that says why not.
+    """Return the first results for two photos, or an error card.
 
-    A model or strictness chosen meanwhile counts; if other photos have been chosen, nothing is shown.
+    A model or FAR chosen meanwhile is used; if other photos have been chosen, nothing is shown.
     """
     shown = shown or Shown()
     try:
@@ -116,45 +116,45 @@ def outcome(
 
 
 def rescored(pair: Pair, model: str, face_a: int, face_b: int) -> Pair:
-    """The same photos under another model or with other faces; nothing is detected."""
+    """Score the same photos under another model or with other faces; nothing is detected again."""
     score = score_faces(load(model), pair.a, pair.b, face_a, face_b)
     return replace(pair, face_a=face_a, face_b=face_b, model=model, score=score)
 
 
 def blank(card: str) -> list[Any]:
-    """A card and nothing else."""
+    """Return outputs that show this card and nothing else."""
     return [None, card, None, "", "", gr.update(visible=False), gr.update(visible=False)]
 
 
 def on_new_photo(shown: Shown | None = None) -> list[Any]:
-    """An old verdict must not stand beside a new photo, nor come late; `note_photos` follows.
+    """Clear the old decision when a photo changes; `note_photos` follows.
 
-    The event of a photo that is taken away still carries it, so until then no answer fits.
+    The event of a removed photo still carries it, so no answer fits until `note_photos` has run.
     """
     (shown or Shown()).note(photos=object())
     return [*blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
 
 
 def note_photos(shown: Shown, photo_a: Source | None, photo_b: Source | None) -> None:
-    """These photos are on the page now."""
+    """Record which photos are on the page."""
     shown.note(photos=(photo_a, photo_b))
 
 
 def on_example(name: str, shown: Shown) -> list[Any]:
-    """(photo A, photo B, everything else empty): until the page has these photos, no answer fits."""
+    """Return (photo A, photo B, empty results); no answer fits until the page shows these photos."""
     shown.note(photos=("example", name))
     return [*example_pairs()[name], *blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
 
 
 def note_choice(shown: Shown, model: str, face_a: str, face_b: str) -> None:
-    """This model and these faces are chosen on the page now."""
+    """Record which model and faces are chosen on the page."""
     shown.note(model=model, faces=(int(face_a) - 1, int(face_b) - 1))
 
 
 def on_choice(
     pair: Pair | None, model: str, face_a: str, face_b: str, strictness: float, shown: Shown | None = None
 ) -> list[Any]:
-    """Another model or another face: embed again, detect nothing."""
+    """Embed and score again after a change of model or face; nothing is detected again."""
     if pair is None:
         return [gr.skip()] * 5
     shown = shown or Shown()
@@ -166,7 +166,7 @@ def on_choice(
 def on_strictness(
     pair: Pair | None, scores: dict[str, float] | None, strictness: float, shown: Shown | None = None
 ) -> list[Any]:
-    """The slider: the same scores against other thresholds."""
+    """Compare the same scores with the thresholds of another FAR."""
     (shown or Shown()).note(strictness=strictness)
     if pair is None:
         return [gr.skip()] * 4
@@ -174,9 +174,9 @@ def on_strictness(
 
 
 def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) -> list[Any]:
-    """(every model's score, table, chart, where the chosen model's score comes from) of a pair.
+    """Return (scores of all models, table, chart, decomposition of the chosen model's score) of a pair.
 
-    It stops once the page shows something else.
+    Stop once the page shows another pair.
     """
     if pair is None:
         return [None, cards.hint(EVERY_MODEL), None, ""]
@@ -190,7 +190,7 @@ def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) ->
 
 
 def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
-    """(table, chart) of every model's score at its own threshold; no network runs."""
+    """Return (table, chart) of every model's score and threshold; no network runs."""
     verdicts: list[Verdict] = []
     without = []  # models that have no threshold for this rate
     for name in sorted(scores, key=lambda name: name in architectures()):
@@ -202,7 +202,7 @@ def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
 
 
 def why(pair: Pair) -> str:
-    """Heat maps of the chosen model's score, or why there are none."""
+    """Return heat maps of the chosen model's score, or a hint why there are none."""
     if pair.model == REFERENCE:
         return cards.hint(heat.NOT_OURS)
     crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
@@ -210,7 +210,7 @@ def why(pair: Pair) -> str:
 
 
 def build() -> Controls:
-    """Lay the tab out; it opens with a finished example."""
+    """Lay the tab out with a finished example; return its controls by name."""
     pairs = example_pairs()
     opening = next(iter(pairs.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
@@ -234,7 +234,7 @@ def build() -> Controls:
 
 
 def _then_compare(event: Any, inputs: list[Any], results: list[Any]) -> Any:
-    """The answer to the photos that an event leaves on the page."""
+    """Run `outcome` after an event."""
     return event(
         outcome,
         inputs,
@@ -246,7 +246,7 @@ def _then_compare(event: Any, inputs: list[Any], results: list[Any]) -> Any:
 
 
 def _then_explain(event: Any, shown: gr.State, results: list[Any]) -> None:
-    """After a verdict: what every model says, and where the score comes from."""
+    """After a decision, show every model's decision and the score's decomposition."""
     event.then(
         _explain,
         [results[0], shown],
@@ -269,7 +269,7 @@ def _connect(
     results: list[Any],
     shown: gr.State,
 ) -> None:
-    """Who answers what."""
+    """Connect events with their functions."""
     pair, verdict, chart, _, _, face_a, face_b, scores, table, models_chart, _ = results
     ran = _then_compare(run.click, [*photos, model, strictness, shown], results)
     _then_explain(ran, shown, results)

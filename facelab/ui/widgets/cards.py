@@ -1,4 +1,4 @@
-"""Pieces of HTML that the tabs share: the verdict, a problem, a photo with the faces found in it.
+"""Build HTML cards for the tabs: decision, error, hint, a photo with its detected faces.
 
 Pictures are embedded as data, so that no copy of a face is written to disk for the page. All text that
 comes from outside is escaped.
@@ -14,71 +14,72 @@ from PIL import Image
 
 from facelab.evaluation.results import EQUAL_TRAINING
 from facelab.recognition.verify import Detection, Verdict
+from facelab.ui.widgets.terms import with_terms
 
 SHOWN_SIDE = 560
-NETWORKS = f"Networks trained alike: {EQUAL_TRAINING}"
+NETWORKS = f"Same training recipe: {EQUAL_TRAINING}"
 COLORS = ("#E69F00", "#56B4E9")  # the face that is used, the others
 
 
 def problem(sentence: str) -> str:
-    """A card that says what to do; read out at once by a screen reader."""
+    """Return an error card, which a screen reader reads out immediately."""
     return (
-        f'<div class="fl-card fl-problem" role="alert"><h2>⚠ Not yet</h2><p>{html.escape(sentence)}</p></div>'
+        f'<div class="fl-card fl-problem" role="alert"><h2>⚠ Check your input</h2>'
+        f"<p>{html.escape(sentence)}</p></div>"
     )
 
 
 def hint(sentence: str) -> str:
-    """A card for a state in which there is nothing to show."""
+    """Return a card with one plain sentence."""
     return f'<div class="fl-card" role="status"><p>{html.escape(sentence)}</p></div>'
 
 
 def figures(*pairs: tuple[str, str]) -> str:
-    """Numbers with their names, side by side."""
-    cells = "".join(f"<div><b>{html.escape(value)}</b>{html.escape(name)}</div>" for name, value in pairs)
+    """Return (name, value) pairs side by side; a term of the glossary shows its definition."""
+    cells = "".join(f"<div><b>{html.escape(value)}</b>{with_terms(name)}</div>" for name, value in pairs)
     return f'<div class="fl-figures">{cells}</div>'
 
 
 def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
-    """The decision in words, what speaks against its rates, then the numbers that it rests on."""
+    """Return the decision, warnings about its error rates, and the numbers behind it."""
     doubts = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in warnings)
-    doubts = doubts and f"<p><b>⚠ These rates may not hold:</b></p><ul>{doubts}</ul>"
+    doubts = doubts and f"<p><b>⚠ FAR and FRR may not hold:</b></p><ul>{doubts}</ul>"
     kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
     often = f"1 in {1 / verdict.far:,.0f}"
-    relation = "reaches" if verdict.same else "stays below"
+    relation = "reaches" if verdict.same else "is below"
     numbers = figures(
         ("score", f"{verdict.score:.3f}"),
         ("threshold", f"{verdict.threshold:.3f}"),
-        ("false accepts (FAR)", often),
-        ("false rejects (FRR)", f"{verdict.frr:.1%}"),
-        ("probability same, at even odds", percent(verdict.probability_same)),
+        ("false accept rate (FAR)", often),
+        ("false reject rate (FRR)", f"{verdict.frr:.1%}"),
+        ("P(same), 50:50 prior", percent(verdict.probability_same)),
     )
     return (
         f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
-        f"<p>The score {relation} the threshold. At this threshold {often} pairs of different people would "
-        f"be taken for one person, and {verdict.frr:.1%} of pairs of one person would be refused.</p>"
+        f"<p>The score {relation} the threshold. At this threshold FAR = {often} impostor pairs and "
+        f"FRR = {verdict.frr:.1%} of genuine pairs.</p>"
         f"{doubts}{numbers}"
-        f'<p class="fl-small">The verdict follows your strictness, the probability does not: '
-        f"it assumes that both answers were equally likely before the photos were seen. Threshold, rates "
-        f"and probability were measured on {html.escape(verdict.calibration)}; on photos of another kind "
-        f"they can be off.</p></div>"
+        f'<p class="fl-small">FAR moves the threshold, not P(same), which assumes a 50:50 prior. Threshold, '
+        f"FAR, FRR and P(same) were measured on {html.escape(verdict.calibration)}; they may not hold for "
+        f"other kinds of photos.</p></div>"
     )
 
 
 def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str]) -> str:
-    """One row a model: the same two faces, its score, its threshold and what it says; some rows apart."""
+    """Return a table: decision, score, threshold, P(same) and FRR of every model; `apart` form a group."""
     rows = _model_rows([verdict for verdict in verdicts if verdict.model not in apart])
     others = _model_rows([verdict for verdict in verdicts if verdict.model in apart])
     if others:
         rows += f"<tbody><tr><th colspan='6' scope='rowgroup'>{NETWORKS}</th></tr></tbody>{others}"
     notes = "".join(f'<p class="fl-small">{html.escape(sentence)}</p>' for sentence in without)
     return (
-        f'<div class="fl-card" role="status"><h3>The same two faces under every model</h3>'
-        f"<p>A score means nothing without its own model’s threshold: compare what the models say, not their "
-        f"scores.</p><div class='fl-scroll' tabindex='0' role='region' aria-label='Every model’s answer'>"
+        f'<div class="fl-card" role="status"><h3>Decision of every model</h3>'
+        f"<p>Scores are not comparable across models; compare decisions at the same FAR.</p>"
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Decision of every model'>"
         f"<table class='fl-table'><thead><tr>"
-        f"<th scope='col'>model</th><th scope='col'>says</th><th scope='col'>score</th>"
-        f"<th scope='col'>its threshold</th><th scope='col'>probability same</th>"
-        f"<th scope='col'>refuses of one person</th></tr></thead>{rows}</table></div>{notes}"
+        f"<th scope='col'>model</th><th scope='col'>decision</th><th scope='col'>score</th>"
+        f"<th scope='col'>threshold</th><th scope='col'>P(same)</th>"
+        f"<th scope='col'>FRR</th></tr></thead>{rows}</table></div>{notes}"
         f"</div>"
     )
 
@@ -94,26 +95,26 @@ def _model_rows(verdicts: list[Verdict]) -> str:
 
 
 def percent(probability: float) -> str:
-    """A probability in words that never claim certainty."""
+    """Format a probability in percent, bounded by 0.1% and 99.9%."""
     if probability > 0.999:
         return "over 99.9%"
     return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
 def detection_card(detection: Detection, chosen: int, name: str) -> str:
-    """The photo with numbered boxes, and beside it the crop of the chosen face as the network sees it."""
+    """Return the photo with numbered boxes beside the aligned crop of the chosen face."""
     count = len(detection.faces)
     found = "1 face found" if count == 1 else f"{count} faces found; face {chosen + 1} is used"
     return (
         f'<div class="fl-seen"><figure><div class="fl-photo">{picture(detection.photo.pixels, name)}'
         f"{_boxes(detection, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
         f"<figure>{picture(detection.faces[chosen].crop, f'aligned face of {name}')}"
-        f"<figcaption>what the network sees, 112×112</figcaption></figure></div>"
+        f"<figcaption>network input, 112×112</figcaption></figure></div>"
     )
 
 
 def picture(pixels: np.ndarray, alt: str) -> str:
-    """An image (H, W, 3) as data, at most 560 pixels large."""
+    """Return an (H, W, 3) image as a data URL, at most 560 pixels on a side."""
     image = Image.fromarray(pixels)
     image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     buffer = io.BytesIO()
@@ -123,7 +124,7 @@ def picture(pixels: np.ndarray, alt: str) -> str:
 
 
 def _boxes(detection: Detection, chosen: int) -> str:
-    """Boxes, numbers and the five landmarks, drawn over the photo."""
+    """Draw boxes, numbers and the five landmarks over the photo."""
     height, width = detection.photo.pixels.shape[:2]
     stroke, shapes = max(width, height) / 150, []
     for i, face in enumerate(detection.faces):

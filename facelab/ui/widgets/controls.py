@@ -1,4 +1,4 @@
-"""What tabs share of their controls: which model and how strict, and how a change is shown."""
+"""Build the controls that tabs share: the model and the false accept rate (FAR)."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,18 +15,20 @@ from facelab.recognition.verify import DEFAULT_FAR
 
 STRICTNESS = -math.log10(DEFAULT_FAR)
 MINUTES = 15  # without use, after which what a visitor gave is forgotten
-WITHOUT_REFERENCE = "The stronger reference model is not installed here, so only our own models are offered."
+WITHOUT_REFERENCE = "The reference model (dlib ResNet) is not installed, so only FaceLab models are offered."
 
 
 def model_choices(names: Iterable[str]) -> list[tuple[str, str]]:
-    """(what a list says, name) of models: a bare one is a loss or a regularizer."""
-    said = dict.fromkeys(architectures(), EQUAL_TRAINING) | {REFERENCE: "strong, by others"}
+    """Return (label, name) of models; a name without a note is a loss or a regularizer."""
+    said = dict.fromkeys(architectures(), EQUAL_TRAINING) | {REFERENCE: "dlib ResNet"}
     return [(f"{name}: {said[name]}" if name in said else name, name) for name in names]
 
 
 def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
-    """A choice of models and a slider of -log10 FAR, at the default of every command and endpoint; `prefix`
-    goes before their ids."""
+    """Lay out a choice of models and a slider of -log10 FAR, which opens at the default of every command.
+
+    `prefix` goes before their ids.
+    """
     names = model_names()
     with gr.Row(elem_classes="fl-controls"):
         model = gr.Dropdown(
@@ -34,7 +36,7 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
             value=names[0],
             filterable=False,
             label="Model",
-            info="Which network turns faces into vectors.",
+            info="The network that computes the embeddings.",
             elem_id=f"{prefix}model",
         )
         slider = gr.Slider(
@@ -42,9 +44,9 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
             4,
             value=STRICTNESS,
             step=0.1,
-            label="Strictness",
-            info="How rare a false accept must be (FAR): at 1 it is 1 in 10 pairs of different people, at 4 "
-            "it is 1 in 10,000.",
+            label="False accept rate (FAR)",
+            info="Share of impostor pairs that you accept; it sets the threshold. x means 10⁻ˣ: 1 is 10%, "
+            "2 is 1%, 3 is 0.1%, 4 is 0.01%.",
             elem_id=f"{prefix}strictness",
         )
     if REFERENCE not in names:
@@ -53,7 +55,7 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
 
 
 def redraw(show: Callable[..., Any], settings: list[Component], shown: list[Component]) -> Dependency:
-    """Whenever a setting changes, by hand or by a link, show the newest state -> that event."""
+    """Show the newest state whenever a setting changes, by hand or by a link; return the event."""
     return gr.on(
         [setting.change for setting in settings],
         show,

@@ -1,4 +1,4 @@
-"""Example photos for the tabs: rendered faces, which belong to nobody and need no download."""
+"""Render the example photos of the tabs: synthetic identities, no download."""
 
 import functools
 
@@ -47,9 +47,9 @@ def example_probes() -> dict[str, Image.Image]:
     """Photos to ask that gallery about, by what they show; the first is the one that a tab opens with."""
     dan, cleo = (sample_identities(1, PEOPLE[name]) for name in ("Dan", "Cleo"))
     return {
-        "A stranger": portrait(sample_identities(1, STRANGER), POSES[1]),
-        "Someone enrolled": portrait(dan, POSES[2]),
-        "A look-alike (not enrolled)": portrait(relative(cleo, 0.3, 1), POSES[1]),
+        "Unenrolled person": portrait(sample_identities(1, STRANGER), POSES[1]),
+        "Enrolled person": portrait(dan, POSES[2]),
+        "Look-alike (unenrolled)": portrait(relative(cleo, 0.3, 1), POSES[1]),
     }
 
 
