@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from facelab.cli import data as cli_data
+from facelab.cli import evaluate as cli_evaluate
 from facelab.cli import main as cli
 from facelab.cli import terminal
 from facelab.cli import train as cli_train
@@ -188,7 +189,7 @@ def own_cache_and_models(tmp_path, tiny_checkpoint, monkeypatch):
     models = tmp_path / "models"
     models.mkdir()
     (models / "tiny.safetensors").write_bytes(tiny_checkpoint.read_bytes())
-    for module in (cli, cli_train, cli_data):
+    for module in (cli, cli_evaluate, cli_train, cli_data):
         monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(zoo, "CHECKPOINTS", models)
 

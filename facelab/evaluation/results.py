@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facelab.data.files import replacing
 from facelab.models import zoo
-from facelab.models.checkpoint import Header, describe
+from facelab.models.checkpoint import Header, describe, read_header
 from facelab.models.recipe import Recipe
 from facelab.models.recipes import ARCHITECTURE, RECIPES
 
@@ -35,7 +35,7 @@ def header(name: str) -> Header:
     """
     path = _folder() / f"{name}.json"
     if not path.is_file() or name in zoo.checkpoint_names():
-        return describe(zoo.find_checkpoint(name))
+        return read_header(zoo.find_checkpoint(name))
     try:
         return Header.from_json(path.read_text())
     except Exception as error:  # what is not a header makes its readers raise anything

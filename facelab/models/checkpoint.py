@@ -135,20 +135,32 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ValueError(f"{Path(path).name} is no whole .safetensors file: {error}") from error
 
 
+def read_header(path: str | os.PathLike) -> Header:
+    """Read the header alone, for lists of figures: no network is built to hold the tensors against it.
+
+    Raises:
+        ValueError: not a checkpoint of this project, damaged, or with unknown keys or values of a wrong kind.
+    """
+    return _header(path, _claims(path))
+
+
+def _header(path: str | os.PathLike, claims: Claims) -> Header:
+    if claims.metadata.get("format") != FORMAT:
+        raise ValueError(f"{Path(path).name} is not a facelab checkpoint (its header does not say {FORMAT})")
+    try:
+        return Header.from_json(claims.metadata["facelab"])
+    except Exception as error:  # a tampered header makes its readers raise anything
+        raise ValueError(f"{Path(path).name} has a damaged header: {_one_line(error)}") from error
+
+
 def describe(path: str | os.PathLike) -> Header:
     """Read the header alone, and hold it against the names, types and shapes of the file's tensors.
 
     Raises:
-        ValueError: not a checkpoint of this project, damaged, with unknown keys or values of a wrong kind, or
-            with tensors that its recipe does not lead to.
+        ValueError: as `read_header`; or with tensors that its recipe does not lead to.
     """
     claims = _claims(path)
-    if claims.metadata.get("format") != FORMAT:
-        raise ValueError(f"{Path(path).name} is not a facelab checkpoint (its header does not say {FORMAT})")
-    try:
-        header = Header.from_json(claims.metadata["facelab"])
-    except Exception as error:  # a tampered header makes its readers raise anything
-        raise ValueError(f"{Path(path).name} has a damaged header: {_one_line(error)}") from error
+    header = _header(path, claims)
     try:
         check_tensors(claims, header.recipe, header.num_classes)
     except (RuntimeError, TypeError, ValueError) as error:

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 Shape = tuple[int, ...]
 
 
-@torch.compiler.disable  # a generator cannot be traced
+@torch._disable_dynamo  # a generator cannot be traced; the public `disable` imports the compiler, a second
 def dropout_mask(
     shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
 ) -> Tensor:
@@ -53,7 +53,7 @@ def stochastic_depth_mask(
     return dropout_mask((shape[0], *(1,) * (len(shape) - 1)), rate, generator, device)
 
 
-@torch.compiler.disable  # the rate is another in every step, and each would be compiled anew
+@torch._disable_dynamo  # the rate is another in every step, and each would be compiled anew
 def dropblock_mask(
     shape: Shape,
     rate: float,

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from facelab.cli import main as cli
+from facelab.cli import compare as cli_compare
+from facelab.cli import models as cli_models
 from facelab.cli.main import main
 from facelab.data.parametric import ParametricFaces
 from facelab.models import checkpoint, zoo
@@ -53,7 +54,7 @@ def test_a_verdict_of_different_people_is_a_result_and_no_error(capsys, photos, 
     faces = [{"found": 3, "face": 2, "main": True}, {"found": 1}]
     answer = {"model": "m", "score": 0.1, "threshold": 0.5, "far": 0.01, "frr": 0.2, "same": False}
     answer |= {"probability_same": 0.1, "calibration": "c", "faces": faces}
-    monkeypatch.setattr(cli, "compare_photos", lambda *args: answer)
+    monkeypatch.setattr(cli_compare, "compare_photos", lambda *args: answer)
     assert main(["compare", *photos]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("different people: score 0.100 < threshold 0.500 (m)")
@@ -205,7 +206,7 @@ def test_calibrate_writes_thresholds_that_compare_then_uses(capsys, tmp_path, ph
 
 
 def test_models_lists_what_is_here_and_survives_a_damaged_file(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.reference, "is_installed", lambda: True)
+    monkeypatch.setattr(cli_models.reference, "is_installed", lambda: True)
     (tmp_path / "models" / "broken.safetensors").write_bytes(b"broken")
     assert main(["models", "--json"]) == 0
     out, err = capsys.readouterr()

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from facelab.cli import main as cli
+from facelab.cli import evaluate as cli_evaluate
 from facelab.cli import terminal
 from facelab.cli.main import main
 from facelab.data import cache
@@ -111,7 +111,7 @@ def test_where_nothing_can_be_written_nothing_is_kept_and_that_is_said_once(crop
 
 def test_a_command_works_without_a_home(crop_folder, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr(cli, "CACHE", tmp_path / "file" / "other")
+    monkeypatch.setattr(cli_evaluate, "CACHE", tmp_path / "file" / "other")
     argv = ["evaluate", "tiny", "--images", str(crop_folder), "--aligned", "--all-pairs", "--jobs", "1"]
     assert main(argv) == 0
     out, err = capsys.readouterr()

@@ -1,0 +1,142 @@
+"""`python -m facelab evaluate | calibrate`: judge a model, and measure its thresholds."""
+
+import json as jsonlib
+import sys
+from dataclasses import replace
+from typing import Annotated
+
+from tyro.conf import arg
+
+from facelab.cli.reports import (
+    check_flags,
+    print_all_pairs,
+    print_classification,
+    print_identification,
+    print_pairs,
+)
+from facelab.cli.terminal import CACHE, JOBS, track, usable
+from facelab.data.images import printable
+from facelab.data.pairs import read_people
+from facelab.evaluation.evaluate import calibrate as calibrate_model
+from facelab.evaluation.evaluate import embed_folder, evaluate_classes, evaluate_embeddings, read_embedded
+from facelab.evaluation.evaluate import evaluate as evaluate_model
+from facelab.evaluation.protocols import judge_all_pairs, judge_identification
+from facelab.models import checkpoint
+from facelab.models.zoo import find_checkpoint
+from facelab.recognition import reference
+from facelab.recognition.embedder import reference_points_path
+
+Model = Annotated[str, arg(metavar="MODEL")]
+
+
+def evaluate(
+    model: Annotated[str | None, arg(metavar="MODEL")] = None,
+    /,
+    images: str | None = None,
+    pairs: str | None = None,
+    all_pairs: bool = False,
+    identify: bool = False,
+    classify: bool = False,
+    embeddings: str | None = None,
+    aligned: bool = False,
+    no_flip: bool = False,
+    intervals: bool = False,
+    subsets: bool = False,
+    against: str | None = None,
+    save: str | None = None,
+    jobs: int = JOBS,
+    json: bool = False,
+) -> None:
+    """Judge a model: verification on a list of pairs or on all, identification, or classification.
+
+    Args:
+        model: A checkpoint's name or path, or `reference`.
+        images: Folder or zip of photos, one folder per person.
+        pairs: LFW's pairs.txt or its table, or text or CSV of `image1 image2 label` lines, judged as LFW's.
+        all_pairs: Verification on all pairs of the images, down to a false-accept rate of one in a million.
+        identify: Identification. Everyone's first image is the gallery, and the others are looked up in it;
+            then once more with half of the people unknown to it.
+        classify: Name the people whom the model was trained on, in other aligned crops of theirs.
+        embeddings: An .npz file of `names` and `embeddings` that is judged instead of a model.
+        aligned: The images are aligned 112x112 crops already.
+        no_flip: Do not add the embedding of the mirrored crop.
+        intervals: Add 95 % bootstrap intervals.
+        subsets: With --pairs, add the errors among turned, dark, blurred and small faces.
+        against: With --pairs, another model that is judged on the same pairs: by how much the two differ, and
+            how sure that is.
+        save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
+        jobs: Processes that work at once.
+        json: Print one JSON object.
+    """
+    protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
+    protocols["--classify"] = classify
+    check_flags(model, images, embeddings, save, subsets, against, protocols)
+    if save and model == reference.NAME:
+        raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
+    options = (aligned, usable(CACHE), jobs, track, not no_flip)
+    if pairs and embeddings:
+        report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
+    elif pairs:
+        report, show = (
+            evaluate_model(model, images, pairs, *options, intervals, subsets, against),
+            print_pairs,
+        )
+    elif classify:
+        report, show = evaluate_classes(model, images, usable(CACHE), track), print_classification
+    else:
+        embedded = read_embedded(embeddings) if embeddings else embed_folder(model, images, *options, _say)
+        if all_pairs:
+            report, show = judge_all_pairs(embedded, intervals), print_all_pairs
+        else:
+            report, show = judge_identification(embedded, intervals), print_identification
+    failures = report.pop("failures")
+    for note in report.pop("notes", ()):
+        _say(note)
+    for name, reason in failures.items():
+        _say(f"{printable(name)}: {reason}")
+    if save:
+        path = find_checkpoint(model)
+        header = checkpoint.with_metrics(checkpoint.describe(path), save, report)
+        checkpoint.update_header(path, header)
+    if json:
+        print(jsonlib.dumps(report))
+    else:
+        show(report, len(failures))
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def calibrate(
+    model: Model,
+    /,
+    images: str,
+    people: str | None = None,
+    title: str | None = None,
+    aligned: bool = False,
+    jobs: int = JOBS,
+) -> None:
+    """Measure a model's thresholds on people whom it was not trained on, and keep them with it.
+
+    Args:
+        model: A checkpoint's name or path, or `reference`.
+        images: Folder or zip of photos, one folder per person.
+        people: File of names, as in LFW, that says which folders to use.
+        title: What to call this set wherever a threshold is explained; its file's name if left out.
+        aligned: The images are aligned 112x112 crops already.
+        jobs: Processes that work at once.
+    """
+    names = read_people(people) if people else None
+    points = calibrate_model(model, images, names, title, aligned, usable(CACHE), jobs, track, _say)
+    if model == reference.NAME:
+        reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
+    else:
+        path = find_checkpoint(model)
+        checkpoint.update_header(path, replace(checkpoint.describe(path), operating_points=points))
+    print(f"{model} on {points.source}: EER {points.eer:.4f} at {points.eer_threshold:.3f}")
+    for far in (0.1, 0.01, 0.001):
+        if points.covers(far):
+            print(
+                f"FAR {far:<6} threshold {points.threshold_for(far):.3f}, refuses {points.frr_for(far):.1%}"
+            )
