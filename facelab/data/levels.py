@@ -21,7 +21,7 @@ COLLECTION = {
 }  # fmt: skip
 MOMENT = {
     "session", "sess", "ses", "day", "date", "time", "visit", "take", "trial", "run", "recording", "rec",
-    "seq", "sequence", "video", "vid", "grad_clip", "track", "tracklet", "cam", "camera", "kamera", "webcam",
+    "seq", "sequence", "video", "vid", "clip", "track", "tracklet", "cam", "camera", "kamera", "webcam",
     "view", "angle", "shot", "scene",
 }  # fmt: skip
 CONDITION = {

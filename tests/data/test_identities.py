@@ -54,7 +54,8 @@ def test_a_wrapper_folder_is_passed_over(wrapper):
 
 
 def test_one_person_with_sessions_is_one_person():
-    assert people_of(crowd("{p}/{x}/{i}.jpg", ["Ann"], x=["session0", "session1"])) == ["Ann"]
+    for x in (["session0", "session1"], ["clip1", "clip2"], ["video_a", "video_b"]):
+        assert people_of(crowd("{p}/{x}/{i}.jpg", ["Ann"], x=x)) == ["Ann"]
     assert people_of(crowd("{p}/{i}.jpg", ["Ann"])) == ["Ann"]
 
 

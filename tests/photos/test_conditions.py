@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from facelab.photos.conditions import Conditions, measure, warnings_of
-from facelab.recognition.verify import compare, look, warn
+from facelab.recognition.verify import compare, detect, warn
 
 GOOD = Conditions(width=0.9, sharpness=10.0, brightness=120.0, size=90.0, confidence=1.0)
 
@@ -35,7 +35,7 @@ def test_a_good_photo_and_one_at_the_limits_have_none():
 
 def test_what_is_done_to_a_photo_is_measured(clearest):
     def conditions(pixels):
-        seen = look(pixels, "x")
+        seen = detect(pixels, "x")
         return measure(seen.faces[seen.main], seen.photo)
 
     image = Image.fromarray(clearest)
@@ -49,6 +49,6 @@ def test_what_is_done_to_a_photo_is_measured(clearest):
 def test_answers_carry_the_warnings(portraits, clearest, tiny_checkpoint):
     dark = (clearest * 0.3).astype(np.uint8)
     result = compare(clearest, dark, str(tiny_checkpoint), 0.01)
-    a, b = look(clearest, "A"), look(dark, "B")
+    a, b = detect(clearest, "A"), detect(dark, "B")
     assert result["warnings"] == warn(a, b, a.main, b.main)
     assert any(sentence.startswith("Photo B: The face is dark") for sentence in result["warnings"])
