@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
+from facelab.cli.crops import told
 from facelab.cli.terminal import CACHE, JOBS, parse, track, usable
 from facelab.data import cache as kept
 from facelab.data.embeddings import save_embeddings
@@ -109,7 +110,7 @@ def blend(
     if out.suffix != ".zip":
         raise ValueError(f"--out is {out}; it must end in .zip")
     of = replace(find_recipe(recipe), seed=seed)
-    write_blends(load_crops(sources, usable(CACHE), track), of, out, count, track)
+    write_blends(told(load_crops(sources, usable(CACHE), track)), of, out, count, track)
     print(f"wrote {count} blends to {out}")
 
 

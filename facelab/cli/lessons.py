@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from facelab.cli.crops import told
 from facelab.cli.terminal import CACHE, parse, track, usable
 from facelab.data.folders import load_crops
 from facelab.lessons import START_MODEL
@@ -27,7 +28,7 @@ def space(models: Models, data: tuple[str, ...]) -> None:
     from facelab.lessons import space as lesson
 
     paths = [lesson.FOLDER / f"{find_checkpoint(model).stem}.npz" for model in models]
-    crops = load_crops(data, usable(CACHE), track)
+    crops = told(load_crops(data, usable(CACHE), track))
     for model, path in zip(models, paths):
         result = lesson.measure(model, crops, track)
         lesson.save(path, result)
@@ -52,7 +53,7 @@ def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START
     for name in runs:
         if name not in lesson.RUNS:
             raise ValueError(f"unknown run {name!r}: {nearest(name, lesson.RUNS)}")
-    crops = lesson.ten_people(load_crops(data, usable(CACHE), track), start)
+    crops = lesson.ten_people(told(load_crops(data, usable(CACHE), track)), start)
     for name in runs or lesson.RUNS:
         path = lesson.FOLDER / f"{name}.npz"
         recorded = lesson.record(lesson.RUNS[name], crops, start, track)
@@ -71,7 +72,7 @@ def calibration(models: Models, data: tuple[str, ...]) -> None:
     from facelab.lessons import calibration as lesson
 
     paths = [lesson.FOLDER / f"{find_checkpoint(model).stem}.npz" for model in models]
-    crops = load_crops(data, usable(CACHE), track)
+    crops = told(load_crops(data, usable(CACHE), track))
     for model, path in zip(models, paths):
         result = lesson.measure(model, crops, track)
         lesson.save(path, result)
@@ -93,7 +94,7 @@ def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) ->
     from facelab.lessons import transfer as lesson
 
     outcomes = []
-    for one in lesson.measure(start, load_crops(data, usable(CACHE), track), seeds, track=track):
+    for one in lesson.measure(start, told(load_crops(data, usable(CACHE), track)), seeds, track=track):
         outcomes.append(one)
         lesson.save(outcomes)
         print(

@@ -18,10 +18,10 @@ import tyro
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from facelab.cli.crops import told
 from facelab.cli.terminal import CACHE, parse, track, usable
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.hw2p2 import homework_of
-from facelab.data.images import printable
 from facelab.data.parametric import ParametricFaces
 from facelab.metrics.operating import OperatingPoints
 from facelab.models import checkpoint
@@ -189,11 +189,7 @@ def _crops(command: Train) -> tuple[CropSet, str]:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
             return faces.crop_set(track), "rendered faces"
         data = load_crops(command.data, usable(CACHE), track)
-    for note in data.notes:
-        print(note, file=sys.stderr)
-    for name, reason in data.skipped:
-        print(f"skipped {printable(name)}: {reason}", file=sys.stderr)
-    return data, ", ".join(Path(path).stem for path in command.data)
+    return told(data), ", ".join(Path(path).stem for path in command.data)
 
 
 def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Progress]:

@@ -12,6 +12,7 @@ from facelab.cli import data as cli_data
 from facelab.cli.data import DATA
 from facelab.cli.main import main
 from facelab.data.embeddings import load_embeddings
+from facelab.data.folders import CropSet
 from facelab.data.images import ImageFolder
 from facelab.evaluation.photo_pool import embed_images
 from tests.conftest import CROP, as_zip, encoded, refused, zipped
@@ -69,17 +70,23 @@ def test_an_unknown_word_is_answered_with_the_nearest(capsys):
 
 def test_blends_are_of_those_whom_the_named_recipe_trains(capsys, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("facelab.cli.data.load_crops", lambda sources, *_: sources)
+
+    def loaded(sources, *_):
+        return CropSet(
+            None, np.zeros(0), sources, (), (("a/b.png", "is damaged"),), ("old: sessions of Ann",)
+        )
+
+    monkeypatch.setattr("facelab.cli.data.load_crops", loaded)
     monkeypatch.setattr("facelab.cli.data.write_blends", lambda *values: asked.append(values))
     recipe = tmp_path / "r.json"
     recipe.write_text('{"held_out": 0.3, "held_out_from": "new", "split_seed": 5}')
     out = tmp_path / "blends.zip"
     argv = ["old", "new", "--out", str(out), "--count", "7", "--seed", "9", "--recipe", str(recipe)]
     assert main(["data", "blend", *argv]) == 0
-    (sources, of, path, count, _) = asked[0]
-    assert (sources, path, count) == (("old", "new"), out, 7)
+    (data, of, path, count, _) = asked[0]
+    assert (data.identities, path, count) == (("old", "new"), out, 7)
     assert (of.held_out, of.held_out_from, of.split_seed, of.seed) == (0.3, "new", 5, 9)
-    capsys.readouterr()
+    assert capsys.readouterr().err == "old: sessions of Ann\nskipped a/b.png: is damaged\n"
     assert "unknown recipe 'strog'" in refused(
         capsys, "data", "blend", "old", "--out", out, "--recipe", "strog"
     )

@@ -55,6 +55,16 @@ def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stran
     assert headings(loose) == [f"→ {nearest}", f"✔ {nearest}"]
 
 
+def test_doubts_about_the_photo_stand_beside_the_answers(clearest):
+    dark = (clearest * 0.3).astype(np.uint8)
+    said = [
+        identify.show(identify.probe_of(photo, MODEL), None, False, MODEL, 3.0)[0]
+        for photo in (clearest, dark)
+    ]
+    assert "The face is dark" not in said[0] and "FAR and FRR may not hold" in said[1]
+    assert "The face is dark" in said[1]
+
+
 @pytest.mark.parametrize("model", [MODEL, "reference"])
 def test_someone_enrolled_is_found_again(model):
     probe = identify.probe_of(example_probes()["Enrolled person"], model)

@@ -2,12 +2,13 @@
 
 import html
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 
 from facelab.metrics.identification import Search
 from facelab.recognition.gallery import Answer, Gallery
-from facelab.ui.widgets.cards import picture
+from facelab.ui.widgets.cards import doubts, picture
 
 SHOWN = 24  # people on the page; the others are counted
 JOINER = "\N{ZERO WIDTH JOINER}"
@@ -67,8 +68,8 @@ def is_mark(letter: str) -> bool:
     return unicodedata.category(letter).startswith("M") or "\U0001f3fb" <= letter <= "\U0001f3ff"
 
 
-def answers_card(answer: Answer, probe: np.ndarray, crops: Crops) -> str:
-    """The two answers side by side, and everyone's score below them."""
+def answers_card(answer: Answer, probe: np.ndarray, crops: Crops, warnings: Sequence[str] = ()) -> str:
+    """The two answers side by side, what speaks against their rates, and everyone's score below them."""
     nearest, score = answer.ranks[0]
     known = answer.open_set is not None
     relation = f"{score:.3f} {'reaches' if known else 'stays below'} the threshold {answer.threshold:.3f}"
@@ -83,7 +84,8 @@ def answers_card(answer: Answer, probe: np.ndarray, crops: Crops) -> str:
         f"<p><b>Closed set:</b> must name somebody, so it names the nearest of {len(answer.ranks)}, "
         f"however far.</p></div>"
         f'<div class="fl-card {"fl-same" if known else "fl-different"}" role="status"><h2>{verdict}</h2>'
-        f"<p><b>Open set:</b> may say “unknown”. The best score {relation}.</p></div></div>"
+        f"<p><b>Open set:</b> may say “unknown”. The best score {relation}.</p>"
+        f"{doubts(warnings)}</div></div>"
         f'<div class="fl-card"><h3>Rank list</h3><div class="fl-ranks"><figure>'
         f"{picture(probe, 'the face that is asked about')}<figcaption>asked about</figcaption></figure>"
         f"<ol>{_ranks(answer, crops)}</ol></div><p class='fl-small'>{strangers}</p></div>"

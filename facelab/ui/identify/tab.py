@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 
 from facelab.metrics.identification import dir_curve
+from facelab.photos.conditions import measure, warnings_of
 from facelab.photos.faces import Source, main_face
 from facelab.plots.scores import identification_curve
 from facelab.recognition import gallery as galleries
@@ -41,10 +42,11 @@ FORGOTTEN = f"Your gallery was forgotten after {MINUTES} minutes without use; en
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """The face that is asked about, (112, 112, 3) uint8, and its vector (D,)."""
+    """The probe's face, (112, 112, 3) uint8, its vector (D,), and warnings about the error rates."""
 
     crop: np.ndarray
     vector: np.ndarray
+    warnings: tuple[str, ...] = ()
 
 
 def probe_of(photo: Source | None, model: str) -> Probe:
@@ -57,7 +59,8 @@ def probe_of(photo: Source | None, model: str) -> Probe:
         raise ValueError("The photo is missing; upload, paste or take one, or try an example.")
     seen = detect(photo, "The photo")
     face = main_face(seen.faces, seen.photo)
-    return Probe(face.crop, load(model).embed(seen.photo, [face])[0])
+    warnings = warnings_of(measure(face, seen.photo))
+    return Probe(face.crop, load(model).embed(seen.photo, [face])[0], tuple(warnings))
 
 
 def outcome(
@@ -101,7 +104,7 @@ def show_answers(probe: Probe | None, enrolled: Enrolled, strictness: float) -> 
         )
     except ValueError as error:
         return cards.problem(str(error))
-    return people.answers_card(answer, probe.crop, enrolled.crops)
+    return people.answers_card(answer, probe.crop, enrolled.crops, probe.warnings)
 
 
 def show_curve(gallery: Gallery, strictness: float) -> list[Any]:

@@ -40,10 +40,14 @@ def figures(*pairs: tuple[str, str]) -> str:
     return f'<div class="fl-figures">{cells}</div>'
 
 
+def doubts(warnings: Sequence[str]) -> str:
+    """Return the warnings about the error rates of a decision; nothing where there are none."""
+    said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in warnings)
+    return said and f"<p><b>⚠ FAR and FRR may not hold:</b></p><ul>{said}</ul>"
+
+
 def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
     """Return the decision, warnings about its error rates, and the numbers behind it."""
-    doubts = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in warnings)
-    doubts = doubts and f"<p><b>⚠ FAR and FRR may not hold:</b></p><ul>{doubts}</ul>"
     kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
     often = f"1 in {1 / verdict.far:,.0f}"
     relation = "reaches" if verdict.same else "is below"
@@ -58,7 +62,7 @@ def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
         f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
         f"<p>The score {relation} the threshold. At this threshold FAR = {often} impostor pairs and "
         f"FRR = {verdict.frr:.1%} of genuine pairs.</p>"
-        f"{doubts}{numbers}"
+        f"{doubts(warnings)}{numbers}"
         f'<p class="fl-small">FAR moves the threshold, not P(same), which assumes a 50:50 prior. Threshold, '
         f"FAR, FRR and P(same) were measured on {html.escape(verdict.calibration)}; they may not hold for "
         f"other kinds of photos.</p></div>"
