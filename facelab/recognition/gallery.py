@@ -188,7 +188,7 @@ def ask(gallery: Gallery, embedder: Embedder, probe: np.ndarray, far: float) -> 
         ValueError: nobody is enrolled, or the rate or the probe does not fit.
     """
     if gallery.embeddings is None:
-        raise ValueError("Nobody is enrolled yet; enroll at least one person below.")
+        raise ValueError("No person is enrolled yet; enroll at least one person below.")
     _check_length(gallery, probe[None])
     scores = MATRICES[embedder.score](probe[None], gallery.embeddings)[0]
     best: dict[str, float] = {}
@@ -252,7 +252,7 @@ def export(gallery: Gallery) -> bytes:
         ValueError: nobody is enrolled.
     """
     if gallery.embeddings is None:
-        raise ValueError("Nobody is enrolled, so there is nothing to export.")
+        raise ValueError("No person is enrolled, so there is nothing to export.")
     names = [f"{person}/{i:04d}@{gallery.model}" for i, person in enumerate(gallery.people, 1)]
     buffer = io.BytesIO()
     np.savez(buffer, names=np.array(names), embeddings=gallery.embeddings)

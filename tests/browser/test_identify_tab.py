@@ -80,11 +80,11 @@ def test_own_people_follow_to_another_model_and_are_brought_back(visit):
     assert asked == ["beforeunload"]
     page.locator("#identify-model input").click()
     page.get_by_role("option", name="resnet_softmax", exact=True).click()
-    page.wait_for_selector("#gallery >> text=Vectors of resnet_softmax", timeout=60_000)
+    page.wait_for_selector("#gallery >> text=Embeddings of resnet_softmax", timeout=60_000)
     page.wait_for_selector("#answers h2 >> text=✔ Zoë")
     assert page.locator("#gallery figure").all_inner_texts() == ["Zoë\n1 photo"]
     assert not page.locator("#undo").is_visible()
-    page.get_by_role("button", name="Rendered people again").click()
+    page.get_by_role("button", name="Restore synthetic identities").click()
     page.wait_for_selector("#gallery >> text=Gallery: 7 people")
     page.locator("#undo").click()
     page.wait_for_selector("#gallery >> text=Gallery: 1 person")
@@ -99,7 +99,7 @@ def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
     download.value.save_as(path)
     assert len(galleries.load_gallery(path).counts()) == 7
     page.get_by_role("button", name="Empty the gallery").click()
-    page.wait_for_selector("#answers >> text=Nobody is enrolled yet")
+    page.wait_for_selector("#answers >> text=No person is enrolled yet")
     page.wait_for_selector("#dir-chart .facelab-chart", state="hidden")
     assert "11 photos added" in enroll(page, "", path.read_bytes(), "gallery.npz")
     page.wait_for_selector("#answers h2 >> text=Unknown")

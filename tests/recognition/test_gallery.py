@@ -98,7 +98,7 @@ def test_a_gallery_that_allows_no_curve_says_what_to_do(embedder):
         dir_curve(g.leave_one_out(gallery(["Ann", "Ann", "Bob", "Bob"], 0, 10, 50, 60), embedder))
     with pytest.raises(ValueError, match="no mated probe"):
         dir_curve(g.leave_one_out(gallery(["Ann", "Bob"], 0, 50), embedder))
-    with pytest.raises(ValueError, match="Nobody is enrolled"):
+    with pytest.raises(ValueError, match="No person is enrolled"):
         g.ask(g.Gallery(MODEL), embedder, unit(0)[0], 0.01)
 
 

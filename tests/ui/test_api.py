@@ -128,7 +128,7 @@ def exported(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
     path = tmp_path_factory.mktemp("probe") / "stranger.png"
-    example_probes()["A stranger"].save(path)
+    example_probes()["Unenrolled person"].save(path)
     return str(path)
 
 

@@ -50,7 +50,7 @@ def test_opens_on_a_stranger_whom_one_matcher_names_and_the_other_does_not(stran
     nearest = example.people[int(scores.argmax())]
     assert headings(answers) == [f"→ {nearest}", "? Unknown"]
     assert f"{len(example.people)} photos" in gallery and figure is not None
-    assert f"{2 * TWICE} photos of people who have another" in meaning
+    assert f"{2 * TWICE} probes show a person with another photo" in meaning
     loose = identify.show(stranger, None, False, MODEL, 1.0)[0]
     assert headings(loose) == [f"→ {nearest}", f"✔ {nearest}"]
 
@@ -126,12 +126,12 @@ def test_what_is_taken_away_can_be_brought_back(photo):
     session, *_ = enroll.on_enroll(None, False, MODEL, "Zoë", [photo], Quiet())
     for take in (lambda: enroll.on_empty(session, True, MODEL), lambda: enroll.on_examples(session, True)):
         other, _, said, undone, button = take()
-        assert other is not session and "Undo brings back" in said and button["visible"]
+        assert other is not session and "Undo restores" in said and button["visible"]
         back, own, _, nothing, button = enroll.on_undo(undone)
         assert back is session and own and nothing is None and not button["visible"]
     assert enroll.on_undo(enroll.on_empty(None, False, MODEL)[3])[:2] == [None, False]  # the rendered people
     assert "already" in enroll.on_examples(None, False)[2]
-    assert "forgotten" in enroll.on_undo(None)[2]
+    assert "deleted" in enroll.on_undo(None)[2]
     *_, undone, button = enroll.on_enroll(session, True, MODEL, "Kim", [photo], Quiet())
     assert undone is None and not button["visible"]
     enroll.forget_undone((session, True))
@@ -164,9 +164,9 @@ def test_an_initial_is_a_whole_letter(name, first):
 @pytest.mark.parametrize(
     ("name", "files", "word"),
     [
-        ("Zoë", [], "no file"),
+        ("Zoë", [], "No file"),
         ("", ["a.png"], "give the person a name"),
-        ("Zoë", ["a.zip", "b.png"], "comes alone"),
+        ("Zoë", ["a.zip", "b.png"], "alone; remove"),
         ("Zoë", ["missing.zip"], "missing.zip does not exist"),
         ("Zoë", ["missing.npz"], "missing.npz does not exist"),
     ],
@@ -199,14 +199,14 @@ def test_export_and_import_through_the_page(photo, tmp_path, stranger):
 def test_an_empty_gallery_teaches(stranger):
     session, own, *_ = enroll.on_empty(None, False, MODEL)
     answers, gallery, meaning, figure = identify.show(stranger, session, own, MODEL, 3.0)
-    assert "Nobody is enrolled yet" in answers and "a name and one photo are enough" in gallery
+    assert "No person is enrolled yet" in answers and "a name and one photo are enough" in gallery
     assert "two people or more" in meaning and figure is None
     assert enroll.on_export(session, own, MODEL)[0] == ""
 
 
 def test_a_forgotten_gallery_is_not_replaced_by_the_examples(stranger):
     answers, gallery, *_ = identify.show(stranger, None, True, MODEL, 3.0)
-    assert "forgotten after 15 minutes" in answers and "The gallery is empty" in gallery
+    assert "deleted after 15 minutes" in answers and "The gallery is empty" in gallery
 
 
 def test_names_are_escaped(stranger):

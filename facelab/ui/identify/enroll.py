@@ -1,7 +1,7 @@
-"""Enrolling people on the page: a visitor's gallery, from photos, a zip or an exported file, and out again.
+"""Enroll persons on the page: a visitor's gallery, from photos, a zip or an exported file, and its export.
 
-It is a value of the visitor's session: vectors and small faces in memory, never on disk, gone after fifteen
-minutes without use. Until something is enrolled, the page's rendered people stand in for it.
+The gallery is a value of the visitor's session: embeddings and small faces in memory, never on disk, deleted
+after fifteen minutes without use. Until something is enrolled, the page uses its synthetic identities.
 """
 
 import base64
@@ -27,10 +27,10 @@ from facelab.ui.widgets.examples import example_people
 
 LEAD = (
     "### Enroll people\nAdd photos of one person with a name, a zip with one folder per person, or a gallery "
-    "that you exported (.npz), up to 25 MB. Only vectors and small faces are kept, for this visit. Ask "
+    "that you exported (.npz), up to 25 MB. Only embeddings and small faces are kept, for this visit. Ask "
     "people before you enroll them."
 )
-UNDO = "Undo brings back what was there, until you enroll someone else."
+UNDO = "Undo restores the gallery, until you enroll another person."
 SHOW, HIDE = gr.update(visible=True), gr.update(visible=False)
 DOWNLOAD = """(packed) => {
   if (!packed) return;
@@ -47,8 +47,8 @@ class Enrolled:
     """A gallery and its faces.
 
     Attributes:
-        gallery: names and vectors.
-        crops: the first face of each person where there is one, to be shown.
+        gallery: names and embeddings.
+        crops: the first face of each person where there is one, for display.
         faces: (person, face) of each photo of this visit, to be embedded again under another model.
     """
 
@@ -57,7 +57,7 @@ class Enrolled:
     faces: tuple[tuple[str, np.ndarray], ...] = ()
 
 
-Session = dict[str, Enrolled] | None  # by model, since each has vectors of its own
+Session = dict[str, Enrolled] | None  # by model, since embeddings of two models are not comparable
 Undone = (
     tuple[Session, bool] | None
 )  # galleries, and whether they were a visitor's, before they were taken away
@@ -65,7 +65,7 @@ Undone = (
 
 @functools.cache
 def example_gallery(model: str) -> Enrolled:
-    """The rendered people, enrolled under a model."""
+    """Return the synthetic identities, enrolled under a model."""
     photos = [(name, f"photo of {name}", partial(_same, image)) for name, image in example_people()]
     return _with_crops(Enrolled(Gallery(model), {}), galleries.enroll(Gallery(model), photos))
 
@@ -80,7 +80,7 @@ def _with_crops(before: Enrolled, enrollment: galleries.Enrollment) -> Enrolled:
 
 
 def current(session: Session, own: bool, model: str) -> Enrolled:
-    """What a visitor's questions under a model are asked of; one that is new to the visit embeds its faces.
+    """Return the gallery for a model; embed its faces if the model is new to the visit.
 
     Args:
         session: the visitor's galleries, if the server still has them; a model's new one is put there.
@@ -99,7 +99,7 @@ def current(session: Session, own: bool, model: str) -> Enrolled:
 
 
 def _embedded_again(before: Enrolled, faces: list[tuple[str, np.ndarray]]) -> Enrolled:
-    """The gallery with faces that were enrolled under another model; what does not fit in is left out."""
+    """Add faces that were enrolled under another model; what exceeds the limit is left out."""
     embed, room = load(before.gallery.model).embed, galleries.MAX_PHOTOS - len(before.gallery.people)
     vectors = [embed(Photo(face, 1.0), [as_face(face)])[0] for _, face in faces[:room]]
     gallery = before.gallery
@@ -116,31 +116,31 @@ def on_enroll(
     files: list[str] | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  gradio finds it by this default
 ) -> list[Any]:
-    """Add what the files hold -> (galleries, own, what happened, name, files, undone, the button to undo).
+    """Enroll from files -> (galleries, own, message, name, files, undone, the Undo button).
 
-    A visitor's people are never mixed with the rendered ones, which give way to the first.
+    The first enrollment replaces the synthetic identities.
     """
     before = current(session, own, model) if own else Enrolled(Gallery(model), {})
     try:
         after, note = enrolled_from(before, name, files or [], progress)
     except ValueError as error:
         return [session, own, cards.problem(str(error)), *[gr.skip()] * 4]
-    if not after.gallery.people:  # nothing could be used, so the rendered people stay
+    if not after.gallery.people:  # nothing could be used, so the synthetic identities stay
         return [session, own, note, *[gr.skip()] * 4]
     return [(session or {}) | {model: after}, True, note, "", None, None, HIDE]
 
 
 def enrolled_from(before: Enrolled, name: str, files: list[str], progress: Any) -> tuple[Enrolled, str]:
-    """(gallery with what the files hold, a card that says what that was).
+    """Return (gallery with the faces of the files, a card with the counts).
 
     Raises:
         ValueError: one sentence that says what to do.
     """
     suffixes = {os.path.splitext(file)[1].lower() for file in files}
     if not files:
-        raise ValueError("There is no file; add photos of one person, a zip or an exported .npz.")
+        raise ValueError("No file is chosen; add photos of one person, a zip or an exported .npz.")
     if suffixes & {".zip", ".npz"} and len(files) > 1:
-        raise ValueError("A zip or an .npz comes alone; remove the other files.")
+        raise ValueError("Add a zip or an .npz alone; remove the other files.")
     model = before.gallery.model
     if suffixes == {".npz"}:
         other = galleries.load_gallery(files[0], model)
@@ -158,7 +158,7 @@ def enrolled_from(before: Enrolled, name: str, files: list[str], progress: Any) 
 
 def _note(before: Gallery, after: Gallery, failures: tuple[str, ...], notes: tuple[str, ...] = ()) -> str:
     photos, persons = len(after.people) - len(before.people), len(after.counts()) - len(before.counts())
-    words = f"{photos} photo{'' if photos == 1 else 's'} added, {persons} new in the gallery."
+    words = f"{photos} photo{'' if photos == 1 else 's'} added, {persons} new to the gallery."
     if failures:
         words += f" {len(failures)} left out, the first because: {failures[0]}."
     words += "".join(f" {note}." for note in notes)
@@ -166,41 +166,50 @@ def _note(before: Gallery, after: Gallery, failures: tuple[str, ...], notes: tup
 
 
 def on_empty(session: Session, own: bool, model: str) -> list[Any]:
-    """Start from nothing -> (galleries, own, what happened, undone, the button to undo)."""
-    said = cards.hint(f"The gallery is empty now. {UNDO}")
+    """Empty the gallery -> (galleries, own, message, undone, the Undo button)."""
+    said = cards.hint(f"The gallery is empty. {UNDO}")
     return [{model: Enrolled(Gallery(model), {})}, True, said, (session, own), SHOW]
 
 
 def on_examples(session: Session, own: bool) -> list[Any]:
-    """Back to the rendered people -> (galleries, own, what happened, undone, the button to undo)."""
+    """Restore the synthetic identities -> (galleries, own, message, undone, the Undo button)."""
     if not own:
-        return [session, own, cards.hint("The rendered people are here already."), *[gr.skip()] * 2]
-    return [None, False, cards.hint(f"The rendered people are back. {UNDO}"), (session, own), SHOW]
+        return [session, own, cards.hint("The synthetic identities are already shown."), *[gr.skip()] * 2]
+    return [None, False, cards.hint(f"The synthetic identities are restored. {UNDO}"), (session, own), SHOW]
 
 
 def on_undo(undone: Undone) -> list[Any]:
-    """Bring back what was taken away last -> (galleries, own, what happened, undone, the button to undo)."""
+    """Undo the last removal -> (galleries, own, message, undone, the Undo button)."""
     if undone is None:
-        return [gr.skip(), gr.skip(), cards.hint(f"That was forgotten after {MINUTES} minutes."), None, HIDE]
-    return [*undone, cards.hint("The gallery is as it was."), None, HIDE]
+        return [
+            gr.skip(),
+            gr.skip(),
+            cards.hint(f"The removed gallery was deleted after {MINUTES} minutes."),
+            None,
+            HIDE,
+        ]
+    return [*undone, cards.hint("The gallery is restored."), None, HIDE]
 
 
 def on_export(session: Session, own: bool, model: str) -> list[Any]:
-    """The gallery as base64, for the browser to save -> (content, what happened)."""
+    """Export the gallery as base64, for the browser to save -> (content, message)."""
     try:
         content = galleries.export(current(session, own, model).gallery)
     except ValueError as error:
         return ["", cards.problem(str(error))]
-    return [base64.b64encode(content).decode(), cards.hint("gallery.npz is in your downloads: no images.")]
+    return [
+        base64.b64encode(content).decode(),
+        cards.hint("gallery.npz is in your downloads; it holds embeddings and names, no images."),
+    ]
 
 
 def keep(session: Session) -> Session:
-    """Use keeps a gallery: set again, it lives for another fifteen minutes."""
+    """Set the gallery again, which keeps it for another fifteen minutes."""
     return session
 
 
 def forget(session: Session) -> None:
-    """Overwrite the vectors and faces of a visit that is over."""
+    """Overwrite the embeddings and faces of a visit that is over."""
     for enrolled in (session or {}).values():
         if enrolled.gallery.embeddings is not None:
             enrolled.gallery.embeddings.fill(0)
@@ -209,17 +218,17 @@ def forget(session: Session) -> None:
 
 
 def forget_undone(undone: Undone) -> None:
-    """Overwrite what was taken away and can no longer be brought back."""
+    """Overwrite a removed gallery that can no longer be restored."""
     if undone:
         forget(undone[0])
 
 
 def _inputs() -> tuple[gr.Textbox, gr.File]:
-    """Lay out who is enrolled, and from what."""
+    """Lay out the name and the files to enroll."""
     with gr.Row(elem_classes="fl-controls"):
         name = gr.Textbox(
             label="Name",
-            info="Whom the photos show. A zip or an exported gallery brings its own names.",
+            info="The person in the photos. A zip or an exported gallery has its own names.",
             max_length=galleries.MAX_NAME,
             elem_id="name",
         )
@@ -234,17 +243,22 @@ def _inputs() -> tuple[gr.Textbox, gr.File]:
 
 
 def section(session: gr.State, own: gr.Checkbox, model: gr.Dropdown) -> list[Any]:
-    """Lay out what changes the gallery; gives the events after which it is shown anew."""
+    """Lay out the enrollment; return the events after which the gallery is shown again."""
     gr.Markdown(LEAD)
     name, files = _inputs()
     with gr.Row(elem_classes="fl-examples"):
         buttons = {
-            text: gr.Button(text, size="sm", elem_id=text.split()[0].lower())
-            for text in ("Enroll", "Export the gallery", "Empty the gallery", "Rendered people again")
+            name: gr.Button(text, size="sm", elem_id=name)
+            for name, text in (
+                ("enroll", "Enroll"),
+                ("export", "Export gallery"),
+                ("empty", "Empty gallery"),
+                ("rendered", "Restore synthetic identities"),
+            )
         }
         undo = gr.Button("Undo", size="sm", elem_id="undo", visible=False)
     undone = gr.State(None, time_to_live=60 * MINUTES, delete_callback=forget_undone)
-    status = gr.HTML(cards.hint("Nothing has been enrolled by you yet."), elem_id="status", padding=False)
+    status = gr.HTML(cards.hint("You have not enrolled a person yet."), elem_id="status", padding=False)
     enroll, export, empty, examples = buttons.values()
     taken = [session, own, status, undone, undo]
     changed = [

@@ -1,4 +1,4 @@
-"""Pieces of HTML for galleries: who is enrolled, two answers to one photo, the ranks, a curve in words."""
+"""Build HTML cards for galleries: enrolled persons, both answers, the rank list, DIR and FPIR."""
 
 import html
 import unicodedata
@@ -9,26 +9,28 @@ import numpy as np
 from facelab.metrics.identification import Search
 from facelab.recognition.gallery import Answer, Gallery
 from facelab.ui.widgets.cards import doubts, picture
+from facelab.ui.widgets.terms import with_terms
 
 SHOWN = 24  # people on the page; the others are counted
 JOINER = "\N{ZERO WIDTH JOINER}"
 Crops = dict[str, np.ndarray]
+DIR, FPIR = with_terms("DIR"), with_terms("FPIR")
 
 
 def gallery_card(gallery: Gallery, crops: Crops, own: bool = False) -> str:
-    """Everyone enrolled, with a face where there is one (an imported gallery has none).
+    """Return the enrolled persons, with a face where there is one (an imported gallery has none).
 
     Args:
-        gallery: who is in it.
+        gallery: names and embeddings.
         crops: a face of those that have one.
-        own: whether a visitor made it, so that it is lost with the page (see page.js).
+        own: whether a visitor made it, so that closing the page loses it (see page.js).
     """
     counts = gallery.counts()
     if not counts:
         return (
-            f'<div class="fl-card" role="status"><h3>The gallery is empty</h3><p>Nobody is enrolled under '
-            f"{html.escape(gallery.model)}. Enroll someone at the bottom of this page: a name and one photo "
-            f"are enough, and two photos let the gallery test itself.</p></div>"
+            f'<div class="fl-card" role="status"><h3>The gallery is empty</h3><p>No person is enrolled under '
+            f"{html.escape(gallery.model)}. Enroll a person below: a name and one photo are enough. "
+            f"The leave-one-out test needs two photos of a person.</p></div>"
         )
     people = "".join(
         f"<figure>{face(person, crops)}<figcaption>{html.escape(person)}<br>"
@@ -40,14 +42,14 @@ def gallery_card(gallery: Gallery, crops: Crops, own: bool = False) -> str:
         f'<div class="fl-card" role="status"{" data-unsaved" if own else ""}><h3>Gallery: {len(counts)} '
         f"{'people' if len(counts) > 1 else 'person'}, {len(gallery.people)} photos</h3>"
         f'<div class="fl-people">{people}</div>{more}'
-        f'<p class="fl-small">Vectors of {html.escape(gallery.model)}. Another model embeds the enrolled '
-        f"faces again, because vectors of two models cannot be compared; what was imported stays with its "
+        f'<p class="fl-small">Embeddings of {html.escape(gallery.model)}. Embeddings of two models are not '
+        f"comparable, so another model embeds the enrolled faces again. An imported gallery keeps its "
         f"model.</p></div>"
     )
 
 
 def face(person: str, crops: Crops) -> str:
-    """A person's first face, or their initial."""
+    """Return a person's first face, or their initial."""
     if person in crops:
         return picture(crops[person], f"face of {person}")
     return f'<div class="fl-initial" aria-hidden="true">{html.escape(initial(person))}</div>'
@@ -64,36 +66,41 @@ def initial(person: str) -> str:
 
 
 def is_mark(letter: str) -> bool:
-    """Whether a character belongs to the one before it: an accent, a variant of it, or a skin tone."""
+    """Return whether a character modifies the one before it: an accent, a variant or a skin tone."""
     return unicodedata.category(letter).startswith("M") or "\U0001f3fb" <= letter <= "\U0001f3ff"
 
 
 def answers_card(answer: Answer, probe: np.ndarray, crops: Crops, warnings: Sequence[str] = ()) -> str:
-    """The two answers side by side, what speaks against their rates, and everyone's score below them."""
+    """Return the closed-set and open-set answers with warnings about their rates, and the rank list."""
     nearest, score = answer.ranks[0]
     known = answer.open_set is not None
-    relation = f"{score:.3f} {'reaches' if known else 'stays below'} the threshold {answer.threshold:.3f}"
+    relation = f"{score:.3f} {'reaches' if known else 'is below'} the threshold {answer.threshold:.3f}"
     verdict = f"✔ {html.escape(nearest)}" if known else "? Unknown"
     strangers = (
-        f"One comparison lets 1 in {1 / answer.far:,.0f} strangers pass. A stranger here is compared with "
-        f"{answer.photos} photo{'s' if answer.photos > 1 else ''} and is taken for someone in about "
-        f"{answer.stranger_accepted:.1%} of cases: large galleries need stricter thresholds."
+        f"With FAR 1/{1 / answer.far:,.0f} per comparison and {answer.photos} gallery "
+        f"photo{'s' if answer.photos > 1 else ''}, {FPIR} ≈ 1 − (1 − FAR){superscript(answer.photos)} = "
+        f"{answer.stranger_accepted:.1%} (independence assumed). Larger galleries need a lower FAR."
     )
     return (
         f'<div class="fl-two"><div class="fl-card fl-closed" role="status"><h2>→ {html.escape(nearest)}</h2>'
-        f"<p><b>Closed set:</b> must name somebody, so it names the nearest of {len(answer.ranks)}, "
-        f"however far.</p></div>"
+        f"<p><b>Closed set:</b> returns the nearest of {len(answer.ranks)} identities at any score."
+        f"</p></div>"
         f'<div class="fl-card {"fl-same" if known else "fl-different"}" role="status"><h2>{verdict}</h2>'
-        f"<p><b>Open set:</b> may say “unknown”. The best score {relation}.</p>"
+        f"<p><b>Open set:</b> returns “unknown” below the threshold. The best score {relation}.</p>"
         f"{doubts(warnings)}</div></div>"
         f'<div class="fl-card"><h3>Rank list</h3><div class="fl-ranks"><figure>'
-        f"{picture(probe, 'the face that is asked about')}<figcaption>asked about</figcaption></figure>"
+        f"{picture(probe, 'the face of the probe')}<figcaption>probe</figcaption></figure>"
         f"<ol>{_ranks(answer, crops)}</ol></div><p class='fl-small'>{strangers}</p></div>"
     )
 
 
+def superscript(number: int) -> str:
+    """Return a number in raised digits."""
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def _ranks(answer: Answer, crops: Crops) -> str:
-    """The ten best: face, name, score as a bar from 0 to 1 with the threshold marked on it."""
+    """Return the ten best: face, name, score as a bar from 0 to 1 with the threshold marked."""
     mark = f'<i style="left:{100 * min(max(answer.threshold, 0), 1):.1f}%"></i>'
     return "".join(
         f"<li>{face(person, crops)}<span>{html.escape(person)}</span>"
@@ -104,14 +111,13 @@ def _ranks(answer: Answer, crops: Crops) -> str:
 
 
 def curve_card(found: Search, dir_at: float, far_at: float) -> str:
-    """What the curve was made of, and where the threshold stands on it."""
+    """Return DIR and FPIR at the threshold, and the number of probes behind the curve."""
     mated, unmated = int(found.mated.sum()), int((~found.mated).sum())
     return (
-        f'<div class="fl-card" role="status"><h3>How good is this gallery?</h3><p>Each photo in turn is '
-        f"taken out and asked about. {mated} photos of people who have another are found again (mated "
-        f"probes); {unmated} of people who have no other have become strangers (unmated probes). At this "
-        f"threshold <b>{dir_at:.0%}</b> of the known are named rightly (detection and identification rate, "
-        f"DIR) and <b>{far_at:.0%}</b> of the strangers are taken for someone (FAR of the search).</p>"
-        f'<p class="fl-small">So few probes make coarse steps: one of {unmated} strangers is '
+        f'<div class="fl-card" role="status"><h3>Leave-one-out test of the gallery</h3><p>Each photo in '
+        f"turn is the probe. {mated} probes show a person with another photo (mated, enrolled); {unmated} "
+        f"show a person with none (unmated, unenrolled). At this threshold {DIR}, rank 1, is "
+        f"<b>{dir_at:.0%}</b> of mated probes, and {FPIR} is <b>{far_at:.0%}</b> of unmated probes.</p>"
+        f'<p class="fl-small">Few probes give coarse steps: one of {unmated} unmated probes is '
         f"{1 / unmated:.0%}.</p></div>"
     )

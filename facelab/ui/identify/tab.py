@@ -1,8 +1,7 @@
-"""Identify: one photo against a gallery, answered twice, by a matcher that must name somebody and by one that
-may say "unknown".
+"""Identify one photo in a gallery (1:N), closed set and open set side by side.
 
 A photo is embedded when the button is pressed or a model is chosen; the slider and changes of the gallery
-only compare vectors. The gallery tests itself by leaving out one photo at a time.
+only compare embeddings. A leave-one-out test of the gallery gives DIR and FPIR.
 """
 
 import functools
@@ -33,16 +32,16 @@ from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Identify"
 LEAD = (
-    "Who is on the photo? A *closed-set* matcher names the nearest person of a gallery, whoever comes; an "
-    "*open-set* matcher may answer “unknown”. **When should a system say that it does not know?**"
+    "1:N identification. *Closed set*: always return the nearest gallery identity; *open set*: return "
+    "“unknown” below a threshold. **Which threshold rejects unenrolled persons but finds the enrolled?**"
 )
 EMPTY = "Choose a photo and press Identify. It stays in memory for this visit only."
-FORGOTTEN = f"Your gallery was forgotten after {MINUTES} minutes without use; enroll or import it again."
+FORGOTTEN = f"Your gallery was deleted after {MINUTES} minutes without use; enroll or import it again."
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """The probe's face, (112, 112, 3) uint8, its vector (D,), and warnings about the error rates."""
+    """The face of the probe, (112, 112, 3) uint8, its embedding (D,), and warnings about the error rates."""
 
     crop: np.ndarray
     vector: np.ndarray
@@ -71,7 +70,7 @@ def outcome(
     strictness: float,
     shown: Shown | None = None,
 ) -> list[Any]:
-    """(probe, everything that `show` shows) of a photo, or the sentence that says why not.
+    """Return (probe, the outputs of `show`) for a photo, or an error card.
 
     If another photo or model is shown by then, nothing changes.
     """
@@ -86,7 +85,7 @@ def outcome(
 
 
 def show(probe: Probe | None, session: Session, own: bool, model: str, strictness: float) -> list[Any]:
-    """(answers, gallery, what the curve says, the curve) at a strictness; no network runs."""
+    """Return (answers, gallery, DIR and FPIR, their curve) at FAR 10^-strictness; no network runs."""
     enrolled = current(session, own, model)
     gallery = people.gallery_card(enrolled.gallery, enrolled.crops, own)
     if own and session is None:
@@ -95,7 +94,7 @@ def show(probe: Probe | None, session: Session, own: bool, model: str, strictnes
 
 
 def show_answers(probe: Probe | None, enrolled: Enrolled, strictness: float) -> str:
-    """Both answers and the rank list, or what is missing for them."""
+    """Return both answers and the rank list, or a hint what is missing."""
     if probe is None:
         return cards.hint(EMPTY)
     try:
@@ -108,51 +107,51 @@ def show_answers(probe: Probe | None, enrolled: Enrolled, strictness: float) -> 
 
 
 def show_curve(gallery: Gallery, strictness: float) -> list[Any]:
-    """(what it says, the DIR/FAR curve) of a gallery that tests itself, or what it lacks for that."""
+    """Return (card, DIR/FPIR curve) of a gallery's leave-one-out test, or a hint what it needs."""
     try:
         embedder = load(gallery.model)
         found = galleries.leave_one_out(gallery, embedder)
         curve = dir_curve(found)
         threshold = embedder.calibrated().threshold_for(10.0**-strictness)
     except ValueError as error:
-        return [cards.hint(f"A gallery can test itself once it is mixed: {error}."), None]
+        return [cards.hint(f"The leave-one-out test is not possible yet: {error}."), None]
     at = int((curve.thresholds >= threshold).sum()) - 1
     far, rate = float(curve.far[at]), float(curve.dir[at])
     return [people.curve_card(found, rate, far), identification_curve(curve, far, rate)]
 
 
 def on_new_photo(shown: Shown | None = None) -> list[Any]:
-    """An old answer must not stand beside a new photo, nor come late; `note_photo` follows."""
+    """Clear the old answer when the photo changes; `note_photo` follows."""
     (shown or Shown()).note(photo=object())  # the event of a photo that is taken away still carries it
     return [None, cards.hint(EMPTY)]
 
 
 def on_example(name: str, shown: Shown) -> list[Any]:
-    """(photo, no probe, no answer): until the page has this photo, no answer fits."""
+    """Return (photo, no probe, no answer); no answer fits until the page shows this photo."""
     shown.note(photo=("example", name))
     return [example_probes()[name], None, cards.hint(EMPTY)]
 
 
 def note_photo(shown: Shown, photo: Source | None) -> None:
-    """This photo is on the page now."""
+    """Record which photo is on the page."""
     shown.note(photo=photo)
 
 
 def note_model(shown: Shown, model: str) -> None:
-    """This model is chosen on the page now."""
+    """Record which model is chosen on the page."""
     shown.note(model=model)
 
 
 def on_strictness(
     probe: Probe | None, session: Session, own: bool, model: str, strictness: float, shown: Shown
 ) -> list[Any]:
-    """The slider: the same scores against another threshold; no network runs."""
+    """Compare the same scores with the threshold of another FAR; no network runs."""
     shown.note(strictness=strictness)
     return show(probe, session, own, model, strictness)
 
 
 def build() -> Controls:
-    """Lay the tab out; it opens with a finished example."""
+    """Lay the tab out with a finished example; return its controls by name."""
     probes = example_probes()
     opening = next(iter(probes.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
@@ -173,7 +172,11 @@ def build() -> Controls:
         gr.HTML(answers, elem_id="answers", padding=False),
         gallery,
         gr.HTML(meaning, elem_id="meaning", padding=False),
-        Chart(figure, "Known people named rightly against strangers taken for someone", "dir-chart"),
+        Chart(
+            figure,
+            "DIR (enrolled persons identified) against FPIR (unenrolled persons accepted)",
+            "dir-chart",
+        ),
     ]
     asked = gr.State(probe, time_to_live=60 * MINUTES)
     settings = [session, own, model, strictness]
@@ -188,7 +191,7 @@ def build() -> Controls:
 
 
 def _then_answer(event: Any, inputs: list[Any], outputs: list[Any]) -> None:
-    """The answer to what the page asks after an event, and another fifteen minutes for the gallery."""
+    """Run `outcome` after an event, and keep the gallery for another fifteen minutes."""
     session = inputs[1]
     event(
         outcome,
@@ -209,7 +212,7 @@ def _connect(
     changed: list[Any],
     now: gr.State,
 ) -> None:
-    """Who answers what."""
+    """Connect events with their functions."""
     _, _, model, strictness = settings
     inputs, outputs = [photo, *settings, now], [asked, *shown]
     _then_answer(run.click, inputs, outputs)
