@@ -36,6 +36,7 @@ LOWEST, HIGHEST, STEP = 0.25, 4.0, 0.15  # of the temperatures that are kept; 1 
 MAX_IMAGES = 1500  # in a file, which keeps it under 100 KB
 LEVELS = 2**16 - 1  # a confidence is kept as a whole number of these
 ALIKE = 12  # people of the learned similarities
+FORMER_NAMES = {"bare": "overfit"}  # of arrays in files of earlier versions
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Calibration:
         model: the checkpoint's name.
         loss: what it was trained with.
         label_smoothing: its α; 0 for losses that have none.
-        bare: trained without augmentation and weight decay, so that it learns its photos by heart.
+        overfit: trained without augmentation and weight decay, so that it learns its photos by heart.
         identities: K, the people among whom it chooses.
         temperatures: (T,) rising, from 0.25 to 4; 1 and `fitted` are among them.
         fitted: the one with the best likelihood on other photos than these N.
@@ -63,7 +64,7 @@ class Calibration:
     model: str
     loss: str
     label_smoothing: float
-    bare: bool
+    overfit: bool
     identities: int
     temperatures: np.ndarray
     fitted: float
@@ -118,7 +119,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
         model=name,
         loss=header.recipe.loss,
         label_smoothing=float(getattr(loss_fn, "label_smoothing", 0.0)),
-        bare=_is_bare(header.recipe),
+        overfit=_invites_overfitting(header.recipe),
         identities=header.num_classes,
         **_at_temperatures(logits[judged], labels[judged], float(np.clip(fitted, LOWEST, HIGHEST))),
         eer=_equal_error_rate(network, parts.people, track),
@@ -127,7 +128,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
     )
 
 
-def _is_bare(recipe: Recipe) -> bool:
+def _invites_overfitting(recipe: Recipe) -> bool:
     varied = recipe.rotate, recipe.zoom, recipe.shift, recipe.jitter, recipe.gray, recipe.random_erasing
     return not any(varied) and recipe.weight_decay == 0
 
@@ -206,7 +207,8 @@ def load(path: str | os.PathLike) -> Calibration:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {field.name: file[field.name] for field in fields(Calibration)}
+            stored = {FORMER_NAMES.get(name, name): file[name] for name in file.files}
+        arrays = {field.name: stored[field.name] for field in fields(Calibration)}
         arrays["confidence"] = arrays["confidence"] / LEVELS
         arrays["similarity"] = arrays["similarity"].astype(np.float64)
         if arrays["confidence"].shape != (*arrays["nll"].shape, *arrays["correct"].shape):
@@ -220,9 +222,9 @@ def load(path: str | os.PathLike) -> Calibration:
 
 
 def load_all(folder: Path = FOLDER) -> list[Calibration]:
-    """Every lesson of a folder: plain softmax first, then by α, other losses, the bare ones last."""
+    """Every lesson of a folder: plain softmax first, then by α, other losses, the overfit ones last."""
     found = [load(path) for path in sorted(folder.glob("*.npz"))]
     return sorted(
         found,
-        key=lambda lesson: (lesson.bare, lesson.loss != "softmax", lesson.label_smoothing, lesson.model),
+        key=lambda lesson: (lesson.overfit, lesson.loss != "softmax", lesson.label_smoothing, lesson.model),
     )

@@ -29,7 +29,8 @@ from facelab.training.splits import split
 FOLDER = CHECKPOINTS / "lessons" / "space"
 PEOPLE, PHOTOS = 16, 12
 HELD_OUT_IMAGES = 0.1  # left aside even where a model learned them, so that all show the same photos
-HONEST = tuple((neighbors, seed) for neighbors in (5, 30) for seed in (0, 1, 2))  # UMAPs of one cloud
+UMAP_VARIANTS = tuple((neighbors, seed) for neighbors in (5, 30) for seed in (0, 1, 2))  # UMAPs of one cloud
+FORMER_NAMES = {"honest": "umap_variants"}  # of arrays in files of earlier versions
 KINDS = ("unseen", "seen")
 MAKE = "make it with `python -m facelab lessons space MODEL --data CROPS`"
 
@@ -77,13 +78,13 @@ class Space:
     Attributes:
         unseen: people whom training never saw.
         seen: people and photos that were learned.
-        honest: (6, N, 2) more UMAPs of `unseen`, one for each of HONEST.
+        umap_variants: (6, N, 2) more UMAPs of `unseen`, one for each of UMAP_VARIANTS.
         sample: says which photos are shown; equal in files that show the same.
     """
 
     unseen: Crowd
     seen: Crowd
-    honest: np.ndarray
+    umap_variants: np.ndarray
     sample: str
 
 
@@ -145,8 +146,10 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
     training = parts.training.take(np.flatnonzero(np.isin(parts.training.labels, most)))
     crowds, samples = zip(*(_crowd(network, data, people, track) for people in (parts.people, training)))
     unseen = normalized(crowds[0].embeddings)
-    honest = np.stack([projection.umap_map(unseen, 2, neighbors, seed) for neighbors, seed in HONEST])
-    return Space(*crowds, honest, hashed("\n".join(samples))[:16])
+    variants = np.stack(
+        [projection.umap_map(unseen, 2, neighbors, seed) for neighbors, seed in UMAP_VARIANTS]
+    )
+    return Space(*crowds, variants, hashed("\n".join(samples))[:16])
 
 
 def _crowd(network: FaceModel, data: CropSet, people: Selection, track: Track) -> tuple[Crowd, str]:
@@ -175,7 +178,7 @@ def figures_of(embeddings: np.ndarray, labels: np.ndarray) -> Figures:
 def save(path: Path, space: Space) -> None:
     """Write a .npz file of plain arrays, whole or not at all; float16 keeps angles to a tenth of a degree."""
     arrays = {
-        "honest": space.honest.astype(np.float16),
+        "umap_variants": space.umap_variants.astype(np.float16),
         "sample": np.frombuffer(bytes.fromhex(space.sample), "u1"),
     }
     for kind in KINDS:
@@ -215,10 +218,12 @@ def load(name: str) -> Space:
 def _load(path: Path, modified: int) -> Space:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {FORMER_NAMES.get(name, name): file[name] for name in file.files}
         return Space(
             *(_read_crowd(arrays, kind) for kind in KINDS),
-            arrays["honest"].astype(np.float32).reshape(len(HONEST), len(arrays["unseen_labels"]), 2),
+            arrays["umap_variants"]
+            .astype(np.float32)
+            .reshape(len(UMAP_VARIANTS), len(arrays["unseen_labels"]), 2),
             arrays["sample"].tobytes().hex(),
         )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

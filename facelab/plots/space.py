@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from facelab.lessons.epochs import Epochs
-from facelab.lessons.space import HONEST
+from facelab.lessons.space import UMAP_VARIANTS
 
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#999999")
 SHAPES = ("circle", "square", "diamond", "cross")  # those that plotly has in 2-D and in 3-D
@@ -87,14 +87,14 @@ def _points(at: np.ndarray, marker: dict, role: str, name: str, text: list[str])
     return go.Scatter(**axes, **options) if len(axes) == 2 else go.Scatter3d(**axes, **options)
 
 
-def honest_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
+def umap_variant_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
     """Six UMAPs (6, N, 2) of one cloud: a row per n_neighbors, a column per seed."""
-    columns = len(HONEST) // 2
+    columns = len(UMAP_VARIANTS) // 2
     figure = make_subplots(
         2,
         columns,
-        column_titles=[f"seed {seed}" for _, seed in HONEST[:columns]],
-        row_titles=[f"n_neighbors {neighbors}" for neighbors, _ in HONEST[::columns]],
+        column_titles=[f"seed {seed}" for _, seed in UMAP_VARIANTS[:columns]],
+        row_titles=[f"n_neighbors {neighbors}" for neighbors, _ in UMAP_VARIANTS[::columns]],
         horizontal_spacing=0.03,
         vertical_spacing=0.05,
     )
@@ -103,7 +103,7 @@ def honest_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
     figure.update_xaxes(**FRAME)
     figure.update_yaxes(**FRAME)
     figure.update_annotations(font={"size": 11})
-    figure.update_layout(margin=TIGHT | {"t": 30}, height=520, showlegend=False, uirevision="honest")
+    figure.update_layout(margin=TIGHT | {"t": 30}, height=520, showlegend=False, uirevision="variants")
     return figure
 
 

@@ -84,7 +84,8 @@ def noise(count=400, classes=20, seed=0, scale=2.0, **others):
     logits = scale * (rng.normal(size=(count, classes)) + 2.2 * np.eye(classes)[labels])
     grid = np.union1d(np.arange(lessons.LOWEST, lessons.HIGHEST + 0.01, lessons.STEP).round(2), [1.234])
     values = {
-        "model": "softmax", "loss": "softmax", "label_smoothing": 0.0, "bare": False, "identities": classes,
+        "model": "softmax", "loss": "softmax", "label_smoothing": 0.0, "overfit": False,
+        "identities": classes,
         "temperatures": grid, "fitted": 1.234,
         "confidence": np.stack([softmax(logits / t).max(1) for t in grid]),
         "correct": logits.argmax(1) == labels,
@@ -252,13 +253,24 @@ def test_the_command_writes_what_the_page_reads(tmp_path, monkeypatch, capsys):
     assert f"right {lesson.accuracy():.1%}" in capsys.readouterr().out
 
 
-def test_bare_lessons_come_last_and_are_told_from_others(tmp_path):
+def test_overfit_lessons_come_last_and_are_told_from_others(tmp_path):
     for name, lesson in {
-        "a": noise(model="a", bare=True),
+        "a": noise(model="a", overfit=True),
         "b": noise(model="b", label_smoothing=0.1),
         "c": noise(model="c"),
     }.items():
         lessons.save(tmp_path / f"{name}.npz", lesson)
     assert [lesson.model for lesson in lessons.load_all(tmp_path)] == ["c", "b", "a"]
-    assert [lesson.bare for lesson in lessons.load_all(tmp_path)] == [False, False, True]
-    assert lessons._is_bare(RECIPES["undecayed"]) and not lessons._is_bare(RECIPES["unaugmented"])
+    assert [lesson.overfit for lesson in lessons.load_all(tmp_path)] == [False, False, True]
+    assert lessons._invites_overfitting(RECIPES["undecayed"]) and not lessons._invites_overfitting(
+        RECIPES["unaugmented"]
+    )
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path):
+    """`overfit` was called `bare`."""
+    lessons.save(tmp_path / "now.npz", noise(overfit=True))
+    with np.load(tmp_path / "now.npz") as file:
+        arrays = {"bare" if name == "overfit" else name: file[name] for name in file.files}
+    np.savez(tmp_path / "before.npz", **arrays)
+    assert lessons.load(tmp_path / "before.npz").overfit is True

@@ -144,7 +144,7 @@ def test_the_limit_counts_seconds_since_the_run_began(stage, limit, steps):
     run._began = time.monotonic() - 31
     last, end = run._train()
     assert last.step == end.step == steps
-    assert (end.state, "limit of 0.5 minutes" in end.words) == (
+    assert (end.state, "limit of 0.5 minutes" in end.message) == (
         ("stopped", True) if steps == 1 else ("finished", False)
     )
 
@@ -200,7 +200,7 @@ def test_stop_ends_after_the_step_and_keeps_what_was_learned(stage):
     assert next(snapshots).state == "ending"  # at once, though a step is being computed
     stage.let(1)
     last = until(snapshots, lambda s: s.state == "stopped")
-    assert last.step == 3 and last.result and stage.closed == [0] and "You stopped it" in last.words
+    assert last.step == 3 and last.result and stage.closed == [0] and "You stopped it" in last.message
 
 
 def test_going_away_for_good_ends_the_run_and_frees_its_memory(stage):
@@ -286,7 +286,7 @@ def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, m
 def test_a_run_ends_at_the_limit(stage):
     stage.let(STEPS)
     *_, last = training(TrainingQueue(), seconds=0.0).follow()
-    assert last.state == "stopped" and last.step == 1 and last.result and "limit" in last.words
+    assert last.state == "stopped" and last.step == 1 and last.result and "limit" in last.message
 
 
 @pytest.mark.parametrize("error", [ValueError("lower --lr"), RuntimeError("CUDA\nout of memory")])
@@ -299,8 +299,8 @@ def test_a_failure_is_one_sentence_and_makes_room(monkeypatch, error):
     monkeypatch.setattr(live, "POLL", 0.01)
     line = TrainingQueue()
     *_, last = training(line).follow()
-    assert last.state == "failed" and last.result is None and one_sentence(last.words) and line._runs == []
-    assert ("lower --lr" in last.words) == isinstance(error, ValueError)
+    assert last.state == "failed" and last.result is None and one_sentence(last.message) and line._runs == []
+    assert ("lower --lr" in last.message) == isinstance(error, ValueError)
 
 
 class Turned(nn.Module):

@@ -128,11 +128,11 @@ def test_figures_are_measured_in_the_original_space_on_everybody_held_out(data, 
     assert 0 < figures.intra < 90 and figures.photos > len(measured[0].unseen.labels)
 
 
-def test_six_honest_maps_are_of_unit_vectors_with_the_settings_that_they_name(measured):
+def test_six_variants_of_a_map_are_of_unit_vectors_with_the_settings_that_they_name(measured):
     vectors = measured[0].unseen.embeddings
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    assert sorted(set(lesson.HONEST)) == [(5, 0), (5, 1), (5, 2), (30, 0), (30, 1), (30, 2)]
-    for at, (neighbors, seed) in zip(measured[0].honest, lesson.HONEST):
+    assert sorted(set(lesson.UMAP_VARIANTS)) == [(5, 0), (5, 1), (5, 2), (30, 0), (30, 1), (30, 2)]
+    for at, (neighbors, seed) in zip(measured[0].umap_variants, lesson.UMAP_VARIANTS):
         np.testing.assert_allclose(at, unit[:, :2] * neighbors + seed, atol=1e-5)
 
 
@@ -170,7 +170,16 @@ def test_a_file_keeps_numbers_only_and_is_small(folder):
         cosines /= np.linalg.norm(ours.embeddings, axis=1) * np.linalg.norm(theirs.embeddings, axis=1)
         assert np.degrees(np.arccos(np.minimum(cosines, 1))).max() < 0.1
         np.testing.assert_allclose(ours.umap[3], theirs.umap[3], atol=0.02)
-    np.testing.assert_allclose(read.honest, space.honest, atol=0.02)
+    np.testing.assert_allclose(read.umap_variants, space.umap_variants, atol=0.02)
+
+
+def test_a_file_of_an_earlier_version_is_read(folder):
+    """`umap_variants` were called `honest`."""
+    lesson.save(folder / "now.npz", full_size())
+    with np.load(folder / "now.npz") as file:
+        arrays = {"honest" if name == "umap_variants" else name: file[name] for name in file.files}
+    np.savez(folder / "before.npz", **arrays)
+    assert np.array_equal(lesson.load("before").umap_variants, lesson.load("now").umap_variants)
 
 
 def test_missing_and_damaged_files_say_how_to_make_them(folder):
@@ -182,7 +191,7 @@ def test_missing_and_damaged_files_say_how_to_make_them(folder):
     lesson.save(folder / "good.npz", full_size())
     lesson.save(folder / "other.npz", full_size(sample="11" * 8))
     (folder / "torn.npz").write_bytes((folder / "good.npz").read_bytes()[:5000])
-    np.savez(folder / "wrong.npz", honest=np.zeros(3))
+    np.savez(folder / "wrong.npz", umap_variants=np.zeros(3))
     for name in ("torn", "wrong"):
         with pytest.raises(ValueError, match=f"{name}.npz is damaged") as error:
             lesson.load(name)
@@ -233,7 +242,7 @@ def test_the_command_writes_a_file_per_model_and_refuses_in_one_sentence(
     for words, argv in (
         ("unknown lesson 'spaec'", ["spaec"]),
         ("there is no model 'nobody'", ["space", "nobody", "--data", str(crop_folder)]),
-        ("unknown run 'center'", ["epochs", "--data", str(crop_folder), "--runs", "center"]),
+        ("unknown run 'centr'", ["epochs", "--data", str(crop_folder), "--runs", "centr"]),
         (
             "3 identities are too few to hold out 2",
             ["epochs", "--data", str(crop_folder), "--start", models[0]],

@@ -195,8 +195,8 @@ def test_the_tab_opens_finished_and_hides_its_events():
 
 
 def test_what_learned_by_heart_is_held_against_its_own_kind(shipped):
-    shipped["bare"] = noise(model="bare", scale=6.0, bare=True)
-    shipped["bare_smoothed"] = noise(model="bare_smoothed", scale=2.0, label_smoothing=0.03, bare=True)
+    shipped["bare"] = noise(model="bare", scale=6.0, overfit=True)
+    shipped["bare_smoothed"] = noise(model="bare_smoothed", scale=2.0, label_smoothing=0.03, overfit=True)
     card = calibration.show("bare_smoothed", 15, 1.0)[0]
     assert re.findall(r"off, T = 1: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
     names = calibration_cards.names_of(list(shipped.values()))

@@ -11,7 +11,7 @@ from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.metrics.similarity import normalized
 from facelab.models import zoo
-from facelab.plots.space import epochs_figure, honest_maps, person_style, reach, space_map
+from facelab.plots.space import epochs_figure, person_style, reach, space_map, umap_variant_maps
 from facelab.recognition import embedder
 from facelab.ui.space import epochs as space_epochs
 from facelab.ui.space import tab as space
@@ -153,11 +153,11 @@ def test_the_bias_switch_takes_the_other_softmax_run(shipped):
 def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped, monkeypatch):
     stored = lesson.load("tiny")
     figure = space_honest.show_six("tiny")
-    for trace, at in zip(figure.data, stored.honest):
+    for trace, at in zip(figure.data, stored.umap_variants):
         np.testing.assert_allclose(trace.x, at[:, 0])
     titles = [note.text for note in figure.layout.annotations]
     assert titles == ["seed 0", "seed 1", "seed 2", "n_neighbors 5", "n_neighbors 30"]
-    assert tuple((n, s) for n in (5, 30) for s in (0, 1, 2)) == lesson.HONEST  # row by row
+    assert tuple((n, s) for n in (5, 30) for s in (0, 1, 2)) == lesson.UMAP_VARIANTS  # row by row
     asked = []
 
     def fitted(vectors, dims, neighbors=15, seed=0):
@@ -201,4 +201,4 @@ def test_nothing_of_the_tab_is_public_and_a_page_load_fits_no_umap(shipped, monk
 def test_a_single_point_is_a_map_too():
     figure = space_map("m", np.zeros((1, 2)), np.zeros(1, int), np.ones(2), "v")
     assert [trace.meta for trace in figure.data] == ["person", "ring", "photo"]
-    assert len(honest_maps(np.zeros((6, 1, 2)), np.zeros(1, int)).data) == 6
+    assert len(umap_variant_maps(np.zeros((6, 1, 2)), np.zeros(1, int)).data) == 6

@@ -22,7 +22,7 @@ from facelab.plots.training import POINTS, people_map, training_course
 from facelab.ui.train import tab as train
 from facelab.ui.train.settings import chosen, planned, rendered_words
 from facelab.ui.widgets import own_photos
-from facelab.ui.widgets.run_cards import duration, lowest, run_card, tried, tried_card
+from facelab.ui.widgets.run_cards import duration, history_card, lowest, run_card, run_row
 from tests.conftest import CROP, encoded, one_sentence, zipped
 
 HALF = Snapshot(
@@ -96,7 +96,7 @@ def test_the_card_says_where_a_run_stands():
     card = run_card(HALF)
     assert "Training" in card and "1 min 15 s" in card and "30 of 100" in card and "21.0%" in card
     assert "40.0%" in run_card(HALF, closed=True)
-    assert 'role="alert"' in run_card(Snapshot("failed", words="lower --lr"))
+    assert 'role="alert"' in run_card(Snapshot("failed", message="lower --lr"))
     assert [duration(s) for s in (7.4, 60, 185, math.nan)] == ["7 s", "1 min 0 s", "3 min 5 s", "–"]
 
 
@@ -134,14 +134,14 @@ def test_frames_redraw_only_what_is_new():
 
 
 def row(eer, data="faces"):
-    return tried(replace(HALF, figures=((20, {"eer": eer} if eer else {}),)), f"run {eer}", "on", data)
+    return run_row(replace(HALF, figures=((20, {"eer": eer} if eer else {}),)), f"run {eer}", "on", data)
 
 
 def test_an_error_is_lowest_only_among_runs_on_the_same_faces():
     photos = [row(0.366, "photos"), row(0.35, "photos")]
     assert lowest((row(0.127), *photos, row(0.2))) == {0, 2}
     assert lowest((row(0.127), photos[0])) == lowest((row(0.127), row(None))) == set()
-    assert tried_card((row(0.127), photos[0])).count("✔</td>") == 0
+    assert history_card((row(0.127), photos[0])).count("✔</td>") == 0
 
 
 def test_faces_are_the_same_only_if_all_that_draws_them_is():
@@ -164,10 +164,10 @@ def test_photos_are_the_same_if_their_crops_and_people_are(tmp_path):
 
 def test_the_table_marks_the_lowest_error():
     rows = tuple(map(row, (0.3, 0.1, 0.2, None)))
-    card = tried_card(rows)
+    card = history_card(rows)
     assert card.count("✔</td>") == 1 and "10.0% ✔" in card
     assert card.index("run None") < card.index("run 0.2") < card.index("run 0.3")
-    assert "listed here" in tried_card(())
+    assert "listed here" in history_card(())
 
 
 def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
@@ -214,7 +214,7 @@ def test_downloads_load(tiny_run, tmp_path):
 def test_the_table_opens_with_the_measured_run(tab):
     table = next(block for block in tab[1].blocks.values() if block.elem_id == "train-tried")
     assert "shown on opening" in table.value and "60 rendered people × 8" in table.value
-    stopped = tried(replace(HALF, state="stopped"), "a", "b", "c")
+    stopped = run_row(replace(HALF, state="stopped"), "a", "b", "c")
     assert stopped.steps == "30 of 100 (stopped)"
 
 

@@ -99,7 +99,7 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     recipe = lesson_recipe(str(tiny_checkpoint), frozen, pool, 0)
     assert (recipe.freeze == "neck") == frozen and recipe.backbone == "resnet_face" and recipe.neck == "pool"
     *_, last = Training(recipe, pool, 600, line=TrainingQueue()).follow()
-    assert last.state == "finished", last.words
+    assert last.state == "finished", last.message
     before = checkpoint.load(tiny_checkpoint)[0].state_dict()
     after = last.result.model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before) == frozen
@@ -138,7 +138,7 @@ def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, froz
     assert len(pool.data.identities) == 8 and len(pool.data) >= 0.98 * len(entries)
     recipe = lesson_recipe("resnet_softmax", frozen, pool, 0)
     *_, last = Training(recipe, pool, transfer_live.TEACH_SECONDS, line=TrainingQueue()).follow()
-    assert last.state == "finished", last.words  # within the minute that the page allows
+    assert last.state == "finished", last.message  # within the minute that the page allows
     right = last.figures[-1][1]["top_1"]
     assert right > 0.5 > chance_bound_95(pool) + 0.2, f"{right:.0%} of the photos held back"
     assert "✔ Better than guessing" in transfer_live.teach_card(last, 8, chance_bound_95(pool))

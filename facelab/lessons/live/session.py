@@ -68,7 +68,7 @@ class Snapshot:
     Attributes:
         state: waiting, starting, training, ending, stopped, finished or failed.
         ahead: runs before this one, while it waits.
-        words: why it was stopped or failed, in a sentence.
+        message: why it was stopped or failed, in a sentence.
         step, steps, epoch, epochs: done so far, and in all.
         losses, accuracies: of each step so far; accuracies run smoothly and are NaN without logits.
         figures: (step, validation) at the end of each epoch, as `Progress` has it.
@@ -80,7 +80,7 @@ class Snapshot:
 
     state: str
     ahead: int = 0
-    words: str = ""
+    message: str = ""
     step: int = 0
     steps: int = 0
     epoch: int = 0
@@ -139,7 +139,7 @@ class Training:
             self._seen = time.monotonic()
             if self._stop.wait(POLL):
                 self._line.leave(self)
-                yield Snapshot("stopped", words="It left the line before its turn.")
+                yield Snapshot("stopped", message="It left the line before its turn.")
                 return
         self._begin()
         while not self._done.wait(POLL):
@@ -180,7 +180,7 @@ class Training:
         except Exception as error:  # the visitor is told, and the next in line must not wait for ever
             ours = isinstance(error, ValueError)
             said = " ".join(str(error).split()) if ours else "training broke off; try a smaller run"
-            self._end = replace(self._latest, state="failed", words=said)
+            self._end = replace(self._latest, state="failed", message=said)
         finally:
             self._pool = last = None
             give_back_memory()
@@ -197,7 +197,7 @@ class Training:
                 if progress.step < progress.steps and (self._stop.is_set() or late or not self._keep):
                     limit = f"It reached the limit of {self._limit / 60:g} minutes of a run here."
                     words = limit if late else "You stopped it."
-                    return progress, replace(self._latest, state="stopped", words=words)
+                    return progress, replace(self._latest, state="stopped", message=words)
         return progress, replace(self._latest, state="finished")
 
     def _after(self, progress: Progress) -> Snapshot:

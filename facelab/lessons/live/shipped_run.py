@@ -41,7 +41,7 @@ def measure(choice: Choice = Choice(), people: int = PEOPLE, faces: int = FACES)
     )
     *_, last = run.follow()
     if last.state != "finished":
-        raise ValueError(last.words)
+        raise ValueError(last.message)
     return Shown(choice, people, faces, last)
 
 

@@ -16,7 +16,7 @@ SHOWN = 3  # entries of a vector
 
 def name_of(lesson: Calibration) -> str:
     """What a training did with its targets, in words."""
-    return f"by heart, {_targets(lesson)}" if lesson.bare else _targets(lesson)
+    return f"by heart, {_targets(lesson)}" if lesson.overfit else _targets(lesson)
 
 
 def _targets(lesson: Calibration) -> str:

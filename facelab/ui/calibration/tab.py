@@ -63,7 +63,7 @@ def shipped() -> dict[str, Calibration]:
 def show(model: str, bins: int, temperature: float) -> list[Any]:
     """(figures, reliability diagram) of one network."""
     lesson = shipped()[model]
-    plain = next(other for other in shipped().values() if other.bare == lesson.bare)
+    plain = next(other for other in shipped().values() if other.overfit == lesson.overfit)
     at = lesson.nearest(temperature)
     found = lesson.reliability(temperature, bins)
     return [

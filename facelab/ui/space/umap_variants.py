@@ -11,7 +11,7 @@ import gradio as gr
 from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.metrics.similarity import normalized
-from facelab.plots.space import honest_maps, own_map
+from facelab.plots.space import own_map, umap_variant_maps
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 
@@ -26,7 +26,7 @@ TEXT = (
 def show_six(name: str) -> Any:
     """The shipped maps of a model."""
     space = lesson.load(name)
-    return honest_maps(space.honest, space.unseen.labels)
+    return umap_variant_maps(space.umap_variants, space.unseen.labels)
 
 
 def on_open(name: str) -> Any:

@@ -22,7 +22,7 @@ DECAYS = (0.0, 5e-4, 5e-3)
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A run that may begin: what, on what, and what to call it; `words` are the first three of `Tried`."""
+    """A run that may begin: what, on what, and what to call it; `words` are the first three of `RunRow`."""
 
     recipe: Recipe
     pool: TrainingData

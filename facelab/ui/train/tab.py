@@ -25,7 +25,7 @@ from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.controls import MINUTES
-from facelab.ui.widgets.run_cards import Tried, run_card, tried, tried_card
+from facelab.ui.widgets.run_cards import RunRow, history_card, run_card, run_row
 
 TITLE = "Train"
 LEAD = (
@@ -59,7 +59,7 @@ FRAME = 5  # outputs of a frame that shows nothing new but the card
 
 
 def on_train(
-    request: gr.Request, key: str, album: TrainingData | None, rows: tuple[Tried, ...], *values: Any
+    request: gr.Request, key: str, album: TrainingData | None, rows: tuple[RunRow, ...], *values: Any
 ) -> Iterator:
     """Wait in line, train and show: (card, course, map, runs, table, result)."""
     who = visitor(key, request)
@@ -77,7 +77,7 @@ def on_train(
         yield from frames(snapshots, run.about, rows)
 
 
-def on_return(request: gr.Request, key: str, rows: tuple[Tried, ...]) -> Iterator:
+def on_return(request: gr.Request, key: str, rows: tuple[RunRow, ...]) -> Iterator:
     """Show the run that a page finds again when it is loaded; outputs as `on_train`, and the key."""
     run = QUEUE.find(visitor(key, request), TITLE)
     if run is None:
@@ -90,7 +90,7 @@ def on_return(request: gr.Request, key: str, rows: tuple[Tried, ...]) -> Iterato
 
 
 def frames(
-    snapshots: Iterator[Snapshot], words: tuple[str, ...], rows: tuple[Tried, ...]
+    snapshots: Iterator[Snapshot], words: tuple[str, ...], rows: tuple[RunRow, ...]
 ) -> Iterator[list[Any]]:
     """What to show of each snapshot; charts are drawn when there is something new in them."""
     step, flat = -1, FRAME  # nothing yet: what an earlier run has drawn goes
@@ -100,8 +100,8 @@ def frames(
         step, flat = now.step, now.map
         last = [gr.skip()] * 3
         if now.result:
-            rows = (*rows, tried(now, *words))[-RUNS:]
-            last = [rows, tried_card(rows), now.result]
+            rows = (*rows, run_row(now, *words))[-RUNS:]
+            last = [rows, history_card(rows), now.result]
         yield [run_card(now), course, where, *last]
 
 
@@ -168,7 +168,7 @@ def build() -> Controls:
         train = gr.Button("Train", variant="primary", elem_id="train-start")
         stop = gr.Button("Stop", elem_id="train-stop")
     shown = _shown()
-    table = gr.HTML(tried_card(opening), elem_id="train-tried", padding=False)
+    table = gr.HTML(history_card(opening), elem_id="train-tried", padding=False)
     values = list(controls.values())
     codes, download, packed, said = _take_away(values)
     told = [*shown, rows, table, result]
@@ -188,14 +188,14 @@ def build() -> Controls:
     return controls
 
 
-def _opening_row() -> tuple[Tried, ...]:
+def _opening_row() -> tuple[RunRow, ...]:
     """The measured run's row, to compare the first run of one's own with."""
     shown = lesson.load()
     if shown is None:
         return ()
     what = f"{shown.choice.backbone}, {shown.choice.loss}, default settings (shown on opening)"
     words = rendered_words(shown.people, shown.faces, shown.choice.seed)
-    return (tried(shown.last, what, *words),)
+    return (run_row(shown.last, what, *words),)
 
 
 def opening_card() -> str:
@@ -206,7 +206,7 @@ def opening_card() -> str:
     choice = opening.choice
     words = OPENING.format(network=choice.backbone, loss=choice.loss, people=opening.people,
                            faces=opening.faces)  # fmt: skip
-    return run_card(replace(opening.last, words=words), example=True)
+    return run_card(replace(opening.last, message=words), example=True)
 
 
 def _shown() -> list[Any]:

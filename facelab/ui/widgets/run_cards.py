@@ -20,7 +20,7 @@ LAST = "fl-same"
 
 
 @dataclass(frozen=True)
-class Tried:
+class RunRow:
     """A row of the table of runs.
 
     Attributes:
@@ -67,7 +67,7 @@ def run_card(snapshot: Snapshot, closed: bool = False, example: bool = False) ->
         example: whether it is nobody's, but what the page opens on.
     """
     if snapshot.state == "failed":
-        return cards.problem(snapshot.words[:1].upper() + snapshot.words[1:].rstrip(".") + ".")
+        return cards.problem(snapshot.message[:1].upper() + snapshot.message[1:].rstrip(".") + ".")
     over = snapshot.state in ("stopped", "finished")
     words = _words(snapshot)
     role = ' role="status"' if over or snapshot.state == "waiting" else ""  # every frame would be too much
@@ -88,7 +88,7 @@ def _words(snapshot: Snapshot) -> str:
     if snapshot.state == "starting":
         return f"Drawing the first faces and building the network ({snapshot.seconds:.0f} s)."
     if snapshot.state in ("stopped", "finished"):
-        return html.escape(snapshot.words) or "The charts below show the whole run."
+        return html.escape(snapshot.message) or "The charts below show the whole run."
     if snapshot.state == "ending":
         return "The step that is being computed is the last."
     return f"About <b>{duration(snapshot.seconds_left)}</b> left."
@@ -107,9 +107,9 @@ def _figures(snapshot: Snapshot, closed: bool) -> str:
     return cards.figures(*cells)
 
 
-def tried(snapshot: Snapshot, what: str, on: str, data: str) -> Tried:
-    """Return the row of a run that is over; `Tried` says what its words mean."""
-    return Tried(
+def run_row(snapshot: Snapshot, what: str, on: str, data: str) -> RunRow:
+    """Return the row of a run that is over; `RunRow` says what its words mean."""
+    return RunRow(
         what,
         on,
         data,
@@ -121,7 +121,7 @@ def tried(snapshot: Snapshot, what: str, on: str, data: str) -> Tried:
     )
 
 
-def tried_card(rows: tuple[Tried, ...]) -> str:
+def history_card(rows: tuple[RunRow, ...]) -> str:
     """The runs of this visit, newest first; among runs on the same faces the lowest EER is marked."""
     if not rows:
         return cards.hint(
@@ -141,7 +141,7 @@ def tried_card(rows: tuple[Tried, ...]) -> str:
     )
 
 
-def lowest(rows: tuple[Tried, ...]) -> set[int]:
+def lowest(rows: tuple[RunRow, ...]) -> set[int]:
     """Return the numbers of the rows with the lowest EER of two or more on the same faces."""
     groups: dict[str, dict[int, float]] = {}
     for i, row in enumerate(rows):
@@ -150,7 +150,7 @@ def lowest(rows: tuple[Tried, ...]) -> set[int]:
     return {min(errors, key=errors.get) for errors in groups.values() if len(errors) > 1}
 
 
-def _row(row: Tried, best: bool) -> str:
+def _row(row: RunRow, best: bool) -> str:
     rest = (row.on, row.steps, row.loss, row.right, row.eer + (" ✔" if best else ""), row.seconds)
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in rest)
     return f"<tr><th scope='row'>{html.escape(row.what)}</th>{cells}</tr>"
