@@ -10,7 +10,9 @@ import io
 import mmap
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
@@ -195,7 +197,7 @@ def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
 
 
 def _decode_webp(image: Image.Image) -> Image.Image:
-    """A large still WebP by torchvision: Pillow's decoder holds four copies of it at once."""
+    """A large still WebP by torchvision, reduced before Pillow has it: Pillow's decoder holds four copies."""
     import torch  # here: few photos need it
     from torchvision.io import ImageReadMode, decode_webp
 
@@ -203,7 +205,8 @@ def _decode_webp(image: Image.Image) -> Image.Image:
     image.fp.seek(0)
     mode = ImageReadMode.RGB_ALPHA if image.mode == "RGBA" else ImageReadMode.RGB
     data = torch.frombuffer(bytearray(image.fp.read()), dtype=torch.uint8)
-    decoded = Image.fromarray(decode_webp(data, mode).permute(1, 2, 0).numpy())
+    pixels = decode_webp(data, mode).permute(1, 2, 0).numpy()
+    decoded = _by_bands(image.size, _factor(image.size), lambda a, b: Image.fromarray(pixels[a:b]), None)
     decoded.info["exif"] = exif
     return decoded
 
@@ -225,15 +228,35 @@ def _too_large(name: str, size: str) -> str:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB at most MAX_SIDE long, band by band: memory has no room for copies of a large photo."""
-    factor = max(1, int(max(image.size) / (1.5 * MAX_SIDE)))
+    factor = _factor(image.size)
     if image.mode in ("I", "F"):  # their brightness depends on the whole image
         image, factor = _to_gray8(image.reduce(factor), levels_of(image)), 1
-    small = Image.new("RGB", tuple(-(-side // factor) for side in image.size))
-    step, levels = BAND * factor, levels_of(image) if image.mode.startswith("I;16") else None
-    for top in range(0, image.height, step):
-        band = image.crop((0, top, image.width, min(top + step, image.height)))
-        small.paste(_over_white(band, levels).reduce(factor), (0, top // factor))
+    levels = levels_of(image) if image.mode.startswith("I;16") else None
+    small = _by_bands(image.size, factor, partial(_rows, image), levels)
     small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return small
+
+
+def _factor(size: tuple[int, int]) -> int:
+    """By how much a photo is reduced before it is resampled."""
+    return max(1, int(max(size) / (1.5 * MAX_SIDE)))
+
+
+def _rows(image: Image.Image, top: int, end: int) -> Image.Image:
+    return image.crop((0, top, image.width, end))
+
+
+def _by_bands(
+    size: tuple[int, int],
+    factor: int,
+    rows: Callable[[int, int], Image.Image],
+    levels: Levels | None,
+) -> Image.Image:
+    """An RGB image reduced by a whole factor, from some of its rows at a time."""
+    small = Image.new("RGB", tuple(-(-side // factor) for side in size))
+    for top in range(0, size[1], BAND * factor):
+        band = rows(top, min(top + BAND * factor, size[1]))
+        small.paste(_over_white(band, levels).reduce(factor), (0, top // factor))
     return small
 
 

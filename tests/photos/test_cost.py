@@ -194,6 +194,20 @@ def test_hostile_photos_cost_little_memory(tmp_path):
     assert len(said) == len(HOSTILE) + 1 and int(grown) < 300, run.stdout
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory needs Linux's /proc")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_the_largest_still_webp_costs_little_memory(mode, tmp_path):
+    image = Image.new("RGB", (8100, 6200), "teal")
+    if mode == "RGBA":
+        image.putalpha(200)
+    image.save(tmp_path / "large.webp", quality=50, method=0)
+    run = subprocess.run(
+        [sys.executable, "-c", "import torchvision.io\n" + CHILD, "", SMALL.hex(), str(tmp_path / "large.webp")],
+        capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert int(run.stdout) < 300, run.stdout
+
+
 def test_every_limit_is_above_what_is_honest():
     assert photo_cost.MAX_SCANS >= 20 and photo_cost.MAX_VISITS > 10 * 1.5 * photo.MAX_PIXELS / 64
     assert photo_cost.MAX_COEFFICIENTS > 1.5 * 2 * photo.MAX_PIXELS, "a 4:2:0 progressive JPEG of full size"
