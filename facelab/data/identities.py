@@ -6,6 +6,7 @@ two ways is refused in one sentence. Simplified: sessions, splits and groups are
 English names and by the shape of the tree, never by looking at the images.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from facelab.data.images import LABELS, ImageFolder, printable
 from facelab.photos.read import IMAGE_SUFFIXES
 
 Parts = tuple[str, ...]
+NAMED = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})) +(.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ def _matched(rest: Mapping[str, Parts], labels: Mapping[str, str]) -> dict[str, 
 
 
 def parse_labels(text: str, name: str) -> dict[str, str]:
-    """The lines of a labels.txt -> {image: label}; between them a tab, a comma, or the last space.
+    """The lines of a labels.txt -> {image: label}; between them a tab, a comma, the space after
+    the image's suffix, or the last space.
 
     Raises:
         ValueError: a line that is not `image label`, or one that contradicts another (its number is given).
@@ -207,7 +210,10 @@ def parse_labels(text: str, name: str) -> dict[str, str]:
     labels: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
-        if "\t" in line or line.partition(",")[0].lower().endswith(IMAGE_SUFFIXES):
+        named = NAMED.match(line)
+        if "\t" not in line and named:  # a label may hold spaces, and so may an image's name
+            image, label = named.groups()
+        elif "\t" in line or line.partition(",")[0].lower().endswith(IMAGE_SUFFIXES):
             image, _, label = line.partition("\t" if "\t" in line else ",")
         else:
             image, _, label = line.rpartition(" ")

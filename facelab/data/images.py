@@ -32,6 +32,7 @@ JUNK = {
 }
 MAX_FILE_BYTES = 64 * 2**20
 MAX_RATIO = 200  # of unpacked to packed size; photographs stay near 1, even blank bitmaps of use below 100
+JOINERS = "\u200c\u200d"
 DRIVE = re.compile("[A-Za-z]:")
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
@@ -230,7 +231,16 @@ def leaves(name: str) -> bool:
 
 def printable(text: str) -> str:
     """A name with what cannot be printed, or written as UTF-8, escaped: `caf\\xe9.jpg`."""
-    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escape(c) for c in text)
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" or _joins(text, i) else _escape(c)
+        for i, c in enumerate(text)
+    )
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether a joiner stands between two letters of a script, or parts of an emoji, that need it."""
+    beside = text[at - 1 : at] + text[at + 1 : at + 2]
+    return text[at] in JOINERS and len(beside) == 2 and all(c > "\u02ff" and c.isprintable() for c in beside)
 
 
 def _escape(character: str) -> str:

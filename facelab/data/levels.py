@@ -116,6 +116,15 @@ def identity_level(folders: set[Parts], place: str) -> Reading:
         return Reading(slice(0, 1))
     names = {name for below in inner.values() for name in below}
     first = _first(inner)
+    divided = all(_plain(name) in TRAIN | HELD or _says(name, COLLECTION) for name in names)
+    deeper = {
+        part for folder in folders for part in folder[2:] if not (_inside_person(part) or part.isdecimal())
+    }
+    if divided and deeper and not direct:
+        raise ValueError(
+            f"{place}: each of {_listed(tops)} holds folders of its own below {first}, as a data set and no "
+            f"person does; give one of them at a time, e.g. {place}/{first}"
+        )
     below_person = Reading(
         slice(0, 1), f"{place}: folders inside a person's ({first}) count as that person's sessions"
     )

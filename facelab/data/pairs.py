@@ -27,8 +27,12 @@ FAMILIES = (  # what says "same" and what says "different"; a list keeps to one 
     ({"match"}, {"mismatch", "nonmatch", "non-match"}),
     ({"genuine"}, {"impostor", "imposter"}),
 )
+PLAIN = {word for yes, no in FAMILIES[:4] for word in yes | no}  # which do not say themselves what they mean
 LABEL_TITLES = {"label", "labels", "same", "match", "issame", "is_same", "target", "truth", "ground_truth"}
 IMAGE_TITLE = re.compile(r"(image|img|file|filename|path|name|photo|face)[_ ]?[12ab]")
+OPPOSITE = re.compile(
+    r"diff|dist|mismatch|non_?-?match|impost|unlike|dissim"
+)  # in a title: 1 may mean "different"
 EXPECTED = "expected `image1 image2 label`, label 0 or 1 (-1 or 1, true or false, same or different)"
 
 
@@ -103,6 +107,11 @@ def _read_plain(name: str, rows: list[Row]) -> Pairs:
         raise ValueError(f"{name} is empty below its header; it needs one pair a line")
     body = _without_index(body, 4)
     place, same = _truth(name, title, body)
+    if title and OPPOSITE.search(title[place]) and any(row[place].lower() in PLAIN for _, row in body):
+        raise ValueError(
+            f"{name}: under the title {title[place][:40]!r} it cannot be told whether 1 "
+            "means the same person; call the column `same`, with 1 for one person"
+        )
     images = [row[1:] if place == 0 else row[:2] for _, row in body]
     return Pairs(tuple(row[0] for row in images), tuple(row[1] for row in images), same, _dealt(same))
 

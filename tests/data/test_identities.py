@@ -165,10 +165,19 @@ def test_a_list_of_other_things_is_not_used():
 def test_lines_of_a_list():
     text = "a b.jpg 7\nc.jpg\tAnn Li\nd.jpg,Bo, Jr\n\n"
     assert parse_labels(text, "x") == {"a b.jpg": "7", "c.jpg": "Ann Li", "d.jpg": "Bo, Jr"}
+    spaced = "a 0.JPG Ann Lee\na 1.jpg Bob Lee\nb/2.jpeg  x.jpg y\n"
+    assert parse_labels(spaced, "x") == {"a 0.JPG": "Ann Lee", "a 1.jpg": "Bob Lee", "b/2.jpeg": "x.jpg y"}
     with pytest.raises(ValueError, match=r"x, line 2: a\.jpg is 8 here and 7 further up"):
         parse_labels("a.jpg 7\na.jpg 8\n", "x")
     crops = identify(["images/0.jpg"], {"labels.txt": "0.png 7"}, (), "src")  # as `data prepare` leaves them
     assert crops.people == {"images/0.jpg": "7"}
+
+
+@pytest.mark.parametrize("inside", [["train"], ["train", "test"], ["images"], ["Photos", "data"]], ids=str)
+def test_data_sets_side_by_side_are_no_people(inside):
+    names = crowd("setA/{x}/{p}/{i}.jpg", x=inside) + crowd("setB/{x}/{p}/{i}.jpg", x=inside)
+    with pytest.raises(ValueError, match="as a data set and no person does; give one of them at a time"):
+        read(names)
 
 
 def test_one_name_in_two_spellings_of_unicode_is_one_person():

@@ -227,6 +227,10 @@ def test_names_are_made_fit_for_any_disk():
 def test_names_that_are_not_utf_8_are_shown_escaped():
     name = os.fsdecode(b"caf\xe9\n.jpg")
     assert printable(name) == "caf\\xe9\\n.jpg" and printable("Zoë 李\u3000.jpg") == "Zoë 李\u3000.jpg"
+    for joined in ("علی\u200cرضا", "👩\u200d🦰"):  # where a script or an emoji needs its joiner
+        assert printable(joined) == joined
+    for hidden in ("Ann\u200d", "\u200dAnn", "An\u200dn", "\u200b", "李\u200d\u200d李"):
+        assert "\\u200" in printable(hidden)
 
 
 # Fingerprints

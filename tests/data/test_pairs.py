@@ -372,3 +372,15 @@ def test_another_list_is_no_test_list(text, words, tmp_path):
     with pytest.raises(ValueError, match=words) as error:
         read_unlabeled_pairs(written(tmp_path, text))
     assert one_sentence(str(error.value), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "title", ["different", "is_different", "distance", "mismatch", "Dissimilar", "nonmatch"]
+)
+def test_a_title_that_may_turn_the_label_round_is_refused(title, tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"img1,img2,{title}\na/0.jpg,a/1.jpg,0\na/0.jpg,b/1.jpg,1\n")
+    with pytest.raises(ValueError, match="cannot be told whether 1 means the same person"):
+        read_pairs(path)
+    path.write_text(f"img1,img2,{title}\na/0.jpg,a/1.jpg,same\na/0.jpg,b/1.jpg,different\n")
+    assert read_pairs(path).same.tolist() == [True, False]
