@@ -1,7 +1,7 @@
-"""Maps of embeddings, drawn: a color and a shape for every person, so that either alone tells them apart.
+"""Plot maps of embeddings: every identity has a color and a shape, and either alone identifies it.
 
-Traces carry a role in `meta` (`person`, `ring`, `photo`), by which the page's script links two maps. The runs
-of two numbers per face come with one frame per epoch, on axes that hold all of them.
+Traces carry a role in `meta` (`person`, `ring`, `photo`), by which the page's script links two maps. Runs
+with 2-D embeddings have one frame per epoch, on axes that fit all of them.
 """
 
 import numpy as np
@@ -27,19 +27,19 @@ TIGHT = {"l": 8, "r": 8, "t": 8, "b": 8}
 
 
 def person_style(person: int) -> tuple[str, str]:
-    """(color, shape) of a person, counted from 0; 32 different ones."""
+    """Return (color, shape) of an identity, counted from 0; 32 differ."""
     return COLORS[person % 8], SHAPES[(person + person // 8) % 4]
 
 
 def space_map(
     name: str, coordinates: np.ndarray, labels: np.ndarray, photo: np.ndarray | None, view: str
 ) -> go.Figure:
-    """One map.
+    """Plot one map.
 
     Args:
         name: of the model, as its title.
         coordinates: (N, 2) or (N, 3).
-        labels: (N,) person, from 0.
+        labels: (N,) identity, from 0.
         photo: (2,) or (3,) where the visitor's photo goes, or None.
         view: zoom is kept while this stays the same.
     """
@@ -50,11 +50,11 @@ def space_map(
         own = coordinates[labels == person]
         marker = {"color": color, "symbol": shape} | PHOTO[dims]
         photos = [f"photo {i + 1}" for i in range(len(own))]
-        figure.add_trace(_points(own, marker, "person", f"person {person + 1}", photos))
+        figure.add_trace(_points(own, marker, "person", f"identity {person + 1}", photos))
     nothing = np.empty((0, dims))
     figure.add_trace(_points(nothing, RING, "ring", "", []))
     at = nothing if photo is None else photo[None]
-    figure.add_trace(_points(at, STAR[dims], "photo", "your photo", ["about here"] * len(at)))
+    figure.add_trace(_points(at, STAR[dims], "photo", "your photo", ["your photo (approximate)"] * len(at)))
     figure.update_layout(
         title=_title(name),
         margin=TIGHT | {"t": 36},
@@ -88,7 +88,7 @@ def _points(at: np.ndarray, marker: dict, role: str, name: str, text: list[str])
 
 
 def umap_variant_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
-    """Six UMAPs (6, N, 2) of one cloud: a row per n_neighbors, a column per seed."""
+    """Plot six UMAPs (6, N, 2) of the same embeddings: a row per n_neighbors, a column per seed."""
     columns = len(UMAP_VARIANTS) // 2
     figure = make_subplots(
         2,
@@ -108,14 +108,14 @@ def umap_variant_maps(maps: np.ndarray, labels: np.ndarray) -> go.Figure:
 
 
 def own_map(at: np.ndarray, labels: np.ndarray) -> go.Figure:
-    """One UMAP (N, 2) that a visitor asked for."""
+    """Plot one UMAP (N, 2) with a visitor's settings."""
     figure = go.Figure(_crowd(at, labels, 9))
     figure.update_layout(margin=TIGHT, height=380, showlegend=False, xaxis=FRAME, yaxis=FRAME)
     return figure
 
 
 def _crowd(at: np.ndarray, labels: np.ndarray, size: int) -> go.Scatter:
-    """Everybody in one trace."""
+    """Return all identities as one trace."""
     return go.Scatter(x=at[:, 0], y=at[:, 1], **_look(labels, size))
 
 
@@ -129,18 +129,18 @@ def _look(labels: np.ndarray, size: int) -> dict:
             "size": size,
             "line": OUTLINE,
         },
-        "text": [f"person {person + 1}" for person in labels],
+        "text": [f"identity {person + 1}" for person in labels],
         "hovertemplate": "%{text}<extra></extra>",
     }
 
 
 def reach(run: Epochs) -> float:
-    """How far the axes must reach to show a whole run."""
+    """Return the axis limit that fits a whole run."""
     return 1.08 * float(max(np.abs(run.training).max(), np.abs(run.others).max()))
 
 
 def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figure:
-    """Embeddings (E, N, 2) and prototypes epoch by epoch, a frame each; it opens on the last.
+    """Plot embeddings (E, N, 2) and prototypes, one frame per epoch; open on the last.
 
     Args:
         run: what was recorded.
@@ -153,7 +153,7 @@ def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figu
     rays = run.prototypes * (0.92 * limit / np.linalg.norm(run.prototypes, axis=2).max())
     moments = [_moment(points[e], rays[e]) for e in range(len(points))]
     titles = [
-        f"{name}, epoch {e + 1}: {share:.0%} right" for e, share in enumerate(run.accuracy[:, int(others)])
+        f"{name}, epoch {e + 1}: accuracy {share:.0%}" for e, share in enumerate(run.accuracy[:, int(others)])
     ]
     people = range(run.prototypes.shape[1])
     tips = {"color": [person_style(p)[0] for p in people], "symbol": [person_style(p)[1] for p in people]}
@@ -161,7 +161,7 @@ def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figu
         {"mode": "lines", "line": {"color": "#888888", "width": 1.5}, "hoverinfo": "skip"},
         {"mode": "markers+text", "marker": tips | {"size": 13, "line": {"width": 2, "color": "#555555"}},
          "text": [str(person + 1) for person in people], "textposition": "top center", "cliponaxis": False,
-         "hovertemplate": "prototype of person %{text}<extra></extra>"},
+         "hovertemplate": "W of class %{text}<extra></extra>"},
         _look(labels, 8),
     )  # fmt: skip
     figure = go.Figure(
@@ -177,7 +177,7 @@ def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figu
 
 
 def _moment(points: np.ndarray, rays: np.ndarray) -> tuple[dict, ...]:
-    """What changes in the three traces: rays, their tips, the photos."""
+    """Return the changes of the three traces: rays, their tips, the photos."""
     gap = np.full(len(rays), np.nan)
     lines = [np.stack([0 * rays[:, axis], rays[:, axis], gap], 1).ravel() for axis in (0, 1)]
     return (

@@ -60,7 +60,7 @@ def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(visit):
         assert page.locator("#space-right-card").inner_text() != before
         assert page.locator("#space-left-card b").all_inner_texts()
     page.locator("#space-people button").nth(5).click()
-    assert "Person 6 is brought out on both maps" in page.locator("#space-people").inner_text()
+    assert "Identity 6 is highlighted on both maps" in page.locator("#space-people").inner_text()
     strengths = page.evaluate(f"{MAP.format('right')}.data.slice(0, 16).map((trace) => trace.marker.opacity)")
     assert strengths == [1 if person == 5 else 0.1 for person in range(16)]
     page.locator("#space-method").get_by_label("PCA").check()
@@ -70,7 +70,7 @@ def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(visit):
     page.locator("#space-dims").get_by_label("3-D").check()
     wait_for(page, f"{MAP.format('left')}.data[0].type === 'scatter3d' && {MAP.format('left')}.data[0].z")
     figures = page.locator("#space-left-card .fl-figures b").all_inner_texts()
-    page.locator("#space-who").get_by_label("people of training").check()
+    page.locator("#space-who").get_by_label("training identities").check()
     until(
         page,
         "(old) => document.querySelector('#space-left-card .fl-figures b').innerText !== old",
@@ -124,11 +124,11 @@ def test_a_selection_on_one_map_selects_the_same_photos_on_the_other(visit):
 def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
     page, _ = space_tab(visit)
     other, _ = space_tab(visit)
-    page.get_by_role("button", name="Drop your photo on the map").click()
+    page.get_by_role("button", name="Project your own photo").click()
     page.locator("#space-photo input[type=file]").set_input_files(
         {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": jpeg(portrait(6))}
     )
-    page.wait_for_selector("#space-photo-card >> text=nearest are person", timeout=60_000)
+    page.wait_for_selector("#space-photo-card >> text=nearest by cosine similarity person", timeout=60_000)
     for side in ("left", "right"):
         wait_for(page, f"{MAP.format(side)}.data[17].x.length === 1")
         star = page.evaluate(f"{MAP.format(side)}.data[17].x[0]")
@@ -138,7 +138,7 @@ def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
         {page.locator(f"#space-{side}-card h3").inner_text() for side in ("left", "right")}
     )
     assert not other.evaluate(f"{MAP.format('left')}.data[17].x?.length")
-    assert "nearest are" not in other.locator("body").inner_text()
+    assert "nearest by cosine similarity" not in other.locator("body").inner_text()
     page.locator("#space-photo button[aria-label='Remove Image']").click()
     wait_for(page, f"{MAP.format('left')}.data[17].x.length === 0")
 
@@ -169,11 +169,11 @@ def test_epochs_play_on_fixed_axes_without_asking_the_server(visit):
 
 def test_new_photos_and_the_bias_change_the_picture(visit):
     page, _ = space_tab(visit)
-    page.locator("#epochs-photos").get_by_label("new photos of them").check()
+    page.locator("#epochs-photos").get_by_label("held-out photos").check()
     wait_for(page, f"{RUN.format('left')}._fullData[2].x.length === 60")
     words = page.locator("#epochs-left-card").inner_text()
     page.locator("#epochs-bias input").check()
-    page.wait_for_selector("#epochs-left-card >> text=With a bias, person")
+    page.wait_for_selector("#epochs-left-card >> text=With a bias, direction")
     assert page.locator("#epochs-left-card").inner_text() != words
     assert "center loss" in page.locator("#epochs-right-card").inner_text()
 
@@ -198,7 +198,7 @@ def test_phone_needs_no_sideways_scroll_in_space(visit, scheme):
 
 def test_space_has_names_for_a_screen_reader(visit):
     page, _ = space_tab(visit)
-    assert page.get_by_role("button", name="person 1", exact=True).count() == 1
+    assert page.get_by_role("button", name="identity 1", exact=True).count() == 1
     for chart in ("space-left", "space-right", "epochs-left", "epochs-right"):
         assert page.locator(f"#{chart} [role=img]").get_attribute("aria-label")
     assert page.get_by_role("group", name="People").count() == 1

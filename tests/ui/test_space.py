@@ -46,14 +46,14 @@ def test_both_maps_show_the_same_people_and_what_was_measured(shipped):
     left, words, right, _ = space.show(None, OPENING)
     for figure, name in ((left, "tiny"), (right, "other")):
         people = role(figure, "person")
-        assert [trace.name for trace in people] == [f"person {i}" for i in range(1, 17)]
+        assert [trace.name for trace in people] == [f"identity {i}" for i in range(1, 17)]
         at = lesson.coordinates(name, "unseen", "umap", 2)
         np.testing.assert_allclose(people[3].x, at[36:48, 0])
         assert len({(t.marker.color, t.marker.symbol) for t in people}) == 16
         assert figure.layout.title.text == name and not len(role(figure, "photo")[0].x)
-    for figure in ("50.0°", "60.5°", "15.0%", "0.900", "1,551 photos of 56 people", "original 16 dimensions"):
+    for figure in ("50.0°", "60.5°", "15.0%", "0.900", "1,551 photos of 56 identities", "16-D space"):
         assert figure in words
-    assert "UMAP keeps neighbors together" in words
+    assert "UMAP preserves neighborhoods" in words
 
 
 @pytest.mark.parametrize(("method", "dims"), [("umap", 3), ("pca", 2), ("pca", 3)])
@@ -66,7 +66,7 @@ def test_every_choice_draws_its_own_coordinates(shipped, method, dims, who):
     np.testing.assert_allclose(np.stack([trace[axis] for axis in "xyz"[:dims]], 1), at)
     if method == "pca":
         share = lesson.pca("tiny", who, dims).share
-        assert f"{dims} axes hold {share:.0%}" in words and f"other {16 - dims} lie" in words
+        assert f"{dims} axes explain {share:.0%}" in words and f"other {16 - dims} overlap" in words
     assert figure.layout.uirevision != space.show(None, OPENING)[0].layout.uirevision
 
 
@@ -78,7 +78,7 @@ def test_a_photo_goes_onto_both_maps_with_its_nearest_people(shipped, photos):
         expected = lesson.place(name, "unseen", "umap", 2, dropped.vectors[name])
         np.testing.assert_allclose([star.x[0], star.y[0]], expected)
         (person, score), *_ = lesson.nearest_people(name, "unseen", dropped.vectors[name])
-        assert f"<b>{name}</b>: nearest are person {person + 1} ({score:.2f})" in card
+        assert f"<b>{name}</b>: nearest by cosine similarity: identity {person + 1} ({score:.2f})" in card
     threshold = embedder.load("tiny").points.threshold_for(1e-3)
     assert f"threshold {threshold:.2f}" in card and "approximate" in card
     kept = space.on_settings(dropped, "other", "other", "pca", 3, "seen")
@@ -119,7 +119,10 @@ def test_each_epoch_is_a_frame_on_fixed_axes(shipped):
             directions = np.stack([tips.x, tips.y], 1)
             cross = directions[:, 0] * run.prototypes[e, :, 1] - directions[:, 1] * run.prototypes[e, :, 0]
             np.testing.assert_allclose(cross, 0, atol=1e-3)  # a ray points where its prototype does
-            assert f"epoch {e + 1}: {run.accuracy[e, int(others)]:.0%}" in figure.frames[e].layout.title.text
+            assert (
+                f"epoch {e + 1}: accuracy {run.accuracy[e, int(others)]:.0%}"
+                in figure.frames[e].layout.title.text
+            )
         np.testing.assert_allclose(figure.data[2].x, points[-1, :, 0])  # it opens on the last
         low, high = figure.layout.xaxis.range
         assert low < run.training.min() and high > run.training.max() and low == -high
@@ -146,8 +149,8 @@ def test_the_bias_switch_takes_the_other_softmax_run(shipped):
     biased.bias[-1, 6] = 3.25
     runs.save(runs.FOLDER / "softmax_bias.npz", biased)
     chart, words, *_ = space_epochs.show("softmax", "center", False, True)
-    assert chart is not None and "person 7 (+3.2)" in words
-    assert "photos spread far out along their ray" in space_epochs.show("softmax", "center", False, False)[1]
+    assert chart is not None and "class 7 has the largest (+3.2)" in words
+    assert "norms grow along each ray" in space_epochs.show("softmax", "center", False, False)[1]
 
 
 def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped, monkeypatch):

@@ -1,6 +1,6 @@
-"""Two numbers per face: training watched epoch by epoch, softmax beside another loss.
+"""Show 2-D embeddings epoch by epoch, softmax beside another loss.
 
-Every epoch is a frame of the chart, so that slider and play button ask nothing of the server.
+Every epoch is a frame of the chart, so slider and play button need no call to the server.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 
 TEXT = (
-    "Here the network may keep **two numbers per face** only, so nothing has to be squeezed: this *is* its "
-    "embedding space. It learns to tell ten people apart. A gray ray is a person’s prototype, their row of "
-    "the last layer, with its number at the tip. Drag the slider or press play: **softmax only pushes people "
-    "into different directions; what does the other loss do?**"
+    "With a **2-D embedding** no projection is needed: this *is* the embedding space (Wen et al. 2016, "
+    "figs. 2–3). The network classifies K = 10 identities. A gray ray is a class weight vector W_y "
+    "(prototype), with the class number at its tip. Drag the slider or press play: **softmax separates the "
+    "classes by direction; what does the other loss add?**"
 )
-MISSING = f"No run with two numbers per face has been recorded yet; {lesson.MAKE}."
+MISSING = f"No run with 2-D embeddings has been recorded yet; {lesson.MAKE}."
 LOSSES = [("softmax", "softmax"), ("softmax + center loss", "center"), ("ArcFace", "arcface")]
 SEEK = """(epoch) => {
   for (const plot of document.querySelectorAll('#epochs-left .facelab-chart, #epochs-right .facelab-chart')) {
@@ -50,12 +50,12 @@ PLAY = """() => {
 
 
 def run_name(loss: str, bias: bool) -> str:
-    """The run of a loss; only softmax was trained with a bias as well."""
+    """Return the run of a loss; only softmax was trained with a bias as well."""
     return "softmax_bias" if loss == "softmax" and bias else loss
 
 
 def show(left: str, right: str, others: bool, bias: bool) -> list[Any]:
-    """(left chart, what it says, right chart, what it says)."""
+    """Return (left chart, left card, right chart, right card)."""
     out: list[Any] = []
     names = [run_name(loss, bias) for loss in (left, right)]
     limit = max((reach(lesson.load(name)) for name in names if name in lesson.names()), default=1.0)
@@ -68,33 +68,36 @@ def show(left: str, right: str, others: bool, bias: bool) -> list[Any]:
 
 
 def heading(name: str) -> str:
-    """What a run is called on the page."""
+    """Return the label of a run."""
     return {loss: label for label, loss in LOSSES}.get(name, "softmax with bias")
 
 
 def card(name: str) -> str:
-    """Where a run ended."""
+    """Return the card of a run's end: what the map shows, and both accuracies."""
     run = lesson.load(name)
     training, others = run.accuracy[-1]
     largest = int(abs(run.bias[-1]).argmax())
     words = {
-        "softmax": "No bias: a person is told by direction alone, and photos spread far out along their ray.",
-        "softmax_bias": f"With a bias, person {largest + 1} ({run.bias[-1, largest]:+.1f}) need not win by "
-        "direction: who has the largest bias wins wherever the others score low, near the middle.",
-        "center": "Photos are also pulled to their person’s center: rays shrink to clumps nearer the middle.",
-        "arcface": "Only angles count, with a margin between people; how far out a photo lies plays no part.",
+        "softmax": "No bias: only direction decides the class; norms grow along each ray. Separable, not "
+        "discriminative.",
+        "softmax_bias": f"With a bias, direction alone does not decide: class {largest + 1} has the largest "
+        f"({run.bias[-1, largest]:+.1f}) and wins near the origin, where all dot products are small.",
+        "center": "Center loss pulls each embedding to its class center: small intra-class distance, "
+        "discriminative.",
+        "arcface": "Only angles count, with an angular margin m between classes; the norm has no effect.",
     }
     return (
         f'<div class="fl-card" role="status"><h3>{heading(name)}</h3><p>{words[name]}</p>'
-        f'<p class="fl-small">After {len(run.accuracy)} epochs {training:.0%} of the training photos and '
-        f"{others:.0%} of the new ones are named rightly. "
-        f"Axes stay fixed through the run and are the same left and right.</p></div>"
+        f'<p class="fl-small">After {len(run.accuracy)} epochs: training accuracy {training:.0%} '
+        f"({len(run.training_labels):,} photos), held-out accuracy {others:.0%} "
+        f"({len(run.other_labels):,} photos). Axes are fixed through the run and equal left and right.</p>"
+        f"</div>"
     )
 
 
 def section() -> Controls:
-    """Both charts and their controls, or what is missing."""
-    gr.Markdown("### Two numbers per face, epoch by epoch")
+    """Lay out both charts and their controls, or a hint what is missing."""
+    gr.Markdown("### 2-D embeddings, epoch by epoch")
     found = lesson.names()
     if not found:
         gr.Markdown(MISSING, elem_id="epochs-missing")
@@ -104,7 +107,7 @@ def section() -> Controls:
     epochs = max(len(lesson.load(name).accuracy) for name in found)
     with gr.Row(elem_classes="fl-controls"):
         epoch = gr.Slider(1, epochs, epochs, step=1, label="Epoch", elem_id="epochs-slider", scale=4,
-                          info="How often all training photos have been seen.")  # fmt: skip
+                          info="Passes over the training photos.")  # fmt: skip
         play = gr.Button("▶ Play", elem_id="epochs-play", scale=1, size="sm")
     shown = []
     first = show(*(control.value for control in settings))
@@ -112,9 +115,7 @@ def section() -> Controls:
         for side, figure, words in zip(("left", "right"), first[::2], first[1::2]):
             with gr.Column(min_width=300):
                 shown += [
-                    Chart(
-                        figure, "Embeddings of two numbers at one epoch, with prototypes", f"epochs-{side}"
-                    ),
+                    Chart(figure, "2-D embeddings at one epoch, with class weight vectors", f"epochs-{side}"),
                     gr.HTML(words, elem_id=f"epochs-{side}-card", padding=False),
                 ]
     for control in settings:
@@ -131,9 +132,9 @@ def _controls() -> tuple[gr.Radio, gr.Radio, gr.Radio, gr.Checkbox]:
         right = gr.Radio(LOSSES, value="center", label="Right", info="The loss that was minimized.",
                          elem_id="epochs-right-loss")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
-        others = gr.Radio([("training photos", False), ("new photos of them", True)], value=False,
-                          label="Photos", info="What was learned, and what was held out.",
+        others = gr.Radio([("training photos", False), ("held-out photos", True)], value=False,
+                          label="Photos", info="Of the same ten training identities.",
                           elem_id="epochs-photos")  # fmt: skip
-        bias = gr.Checkbox(False, label="Last layer has a bias", elem_id="epochs-bias",
-                           info="Softmax only: a person can then win by bias, not direction.")  # fmt: skip
+        bias = gr.Checkbox(False, label="Bias in last layer", elem_id="epochs-bias",
+                           info="Softmax only: a class can then win by its bias.")  # fmt: skip
     return left, right, others, bias

@@ -1,8 +1,7 @@
-"""The list of people beside two maps, and the script that links all three.
+"""Link two maps and a list of identities by a script in the browser.
 
-A photo under the pointer gets a ring on the other map; a click on a photo, or a press on a name in the list,
-brings out that person everywhere; a lasso or box on one map selects the same photos on the other. It all
-happens in the browser.
+The data point under the pointer gets a ring on the other map. A click on a data point, or on a number in the
+list, highlights that identity on both maps. A lasso or box on one map selects the same photos on the other.
 """
 
 import gradio as gr
@@ -35,8 +34,8 @@ const choose = (person) => {
   }
   maps().forEach(bringOut);
   const count = chosen === null ? 0 : maps()[0]?.data[chosen]?.x.length;
-  said.textContent = chosen === null ? 'Everyone is shown.'
-    : `Person ${chosen + 1} is brought out on both maps: ${count} photos.`;
+  said.textContent = chosen === null ? 'All identities are shown.'
+    : `Identity ${chosen + 1} is highlighted on both maps: ${count} photos.`;
 };
 const ring = (map, at) => {
   const change = {};
@@ -81,11 +80,11 @@ STYLE = """
 .fl-chips svg { width: 14px; height: 14px; stroke: #555; }
 [role=status] { font-size: .88rem; margin: .3rem 0 0; color: var(--body-text-color-subdued); }
 """
-HELP = "Press a number, or click a photo, to bring out one person on both maps; press again for everyone."
+HELP = "Press a number or a data point to highlight one identity on both maps; press again to show all."
 
 
 class People(gr.HTML):
-    """The list of people by number, each with the color and the shape that the maps give them.
+    """The list of identities by number, each with its color and shape on the maps.
 
     Args:
         count: how many.
@@ -94,7 +93,7 @@ class People(gr.HTML):
     def __init__(self, count: int = 16, render: bool = True) -> None:
         chips = "".join(_chip(person) for person in range(count))
         super().__init__(
-            html_template=f'<div class="fl-chips" role="group" aria-label="People">{chips}</div>'
+            html_template=f'<div class="fl-chips" role="group" aria-label="Identities">{chips}</div>'
             f'<p role="status" aria-live="polite">{HELP}</p>',
             css_template=STYLE,
             js_on_load=LINK,
@@ -109,6 +108,6 @@ def _chip(person: int) -> str:
     color, shape = person_style(person)
     return (
         f'<button type="button" data-person="{person}" aria-pressed="false" '
-        f'aria-label="person {person + 1}"><svg viewBox="0 0 16 16" fill="{color}" aria-hidden="true">'
+        f'aria-label="identity {person + 1}"><svg viewBox="0 0 16 16" fill="{color}" aria-hidden="true">'
         f"{PATHS[shape]}</svg>{person + 1}</button>"
     )

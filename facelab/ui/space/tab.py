@@ -1,7 +1,7 @@
-"""Embedding space: the same photos under two models, side by side.
+"""Show the embedding spaces of two models side by side, for the same photos.
 
-Maps and figures were measured beforehand (`facelab.lessons.space`); the page only draws them. A visitor's own
-photo is embedded here, stays in the session, and is put among its nearest neighbors.
+Maps and figures are measured beforehand (`facelab.lessons.space`); the page draws them. A visitor's own photo
+is embedded here, stays in the session, and is placed near its nearest neighbors.
 """
 
 import html
@@ -30,20 +30,19 @@ from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Embedding space"
 LEAD = (
-    "Each face is a point in a space of more than a hundred dimensions; here it is squeezed flat. Every mark "
-    "is a photo, every color and shape a person. **Do photos of one person lie together, and apart from "
-    "everyone else?**"
+    "Each face is a point in a 128-D embedding space, shown here projected to 2-D. A data point is a photo; "
+    "color and shape give the identity. **Are intra-class distances small and inter-class distances large?**"
 )
 MISSING = f"No map has been measured yet; {lesson.MAKE} from a checkpoint and the crops it was trained on."
-NO_PHOTO = "Add a photo: it is placed on both maps, with the people here who are most like it."
-WHO = [("people training never saw", "unseen"), ("people of training", "seen")]
+NO_PHOTO = "Add a photo to project it onto both maps and to list its nearest identities."
+WHO = [("unseen identities", "unseen"), ("training identities", "seen")]
 METHODS = [("UMAP", "umap"), ("PCA", "pca")]
 PAIR = ("softmax", "center")  # what the tab opens on, where they have been measured
 
 
 @dataclass(frozen=True, eq=False)
 class Dropped:
-    """A visitor's photo, the face that is used, and its vectors by model."""
+    """A visitor's photo, the face that is used, and its embeddings by model."""
 
     photo: Photo
     face: Face
@@ -66,10 +65,10 @@ def drop(source: Source | None) -> Dropped | None:
 
 
 def embedded(dropped: Dropped | None, models: tuple[str, ...]) -> Dropped | None:
-    """The same photo with a vector for each of these models.
+    """Return the photo with an embedding for each of these models.
 
     Raises:
-        ValueError: a model is not here.
+        ValueError: a model is missing.
     """
     if dropped is None:
         return None
@@ -80,7 +79,7 @@ def embedded(dropped: Dropped | None, models: tuple[str, ...]) -> Dropped | None
 
 
 def on_settings(dropped: Dropped | None, *settings: Any) -> list[Any]:
-    """(photo, its card, both charts and what is measured under each) for these settings."""
+    """Return (photo, its card, both charts with their figures) for these settings."""
     models, who = settings[:2], settings[4]
     try:
         dropped = embedded(dropped, models)
@@ -90,7 +89,7 @@ def on_settings(dropped: Dropped | None, *settings: Any) -> list[Any]:
 
 
 def on_photo(source: Source | None, *settings: Any) -> list[Any]:
-    """The same after a photo was given or taken away."""
+    """Return the outputs of `on_settings` after a photo was added or removed."""
     try:
         return on_settings(drop(source), *settings)
     except ValueError as error:
@@ -98,7 +97,7 @@ def on_photo(source: Source | None, *settings: Any) -> list[Any]:
 
 
 def show(dropped: Dropped | None, settings: Settings) -> list[Any]:
-    """(left chart, left card, right chart, right card)."""
+    """Return (left chart, left card, right chart, right card)."""
     left, right, method, dims, who = settings
     out: list[Any] = []
     for name in (left, right):
@@ -108,7 +107,7 @@ def show(dropped: Dropped | None, settings: Settings) -> list[Any]:
 
 
 def draw(name: str, method: str, dims: int, who: str, vector: np.ndarray | None) -> go.Figure:
-    """One model's map, with the visitor's photo if there is one."""
+    """Draw one model's map, with the visitor's photo if there is one."""
     photo = None if vector is None else lesson.place(name, who, method, dims, vector)
     labels = getattr(lesson.load(name), who).labels
     at = lesson.coordinates(name, who, method, dims)
@@ -116,70 +115,70 @@ def draw(name: str, method: str, dims: int, who: str, vector: np.ndarray | None)
 
 
 def figures_card(name: str, method: str, dims: int, who: str) -> str:
-    """What was measured in the original space, and how this map misleads."""
+    """Return the figures measured in the embedding space, and how the map misleads."""
     crowd = getattr(lesson.load(name), who)
     figures, length = crowd.figures, crowd.embeddings.shape[1]
     cells = (
-        ("to the own center (intra)", f"{figures.intra:.1f}°"),
-        ("to the next center (inter)", f"{figures.inter:.1f}°"),
+        ("intra-class angle", f"{figures.intra:.1f}°"),
+        ("inter-class angle", f"{figures.inter:.1f}°"),
         ("equal error rate (EER)", f"{figures.eer:.1%}"),
         ("area under the ROC (AUC)", f"{figures.auc:.3f}"),
     )
     return (
         f'<div class="fl-card" role="status"><h3>{html.escape(name)}</h3>'
         f"{cards.figures(*cells)}"
-        f'<p class="fl-small">Measured in the original {length} dimensions on {figures.photos:,} photos of '
-        f"{figures.people} people, of whom the map shows some, not on the map. Verification wants intra "
-        f"small beside inter; both are means, and the EER counts the pairs that they hide. "
+        f'<p class="fl-small">Measured in the {length}-D space on {figures.photos:,} photos of '
+        f"{figures.people} identities (the map shows some), not on the projection. Verification needs "
+        f"intra ≪ inter; both are means, so read the EER too. "
         f"{misleads(name, method, dims, who, length)}</p></div>"
     )
 
 
 def misleads(name: str, method: str, dims: int, who: str, length: int) -> str:
-    """How a map deceives the eye."""
+    """Return how a projection misleads."""
     if method == "pca":
         share = lesson.pca(name, who, dims).share
         return (
-            f"<b>This map misleads:</b> its {dims} axes hold {share:.0%} of the spread, and people who "
-            f"differ along the other {length - dims} lie on top of each other."
+            f"<b>This map misleads:</b> its {dims} axes explain {share:.0%} of the variance. Identities that "
+            f"differ along the other {length - dims} overlap."
         )
     return (
-        "<b>This map misleads:</b> UMAP keeps neighbors together; how large a cluster is and how far it "
-        "lies from the next one mean little."
+        "<b>This map misleads:</b> UMAP preserves neighborhoods; cluster sizes and distances between "
+        "clusters mean little."
     )
 
 
 def photo_card(dropped: Dropped | None, models: tuple[str, ...], who: str) -> str:
-    """Who the visitor's photo resembles most under each model, and whether that is enough."""
+    """Return the nearest identities of the visitor's photo under each model, and the decision."""
     if dropped is None:
         return cards.hint(NO_PHOTO)
     rows = "".join(_photo_row(name, dropped.vectors[name], who) for name in dict.fromkeys(models))
-    face = cards.picture(dropped.face.crop, "your photo as the network sees it")
+    face = cards.picture(dropped.face.crop, "your photo as network input")
     return (
         f'<div class="fl-card" role="status"><h3>Your photo on the maps (★, in 3-D ◇; approximate)</h3>'
         f'<div class="fl-seen fl-read"><div><ul>{rows}</ul></div><figure>{face}</figure></div>'
-        f'<p class="fl-small">On UMAP’s map it stands at the mean of its five nearest photos, weighted by '
-        f"cosine: a real map would have made room for it. On PCA’s map its place is exact. Somebody is "
-        f"always nearest; that does not make them alike. It stays in memory for this visit only.</p></div>"
+        f'<p class="fl-small">On the UMAP map it is at the mean of its five nearest photos, weighted by '
+        f"cosine similarity: an approximation. On the PCA map its position is exact. Some identity is always "
+        f"nearest, even when none is similar. The photo stays in memory for this visit only.</p></div>"
     )
 
 
 def _photo_row(name: str, vector: np.ndarray, who: str) -> str:
     near = lesson.nearest_people(name, who, vector)
-    said = ", ".join(f"person {person + 1} ({score:.2f})" for person, score in near)
+    said = ", ".join(f"identity {person + 1} ({score:.2f})" for person, score in near)
     points = load(name).points
     if points is None:
-        return f"<li><b>{html.escape(name)}</b>: nearest are {said}, by cosine.</li>"
+        return f"<li><b>{html.escape(name)}</b>: nearest by cosine similarity: {said}.</li>"
     threshold = points.threshold_for(DEFAULT_FAR)
-    verdict = "reaches" if near[0][1] >= threshold else "stays below"
+    relation = "reaches" if near[0][1] >= threshold else "is below"
     return (
-        f"<li><b>{html.escape(name)}</b>: nearest are {said}, by cosine. The best {verdict} this model’s "
-        f"threshold {threshold:.2f} for “same person” at 1 false accept in {1 / DEFAULT_FAR:,.0f}.</li>"
+        f"<li><b>{html.escape(name)}</b>: nearest by cosine similarity: {said}. The best {relation} the "
+        f"threshold {threshold:.2f} at FAR {DEFAULT_FAR:.1%}.</li>"
     )
 
 
 def build() -> Controls:
-    """Lay the tab out; it opens on two finished maps."""
+    """Lay the tab out with two finished maps; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     names, notes = lesson.comparable()
     controls: Controls = {}
@@ -203,9 +202,7 @@ def _maps(names: list[str]) -> Controls:
     with gr.Row():
         for side, figure, card in zip(("left", "right"), first[::2], first[1::2]):
             with gr.Column(min_width=300):
-                label = (
-                    f"Map of {'one model' if side == 'left' else 'the other model'}, a mark for each photo"
-                )
+                label = f"Projected embeddings of the {side} model, a data point for each photo"
                 shown += [
                     Chart(figure, label, f"space-{side}"),
                     gr.HTML(card, elem_id=f"space-{side}-card", padding=False),
@@ -235,24 +232,24 @@ def _controls(names: list[str]) -> Controls:
                 names,
                 value=value,
                 label=f"{side} model",
-                info="Which network made the vectors of this map.",
+                info="The network that computed the embeddings of this map.",
                 elem_id=f"space-{side.lower()}-model",
                 filterable=False,
             )
             for side, value in zip(("Left", "Right"), opening)
         ]
-        who = gr.Radio(WHO, value="unseen", label="Whose photos", elem_id="space-who",
-                       info="Verification is about people whom training never saw.")  # fmt: skip
+        who = gr.Radio(WHO, value="unseen", label="Identities", elem_id="space-who",
+                       info="Verification is measured on unseen identities.")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
-        method = gr.Radio(METHODS, value="umap", label="Map", elem_id="space-method",
-                          info="UMAP keeps neighbors together; PCA shows the widest spread.")  # fmt: skip
+        method = gr.Radio(METHODS, value="umap", label="Projection", elem_id="space-method",
+                          info="UMAP preserves neighborhoods; PCA maximizes variance.")  # fmt: skip
         dims = gr.Radio([("2-D", 2), ("3-D", 3)], value=2, label="Dimensions", elem_id="space-dims",
-                        info="Drag a 3-D map to turn it.")  # fmt: skip
+                        info="Drag a 3-D map to rotate it.")  # fmt: skip
     return {"left": sides[0], "right": sides[1], "map": method, "dimensions": dims, "people": who}
 
 
 def _photo_section() -> tuple[PhotoInput, gr.HTML, gr.Button]:
-    with gr.Accordion("Drop your photo on the map", open=False, elem_id="space-drop"), gr.Row():
+    with gr.Accordion("Project your own photo", open=False, elem_id="space-drop"), gr.Row():
         with gr.Column(min_width=280, scale=1):
             photo = PhotoInput("Your photo", "space-photo")
             example = gr.Button("Try: a rendered face", size="sm")
