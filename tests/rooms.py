@@ -1,6 +1,7 @@
 """The rooms of facelab/ and the arrows between them, as a table; run to print it as a diagram."""
 
 import ast
+import functools
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "facelab"
@@ -39,6 +40,7 @@ def room_of(name: str) -> str:
     return name.split(".")[1]
 
 
+@functools.cache
 def arrows() -> dict[str, set[str]]:
     """{room: rooms that its files import from}."""
     out: dict[str, set[str]] = {room: set() for room in ROOMS}

@@ -164,7 +164,7 @@ def test_what_is_expected_is_what_is_saved(tmp_path):
 
 CHILD = """
 import sys
-from facelab import checkpoint
+from facelab.models import checkpoint
 def peak():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 checkpoint.load(sys.argv[1])

@@ -101,11 +101,11 @@ SCRIPT = '''"""Train {title} as FaceLab's page does; print the loss of every ste
 
 import torch
 
-from facelab import checkpoint
 {imports}
-from facelab.training.splits import split
+from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
 from facelab.training.loop import train
+from facelab.training.splits import split
 
 torch.set_num_threads(1)  # as on the page: the same sums in the same order
 recipe = Recipe(
@@ -137,7 +137,7 @@ def as_python(recipe: Recipe, data: Data, out: str = OUT) -> str:
         imports, title, source = "from facelab.data.folders import load_crops", "photographs", data.path
         crops = f"load_crops([{data.path!r}])"
         if not data.aligned:  # code, since a shell on another system would want other quotes
-            imports = f"from facelab.evaluation.photo_pool import prepare\n{imports}"
+            imports = f"{imports}\nfrom facelab.evaluation.photo_pool import prepare"
             first = f"prepare({data.photos!r}, {data.path!r})  # crops that are there already are kept\n"
     else:
         imports, title = "from facelab.data.parametric import ParametricFaces", "rendered faces"
