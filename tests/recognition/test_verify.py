@@ -261,7 +261,8 @@ def test_the_packages_function_is_not_hidden_by_a_module_of_its_name():
     # Importing a submodule sets an attribute of the package, so whichever comes last would win.
     program = (
         "import facelab, inspect, pkgutil\n"
-        "assert not {module.name for module in pkgutil.iter_modules(facelab.__path__)} & set(facelab.__all__)\n"
+        "modules = {module.name for module in pkgutil.iter_modules(facelab.__path__)}\n"
+        "assert not modules & set(facelab.__all__)\n"
         "assert all(not inspect.ismodule(getattr(facelab, name)) for name in facelab.__all__)\n"
         "assert {'a', 'b', 'model', 'far'} <= set(inspect.signature(facelab.compare).parameters)\n"
     )
