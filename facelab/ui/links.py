@@ -103,7 +103,19 @@ def legal_value(control: Component, text: str | None) -> object | None:
         except ValueError:
             return None
         return value if _is_on(control, value) else None
-    return next((value for _, value in getattr(control, "choices", []) if str(value) == text), None)
+    return next((value for _, value in getattr(control, "choices", []) if _is_written(value, text)), None)
+
+
+def _is_written(value: object, text: str) -> bool:
+    """Return whether a link's text is a choice, as JavaScript writes it (true, 0) or Python (True, 0.0)."""
+    if isinstance(value, bool):
+        return text.lower() == str(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return str(value) == text
 
 
 def _is_on(slider: gr.Slider, value: float) -> bool:

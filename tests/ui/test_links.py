@@ -61,3 +61,21 @@ def test_a_slider_takes_what_it_can_stand_at(text, value):
 )
 def test_a_slider_takes_numbers_in_its_range(tabs, text, value):
     assert legal_value(tabs[0].controls["far"], text) == value
+
+
+@pytest.mark.parametrize(
+    ("choices", "value", "text"),
+    [
+        ([False, True], True, "true"),
+        ([0.0, 0.0005], 0.0, "0"),
+        ([2.0, 0.00001], 0.00001, "0.00001"),
+        ([5, 15], 15, "15"),
+    ],
+)
+def test_a_choice_is_read_as_the_address_bar_writes_it(choices, value, text):
+    """JavaScript writes true, 0 and 0.00001 where Python writes True, 0.0 and 1e-05."""
+    with gr.Blocks():
+        radio = gr.Radio([(f"choice {one}", one) for one in choices], value=choices[0])
+    found = legal_value(radio, text)
+    assert found == value and type(found) is type(value)
+    assert legal_value(radio, "7") is legal_value(radio, "yes") is None
