@@ -43,7 +43,7 @@ class TrainingQueue:
         with self._lock:
             self._over = [other for other in self._over if other is not run]
 
-    def place(self, run: "Training") -> int:
+    def position(self, run: "Training") -> int:
         """How many are before it; those whom nobody follows any more are no longer counted."""
         with self._lock:
             self._runs = [r for r in self._runs if r is run or r.started or not r.is_abandoned()]
