@@ -1,7 +1,7 @@
-"""Confidence against truth, drawn: reliability, histogram, temperature, smoothing's best gap, look-alikes.
+"""Plot calibration: reliability, confidence histogram, temperature, optimal gap, learned soft labels.
 
-Each figure is given to plotly in one piece, which takes a third of the time of piece by piece: sliders
-wait for these.
+Each figure is passed to plotly in one piece, which takes a third of the time of several calls: sliders wait
+for these.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ from facelab.metrics.calibration import Reliability
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, MARGIN, SCORE
 
 GRAY = "#888888"
-CLAIM = {"title": {"text": "how sure it was, %"}, "range": [-1, 101], "zeroline": False}
+CLAIM = {"title": {"text": "confidence, %"}, "range": [-1, 101], "zeroline": False}
 SHARE = {  # with room above for the numbers of photos
-    "title": {"text": "how often it was right, %"},
+    "title": {"text": "accuracy, %"},
     "range": [0, 114],
     "tickvals": list(range(0, 101, 20)),
     "zeroline": False,
@@ -23,9 +23,9 @@ Part = dict[str, object]
 
 
 def reliability_diagram(found: Reliability) -> go.Figure:
-    """Accuracy of each bin as a bar, the gap to its mean claim hatched, and how many photos it holds.
+    """Plot the accuracy of each bin, its difference to the mean confidence hatched, and its photo count.
 
-    A claim that comes true as often as it says lies on the diagonal. Empty bins are marked with a cross.
+    A calibrated network lies on the diagonal. Empty bins are marked with a cross.
     """
     middles, width = _bins(found)
     right = {
@@ -34,9 +34,9 @@ def reliability_diagram(found: Reliability) -> go.Figure:
         "y": found.accuracy * 100,
         "width": width,
         "marker": {"color": GENUINE, "opacity": 0.55, "line": {"width": 0}},
-        "name": "was right",
+        "name": "accuracy",
         "customdata": np.stack([found.confidence * 100, found.count], 1),
-        "hovertemplate": "%{customdata[1]} photos: claimed %{customdata[0]:.1f} %, right %{y:.1f} %"
+        "hovertemplate": "%{customdata[1]} photos: confidence %{customdata[0]:.1f}%, accuracy %{y:.1f}%"
         "<extra></extra>",
     }
     over, under = found.confidence > found.accuracy, found.confidence < found.accuracy
@@ -52,8 +52,8 @@ def reliability_diagram(found: Reliability) -> go.Figure:
     return _figure(
         [
             right,
-            _gaps(found, over, "claims too much", IMPOSTOR, "/"),
-            _gaps(found, under, "claims too little", SCORE, "\\"),
+            _gaps(found, over, "overconfident", IMPOSTOR, "/"),
+            _gaps(found, under, "underconfident", SCORE, "\\"),
             crosses,
             _counts(middles, found.count),
         ],
@@ -65,12 +65,12 @@ def reliability_diagram(found: Reliability) -> go.Figure:
 
 
 def _bins(found: Reliability) -> tuple[np.ndarray, float]:
-    """Middles of the bins, and the width of a bar, in percent."""
+    """Return the centers of the bins, and the width of a bar, in percent."""
     return (found.edges[:-1] + found.edges[1:]) * 50, 94 / len(found.count)
 
 
 def _gaps(found: Reliability, shown: np.ndarray, name: str, color: str, pattern: str) -> Part:
-    """A hatched bar between what was claimed and what came true, for some of the bins."""
+    """Return hatched bars between mean confidence and accuracy, for some of the bins."""
     middles, width = _bins(found)
     true, claimed = found.accuracy[shown] * 100, found.confidence[shown] * 100
     hatch = {"shape": pattern, "size": 6, "fgcolor": color}
@@ -87,7 +87,7 @@ def _gaps(found: Reliability, shown: np.ndarray, name: str, color: str, pattern:
 
 
 def _counts(middles: np.ndarray, count: np.ndarray) -> Part:
-    """The number of photos above each bin, by turns in two rows, so that many bins fit on a phone."""
+    """Return the number of photos above each bin, in two alternating rows, to fit on a phone."""
     return {
         "x": middles,
         "y": np.where(np.arange(len(middles)) % 2, 106, 100),
@@ -101,7 +101,7 @@ def _counts(middles: np.ndarray, count: np.ndarray) -> Part:
 
 
 def confidence_histogram(found: Reliability, accuracy: float, confidence: float) -> go.Figure:
-    """Share of the photos in each bin, with accuracy and mean confidence in place, both in [0, 1]."""
+    """Plot the share of photos in each bin, with accuracy and mean confidence, both in [0, 1]."""
     middles, width = _bins(found)
     share = {
         "type": "bar",
@@ -110,13 +110,13 @@ def confidence_histogram(found: Reliability, accuracy: float, confidence: float)
         "width": width,
         "marker": {"color": GENUINE, "opacity": 0.65, "line": {"width": 0}},
         "customdata": found.count,
-        "hovertemplate": "%{customdata} photos, %{y:.1f} %<extra></extra>",
+        "hovertemplate": "%{customdata} photos, %{y:.1f}%<extra></extra>",
         "showlegend": False,
     }
     first, second = ("left", "right") if 0.8 > accuracy > confidence else ("right", "left")
     marks = [
-        _mark(100 * accuracy, 1.02, f"right {accuracy:.1%}", SCORE, "solid", first),
-        _mark(100 * confidence, 1.12, f"claims {confidence:.1%}", IMPOSTOR, "dash", second),
+        _mark(100 * accuracy, 1.02, f"accuracy {accuracy:.1%}", SCORE, "solid", first),
+        _mark(100 * confidence, 1.12, f"confidence {confidence:.1%}", IMPOSTOR, "dash", second),
     ]
     figure = _figure([share], 400, CLAIM, _from_zero("% of the photos"), marks)
     figure.layout.margin.l = 64  # where a label may end that belongs far left
@@ -126,7 +126,7 @@ def confidence_histogram(found: Reliability, accuracy: float, confidence: float)
 def temperature_curve(
     temperatures: np.ndarray, ece: np.ndarray, nll: np.ndarray, fitted: float, current: int
 ) -> go.Figure:
-    """ECE and NLL against the temperature, three times (T,), with the fitted and the current one in place."""
+    """Plot ECE and NLL against the temperature, three times (T,), and mark the fitted and current T."""
     parts = []
     for name, values, axis, color, dash, symbol in (
         ("ECE", ece * 100, "y", IMPOSTOR, "solid", "circle"),
@@ -137,7 +137,7 @@ def temperature_curve(
         parts += _curve(name, temperatures, values, now, color, dash, symbol, hover, axis)
     x = {"title": {"text": "temperature T"}, "zeroline": False}
     right = {"title": {"text": "NLL, nats"}, "overlaying": "y", "side": "right", "tickmode": "auto"}
-    marks = [_mark(fitted, 1.0, f"fitted {fitted:.2f}", SCORE, "dash")]
+    marks = [_mark(fitted, 1.0, f"fitted T {fitted:.2f}", SCORE, "dash")]
     figure = _figure(parts, 300, x, _from_zero("ECE, %"), marks)
     figure.layout.yaxis2 = right | {"showgrid": False, "zeroline": False, "automargin": True}
     return figure
@@ -146,7 +146,7 @@ def temperature_curve(
 def gap_curves(
     one_hot: np.ndarray, smoothed: np.ndarray, gap: float, losses: tuple[float, float], best: float
 ) -> go.Figure:
-    """Loss against the gap between logits, for both targets.
+    """Plot the loss against the gap between logits, for both targets.
 
     Args:
         one_hot, smoothed: (2, P) gaps and losses.
@@ -161,14 +161,14 @@ def gap_curves(
     ):
         hover = f"{name}: gap %{{x:.2f}}, loss %{{y:.4f}}<extra></extra>"
         parts += _curve(name, *curve, (gap, loss), color, dash, symbol, hover, "y")
-    marks = [_mark(best, 1.0, f"best gap {best:.3f}", SCORE, "dash")] if np.isfinite(best) else []
-    x = {"title": {"text": "gap: true logit minus the others"}, "zeroline": False}
+    marks = [_mark(best, 1.0, f"optimal gap {best:.3f}", SCORE, "dash")] if np.isfinite(best) else []
+    x = {"title": {"text": "gap: target logit − other logits"}, "zeroline": False}
     return _figure(parts, 340, x, _from_zero("loss, nats"), marks)
 
 
 def similarity_map(similarity: np.ndarray) -> go.Figure:
-    """A corner (M, M) of learned soft labels in percent; each person's own share, the diagonal, is blank."""
-    names = [f"person {i + 1}" for i in range(len(similarity))]
+    """Plot a corner (M, M) of learned soft labels in percent; the diagonal, the own share, is blank."""
+    names = [f"class {i + 1}" for i in range(len(similarity))]
     others = np.where(np.eye(len(similarity), dtype=bool), np.nan, similarity * 100)
     heat = {
         "type": "heatmap",
@@ -181,7 +181,7 @@ def similarity_map(similarity: np.ndarray) -> go.Figure:
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"title": {"text": "%"}, "thickness": 12},
-        "hovertemplate": "a photo of %{y} should be %{z:.2f} % %{x}<extra></extra>",
+        "hovertemplate": "target of %{y}: %{z:.2f}% %{x}<extra></extra>",
     }
     axis = {"automargin": True, "showgrid": False, "zeroline": False}
     figure = _figure([heat], 480, axis | {"tickangle": -90}, axis | {"autorange": "reversed"})
@@ -200,7 +200,7 @@ def _curve(
     hover: str,
     axis: str,
 ) -> list[Part]:
-    """A line, and a mark at the one point of it that is in use."""
+    """Return a line, and a marker at its current point."""
     line = {"color": color, "width": 3, "dash": dash}
     marker = {"symbol": symbol, "size": 15, "color": color}
     shared = {"yaxis": axis, "hovertemplate": hover}
@@ -213,7 +213,7 @@ def _curve(
 def _mark(
     x: float, height: float, text: str, color: str, dash: str, side: str = "center"
 ) -> tuple[Part, Part]:
-    """A vertical line, and above it, `height` in plot heights, its label, which begins or ends there."""
+    """Return a vertical line with its label above; `height` is in plot heights."""
     label = {"x": x, "y": height, "yref": "paper", "yanchor": "bottom", "text": text, "showarrow": False}
     return _line(x, x, 0, height, color, dash) | {"yref": "paper"}, label | {"xanchor": side}
 
@@ -235,7 +235,7 @@ def _figure(
     marks: list[tuple[Part, Part]] | None = None,
     shapes: list[Part] | None = None,
 ) -> go.Figure:
-    """Parts on two axes, with room for labels above the plot, and zoom that outlives an update."""
+    """Return parts on two axes, with room for labels above the plot; zoom survives an update."""
     layout = {
         "barmode": "overlay",
         "margin": MARGIN | {"t": 84},

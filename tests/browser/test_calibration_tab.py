@@ -56,7 +56,7 @@ def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
     smoothed = figures(page)
     assert smoothed[1:] != before[1:] and smoothed[0] == f"{LESSONS[1].accuracy():.1%}"
     assert smoothed[2] == f"{LESSONS[1].reliability().ece():.1%}" and bars(page) != drawn
-    assert f"off, T = 1: {before[2]}" in page.locator("#claims").inner_text()
+    assert f"α = 0, T = 1: {before[2]}" in page.locator("#claims").inner_text()
     until(  # the table comes after the diagram
         page, "document.querySelectorAll('#trainings th[scope=row]')[1].innerText.startsWith('▶')"
     )
@@ -81,7 +81,7 @@ def test_the_best_gap_follows_alpha(visit):
     assert "best gap 3.332" in page.locator("#hand-chart").inner_text()
     assert "the gradient is zero" in after(page, "#hand", lambda: put(page, "hand-gap", 3.33))
     text = after(page, "#hand", lambda: put(page, "hand-alpha", 0.3))
-    assert "0.8000, 0.1000, 0.1000" in text and "2.079" in text and "Surer than asked" in text  # ln 8
+    assert "0.8000, 0.1000, 0.1000" in text and "2.079" in text and "narrows the gap" in text  # ln 8
     until(page, "document.querySelector('#hand-chart').textContent.includes('best gap 2.079')")
     assert "for ever" in after(page, "#hand", lambda: put(page, "hand-alpha", 0))
     text = after(page, "#hand", lambda: page.locator("#hand-classes").get_by_label("650").check())
@@ -94,4 +94,4 @@ def test_phone_needs_no_sideways_scroll_in_calibration(visit, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for chart in page.locator("[id$=-chart] [role=img]").all():
         assert chart.get_attribute("aria-label")
-    assert page.locator("#hand-alpha").get_by_label("Smoothing, α").count() >= 1
+    assert page.locator("#hand-alpha").get_by_label("Label smoothing, α").count() >= 1

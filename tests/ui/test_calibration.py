@@ -65,7 +65,7 @@ def test_what_the_page_shows_is_what_is_stored(shipped, model, temperature, bins
 def test_every_training_is_compared_as_trained_and_mended(shipped):
     for temperature in (0.4, 3.1):  # the table does not follow the slider
         table = rows(calibration.show_others("online", 10, temperature)[2])
-        assert list(table) == ["off: one-hot targets (α = 0)", "on, α = 0.1", "▶ online: learned targets"]
+        assert list(table) == ["α = 0 (one-hot)", "α = 0.1", "▶ online label smoothing"]
         for lesson, cells in zip(shipped.values(), table.values()):
             before, after = (lesson.reliability(t, 10).ece() for t in (1.0, lesson.fitted))
             assert cells[2] == f"{before:.1%}" and cells[5] == f"{after:.1%}" and cells[4] == "1.23"
@@ -75,10 +75,10 @@ def test_every_training_is_compared_as_trained_and_mended(shipped):
 def test_smoothing_stands_beside_the_plain_training():
     plain = calibration.show("softmax", 15, 1.0)[0]
     smoothed = calibration.show("label_smoothing", 15, 1.0)[0]
-    assert "off, T = 1: " not in plain
-    assert re.findall(r"off, T = 1: ([\d.%]+)", smoothed) == figures(plain)
+    assert "α = 0, T = 1: " not in plain
+    assert re.findall(r"α = 0, T = 1: ([\d.%]+)", smoothed) == figures(plain)
     warm = calibration.show("softmax", 15, 1.6)[0]  # and a temperature beside none
-    assert re.findall(r"off, T = 1: ([\d.%]+)", warm) == figures(plain)
+    assert re.findall(r"α = 0, T = 1: ([\d.%]+)", warm) == figures(plain)
 
 
 def test_temperature_moves_confidence_and_nothing_else():
@@ -87,12 +87,14 @@ def test_temperature_moves_confidence_and_nothing_else():
     assert float(cold[1][:-1]) > float(warm[1][:-1]) and cold[2:4] != warm[2:4]
 
 
-@pytest.mark.parametrize(("temperature", "words"), [(0.25, "Too sure"), (4.0, "Too modest")])
+@pytest.mark.parametrize(("temperature", "words"), [(0.25, "Overconfident"), (4.0, "Underconfident")])
 def test_the_verdict_is_in_words(temperature, words):
     assert words in calibration.show("softmax", 15, temperature)[0]
 
 
-@pytest.mark.parametrize(("errors", "words"), [(-1.9, "claims what it keeps"), (2.1, "Too sure")])
+@pytest.mark.parametrize(
+    ("errors", "words"), [(-1.9, "No significant over- or underconfidence"), (2.1, "Overconfident")]
+)
 def test_claims_are_called_kept_within_two_standard_errors(shipped, errors, words):
     right = SURE.accuracy()
     claim = right + errors * np.sqrt(right * (1 - right) / len(SURE.correct))
@@ -122,7 +124,7 @@ def test_gaps_are_hatched_by_their_direction_and_empty_bins_are_marked():
 
 def test_the_diagonal_of_the_look_alikes_is_blank():
     heat = similarity_map(ONLINE.similarity).data[0]
-    assert np.isnan(np.diag(heat.z)).all() and heat.z[0, 1] == pytest.approx(2) and heat.x[11] == "person 12"
+    assert np.isnan(np.diag(heat.z)).all() and heat.z[0, 1] == pytest.approx(2) and heat.x[11] == "class 12"
     assert heat.text[3][2] == "2" and heat.text[3][3] == ""
 
 
@@ -131,7 +133,7 @@ def test_the_sum_by_hand_is_the_lectures():
     values = [cells[0] for cells in rows(card).values()]
     assert values[:3] == ["[10, 0, 0]", "[0.9333, 0.0333, 0.0333]", "[0.9999, 0.0000, 0.0000]"]
     assert values[3] == "0.6668" and values[4] == "[+0.0666, −0.0333, −0.0333]" and values[5] == "3.332"
-    assert "brings the logits together" in card
+    assert "narrows the gap" in card
     assert figure.data[3].y[0] == step([10.0, 0.0, 0.0], 0.1).loss
     assert figure.data[1].y[0] == step([10.0, 0.0, 0.0], 0.0).loss
     assert figure.layout.shapes[0].x0 == pytest.approx(3.332, abs=1e-3)
@@ -141,8 +143,8 @@ def test_the_sum_by_hand_is_the_lectures():
     ("alpha", "gap", "words"),
     [
         (0.1, 3.33, "the gradient is zero"),
-        (0.1, 2.0, "Less sure than asked"),
-        (0.0, 12.0, "further apart, for ever"),
+        (0.1, 2.0, "widens the gap"),
+        (0.0, 12.0, "logits keep growing"),
     ],
 )
 def test_the_sum_says_which_way_training_goes(alpha, gap, words):
@@ -160,7 +162,7 @@ def test_names_are_told_apart_and_escaped(shipped):
     shipped["<b>x"] = noise(model="<b>x", loss="center")
     shipped["again"] = noise(model="again", label_smoothing=0.1)
     names = calibration_cards.names_of(list(shipped.values()))
-    assert len(set(names)) == 5 and "on, α = 0.1 · again" in names
+    assert len(set(names)) == 5 and "α = 0.1 · again" in names
     assert "<b>x" not in calibration.show_others("softmax", 15, 1.0)[2]
 
 
@@ -198,6 +200,6 @@ def test_what_learned_by_heart_is_held_against_its_own_kind(shipped):
     shipped["bare"] = noise(model="bare", scale=6.0, overfit=True)
     shipped["bare_smoothed"] = noise(model="bare_smoothed", scale=2.0, label_smoothing=0.03, overfit=True)
     card = calibration.show("bare_smoothed", 15, 1.0)[0]
-    assert re.findall(r"off, T = 1: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
+    assert re.findall(r"α = 0, T = 1: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
     names = calibration_cards.names_of(list(shipped.values()))
-    assert names[3:] == ["by heart, off: one-hot targets (α = 0)", "by heart, on, α = 0.03"]
+    assert names[3:] == ["overfit, α = 0 (one-hot)", "overfit, α = 0.03"]

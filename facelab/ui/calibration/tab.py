@@ -1,7 +1,7 @@
-"""Calibration: what label smoothing does to confidence, and what it does not do to verification.
+"""Show the effect of label smoothing on calibration and on verification.
 
-Everything is drawn from small files that were measured once from the shipped checkpoints; no network runs.
-The sum by hand below calls the loss that trains.
+All figures come from small files, measured once from the shipped checkpoints; no network runs. The worked
+example calls the loss that trains.
 """
 
 import functools
@@ -26,33 +26,31 @@ from facelab.ui.widgets.controls import redraw
 
 TITLE = "Calibration"
 LEAD = (
-    "A classifier says who is on a photo and how sure it is. **When it says 90 %, is it right nine times in "
-    "ten?** Label smoothing asks it in training for a little less than certainty: choose how much, and see "
-    "what that does to its confidence, to its answers, and to its vectors."
+    "A classifier outputs a class and a confidence. **Of the photos given 90% confidence, are 90% correct?** "
+    "If fewer, the model is overconfident. Label smoothing trains toward softer targets: choose α, and see "
+    "its effect on confidence, accuracy and verification."
 )
 NONE = (
     "No network has been measured for this tab yet. Train one with --held-out-images 0.1, then run "
     "`python -m facelab lessons calibration MODEL --data CROPS`, and start the page again."
 )
 TEMPERATURE = (
-    "### Mended afterwards: temperature\n"
-    "All logits are divided by one number T before the softmax. Their order stays, so the highest stays the "
-    "highest (argmax z/T = argmax z): **no answer changes, only how sure it sounds.** The dashed line is the "
-    "T with the lowest NLL on half of the new photos; everything on this page is judged on the other half, "
-    "so its own best T can lie a little beside it, and where little was wrong it can even cost a little."
+    "### Temperature scaling\n"
+    "p = softmax(z/T). The argmax, so the accuracy, is unchanged; **only confidence changes.** The dashed "
+    "line is the T with the lowest NLL on half of the held-out photos. All figures on this tab use the other "
+    "half, so the optimum there can differ slightly, and a calibrated network can get slightly worse."
 )
 LOOK_ALIKES = (
-    "### What online label smoothing learned\n"
-    "Its targets are not spread evenly: they are the mean probabilities of the photos that it named rightly. "
-    "These twelve people take most from each other. A row says what a photo of that person should be called, "
-    "in percent; the rest of the row is mostly its own name’s, left blank here. The people are numbered and "
-    "have no names here."
+    "### Soft labels of online label smoothing\n"
+    "Its targets are not uniform: they are the mean probabilities over correctly classified photos. These "
+    "twelve classes share most probability with each other. A row is the target of one class in percent; its "
+    "own share, most of the row, is left blank. Classes are numbered and have no names here."
 )
 
 
 @functools.cache
 def shipped() -> dict[str, Calibration]:
-    """The lessons that are here, by model; read once.
+    """Return the shipped lessons by model; read once.
 
     Raises:
         ValueError: a file is damaged.
@@ -61,7 +59,7 @@ def shipped() -> dict[str, Calibration]:
 
 
 def show(model: str, bins: int, temperature: float) -> list[Any]:
-    """(figures, reliability diagram) of one network."""
+    """Return (figures, reliability diagram) of one network."""
     lesson = shipped()[model]
     plain = next(other for other in shipped().values() if other.overfit == lesson.overfit)
     at = lesson.nearest(temperature)
@@ -73,7 +71,7 @@ def show(model: str, bins: int, temperature: float) -> list[Any]:
 
 
 def show_others(model: str, bins: int, temperature: float) -> list[Any]:
-    """(histogram, temperature curve, table): the same network's, and what other trainings give."""
+    """Return (histogram, temperature curve, table of all trainings)."""
     lesson = shipped()[model]
     at = lesson.nearest(temperature)
     claimed = float(lesson.confidence[at].mean())
@@ -85,12 +83,12 @@ def show_others(model: str, bins: int, temperature: float) -> list[Any]:
 
 
 def on_fitted(model: str) -> float:
-    """Where the slider goes; its change then shows everything there."""
+    """Return the fitted temperature; the change of the slider then updates the figures."""
     return round(shipped()[model].fitted, 2)
 
 
 def build() -> Controls:
-    """Lay the tab out, open at the plain training -> its controls by name."""
+    """Lay the tab out, open at the plain training; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     try:
         lessons = list(shipped().values())
@@ -104,13 +102,13 @@ def build() -> Controls:
     controls |= calibration_hand.section()
     for lesson in [lesson for lesson in lessons if lesson.similarity.size][:1]:
         gr.Markdown(LOOK_ALIKES)
-        label = "How much of each person’s target online label smoothing gives to eleven others"
+        label = "Soft labels of online label smoothing among twelve classes"
         Chart(similarity_map(lesson.similarity), label, "look-alikes-chart")
     return controls
 
 
 def _measured(lessons: list[Calibration]) -> Controls:
-    """Controls and charts of what was measured."""
+    """Lay out the controls and charts of the shipped lessons."""
     controls, fitted = _controls(lessons)
     opening = lessons[0].model, BINS, 1.0
     first = [*show(*opening), *show_others(*opening)]
@@ -118,10 +116,10 @@ def _measured(lessons: list[Calibration]) -> Controls:
     with gr.Row():
         with gr.Column(min_width=320):
             reliability = Chart(
-                first[1], "How often it was right against how sure it was", "reliability-chart"
+                first[1], "Reliability diagram: accuracy against confidence", "reliability-chart"
             )
         with gr.Column(min_width=320):
-            histogram = Chart(first[2], "Of how many photos it was how sure", "confidence-chart")
+            histogram = Chart(first[2], "Histogram of confidence", "confidence-chart")
     gr.Markdown(TEMPERATURE)
     curve = Chart(first[3], "ECE and NLL against the temperature", "temperature-chart")
     table = gr.HTML(first[4], elem_id="trainings", padding=False)
@@ -130,14 +128,13 @@ def _measured(lessons: list[Calibration]) -> Controls:
 
 
 def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
-    """Which training, which temperature and how many bins; and the button that sets the temperature."""
+    """Lay out training, temperature and bins; and the button that sets the fitted temperature."""
     smoothing = gr.Radio(
         list(zip(names_of(lessons), (lesson.model for lesson in lessons))),
         value=lessons[0].model,
         label="Label smoothing",
-        info="One network, trained on the same photos; α is the share of the target that is spread over all "
-        "people. “By heart” changes more than the target: photos only mirrored, no weight decay, 12 epochs "
-        "at a rate of 0.1, not 16 at 0.5; so compare within one of the two groups.",
+        info="α: probability mass spread over all K classes. Overfit recipe: no augmentation but flips, no "
+        "weight decay, 12 epochs, learning rate 0.1 (else 16 epochs, 0.5); compare within one recipe.",
         elem_id="smoothing",
     )
     with gr.Row(elem_classes="fl-controls"):
@@ -147,8 +144,8 @@ def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
             value=1.0,
             step=0.01,
             label="Temperature, T",
-            info=f"Divides all logits: above 1 it sounds less sure, below 1 surer; no answer changes. "
-            f"Measured every {STEP:g} and at the fitted one.",
+            info=f"Divides all logits: T > 1 lowers confidence, T < 1 raises it. Measured every {STEP:g} and "
+            f"at the fitted T.",
             elem_id="temperature",
         )
         bins = gr.Slider(
@@ -157,7 +154,7 @@ def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
             value=BINS,
             step=1,
             label="Bins",
-            info="Into how many the claims are sorted; more bins hold fewer photos each.",
+            info="Bins of confidence; more bins hold fewer photos each.",
             elem_id="bins",
         )
     fitted = gr.Button("Use the fitted temperature", size="sm", elem_id="fitted")
@@ -167,7 +164,7 @@ def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
 def _connect(
     smoothing: gr.Radio, bins: gr.Slider, temperature: gr.Slider, fitted: gr.Button, shown: list[Any]
 ) -> None:
-    """Who answers what; the diagram comes first, and the others when it is drawn."""
+    """Connect events with their functions; the other charts follow the reliability diagram."""
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     settings = [smoothing, bins, temperature]
     first = redraw(show, settings, shown[:2])

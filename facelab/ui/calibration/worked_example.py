@@ -1,4 +1,4 @@
-"""The Calibration tab's sum by hand: one photo, K classes, and the gap that label smoothing asks for."""
+"""Compute label smoothing by hand: one photo, K classes, and the optimal gap between logits."""
 
 from typing import Any
 
@@ -12,18 +12,17 @@ from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.controls import redraw
 
 INTRODUCTION = (
-    "### Why smoothing changes it, by hand\n"
-    "One photo, K people, and the network gives the right one a logit that stands above the others by a "
-    "*gap*. A one-hot target `[1, 0, 0]` is reached only with an infinite gap. A smoothed target is reached "
-    "at a finite one. **Move the gap to where the smoothed loss is lowest.** Every number comes from the "
-    "loss that trains."
+    "### Worked example: K = 3\n"
+    "One photo, K classes; the target logit is larger than all others by a *gap*. A one-hot target "
+    "`[1, 0, 0]` needs an infinite gap. A smoothed target needs a finite one. **At which gap is the smoothed "
+    "loss lowest?** Every number comes from the loss that trains."
 )
 CLASSES = (3, 10, 100, 650)
 WIDEST = 14.0  # gap
 
 
 def show(label_smoothing: float, classes: int, gap: float) -> list[Any]:
-    """(the sum, the loss curves) at α, K and a gap."""
+    """Return (card, loss curves) at α, K and a gap."""
     logits = [gap] + [0.0] * (classes - 1)
     now, one_hot = step(logits, label_smoothing), step(logits, 0.0)
     best = optimal_gap(classes, label_smoothing)
@@ -33,7 +32,7 @@ def show(label_smoothing: float, classes: int, gap: float) -> list[Any]:
 
 
 def section() -> Controls:
-    """Lay it out, open at the course's example -> its controls by name."""
+    """Lay the section out, open at the lecture's example; return its controls by name."""
     gr.Markdown(INTRODUCTION)
     controls = _controls()
     settings = [controls[name] for name in ("alpha", "classes", "gap")]
@@ -45,15 +44,15 @@ def section() -> Controls:
 
 
 def _controls() -> Controls:
-    """α, the gap and K."""
+    """Lay out α, the gap and K."""
     with gr.Row(elem_classes="fl-controls"):
         alpha = gr.Slider(
             0,
             0.5,
             value=0.1,
             step=0.01,
-            label="Smoothing, α",
-            info="The share of the target that is spread evenly over all K people; 0 is one-hot.",
+            label="Label smoothing, α",
+            info="Probability mass spread uniformly over all K classes; 0 is one-hot.",
             elem_id="hand-alpha",
         )
         gap = gr.Slider(
@@ -61,15 +60,15 @@ def _controls() -> Controls:
             WIDEST,
             value=10,
             step=0.01,
-            label="Gap between the logits",
-            info="How far the right person’s logit stands above all others.",
+            label="Gap between logits",
+            info="Target logit minus all other logits.",
             elem_id="hand-gap",
         )
         classes = gr.Radio(
             list(CLASSES),
             value=CLASSES[0],
-            label="People, K",
-            info="3 is the lecture’s example, 650 what our networks choose among.",
+            label="Classes, K",
+            info="3: the lecture’s example. 650: the training identities.",
             elem_id="hand-classes",
         )
     return {"alpha": alpha, "gap": gap, "classes": classes}
