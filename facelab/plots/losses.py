@@ -1,4 +1,4 @@
-"""What a loss wants, drawn: margins against the angle, triplets on the circle, collapse, pairs by score.
+"""Plot losses: margins against the angle, triplets on the circle, collapse, pairs by score.
 
 A slider redraws these figures many times a second, and a `go.Figure` checks every property for longer than
 all the mathematics takes; so they are plain data, turned into plotly's JSON directly. Each line differs from
@@ -31,7 +31,7 @@ KIND_LINES = {
     "hard": {"color": "#D55E00", "dash": "solid", "width": 9},
 }
 KIND_SYMBOLS = ("triangle-up-open", "triangle-up", "x")
-TRACK = 0.07  # between the tracks of two people
+TRACK = 0.07  # between the tracks of two identities
 ARROW = 0.3  # of a unit of gradient, in radii
 
 
@@ -45,7 +45,7 @@ def _axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def margin_curves(degrees: np.ndarray, curves: dict[str, Curves]) -> str:
-    """Above the true class's logit, below the size of the gradient, both against the angle."""
+    """Plot the target logit above and the gradient magnitude below, both against the angle."""
     data: list[dict[str, Any]] = []
     for name, curve in curves.items():
         line = {"type": "scatter", "mode": "lines", "x": degrees, "line": LINES[name], "name": NAMES[name]}
@@ -54,15 +54,15 @@ def margin_curves(degrees: np.ndarray, curves: dict[str, Curves]) -> str:
         data.append(line | {"y": curve.gradient.round(4), "showlegend": False, "hovertemplate": hover})
     layout = {
         "height": 520,
-        "xaxis": _axis("angle θ to the own prototype, °", range=[0, 180], dtick=30, anchor="y"),
-        "yaxis2": _axis("own logit", domain=[0.54, 1]),
-        "yaxis": _axis("gradient’s size", domain=[0, 0.44], rangemode="tozero"),
+        "xaxis": _axis("angle θ_y to W_y, °", range=[0, 180], dtick=30, anchor="y"),
+        "yaxis2": _axis("target logit", domain=[0.54, 1]),
+        "yaxis": _axis("gradient magnitude", domain=[0, 0.44], rangemode="tozero"),
     }
     return _figure(data, layout)
 
 
 def decision_regions(owners: dict[str, np.ndarray], prototypes: np.ndarray, degrees: np.ndarray) -> str:
-    """One ring a loss, from softmax inside to ArcFace outside; what no class satisfies stays empty."""
+    """Plot one ring per loss, from softmax inside to ArcFace outside; gaps stay empty."""
     data: list[dict[str, Any]] = []
     for c in range(len(prototypes)):
         arcs = [(name, *arc) for name, owner in owners.items() for arc in _arcs(owner == c, degrees)]
@@ -99,7 +99,7 @@ def decision_regions(owners: dict[str, np.ndarray], prototypes: np.ndarray, degr
 
 
 def _arcs(held: np.ndarray, degrees: np.ndarray) -> list[tuple[float, float]]:
-    """(start, end) of every run of True around the whole circle, in degrees."""
+    """Return (start, end) of every run of True around the whole circle, in degrees."""
     if held.all():
         return [(0.0, 360.0)]
     starts = degrees[held & ~np.roll(held, 1)]
@@ -110,7 +110,7 @@ def _arcs(held: np.ndarray, degrees: np.ndarray) -> list[tuple[float, float]]:
 
 
 def best_probabilities(scales: np.ndarray, curves: dict[int, np.ndarray], scale: float, best: float) -> str:
-    """The surest that softmax can be against s, one line a number of classes, and where the slider is."""
+    """Plot the maximum attainable probability against s, one line per K, and the current setting."""
     dashes = ("dot", "dash", "dashdot", "solid")
     data: list[dict[str, Any]] = [
         {
@@ -125,11 +125,11 @@ def best_probabilities(scales: np.ndarray, curves: dict[int, np.ndarray], scale:
     ]
     marker = {"symbol": "diamond", "size": 15, "color": IMPOSTOR, "line": {"width": 1}}
     here = {"type": "scatter", "mode": "markers", "x": [scale], "y": [best], "marker": marker}
-    data.append(here | {"name": "the sliders"})
+    data.append(here | {"name": "current setting"})
     layout = {
         "height": 330,
         "xaxis": _axis("scale s", range=[0, 66]),
-        "yaxis": _axis("surest probability", range=[-0.03, 1.05]),
+        "yaxis": _axis("maximum attainable probability", range=[-0.03, 1.05]),
     }
     return _figure(data, layout)
 
@@ -142,14 +142,14 @@ def triplet_circle(
     same: np.ndarray,
     kinds: np.ndarray,
 ) -> str:
-    """The circle with one triplet, the zones of its negative, and the photos around it.
+    """Plot the circle with one triplet, the zones of its negative, and other photos.
 
     Args:
         degrees: of anchor, positive, negative; the page puts its handles there.
         triplet: what `one_triplet` says of them.
         ring: (N,) kind of a negative at N even steps around the circle.
         cloud: (K, 2) other photos on the circle.
-        same: (K,) whether they are of the anchor's person.
+        same: (K,) whether they have the identity of the anchor.
         kinds: (K,) their kind as the negative of this anchor and positive.
     """
     points = np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], 1)
@@ -160,12 +160,12 @@ def triplet_circle(
     for kind, name in enumerate(KINDS):
         there = (ring == kind) | (np.roll(ring, 1) == kind)
         zone = np.where(there[:, None], track, np.nan)
-        data.append(_line(zone, KIND_LINES[name], f"a negative here is {name}"))
+        data.append(_line(zone, KIND_LINES[name], f"{name} negative"))
     for end, color, dash in ((1, GENUINE, "solid"), (2, IMPOSTOR, "dash")):
         data.append(_line(points[[0, end]], {"color": color, "dash": dash, "width": 3}, None))
-    data.append(_photos(cloud[same], "same person", "circle", GENUINE))
+    data.append(_photos(cloud[same], "same identity", "circle", GENUINE))
     others = [KIND_SYMBOLS[kind] for kind in kinds[~same]]
-    data.append(_photos(cloud[~same], "somebody else", others, IMPOSTOR))
+    data.append(_photos(cloud[~same], "different identity", others, IMPOSTOR))
     axis = {"visible": False, "range": [-1.27, 1.27], "fixedrange": True}
     layout = {
         "height": 480,
@@ -181,7 +181,7 @@ def triplet_circle(
 
 
 def _ring(radius: float) -> dict[str, Any]:
-    """A thin circle around the origin."""
+    """Return a thin circle around the origin."""
     ends = {"x0": -radius, "x1": radius, "y0": -radius, "y1": radius}
     return {"type": "circle", "layer": "below", "line": {"color": "rgba(136,136,136,.45)", "width": 1}} | ends
 
@@ -201,7 +201,7 @@ def _photos(points: np.ndarray, name: str, symbol: str | list[str], color: str) 
 
 
 def _arrow(tail: np.ndarray, push: np.ndarray) -> dict[str, Any]:
-    """Where gradient descent takes a point."""
+    """Return an arrow from a point along its gradient-descent step."""
     head = tail + ARROW * push
     ends = {"x": head[0], "y": head[1], "ax": tail[0], "ay": tail[1]}
     refs = {"xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": ""}
@@ -209,34 +209,34 @@ def _arrow(tail: np.ndarray, push: np.ndarray) -> dict[str, Any]:
 
 
 def collapse_course(moment: CollapseState, margin: float) -> str:
-    """Above the loss with the margin that it must not rest on, below the spread, against the steps."""
+    """Plot loss and margin above, mean squared distance below, against the steps."""
     steps = np.arange(1, len(moment.losses) + 1)
     line = {"type": "scatter", "mode": "lines", "x": steps}
     data = [
         line | {"y": moment.losses, "yaxis": "y2", "name": "loss", "line": {"color": GENUINE, "width": 3}},
         line | {"x": [1, STEPS], "y": [margin, margin], "yaxis": "y2", "name": "margin"}
         | {"line": {"color": IMPOSTOR, "dash": "dash", "width": 3}},
-        line | {"y": moment.spreads, "name": "spread"}
+        line | {"y": moment.spreads, "name": "mean squared distance"}
         | {"line": {"color": SCORE, "dash": "dashdot", "width": 3}},
     ]  # fmt: skip
     layout = {
         "height": 420,
         "xaxis": _axis("training step", range=[0, STEPS], anchor="y"),
         "yaxis2": _axis("loss", domain=[0.55, 1], rangemode="tozero"),
-        "yaxis": _axis("spread", domain=[0, 0.43], range=[-0.05, 2.1]),
+        "yaxis": _axis("mean squared distance", domain=[0, 0.43], range=[-0.05, 2.1]),
     }
     return _figure(data, layout)
 
 
 def collapse_map(moment: CollapseState) -> str:
-    """The 48 embeddings as directions; each person has a track of its own, or one dot would hide the rest."""
+    """Plot the 48 embeddings as directions; each identity has its own track, so none is hidden."""
     data = []
     for person in range(PEOPLE):
         x, y = ((TRACK * person + 0.82) * moment.embeddings[moment.labels == person]).numpy().round(4).T
         marker = {"symbol": SYMBOLS[person], "size": 9, "color": SIX[person], "opacity": 0.85}
         data.append(
             {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": marker}
-            | {"name": f"{person + 1}", "hovertemplate": f"person {person + 1}<extra></extra>"}
+            | {"name": f"{person + 1}", "hovertemplate": f"identity {person + 1}<extra></extra>"}
         )
     axis = {"visible": False, "range": [-1.25, 1.25], "fixedrange": True}
     layout = {"xaxis": axis, "yaxis": axis | {"scaleanchor": "x"}, "dragmode": False, "height": 420}
@@ -251,17 +251,17 @@ def pair_scores(
     pairwise: PairGradients,
     threshold: float,
 ) -> str:
-    """Histograms of the scores; below them how hard each loss moves a pair, by its score."""
+    """Plot histograms of the scores; below them the gradient of each loss by score."""
     edges = np.linspace(-1, 1, 51)
     data: list[dict[str, Any]] = []
     for name, scores, color, shape in (
-        ("two people", impostor, IMPOSTOR, "/"),
-        ("one person", genuine, GENUINE, ""),
+        ("impostor pairs", impostor, IMPOSTOR, "/"),
+        ("genuine pairs", genuine, GENUINE, ""),
     ):
         share = np.histogram(scores, edges)[0] / len(scores) * 100
         marker = {"color": color, "opacity": 0.65, "pattern": {"shape": shape, "size": 5}}
         bars = {"type": "bar", "x": (edges[:-1] + edges[1:]) / 2, "y": share, "name": name, "yaxis": "y3"}
-        data.append(bars | {"marker": marker, "hovertemplate": "%{y:.1f} % of the pairs<extra></extra>"})
+        data.append(bars | {"marker": marker, "hovertemplate": "%{y:.1f}% of pairs<extra></extra>"})
     for axis, weighed in (("y2", contrastive), ("y", pairwise)):
         for scores, push, color, dash in (
             (genuine, weighed.genuine, GENUINE, "solid"),

@@ -132,7 +132,10 @@ def test_a_collapse_is_watched_flagged_and_fixed(visit, collapsing):
     page.wait_for_selector("#collapse h2 >> text=✔ Not collapsed", timeout=60_000)
     assert page.locator("#collapse-mining").get_by_label("all").is_checked()
     shown = figures(page, "collapse")
-    assert float(shown["spread"]) > 1 and float(shown["pairs in the right order"].rstrip("%")) > 95
+    assert (
+        float(shown["mean squared distance"]) > 1
+        and float(shown["pairs ranked correctly (AUC)"].rstrip("%")) > 95
+    )
     page.locator("#collapse-train").click()
     page.wait_for_selector("#collapse h2 >> text=Training")
     page.locator("#collapse-stop").click()

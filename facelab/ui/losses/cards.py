@@ -1,4 +1,4 @@
-"""What the sections of the Losses tab share: where a loss comes from."""
+"""Build the card of papers that the sections of the Losses tab share."""
 
 import html
 
@@ -9,10 +9,10 @@ CALLED = NAMES | {"norm_softmax": "softmax on cosines, NormFace"}
 
 
 def papers_card(*names: str) -> str:
-    """One line a loss: name, year, idea in a sentence, and a link to the paper."""
+    """Return one line per loss: name, year, idea in a sentence, and a link to the paper."""
     rows = "".join(
         f"<li><b>{html.escape(CALLED.get(name, name))}</b> ({loss.year}). {html.escape(loss.idea)} "
         f'<a href="{html.escape(loss.paper)}" target="_blank" rel="noopener">paper</a></li>'
         for name, loss in papers(*names).items()
     )
-    return f'<div class="fl-card"><h3>Where they come from</h3><ul>{rows}</ul></div>'
+    return f'<div class="fl-card"><h3>Papers</h3><ul>{rows}</ul></div>'

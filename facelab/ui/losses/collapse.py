@@ -1,4 +1,4 @@
-"""The Losses tab's collapse lab: watch triplet loss shrink everything to a point, then keep it from that."""
+"""Show the collapse of triplet loss: all embeddings become equal; then avoid it with another mining."""
 
 import functools
 import time
@@ -24,19 +24,18 @@ from facelab.ui.widgets.cards import figures
 from facelab.ui.widgets.chart import Chart
 
 QUESTION = (
-    "Hard triplets teach most, so why not train on nothing else? The quickest way to bring a far positive "
-    "nearer is to bring *everything* nearer. **Train, and watch the loss: at which value does it get stuck, "
-    "and what do the embeddings look like then?**"
+    "Hard triplets have the largest loss, so why not train on them alone? The fastest way to decrease one "
+    "large distance is to decrease *all* distances. **Train and watch the loss: at which value does it stop, "
+    "and where are the embeddings then?**"
 )
 RULE = (
-    "**The rule of the flag.** For {row} steps in a row the loss is within 5 % of the margin (or 0, as "
-    "semi-hard mining finds nothing in a point) *and* the spread, the mean squared distance between unit "
-    "embeddings, is below 5 % of the margin. In one point every hinge is max(0, 0 − 0 + m) = m, and the "
-    "gradient of a squared distance is zero there, so training never leaves it. On the map everyone has "
-    "a ring, so that marks in one direction stay visible; after a collapse the order of pairs rests on "
-    "differences in the last digits. The learner is a network of three layers on {people} made-up people "
-    "with {photos} photos each. Of 24 seeds, with warm-up 50 and "
-    "learning rate 0.1, hard mining collapsed 23, semi-hard mining 1, all triplets none."
+    "**Collapse criterion.** For {row} consecutive steps the loss is within 5% of m (or 0: semi-hard mining "
+    "finds no triplet in a point) *and* the mean squared distance between normalized embeddings is below 5% "
+    "of m. In a point every hinge is max(0, 0 − 0 + m) = m. The gradient of a squared distance is zero "
+    "there, so training does not leave it. After a collapse, AUC depends on rounding. On the map each "
+    "identity has its own ring, so that equal directions stay visible. Network: three layers; data: "
+    "{people} synthetic identities, {photos} photos each. Of 24 seeds (warm-up 50, learning rate 0.1), hard "
+    "mining collapsed in 23, semi-hard mining in 1, all triplets in none."
 )
 MINING = [("hard: the hardest of each anchor", "hard"), ("semi-hard: FaceNet’s", "semi_hard"),
           ("all: the mean over every triplet", "all")]  # fmt: skip
@@ -45,7 +44,7 @@ FIX = "all"
 
 
 def run(mining: str, lr: float, warmup: float, seed: float) -> Iterator[list[Any]]:
-    """Train and show (card, course, map) as it goes; closing it ends the training."""
+    """Train and yield (card, curves, map); closing the generator ends the training."""
     try:
         for moment in learn(CollapseConfig(mining, lr, int(warmup), MARGIN, int(seed))):
             if len(moment.losses) % EVERY == 0 or len(moment.losses) == STEPS:
@@ -56,49 +55,47 @@ def run(mining: str, lr: float, warmup: float, seed: float) -> Iterator[list[Any
 
 
 def show(moment: CollapseState) -> list[Any]:
-    """(card, course, map) of a moment."""
+    """Return (card, curves, map) of a state."""
     return [moment_card(moment), collapse_course(moment, MARGIN), collapse_map(moment)]
 
 
 def moment_card(moment: CollapseState) -> str:
-    """Collapsed or not, in words, then the numbers."""
+    """Return whether the run has collapsed, and its figures."""
     done, loss, spread = len(moment.losses), moment.losses[-1], moment.spreads[-1]
     kind, title, words = "", f"Training: step {done} of {STEPS}", "No collapse so far."
     if moment.collapsed:
         kind, title = "fl-different", "✖ Collapsed"
         words = (
-            f"The loss sits at the margin ({loss:.3f} of {MARGIN}) and the spread of the embeddings is "
-            f"{spread:.4f}: they all point one way. Press “Fix it” to train from the same start on all "
-            "triplets."
+            f"The loss stays at the margin (loss {loss:.3f}, m = {MARGIN}) and the mean squared distance of "
+            f"the embeddings is {spread:.4f}: all are equal. Press “Fix it” to train on all triplets from "
+            "the same initialization."
         )
     elif done == STEPS:
         kind, title = "fl-same", "✔ Not collapsed"
-        words = (
-            "The embeddings have not shrunk to a point. How well they tell people apart is the last number."
-        )
+        words = "The embeddings are not equal. The share of pairs ranked correctly (AUC) is the last figure."
     numbers = figures(
         ("step", f"{done} of {STEPS}"),
         ("loss", f"{loss:.3f}"),
-        ("spread", f"{spread:.4f}"),
-        ("pairs in the right order", f"{moment.ordered:.1%}"),
+        ("mean squared distance", f"{spread:.4f}"),
+        ("pairs ranked correctly (AUC)", f"{moment.ordered:.1%}"),
     )
     role = ' role="status"' if done == STEPS else ""  # a screen reader hears the end, not every frame
     return f'<div class="fl-card {kind}"{role}><h2>{title}</h2><p>{words}</p>{numbers}</div>'
 
 
 def on_fix() -> str:
-    """The mining that does not collapse."""
+    """Return the mining that does not collapse."""
     return FIX
 
 
 @functools.cache
 def opening() -> CollapseState:
-    """The collapse that the section opens on, trained once, in well under a second."""
+    """Return the collapse that the section opens on, trained once, in under a second."""
     return list(learn(CollapseConfig(margin=MARGIN)))[-1]
 
 
 def section() -> Controls:
-    """Lay it out, open at a finished collapse -> its controls by name."""
+    """Lay the section out, open at a finished collapse; return its controls by name."""
     gr.Markdown(QUESTION)
     settings = _settings()
     with gr.Row(elem_classes="fl-examples"):
@@ -109,9 +106,11 @@ def section() -> Controls:
     said = gr.HTML(card, elem_id="collapse", padding=False)
     with gr.Row():
         with gr.Column(min_width=320):
-            first = Chart(course, "Loss and spread of the embeddings against the step", "collapse-course")
+            first = Chart(
+                course, "Loss and mean squared distance of the embeddings against the step", "collapse-course"
+            )
         with gr.Column(min_width=320):
-            second = Chart(where, "Directions of the embeddings of six people", "collapse-map")
+            second = Chart(where, "Directions of the embeddings of six identities", "collapse-map")
     gr.Markdown(RULE.format(row=IN_A_ROW, people=PEOPLE, photos=PHOTOS), elem_classes="fl-small")
     gr.HTML(papers_card("triplet"), padding=False)
     training = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 4}
@@ -124,13 +123,13 @@ def section() -> Controls:
 
 
 def _settings() -> Controls:
-    """What the learner mines, how fast it learns, and where it starts."""
+    """Lay out mining, learning rate, warm-up and seed."""
     start = CollapseConfig()
     mining = gr.Radio(
         MINING,
         value=start.mining,
         label="Mining",
-        info="Which triplets of a batch the loss is taken over.",
+        info="Which triplets of a batch enter the loss.",
         elem_id="collapse-mining",
     )
     with gr.Row(elem_classes="fl-controls"):
@@ -140,7 +139,7 @@ def _settings() -> Controls:
             value=start.lr,
             step=0.005,
             label="Learning rate",
-            info="How large a step is; larger ones collapse sooner.",
+            info="Step size; larger ones collapse sooner.",
             elem_id="collapse-lr",
         )
         warmup = gr.Slider(
@@ -148,8 +147,8 @@ def _settings() -> Controls:
             100,
             value=start.warmup,
             step=10,
-            label="Warm-up, in steps",
-            info="Over how many steps the learning rate grows from near zero. By itself it only delays.",
+            label="Warm-up, steps",
+            info="Steps over which the learning rate rises from near zero; alone it only delays a collapse.",
             elem_id="collapse-warmup",
         )
         seed = gr.Slider(
@@ -158,7 +157,7 @@ def _settings() -> Controls:
             value=start.seed,
             step=1,
             label="Seed",
-            info="Draws the photos and the first weights.",
+            info="Of the data and the initialization.",
             elem_id="collapse-seed",
         )
     return {"mining": mining, "lr": lr, "warmup": warmup, "seed": seed}

@@ -1,5 +1,4 @@
-"""The Losses tab's margins: how far the own angle must win, what that leaves between classes, how hard it
-pulls."""
+"""Show margin losses: target logit, gradient magnitude, decision regions, and the scale s."""
 
 from typing import Any
 
@@ -16,36 +15,35 @@ from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.controls import redraw
 
 QUESTION = (
-    "Softmax is content as soon as a photo is nearer to its own prototype than to any other. A margin "
-    "handicaps the own class: it must win *although* its angle counts more. **Move a margin: where does a "
-    "gap open between the classes, and which photos does the loss still push?**"
+    "Softmax stops pushing once θ_y, the angle to the class weight vector W_y (prototype), is the smallest. "
+    "A margin m lowers the target logit, so θ_y must be smaller *by m*. **Move a margin: where does a gap "
+    "open between the classes, and for which angles is the gradient large?**"
 )
 READING = (
-    "Upper curve: the logit of the photo’s own class, margin included; the lower it lies under the dotted "
-    "softmax, the greater the handicap. Lower curve: how hard the loss turns the photo, |∂loss/∂θ|, when "
-    "all other prototypes stand at a right angle. ArcFace’s curve takes a step at θ = π − m, where cos(θ + "
-    "m) would rise again and reward the worst photos."
+    "Upper plot: the target logit with its margin, below the dotted softmax. Lower plot: the gradient "
+    "magnitude |∂loss/∂θ| with all other prototypes at 90°. ArcFace’s curve has a step at θ = π − m, where "
+    "cos(θ + m) would rise again and lower the loss of the worst photos."
 )
 RINGS = (
-    "### What each class owns\n"
-    "Directions in the plane. In the colored arc of a ring a photo of that class satisfies the loss; in the "
-    "empty gap no class does, and training keeps pushing. Rings from inside: softmax, A-Softmax, CosFace, "
-    "ArcFace. In the plain plane a margin that is too large for the prototypes leaves a class nothing."
+    "### Decision regions\n"
+    "Directions of 2-D embeddings. In a colored arc, a photo of that class satisfies the margin; in an empty "
+    "gap, no class does, and the gradient is large. Rings from inside: softmax, A-Softmax, CosFace, ArcFace. "
+    "In 2-D, a margin that is too large for the prototypes leaves a class no region."
 )
 SCALE = (
     "### Why a scale, s\n"
-    "Cosines lie in [−1, 1], and softmax over many classes cannot be sure of numbers that small: its surest "
-    "is 1 / (1 + (C − 1)·exp(−s·C/(C − 1))). Without a scale (s = 1) and with 10,000 people that is 1 in "
-    "3,679, and the loss can never come near zero. The prototypes are taken as far apart as they can be."
+    "Cosines lie in [−1, 1]; with logits in [−1, 1], softmax over K classes is bounded above by "
+    "1 / (1 + (K − 1)·exp(−s·K/(K − 1))) for prototypes at maximum distance. Without a scale (s = 1) and "
+    "with K = 10,000 the bound is 1 in 3,679, so the loss stays far from zero."
 )
 SLIDERS = (
-    ("arcface", 0, 1.5, 0.5, 0.05, "ArcFace’s margin, m", "Added to the own angle, in radians; 0.5 is 29°."),
-    ("cosface", 0, 1, 0.35, 0.05, "CosFace’s margin, m", "Taken off the own cosine."),
-    ("a-softmax", 1, 6, 4, 1, "A-Softmax’s margin, m", "The own angle counts m times."),
+    ("arcface", 0, 1.5, 0.5, 0.05, "ArcFace’s margin, m", "Added to the angle θ_y, in radians; 0.5 is 29°."),
+    ("cosface", 0, 1, 0.35, 0.05, "CosFace’s margin, m", "Subtracted from the target cosine."),
+    ("a-softmax", 1, 6, 4, 1, "A-Softmax’s margin, m", "Multiplies the angle θ_y."),
     ("lambda", 0, 20, 5, 1, "A-Softmax’s λ",
-     "The share of plain softmax: training starts at 1500 and ends at 5; 0 is the pure formula."),
+     "Weight of plain softmax: annealed from 1500 to 5 in training; 0 is the pure formula."),
     ("scale", 1, 64, 64, 1, "Scale, s",
-     "By what all cosines are multiplied; for A-Softmax the length of the embedding."),
+     "Factor of all cosines; for A-Softmax the norm of the embedding."),
 )  # fmt: skip
 DEGREES = np.arange(181.0)
 AROUND = np.arange(0, 360, 0.25)
@@ -70,7 +68,7 @@ def show(
 def show_rings(
     arcface: float, cosface: float, a_softmax: int, annealing: float, classes: int, between: float
 ) -> list[Any]:
-    """(the gaps in numbers, the rings) at these settings."""
+    """Return (widths of the gaps, decision regions) at these settings."""
     margins = Margins(int(a_softmax), cosface, arcface, annealing=annealing)
     prototypes = 90.0 + between * (np.arange(classes) - (classes - 1) / 2)
     owners = loss_curves.decision_regions(margins, prototypes, AROUND)
@@ -81,7 +79,7 @@ def show_rings(
 
 
 def gaps_card(owners: dict[str, np.ndarray], ends: np.ndarray) -> str:
-    """How wide the gap between the first two prototypes is, loss by loss."""
+    """Return the width of the gap between the first two prototypes, for each loss."""
     inside = (ends.min() < AROUND) & (ends.max() > AROUND)
     step = AROUND[1] - AROUND[0]
     widths = ((NAMES[name], f"{step * (owners[name][inside] == NO_CLASS).sum():.0f}°") for name in COMPARED)
@@ -91,37 +89,36 @@ def gaps_card(owners: dict[str, np.ndarray], ends: np.ndarray) -> str:
 
 
 def sureness_card(best: float, scale: float, people: int) -> str:
-    """The surest probability in words."""
+    """Return the maximum attainable probability and the lowest loss."""
     words = percent(best) if best >= 0.01 else f"1 in {1 / best:,.0f}"
     least = np.log1p((people - 1) * np.exp(-scale * people / (people - 1)))
     bound = f"{least:.2g}" if least > 1e-4 else "almost 0"
     return (
-        f'<div class="fl-card" role="status"><p>With s = {scale:g} and {people:,} people, the most that '
-        f"softmax can give the right person is <b>{words}</b>, so the loss cannot go below "
-        f"<b>{bound}</b>.</p></div>"
+        f'<div class="fl-card" role="status"><p>With s = {scale:g} and K = {people:,} classes, the maximum '
+        f"attainable probability is <b>{words}</b>, so the loss cannot be below <b>{bound}</b>.</p></div>"
     )
 
 
 def section() -> Controls:
-    """Lay it out, open at the papers' margins -> its controls by name."""
+    """Lay the section out, open at the papers' margins; return its controls by name."""
     gr.Markdown(QUESTION)
     margins, scaling = _sliders()
     first = show(*(control.value for control in (*margins, *scaling)))
     chart = Chart(
-        first[0], "Own logit and size of the gradient against the angle, four losses", "margin-chart"
+        first[0], "Target logit and gradient magnitude against the angle, four losses", "margin-chart"
     )
     gr.Markdown(READING, elem_classes="fl-small")
     gr.Markdown(RINGS)
     plane = _plane()
     rings = show_rings(*(control.value for control in (*margins, *plane)))
     gaps = gr.HTML(rings[0], elem_id="gaps", padding=False)
-    circle = Chart(
-        rings[1], "Which directions each class owns under four losses, and the gaps", "regions-chart"
-    )
+    circle = Chart(rings[1], "Decision regions of four losses, and the gaps between classes", "regions-chart")
     gr.Markdown(SCALE)
     sure = gr.HTML(first[1], elem_id="sureness", padding=False)
     surest = Chart(
-        first[2], "The surest probability against the scale, by the number of classes", "scale-chart"
+        first[2],
+        "Maximum attainable probability against the scale s, by the number of classes K",
+        "scale-chart",
     )
     gr.HTML(papers_card(*COMPARED), padding=False)
     redraw(show, [*margins, *scaling], [chart, sure, surest])
@@ -131,7 +128,7 @@ def section() -> Controls:
 
 
 def _sliders() -> tuple[list[Any], list[Any]]:
-    """The margins (ArcFace, CosFace, A-Softmax and its λ), and what scales them."""
+    """Lay out the margins (ArcFace, CosFace, A-Softmax and its λ), the scale and the classes."""
     sliders = []
     for row in (SLIDERS[:2], SLIDERS[2:4], SLIDERS[4:]):
         with gr.Row(elem_classes="fl-controls"):
@@ -144,21 +141,21 @@ def _sliders() -> tuple[list[Any], list[Any]]:
                 people = gr.Radio(
                     list(PEOPLE),
                     value=1000,
-                    label="People, C",
-                    info="Among how many the softmax chooses.",
+                    label="Classes, K",
+                    info="Classes of the softmax.",
                     elem_id="margin-people",
                 )
     return sliders[:4], [sliders[4], people]
 
 
 def _plane() -> list[Any]:
-    """How many prototypes stand in the plane, and how far apart."""
+    """Lay out the number of prototypes and the angle between them."""
     with gr.Row(elem_classes="fl-controls"):
         classes = gr.Radio(
             [2, 3],
             value=2,
             label="Prototypes",
-            info="How many classes share the circle.",
+            info="Number of classes on the circle.",
             elem_id="margin-classes",
         )
         between = gr.Slider(
@@ -167,7 +164,7 @@ def _plane() -> list[Any]:
             value=90,
             step=5,
             label="Angle between neighbors",
-            info="From one prototype to the next, in degrees.",
+            info="Between neighboring prototypes, in degrees.",
             elem_id="margin-between",
         )
     return [classes, between]

@@ -1,4 +1,4 @@
-"""Losses: what each one asks of an embedding, as four things to touch.
+"""Explore the metric losses in four sections.
 
 Margins, triplets, collapse and pairs have a section and a module each; all numbers come from the losses that
 train, through `facelab.lessons.loss_curves` and `facelab.lessons.triplet_collapse`.
@@ -14,20 +14,20 @@ from facelab.ui.losses import triplets as losses_triplets
 
 TITLE = "Losses"
 LEAD = (
-    "A classifier only has to put each photo on the right side of a line. Verification needs more: photos of "
-    "one person close together, photos of different people far apart. **What does each loss ask for, and how "
-    "hard does it push where?**"
+    "Classification needs *separable* features; verification needs *discriminative* ones: small intra-class, "
+    "large inter-class distance. **For which embeddings is the gradient of each loss zero, and where is it "
+    "largest?**"
 )
 SECTIONS = {
     "1 · Margins: softmax, A-Softmax, CosFace, ArcFace": losses_margins,
     "2 · Triplets: easy, semi-hard, hard": losses_triplets,
-    "3 · Collapse: when everything becomes one point": losses_collapse,
+    "3 · Collapse: all embeddings equal": losses_collapse,
     "4 · Pairs: contrastive and pairwise": losses_pairs,
 }
 
 
 def build() -> Controls:
-    """Lay the tab out -> its controls by name."""
+    """Lay the tab out; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     controls: Controls = {}
     for title, module in SECTIONS.items():

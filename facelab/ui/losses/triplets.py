@@ -1,4 +1,4 @@
-"""The Losses tab's triplets: drag three photos on the circle, and see which triplets teach anything."""
+"""Show triplet loss: drag three photos on the circle, and see for which triplets the gradient is zero."""
 
 from typing import Any
 
@@ -16,23 +16,23 @@ from facelab.ui.widgets.cards import figures
 from facelab.ui.widgets.controls import redraw
 
 QUESTION = (
-    "A triplet is an **a**nchor, a **p**ositive (the same person) and a **n**egative (somebody else). The "
-    "loss wants the negative farther from the anchor than the positive, by a margin: max(0, d(a, p)² − d(a, "
-    "n)² + m). **Drag the negative: where does it stop teaching anything?**"
+    "A triplet is an **a**nchor, a **p**ositive (same identity) and a **n**egative (different identity). The "
+    "loss is max(0, d(a, p)² − d(a, n)² + m): the negative must be farther than the positive by the margin m "
+    "(ε on the slide). **Drag the negative: where does the gradient become zero?**"
 )
 HELP = (
-    "Drag A, P or N, or focus one and press the arrow keys. The outer ring says what a negative would be at "
-    "that place: solid hard (nearer than the positive), dashed semi-hard (farther, but within the margin), "
-    "dotted easy (loss 0); the photos of others say the same: ✖ hard, ▲ semi-hard, △ easy. Green arrows: "
-    "where a step of gradient descent moves each photo."
+    "Drag A, P or N, or focus one and press the arrow keys. The outer ring shows the kind of a negative at "
+    "each position: solid hard (nearer than the positive), dashed semi-hard (farther, within the margin), "
+    "dotted easy (loss 0). The other photos show it too: ✖ hard, ▲ semi-hard, △ easy. Green arrows: the step "
+    "of gradient descent."
 )
 MEANING = {
-    "easy": ("✔ Easy", "The negative is farther than the positive by more than the margin: the loss is 0, no "
-             "photo is moved, and the triplet teaches nothing."),
+    "easy": ("✔ Easy", "The negative is farther than the positive by more than the margin: loss and gradient "
+             "are zero."),
     "semi-hard": ("◆ Semi-hard", "The negative is farther than the positive, but by less than the margin. "
-                  "FaceNet learns from these."),
-    "hard": ("✖ Hard", "The negative is nearer to the anchor than the positive. It teaches most, but a fresh "
-             "network that sees only these can collapse: see the next section."),
+                  "FaceNet trains on these."),
+    "hard": ("✖ Hard", "The negative is nearer to the anchor than the positive. The loss is largest, but "
+             "training on hard triplets alone from the start can collapse: see the next section."),
 }  # fmt: skip
 SAME, OTHERS = (20.0, 75.0, 118.0), (8.0, 58.0, 100.0, 140.0, 190.0, 235.0, 290.0, 338.0)
 AROUND = [5.0 * i for i in range(72)]
@@ -40,7 +40,7 @@ START = (30.0, 100.0, 65.0)
 
 
 def show(anchor: float, positive: float, negative: float, margin: float) -> list[Any]:
-    """(what the triplet is, the circle) at three angles in degrees and a margin."""
+    """Return (cards, circle) at three angles in degrees and a margin."""
     degrees = [anchor, positive, negative]
     triplet = loss_curves.one_triplet(loss_curves.on_circle(degrees), margin)
     ring = _kinds([anchor, positive, *AROUND], 2, margin)[2:]
@@ -54,13 +54,13 @@ def show(anchor: float, positive: float, negative: float, margin: float) -> list
 
 
 def _kinds(degrees: list[float], own: int, margin: float) -> np.ndarray:
-    """Kinds of all photos but the first `own`, which are one person's, for the first two."""
+    """Return the kinds of all photos but the first `own` (one identity), for the first two."""
     labels = (torch.arange(len(degrees)) >= own).long()
     return loss_curves.triplet_kinds(loss_curves.on_circle(degrees), labels, 0, 1, margin)
 
 
 def triplet_card(triplet: OneTriplet, margin: float) -> str:
-    """The kind in words, then the numbers."""
+    """Return the kind of a triplet, its distances and its loss."""
     title, sentence = MEANING[triplet.kind]
     kind = {"easy": "fl-same", "semi-hard": "fl-closed", "hard": "fl-different"}[triplet.kind]
     numbers = figures(
@@ -73,7 +73,7 @@ def triplet_card(triplet: OneTriplet, margin: float) -> str:
 
 
 def batch_card(points: torch.Tensor, labels: torch.Tensor, margin: float) -> str:
-    """How many triplets of this anchor are of which kind, and which ones mining would take."""
+    """Return the number of triplets of each kind for this anchor, and of those that mining selects."""
     own = (labels == 0).nonzero().squeeze(1)[1:].tolist()
     kinds = np.concatenate([loss_curves.triplet_kinds(points, labels, 0, p, margin) for p in own])
     counts = ((name, str((kinds == kind).sum())) for kind, name in reversed(list(enumerate(KINDS))))
@@ -84,14 +84,14 @@ def batch_card(points: torch.Tensor, labels: torch.Tensor, margin: float) -> str
     return (
         f'<div class="fl-card"><h3>All triplets of this anchor</h3><p>With every photo on the circle '
         f"there are {(kinds >= 0).sum()} triplets of A:</p>{figures(*counts)}"
-        f'<p class="fl-small">Hard mining takes {taken["hard"]} of them (farthest positive, nearest '
-        f"negative); semi-hard mining takes {taken['semi_hard']} (for each positive the nearest negative "
-        "beyond it, if within the margin).</p></div>"
+        f'<p class="fl-small">Hard mining selects {taken["hard"]} (farthest positive, nearest negative). '
+        f"Semi-hard mining selects {taken['semi_hard']} (for each positive, the nearest farther negative "
+        "within the margin).</p></div>"
     )
 
 
 def section() -> Controls:
-    """Lay it out, open at a hard triplet -> its controls by name."""
+    """Lay the section out, open at a hard triplet; return its controls by name."""
     gr.Markdown(QUESTION)
     margin = gr.Slider(
         0,
@@ -99,13 +99,17 @@ def section() -> Controls:
         value=0.2,
         step=0.05,
         label="Margin, m",
-        info="On squared distances of unit vectors, which lie in [0, 4]; FaceNet’s is 0.2.",
+        info="On squared distances of normalized embeddings, in [0, 4]; 0.2 in FaceNet.",
         elem_id="triplet-margin",
     )
     card, figure = show(*START, margin.value)
     with gr.Row():
         with gr.Column(min_width=320, scale=3):
-            circle = Circle(figure, "A triplet on the circle, and where a negative is hard", "triplet-circle")
+            circle = Circle(
+                figure,
+                "A triplet on the circle, with the zones of hard, semi-hard and easy negatives",
+                "triplet-circle",
+            )
         with gr.Column(min_width=280, scale=2):
             said = gr.HTML(card, elem_id="triplet", padding=False)
     gr.Markdown(HELP, elem_classes="fl-small")
@@ -117,7 +121,7 @@ def section() -> Controls:
                 value=degrees,
                 step=1,
                 label=photo.capitalize(),
-                info=f"Where the {photo} lies on the circle, in degrees.",
+                info=f"Angle of the {photo}, in degrees.",
                 elem_id=f"triplet-{photo}",
             )
             for photo, degrees in zip(PHOTOS, START)
