@@ -79,7 +79,7 @@ RECIPES: dict[str, Recipe] = {
     # 0.868, 0.132, 0.578.
     "softmax": ZOO,
     # EER 0.162 held out; LFW 0.877, EER 0.123, TAR@FAR=0.01 0.552; the expected calibration error rises from
-    # 0.044 to 0.158, see docs/lessons.md.
+    # 0.044 to 0.158, see docs/findings.md.
     "label_smoothing": replace(ZOO, label_smoothing=0.1),
     # EER 0.125 held out; LFW 0.880, EER 0.120, TAR@FAR=0.01 0.547; expected calibration error 0.308.
     "online_label_smoothing": replace(ZOO, loss="online_label_smoothing"),
