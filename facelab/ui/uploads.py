@@ -17,6 +17,7 @@ NOT_UPLOADED = (
     "This file is not on the page (any more): uploads are deleted after 20 minutes at the latest. Upload it "
     "again; addresses are not fetched."
 )
+UNFIT = "This request does not fit the endpoint: send what its API page lists, files as uploads first."
 FOLDER = re.compile(r"[0-9a-f]{64}")  # gradio names each upload's folder by a hash that nobody can guess
 
 
@@ -60,6 +61,16 @@ class Guarded(gr.Blocks):
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """Gradio's own, after the check; every route to an event comes through here."""
+        """Gradio's own, after the check; every route to an event comes through here.
+
+        What does not fit its component is answered in a sentence, and not by a traceback in the log, which
+        would quote from the request: the name of a visitor's file, or the beginning of a photo.
+        """
         check_inputs(inputs)
-        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        try:
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:  # pydantic's, or of a component that was given another type
+            raise gr.Error(UNFIT, print_exception=False) from error

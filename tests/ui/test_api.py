@@ -118,6 +118,32 @@ def test_an_uploaded_checkpoint_is_no_model(page, files):
             client.predict(handle_file(files[0]), model, api_name="/embed")
 
 
+def test_no_event_of_the_page_takes_a_path_for_a_choice(page):
+    """Private events are only hidden: each choice gets a path once, by number."""
+    client, _ = page
+    config = httpx.get(f"{client.src}config").json()
+    parts = {part["id"]: part for part in config["components"]}
+    hidden, tried = ("state", "image", "plot"), set()
+    for event in config["dependencies"]:
+        kinds = [parts[i]["type"] for i in event["inputs"]]
+        values = [
+            None if kind in hidden else parts[i]["props"].get("value")
+            for i, kind in zip(event["inputs"], kinds)
+        ]
+        for at, kind in enumerate(kinds):
+            if kind not in ("dropdown", "radio") or event["inputs"][at] in tried:
+                continue
+            tried.add(event["inputs"][at])
+            data = [*values[:at], str(CHECKPOINTS / f"{MODEL}.safetensors"), *values[at + 1 :]]
+            body = {"data": data, "fn_index": event["id"], "session_hash": f"{event['id']}-{at}"}
+            joined = httpx.post(f"{client.src}gradio_api/queue/join", json=body)
+            assert joined.status_code == 200, joined.text
+            visit = {"session_hash": body["session_hash"]}
+            answer = httpx.get(f"{client.src}gradio_api/queue/data", params=visit, timeout=60).text
+            assert "not in the list of choices" in answer, (event["api_name"], answer[-300:])
+    assert len(tried) > 5
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("gallery") / "gallery.npz"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from facelab.ui.uploads import NOT_UPLOADED, Guarded, check_inputs, uploaded
+from facelab.ui.uploads import NOT_UPLOADED, UNFIT, Guarded, check_inputs, uploaded
 from facelab.ui.widgets.photo_input import PhotoInput
 
 HASH = "a" * 64
@@ -163,3 +163,16 @@ def test_an_upload_reaches_the_event(served):
     for event in ("public0", 1, "public2"):
         answer_of(url, event, {"path": path, "meta": META})
     assert [Path(str(found)).read_bytes() for found in seen] == [png()] * 3
+
+
+@pytest.mark.parametrize("event", ["public0", 1, "public1", "public2", "public6", "public8"])
+def test_a_request_of_another_shape_gets_a_sentence_and_leaves_nothing_in_the_log(served, event, capfd):
+    url, seen, _ = served
+    seen.clear()
+    packed = "data:image/png;base64," + base64.b64encode(b"of a visitor").decode()
+    private = {"orig_name": "Zoe at home.jpg", "url": packed, "size": "large", "meta": 5}
+    for value in (private, [private], "Zoe at home.jpg", 5, {"url": [packed]}, [[[[private]]]]):
+        answer = answer_of(url, event, value)
+        assert UNFIT in answer or NOT_UPLOADED in answer or "choices" in answer, (value, answer)
+    said = "".join(capfd.readouterr())
+    assert not seen and "Traceback" not in said and "Zoe" not in said and packed[:30] not in said
