@@ -92,7 +92,7 @@ def test_a_run_that_trains_keeps_its_place_though_nobody_follows_it():
         run._seen -= 2 * PATIENCE
     runs[0].started = True
     assert all(run.is_abandoned() for run in runs)
-    assert line.place(runs[2]) == 1  # the second is counted out, the first is still at work
+    assert line.position(runs[2]) == 1  # the second is counted out, the first is still at work
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.01, 0.001])
