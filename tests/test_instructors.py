@@ -1,4 +1,4 @@
-"""The lesson plans and the worksheet: every link opens what it says, every number of the key is measured."""
+"""Lesson plans, worksheet and tour: every link opens what it says, every number of the key is measured."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,11 @@ from facelab.ui.links import LinkedTab, legal_value, open_link
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {name: (DOCS / name).read_text("utf-8") for name in ("instructors.md", "worksheet.md")}
-LINKS = sorted({link for page in PAGES.values() for link in re.findall(r"\((http://127\S+?)\)", page)})
+LINKED = [
+    *PAGES.values(),
+    *(path.read_text("utf-8") for path in (DOCS / "tour.md", DOCS.parent / "README.md")),
+]
+LINKS = sorted({link for page in LINKED for link in re.findall(r"\((http://127\S+?)\)", page)})
 KEY = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGES["instructors.md"].partition("## Answer key")[2], re.M))
 
 

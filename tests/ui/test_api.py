@@ -1,9 +1,15 @@
 """The public endpoints, through gradio's own client: four of them, documented, and nothing else."""
 
+import ast
+import json
+import re
+import subprocess
+
 import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
+from PIL import Image
 
 from facelab.models.zoo import CHECKPOINTS
 from facelab.recognition import gallery as galleries
@@ -12,6 +18,7 @@ from facelab.recognition.verify import compare, detect
 from facelab.ui import api, build_app
 from facelab.ui.identify import enroll as enroll
 from facelab.ui.widgets.examples import example_pairs, example_probes
+from tests.documents import ROOT, blocks
 
 MODEL = "resnet_softmax"
 
@@ -47,6 +54,33 @@ def test_compare_endpoint_gives_the_command_line_json(page, files):
     wanted = compare(*files, MODEL, far)
     assert got.keys() == wanted.keys()
     assert got["score"] == pytest.approx(wanted["score"], abs=1e-4) and got["same"] == wanted["same"]
+
+
+@pytest.fixture
+def readme(page, files, tmp_path, monkeypatch) -> list[str]:
+    """Python and shell of the README's calls to a page, in a folder with its two photos."""
+    client, _ = page
+    for name, path in zip("ab", files):
+        Image.open(path).save(tmp_path / f"{name}.jpg")
+    monkeypatch.chdir(tmp_path)
+    calls = [block.text for block in blocks(ROOT / "README.md") if block.marker == "page"]
+    assert all("http://127.0.0.1:7860" in call for call in calls)
+    return [call.replace("http://127.0.0.1:7860", client.src.rstrip("/")) for call in calls]
+
+
+def test_the_readme_s_calls_run_as_pasted(readme, capfd):
+    wanted = compare("a.jpg", "b.jpg", "strong", 0.01)
+    python, shell = readme
+    exec(compile(python, "README.md", "exec"), {})
+    subprocess.run(["bash", "-euc", shell], check=True)
+    told = capfd.readouterr().out
+    (printed,) = re.findall(r"^\{.*\}$", told, re.MULTILINE)
+    (event, data) = re.search(r"^event: (\w+)\ndata: (.*)$", told, re.MULTILINE).groups()
+    (sent,) = json.loads(data)
+    assert event == "complete"
+    for answer in (ast.literal_eval(printed), sent):
+        assert answer.keys() == wanted.keys() and answer["same"] == wanted["same"]
+        assert answer["score"] == pytest.approx(wanted["score"], abs=1e-4)
 
 
 def test_four_documented_endpoints_are_public(page):
