@@ -16,7 +16,7 @@ import numpy as np
 from tyro.conf import arg
 
 from facelab.cli.crops import told
-from facelab.cli.terminal import CACHE, JOBS, parse, track, usable
+from facelab.cli.terminal import CACHE, JOBS, run_group, track, usable
 from facelab.data import cache as kept
 from facelab.data.embeddings import save_embeddings
 from facelab.data.files import Written
@@ -29,7 +29,6 @@ from facelab.data.unpack import unpack as unpack_archive
 from facelab.evaluation.hw2p2_submission import submit as submit_homework
 from facelab.evaluation.photo_pool import embed_images
 from facelab.evaluation.photo_pool import prepare as prepare_photos
-from facelab.models.names import nearest
 from facelab.models.recipes import find_recipe
 from facelab.training.blends import write_blends
 
@@ -128,14 +127,7 @@ def data(argv: list[str]) -> None:
 
     The first word names what to do, e.g. `data prepare photos/ crops/`.
     """
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: python -m facelab data COMMAND ...   (data COMMAND --help explains each)\n")
-        for name, command in DATA.items():
-            print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
-        return
-    if argv[0] not in DATA:
-        raise ValueError(f"unknown command {argv[0]!r}: {nearest(argv[0], DATA)}")
-    parse(DATA[argv[0]], argv[1:], f"python -m facelab data {argv[0]}")()
+    run_group("data", "command", DATA, argv)
 
 
 def embed(

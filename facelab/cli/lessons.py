@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from facelab.cli.crops import told
-from facelab.cli.terminal import CACHE, parse, track, usable
+from facelab.cli.terminal import CACHE, run_group, track, usable
 from facelab.data.folders import load_crops
 from facelab.lessons import START_MODEL
 from facelab.models.names import nearest
@@ -132,11 +132,4 @@ def lessons(argv: list[str]) -> None:
 
     The first word names the lesson, e.g. `lessons space resnet_softmax --data crops.zip`.
     """
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: python -m facelab lessons LESSON ...   (lessons LESSON --help explains each)\n")
-        for name, command in LESSONS.items():
-            print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
-        return
-    if argv[0] not in LESSONS:
-        raise ValueError(f"unknown lesson {argv[0]!r}: {nearest(argv[0], LESSONS)}")
-    parse(LESSONS[argv[0]], argv[1:], f"python -m facelab lessons {argv[0]}")()
+    run_group("lessons", "lesson", LESSONS, argv)

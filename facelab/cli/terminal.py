@@ -13,6 +13,7 @@ import tyro
 from tqdm import tqdm
 
 from facelab.data.cache import default_folder, unusable
+from facelab.models.names import nearest
 
 CACHE = default_folder()
 JOBS = os.cpu_count() or 1
@@ -59,6 +60,29 @@ def parse(command: Callable, args: list[str], prog: str, default: Any = None) ->
         if not stop.code:
             raise
         raise ValueError(_unframed(complaint.getvalue(), prog)) from stop
+
+
+def run_group(group: str, kind: str, commands: dict[str, Callable[..., None]], argv: list[str]) -> None:
+    """Run the command of a group that the first word names, or list them.
+
+    Args:
+        group: the word before, e.g. "data".
+        kind: what its commands are called, e.g. "lesson".
+        commands: by name.
+        argv: the words after.
+
+    Raises:
+        ValueError: there is no such command, or bad flags; in one sentence.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        word = kind.upper()
+        print(f"usage: python -m facelab {group} {word} ...   ({group} {word} --help explains each)\n")
+        for name, command in commands.items():
+            print(f"  {name:<12}{command.__doc__.splitlines()[0]}")
+        return
+    if argv[0] not in commands:
+        raise ValueError(f"unknown {kind} {argv[0]!r}: {nearest(argv[0], commands)}")
+    parse(commands[argv[0]], argv[1:], f"python -m facelab {group} {argv[0]}")()
 
 
 def _unframed(complaint: str, prog: str) -> str:

@@ -34,7 +34,7 @@ from facelab.training.homework import CoursePairs, course_pairs, judge_course
 from facelab.training.loop import Progress
 from facelab.training.loop import train as train_recipe
 from facelab.training.splits import split
-from facelab.training.validation import held_out_points
+from facelab.training.validation import header_of, held_out_points
 
 SAVE_SECONDS = 60  # between two savings of a run's state within an epoch: what a kill can cost
 
@@ -138,11 +138,7 @@ def _train(command: Train) -> None:
     course = course_pairs(homework) if homework else None  # a wrong list is told before hours of training
     data, sources = _crops(command)
     parts = split(data, command.recipe)
-    training = parts.training
-    provenance = f"{sources}: {len(training.identities)} identities, {len(training)} crops"
-    header = checkpoint.Header(
-        command.recipe, len(training.identities), provenance, identities=training.identities
-    )
+    header = header_of(command.recipe, sources, parts.training)
     run = train_recipe(command.recipe, data, state)
     last = None
     for progress in _shown(run, command, first):
@@ -263,9 +259,7 @@ def _held_out_points(
     if not len(held_out):
         return None
     try:
-        points = held_out_points(
-            last.model, held_out, f"{len(held_out.identities)} held-out identities of {sources}"
-        )
+        points = held_out_points(last.model, held_out, sources)
     except ValueError as error:
         print(f"no thresholds were set: {error}", file=sys.stderr)
         return None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from facelab.data.cache import touch
-from facelab.data.files import replacing
+from facelab.data.files import may_be_running, replacing
 from facelab.photos.faces import CROP_SIZE
 
 CROP = (CROP_SIZE, CROP_SIZE, 3)
@@ -112,18 +112,8 @@ def _remove_abandoned(folder: Path) -> None:
     """Delete what killed processes of this machine left half written."""
     for part in folder.glob(f"*.{platform.node()}-*.part.npy"):
         owner = part.name.split("-")[-1].split(".")[0]
-        if os.name == "posix" and owner.isdecimal() and not _is_alive(int(owner)):
+        if owner.isdecimal() and not may_be_running(int(owner)):
             part.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 asks and does nothing
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
 
 
 def write_index(path: Path, index: dict[str, Any]) -> None:

@@ -35,6 +35,19 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
+def may_be_running(process: int) -> bool:
+    """Whether a process of this machine is there; True where the system has no harmless way to ask."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)  # signal 0 asks and does nothing
+    except (ProcessLookupError, OverflowError):  # no number is that large
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to in place of `path`, which it replaces if the block ends well."""

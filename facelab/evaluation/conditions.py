@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from facelab.photos.conditions import lit_and_sharp
 from facelab.photos.faces import Face
 
 CONDITIONS = ("turned", "dark", "blurred", "small")
 THIRDS = ("least", "middle", "most")
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def conditions(face: Face) -> np.ndarray:
@@ -27,10 +27,8 @@ def conditions(face: Face) -> np.ndarray:
     left, right, nose = face.landmarks[:3].astype(np.float64)
     across = right - left
     turned = abs((nose - (left + right) / 2) @ across) / max(across @ across, 1e-9)
-    luma = face.crop @ LUMA
-    beside = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    blurred = -(beside - 4 * luma[1:-1, 1:-1]).std()
-    return np.array([turned, -luma.mean(), blurred, -np.linalg.norm(across)], np.float64)
+    brightness, sharpness = lit_and_sharp(face.crop)
+    return np.array([turned, -brightness, -sharpness, -np.linalg.norm(across)], np.float64)
 
 
 def judge_subsets(

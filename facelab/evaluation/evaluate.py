@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-import torch
-
 from facelab.data.embeddings import load_embeddings, load_identities
 from facelab.data.hw2p2 import homework_of, load_split
 from facelab.data.identities import Who, who_is_on
@@ -25,7 +23,7 @@ from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, cosine
 from facelab.models import checkpoint
-from facelab.models.model import embed_all
+from facelab.models.model import class_logits, embed_all
 from facelab.models.zoo import find_checkpoint
 from facelab.recognition.embedder import load
 
@@ -194,9 +192,7 @@ def evaluate_classes(
     data = load_split(Path(images), header.identities, cache, track)
     everything = data.select(range(len(data.identities)))
     batches = everything.batches(track, f"classify with {model}")
-    embeddings = torch.from_numpy(embed_all(network, batches, flip=False))
-    with torch.no_grad():
-        logits = loss_fn.logits(embeddings).numpy()
+    logits = class_logits(loss_fn, embed_all(network, batches, flip=False))
     pairs = [(data.identities[a], data.identities[b], n) for a, b, n in most_confused(logits, data.labels)]
     sizes = {"images": len(data), "identities": len(header.identities), "most_confused": pairs}
     told = {"notes": list(data.notes), "failures": dict(data.skipped)}

@@ -18,7 +18,7 @@ from facelab.data.matching import resolve
 from facelab.data.pairs import read_unlabeled_pairs
 from facelab.metrics.verification import cosine
 from facelab.models import checkpoint
-from facelab.models.model import FaceModel
+from facelab.models.model import FaceModel, class_logits
 from facelab.models.zoo import find_checkpoint
 from facelab.training.homework import BATCH, embed_crops
 
@@ -124,7 +124,6 @@ def _predict(
     known = list(vectors)
     for start in range(0, len(known), BATCH):
         part = known[start : start + BATCH]
-        with torch.inference_mode():
-            logits = loss_fn.logits(torch.from_numpy(np.stack([vectors[name] for name in part])))
+        logits = class_logits(loss_fn, np.stack([vectors[name] for name in part]))
         predicted |= {name: classes[k] for name, k in zip(part, logits.argmax(1).tolist())}
     return [predicted[name] for name in names]

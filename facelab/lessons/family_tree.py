@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from facelab.data.files import replacing
 from facelab.evaluation import results as measured
 from facelab.models.backbones import BACKBONES, build_backbone, describe
 from facelab.models.losses import build_loss
@@ -170,8 +171,8 @@ def measure_cost(name: str) -> Cost:
 def write_costs(path: Path = COSTS) -> None:
     """Count all backbones and keep that in a file, one line a network."""
     rows = (f'"{name}": {json.dumps(asdict(measure_cost(name)))}' for name in BACKBONES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+    with replacing(path) as part:
+        part.write_text("{\n" + ",\n".join(rows) + "\n}\n")
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from facelab.data.files import replacing
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
 from facelab.models.model import FaceModel, class_logits, embed_all
@@ -111,8 +112,8 @@ def measure(
 
 def save(outcomes: list[Outcome], path: Path = FILE) -> None:
     """Write the table as JSON, one run a row."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([asdict(one) for one in outcomes], indent=0) + "\n")
+    with replacing(path) as part:
+        part.write_text(json.dumps([asdict(one) for one in outcomes], indent=0) + "\n")
 
 
 def load(path: Path = FILE) -> list[Outcome]:

@@ -9,7 +9,7 @@ normalized embeddings.
 
 import numpy as np
 
-from facelab.metrics.similarity import checked
+from facelab.metrics.similarity import checked, normalized
 
 CHUNK = 1024
 
@@ -23,8 +23,8 @@ def class_centers(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
     embeddings, labels = checked(embeddings, labels)
     people, person = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(people), embeddings.shape[1]))
-    np.add.at(sums, person, _unit(embeddings))
-    return _unit(sums), people
+    np.add.at(sums, person, normalized(embeddings, np.float64))
+    return normalized(sums, np.float64), people
 
 
 def intra_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
@@ -41,7 +41,7 @@ def intra_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
     several = count[person] > 1
     if not several.any():
         raise ValueError("no identity has two photos; an intra-class angle needs them")
-    return float(_angles(_unit(embeddings[several]), centers[person[several]]).mean())
+    return float(_angles(normalized(embeddings[several], np.float64), centers[person[several]]).mean())
 
 
 def inter_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
@@ -70,7 +70,7 @@ def prototype_to_center_angle(prototypes: np.ndarray, embeddings: np.ndarray, la
         raise ValueError(
             f"labels run from {classes[0]} to {classes[-1]}; legal are 0 to {len(prototypes) - 1}"
         )
-    return float(_angles(_unit(prototypes[classes]), centers).mean())
+    return float(_angles(normalized(prototypes[classes], np.float64), centers).mean())
 
 
 def nearest_prototype_angle(prototypes: np.ndarray) -> float:
@@ -91,7 +91,7 @@ def nearest_angles(vectors: np.ndarray) -> np.ndarray:
     vectors, _ = checked(vectors, np.arange(len(vectors)))
     if len(vectors) < 2:
         raise ValueError("there is one identity; an angle between identities needs two or more")
-    unit = _unit(vectors)
+    unit = normalized(vectors, np.float64)
     nearest = np.empty(len(unit), np.intp)
     for start in range(0, len(unit), CHUNK):
         cosines = unit[start : start + CHUNK] @ unit.T
@@ -111,11 +111,6 @@ def norm_statistics(embeddings: np.ndarray) -> dict[str, float]:
     norms = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     names = ("mean", "std", "min", "median", "max")
     return {name: float(getattr(np, name)(norms)) for name in names}
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ import numpy as np
 ScoreMatrix = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def normalized(embeddings: np.ndarray) -> np.ndarray:
-    """Rows at length 1, float32; a row of zeros stays zero."""
-    embeddings = np.asarray(embeddings, np.float32)
+def normalized(embeddings: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+    """Rows at length 1; a row of zeros stays zero."""
+    embeddings = np.asarray(embeddings, dtype)
     return embeddings / np.maximum(np.linalg.norm(embeddings, axis=-1, keepdims=True), 1e-12)
 
 

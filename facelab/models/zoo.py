@@ -1,9 +1,12 @@
 """The checkpoints that come with the project, by name."""
 
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from facelab.models import checkpoint
+from facelab.models.model import FaceModel
 from facelab.models.names import nearest
 from facelab.models.recipes import RECIPES
 
@@ -34,3 +37,18 @@ def find_checkpoint(name: str, also: Iterable[str] = ()) -> Path:
         if os.path.isfile(path) and path.suffix == ".safetensors":  # unlike is_file, takes any string
             return path
     raise ValueError(f"there is no model {name!r}: {nearest(name, [*checkpoint_names(), *also])}")
+
+
+def network_of(name: str) -> FaceModel:
+    """The network of a checkpoint's name or path, in eval mode; the last two stay in memory.
+
+    Raises:
+        ValueError: unknown name or damaged file.
+    """
+    path = find_checkpoint(name)
+    return _network(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _network(path: Path, modified: int) -> FaceModel:
+    return checkpoint.load(path)[0]

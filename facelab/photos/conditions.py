@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.photos.faces import Face, Photo
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+from facelab.photos.read import LUMA
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,22 @@ def measure(face: Face, photo: Photo) -> Conditions:
     """The conditions of one face."""
     eyes, mouth = face.landmarks[:2].astype(np.float64), face.landmarks[3:].astype(np.float64)
     across, down = eyes[1] - eyes[0], mouth.mean(0) - eyes.mean(0)
-    luma = face.crop @ LUMA
-    beside = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    brightness, sharpness = lit_and_sharp(face.crop)
     left, top, right, bottom = face.box
     return Conditions(
         width=float(np.hypot(*across) / max(np.hypot(*down), 1e-9)),
-        sharpness=float((beside - 4 * luma[1:-1, 1:-1]).std()),
-        brightness=float(luma.mean()),
+        sharpness=sharpness,
+        brightness=brightness,
         size=float(min(right - left, bottom - top) * photo.scale),
         confidence=face.confidence,
     )
+
+
+def lit_and_sharp(crop: np.ndarray) -> tuple[float, float]:
+    """(mean luma, standard deviation of its Laplacian) of a crop (112, 112, 3) uint8, in gray levels."""
+    luma = crop @ np.float32(LUMA)
+    beside = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    return float(luma.mean()), float((beside - 4 * luma[1:-1, 1:-1]).std())
 
 
 # Chosen on LFW view 1: beyond each limit lies fewer than 1 face in 200.

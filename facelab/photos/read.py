@@ -36,6 +36,7 @@ UNREAD_SUFFIXES = (  # pictures of kinds that are not read
     ".raw", ".x3f", ".jxl", ".jxr", ".svg", ".psd", ".xcf", ".tga", ".ico", ".pcx", ".eps", ".jps", ".bpg",
     ".exr", ".hdr",
 )  # fmt: skip
+LUMA = (0.299, 0.587, 0.114)  # of red, green, blue: ITU-R BT.601, what Pillow's convert("L") uses
 FORMATS = (  # no EPS: it runs a program
     *("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000"),
     "HEIF",  # where pillow-heif is installed

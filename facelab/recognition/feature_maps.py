@@ -5,17 +5,14 @@ seen a large part of the crop (Zeiler and Fergus 2013, arXiv:1311.2901). A backb
 stages, so one loop shows every family.
 """
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from facelab.models import checkpoint
 from facelab.models.backbones.describe import Field, see
-from facelab.models.zoo import find_checkpoint
+from facelab.models.zoo import network_of
 from facelab.photos.faces import CROP_SIZE, to_tensor
 
 
@@ -63,13 +60,7 @@ def maps_of(model: str, crop: np.ndarray) -> list[StageMaps]:
     Raises:
         ValueError: no such checkpoint, or the crop has another shape.
     """
-    path = find_checkpoint(model)
-    return feature_maps(_backbone(path, path.stat().st_mtime_ns), crop)
-
-
-@functools.lru_cache(maxsize=2)
-def _backbone(path: Path, modified: int) -> nn.Sequential:
-    return checkpoint.load(path)[0].backbone
+    return feature_maps(network_of(model).backbone, crop)
 
 
 def strongest(maps: np.ndarray, count: int) -> np.ndarray:

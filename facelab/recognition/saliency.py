@@ -6,16 +6,12 @@ a sum over pairs of positions. Nothing is approximated, unlike Grad-CAM (arXiv:1
 features this is class activation mapping (arXiv:1512.04150, eq. 2) with the other face as the class weights.
 """
 
-import functools
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from facelab.models import checkpoint
 from facelab.models.model import FaceModel
-from facelab.models.zoo import find_checkpoint
+from facelab.models.zoo import network_of
 from facelab.photos.faces import to_tensor
 
 
@@ -81,12 +77,6 @@ def cosine_maps(name: str, crop_a: np.ndarray, crop_b: np.ndarray) -> tuple[np.n
     Raises:
         ValueError: no such checkpoint; the reference is none.
     """
-    path = find_checkpoint(name)
     a, b = to_tensor(np.stack([crop_a, crop_b]))
-    pairs = cosine_by_position(_network(path, path.stat().st_mtime_ns), a, b).double().numpy()
+    pairs = cosine_by_position(network_of(name), a, b).double().numpy()
     return pairs.sum((2, 3)), pairs.sum((0, 1))
-
-
-@functools.lru_cache(maxsize=2)
-def _network(path: Path, modified: int) -> FaceModel:
-    return checkpoint.load(path)[0]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from facelab.models.recipe import Recipe
 from facelab.photos.faces import to_tensor
+from facelab.photos.read import LUMA
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what Pillow's convert("L") uses
 DRAWS = 14  # random numbers that a variant of one crop takes
 
 

@@ -6,7 +6,9 @@ from facelab.data.folders import Selection
 from facelab.metrics.closed_set import classification_report
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, roc, supported_fars
+from facelab.models.checkpoint import Header
 from facelab.models.model import FaceModel, class_logits, embed_all
+from facelab.models.recipe import Recipe
 
 
 def validate(model: FaceModel, people: Selection) -> dict[str, float]:
@@ -30,6 +32,22 @@ def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) ->
 
 
 def held_out_points(model: FaceModel, held_out: Selection, source: str) -> OperatingPoints:
-    """Operating points of a network in training, on the identities that it has not seen."""
+    """Operating points of a network in training, on the identities that it has not seen.
+
+    Args:
+        model: the network.
+        held_out: who was held out.
+        source: what the crops are called.
+
+    Raises:
+        ValueError: too few pairs to set thresholds from.
+    """
     vectors = embed_all(model, held_out.batches())
-    return measure_operating_points(*all_pairs(vectors, held_out.labels), source)
+    title = f"{len(held_out.identities)} held-out identities of {source}"
+    return measure_operating_points(*all_pairs(vectors, held_out.labels), title)
+
+
+def header_of(recipe: Recipe, source: str, training: Selection) -> Header:
+    """What a run's checkpoint says before anything is measured: recipe, identities and provenance."""
+    provenance = f"{source}: {len(training.identities)} identities, {len(training)} crops"
+    return Header(recipe, len(training.identities), provenance, identities=training.identities)

@@ -23,6 +23,8 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
+from facelab.data.files import may_be_running
+
 MAX_UPLOAD = "25mb"  # a 50-megapixel JPEG
 PREFIX = "facelab-uploads-"
 IDLE = datetime.timedelta(minutes=15)  # after which nothing of a visit is left in memory, or on disk
@@ -32,23 +34,12 @@ LOOK_EVERY = 20.0  # seconds
 def upload_folder() -> Path:
     """A fresh folder for this process's uploads, removed at its end; killed processes' go now."""
     for old in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if not _alive(old.name.removeprefix(PREFIX).split("-")[0]):
+        owner = old.name.removeprefix(PREFIX).split("-")[0]
+        if not (owner.isdecimal() and may_be_running(int(owner))):
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
-
-
-def _alive(pid: str) -> bool:
-    if os.name != "posix":  # where signal 0 is no mere question
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:  # another user's process
-        return True
-    except (ProcessLookupError, ValueError):
-        return False
-    return True
 
 
 @contextlib.asynccontextmanager

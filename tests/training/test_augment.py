@@ -7,7 +7,8 @@ import torch
 
 from facelab.models.recipe import Recipe
 from facelab.photos.faces import to_tensor
-from facelab.training.augment import DRAWS, LUMA, augment
+from facelab.photos.read import LUMA
+from facelab.training.augment import DRAWS, augment
 
 OFF = Recipe(flip=False, rotate=0, zoom=0, shift=0, jitter=0, gray=0, random_erasing=0)
 CROPS = torch.randint(

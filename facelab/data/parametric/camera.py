@@ -15,6 +15,7 @@ from torch import Tensor
 from facelab.data.parametric import exact
 from facelab.data.parametric.shot import Shot
 from facelab.data.parametric.table import mix, normals
+from facelab.photos.read import LUMA
 
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -89,7 +90,8 @@ def _grain() -> Tensor:
 def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
     """Quantize the luminance of 8 x 8 blocks at quality 100 - 90 times compression."""
     height, width = picture.shape[-2:]
-    gray = (picture[:, 0] * 0.299).add_(picture[:, 1] * 0.587).add_(picture[:, 2] * 0.114)
+    red, green, blue = LUMA
+    gray = (picture[:, 0] * red).add_(picture[:, 1] * green).add_(picture[:, 2] * blue)
     gray.sub_(_MIDDLE)
     right, low = -width % 8, -height % 8
     padded = torch.cat([gray, gray[:, :, -1:].expand(-1, -1, right)], dim=2)

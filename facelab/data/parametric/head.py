@@ -22,16 +22,10 @@ from facelab.data.parametric.shot import (
     to_head,
     window,
 )
+from facelab.photos.faces import TEMPLATE
 
 PORTRAIT_DM = 2.7  # what a portrait shows, side to side
 EYE_X, MOUTH_Y, MOUTH_HALF, NOSE_Y = 0.315, 0.73, 0.26, 0.385
-TEMPLATE = (
-    (38.2946, 51.6963),
-    (73.5318, 51.5014),
-    (56.0252, 71.7366),
-    (41.5493, 92.3655),
-    (70.7299, 92.2041),
-)
 NOSE = (3, 4, 6, 9)  # which of the solids are parts of the nose
 NOSE_BOX = ((-0.45, 0.45), (-0.4, 0.85), (0.2, 1.15))  # x, y, z: beyond it, the nose adds exactly nothing
 RELIEF_BOX = ((-0.86, 0.86), (-0.4, 1.4), (-0.2, 1.1))  # the same of the relief

@@ -19,7 +19,7 @@ from facelab.data.folders import CropSet
 from facelab.data.identities import Who, who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.data.parametric import ParametricFaces
-from facelab.photos.faces import CROP_SIZE, find_faces, main_face, read_photo
+from facelab.photos.faces import CROP_SIZE, Source, find_faces, main_face, read_photo
 
 RENDERED = "rendered faces"
 
@@ -121,7 +121,7 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
     crops, people, names, skipped, aligned = [], [], [], list(found.unnamed.items()), True
     for name, person in track(found.people.items(), len(found.people), "align"):
         try:
-            crop, ready = _crop(folder.read(name))
+            crop, ready = read_crop(folder.read(name))
         except ValueError as error:
             skipped.append((name, str(error)))
             continue
@@ -137,9 +137,9 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
     return TrainingData(data, source, aligned=aligned, path=str(path) if Path(path).is_dir() else title)
 
 
-def _crop(content: bytes) -> tuple[np.ndarray, bool]:
+def read_crop(source: Source) -> tuple[np.ndarray, bool]:
     """(112, 112, 3) uint8 of a photo's main face, or of what is a crop already, and whether it was one."""
-    photo = read_photo(content)
+    photo = read_photo(source)
     if photo.pixels.shape[:2] == (CROP_SIZE, CROP_SIZE):
         return photo.pixels, True
     return main_face(find_faces(photo), photo).crop, False

@@ -26,12 +26,13 @@ from facelab.lessons.live import queue as live_line
 from facelab.lessons.live.data import TrainingData
 from facelab.lessons.live.queue import QUEUE, TrainingQueue
 from facelab.lessons.projection import fit_pca
+from facelab.metrics.similarity import normalized
 from facelab.models import checkpoint
 from facelab.models.model import FaceModel, embed_all
 from facelab.models.recipe import Recipe
 from facelab.training.loop import Progress, train
 from facelab.training.splits import Split, split
-from facelab.training.validation import held_out_points, validate, validate_classes
+from facelab.training.validation import header_of, held_out_points, validate, validate_classes
 
 POLL = 0.4  # seconds between two snapshots
 MAP_PEOPLE, MAP_FACES = 8, 96  # of those held out, on the map
@@ -242,16 +243,12 @@ def _header(
     recipe: Recipe, source: str, parts: Split, figures: dict[str, float], model: FaceModel
 ) -> checkpoint.Header:
     """What the command line writes into the same run's checkpoint."""
-    training, people = parts.training, parts.people
-    said = f"{source}: {len(training.identities)} identities, {len(training)} crops"
     points = None
-    if len(people):
+    if len(parts.people):
         with contextlib.suppress(ValueError):  # too few pairs to set thresholds from
-            where = f"{len(people.identities)} held-out identities of {source}"
-            points = held_out_points(model, people, where)
-    return checkpoint.Header(
-        recipe, len(training.identities), said, {"held_out": figures}, points, training.identities
-    )
+            points = held_out_points(model, parts.people, source)
+    header = header_of(recipe, source, parts.training)
+    return replace(header, metrics={"held_out": figures}, operating_points=points)
 
 
 def flat_map(model: FaceModel, people: Selection, before: Map | None) -> Map | None:
@@ -266,8 +263,7 @@ def flat_map(model: FaceModel, people: Selection, before: Map | None) -> Map | N
     if len(rows) < 3:
         return None
     few = people.take(rows)
-    vectors = embed_all(model, few.batches(), flip=False)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    vectors = normalized(embed_all(model, few.batches(), flip=False))
     at = fit_pca(vectors, 2).project(vectors)
     if before is not None:  # orthogonal Procrustes (Schönemann 1966): the axes of PCA may swap and flip
         u, _, v = np.linalg.svd(at.T @ before.coordinates)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.data.files import replacing
 from facelab.lessons.live.data import rendered
 from facelab.lessons.live.session import Map, Snapshot, Training, TrainingQueue
 from facelab.lessons.live.settings import HERE, Choice, compose
@@ -59,8 +60,8 @@ def save(shown: Shown, path: Path = FILE) -> None:
         "figures": last.figures,
         "map": last.map and [last.map.coordinates.round(4).tolist(), last.map.labels.tolist()],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values) + "\n")
+    with replacing(path) as part:
+        part.write_text(json.dumps(values) + "\n")
 
 
 def load(path: Path = FILE) -> Shown | None:

@@ -9,15 +9,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from facelab.lessons.live.data import TrainingData
+from facelab.lessons.live.data import TrainingData, read_crop
 from facelab.lessons.live.session import Result
+from facelab.metrics.calibration import softmax
 from facelab.models.checkpoint import describe
-from facelab.models.model import embed
+from facelab.models.model import class_logits, embed
 from facelab.models.recipe import Recipe
 from facelab.models.zoo import checkpoint_names, find_checkpoint
-from facelab.photos.faces import CROP_SIZE, Source, find_faces, main_face, read_photo
+from facelab.photos.faces import Source
 from facelab.training.splits import split
 
 STEPS, BATCH = 40, 16  # in all; a step of 16 compact crops takes about 0.1 to 0.2 s on one core
@@ -108,21 +108,15 @@ def _short(identity: str) -> str:
     return identity.split("/")[-1]
 
 
-@torch.no_grad()
 def name_photo(result: Result, source: Source) -> Named:
     """Whom a taught network sees on a photo; it must name one of its own people.
 
     Raises:
         ValueError: the photo cannot be read, or has no face.
     """
-    photo = read_photo(source)
-    if photo.pixels.shape[:2] == (CROP_SIZE, CROP_SIZE):
-        crop = photo.pixels
-    else:
-        crop = main_face(find_faces(photo), photo).crop
-    vector = torch.from_numpy(embed(result.model, crop[None]) / 2)  # of the face and its mirror, the mean
-    device = next(result.loss_fn.parameters()).device
-    probabilities = result.loss_fn.logits(vector.to(device)).softmax(1)[0].tolist()
+    crop, _ = read_crop(source)
+    vector = embed(result.model, crop[None]) / 2  # of the face and its mirror, the mean
+    probabilities = softmax(class_logits(result.loss_fn, vector))[0].tolist()
     people = [_short(name) for name in result.header.identities]
     ranks = sorted(zip(people, probabilities), key=lambda item: -item[1])
     return Named(tuple(ranks[:10]), crop)
