@@ -20,6 +20,7 @@ from facelab.models.recipes import RECIPES
 TEST = "lfw_view2"
 VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")  # fields of a recipe
 FARS = (0.1, 0.01, 0.001, 0.0001)
+CONDITIONS = {"turned": "pose", "dark": "low light", "blurred": "blur", "small": "small face"}
 ROUND = 0.05  # by how much of itself an offered rate may miss one of FARS
 # Read by the Hugging Face Hub.
 FRONT = """---
@@ -43,47 +44,46 @@ and TAR@FAR are LFW view 2: all 6,000 pairs from the raw photos, through our own
 flip-averaged. Nothing was chosen by them: thresholds come from the set named under "calibrated on".
 Of runs marked \\* only the figures are here; `python -m facelab train NAME` repeats them. Several names in
 a row are runs that differ in their seed alone: mean ± standard deviation over them. Epochs joined by a + are
-stages, each from the weights of the one before. "Besides" is what a row adds to the loss, or leaves out of
-the usual training (weight decay, mirroring, other augmentation).
+stages, each initialized with the weights of the one before. "Options" is what a row adds to the loss, or
+leaves out of the standard recipe (weight decay, flips, other data augmentation).
 
-| model | network | loss | besides | epochs | accuracy | EER | TAR@FAR=0.01 |
+| model | network | loss | options | epochs | accuracy | EER | TAR@FAR=0.01 |
 |---|---|---|---|---|---|---|---|"""
 CARD = """
-## Terms and limits
+## License, intended use and limits
 
-- **Data.** Up to three archives of aligned CelebA crops: celeba112 (444 people, 11,730 crops, color),
-  celeba_grey112 (262, 7,618, gray) and celeba_more112 (741, 13,566, color, chosen so that none of its people
-  is in LFW); each row says which it saw. CelebA is for non-commercial research only, and its images may not
-  be redistributed; none are in these files. Some of its folders hold a wrong face, and about 1 in 150 of the
-  people of the first two archives also occurs in LFW under their name, which flatters the figures slightly.
+- **Data.** Up to three archives of aligned CelebA crops: celeba112 (444 identities, 11,730 crops, color),
+  celeba_grey112 (262, 7,618, gray) and celeba_more112 (741, 13,566, color, none of them in LFW); each row
+  says which it was trained on. CelebA is for non-commercial research only, and its images may not be
+  redistributed; none are in these files. Some of its folders hold a wrong face, and about 1 in 150 of the
+  identities of the first two archives also occurs in LFW under their name; which flatters them slightly.
   Measured on LFW (free for research with credit).
-- **Teacher.** A model whose recipe names a teacher also imitated vectors of dlib's network (public domain),
-  which its author trained on about 3 million faces: it owes more than its own photos. `blends` are faces of
-  nobody, joined from two of the photos.
-- **Use.** Research and teaching. Not for identifying people without their consent, not for surveillance,
-  and not for deciding anything about a person.
-- **Who it fails on.** CelebA and LFW show celebrities, mostly adult and facing the camera. People who are
-  rare there are recognized less well than the figures say; by how much, the photos do not tell, for they
-  carry no such labels. Profiles, children, and small or blurred faces do worse as well.
+- **Teacher.** A model whose recipe names a teacher is distilled from dlib's network (public domain), which
+  its author trained on about 3 million faces: its accuracy is not due to its own photos alone. `blends` are
+  synthetic (blended) faces, each joined from two of the photos.
+- **Intended use.** Research and teaching. Not for identifying people without their consent, not for
+  surveillance, and not for deciding anything about a person.
+- **Limits.** CelebA and LFW show celebrities, mostly adult and facing the camera. Identities that are rare
+  there are recognized less well than the figures say; the photos carry no labels that would tell by how much.
+  Profiles, children, and small or blurred faces have higher error rates as well.
 - **Form.** `.safetensors`: weights in fp16, and a header with recipe, figures, thresholds and score
-  histograms. `facelab.load(name)` rebuilds the network; nothing is ever unpickled.
+  histograms. `facelab.load(name)` rebuilds the network; nothing is unpickled.
 """
 POINTS = """
-### What a threshold costs
+### FRR by FAR
 
-Pairs of one person that are refused at the threshold of a false-accept rate, on the set on which the model is
-calibrated. A rate is given where at least ten pairs of two people lie above its threshold.
+False reject rate (FRR) at the threshold of a false accept rate (FAR), on the set on which the model is
+calibrated. A rate is given where at least ten impostor pairs lie above its threshold.
 
-| model | 1 in 10 | 1 in 100 | 1 in 1,000 | 1 in 10,000 | pairs of one person | of two | set |
+| model | FAR 10% | FAR 1% | FAR 0.1% | FAR 0.01% | genuine pairs | impostor pairs | set |
 |---|---|---|---|---|---|---|---|"""
 SUBSETS = """
-### Turned, dark, blurred and small faces
+### Errors by pose, light, blur and size
 
-LFW view 2 once more: its pairs in thirds, by the worse of the two photos; how many pairs of one person are
-refused and of two accepted, at the threshold at which 1 % of the latter were accepted on the set named above.
+LFW view 2: its pairs in thirds, by the harder of the two photos, at the threshold of FAR 1% on the set above.
 `python -m facelab evaluate NAME --subsets` measures it; `facelab/evaluation/conditions.py` defines them.
 
-| model | | one refused: least | middle | most | two accepted: least | middle | most | pairs in a third |
+| model | condition | FRR: easiest | middle | hardest | FAR: easiest | middle | hardest | pairs per third |
 |---|---|---|---|---|---|---|---|---|"""
 
 
@@ -128,7 +128,7 @@ def _subsets(headers: Mapping[str, Header]) -> str:
             thirds = report[condition].values()
             pairs = [f"{min(third[kind] for third in thirds):,}" for kind in ("genuine", "impostor")]
             cells = [*(f"{rate:.1%}" for rate in rates), " + ".join(pairs)]
-            rows.append(f"| `{name}` | {condition} | " + " | ".join(cells) + " |")
+            rows.append(f"| `{name}` | {CONDITIONS.get(condition, condition)} | " + " | ".join(cells) + " |")
     return "\n".join([SUBSETS, *rows, ""]) if rows else ""
 
 
@@ -160,21 +160,21 @@ def stages(recipe: Recipe) -> list[Recipe]:
 
 
 def _besides(recipe: Recipe) -> str:
-    """Regularizers and teacher of a recipe, in words."""
+    """Return a recipe's regularizers, teacher and omissions in words."""
     named = {
         f"teacher, λ = {recipe.teacher_weight:g}": recipe.teacher,
         f"loss × {recipe.loss_weight:g}": recipe.loss_weight != 1,
-        f"{recipe.unlabeled} of nobody": recipe.unlabeled,
+        f"unlabeled {recipe.unlabeled}": recipe.unlabeled,
         f"from `{recipe.init_from}`": recipe.init_from and len(stages(recipe)) == 1,
         f"frozen up to {recipe.freeze}": recipe.freeze,
-        f"smoothing, α = {recipe.label_smoothing or 0:g}": recipe.label_smoothing,
+        f"label smoothing, α = {recipe.label_smoothing or 0:g}": recipe.label_smoothing,
         f"dropout {recipe.dropout:g}": recipe.dropout,
-        f"dropout in maps {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size == 1,
+        f"dropout on maps {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size == 1,
         f"DropBlock {recipe.drop_block:g}": recipe.drop_block and recipe.drop_block_size > 1,
         f"stochastic depth {recipe.stochastic_depth:g}": recipe.stochastic_depth,
         f"averaged weights {recipe.ema_decay:g}": recipe.ema_decay,
         "no weight decay": not recipe.weight_decay,
-        "no mirroring": not recipe.flip,
+        "no flips": not recipe.flip,
         "no other augmentation": not any(getattr(recipe, name) for name in VARIED),
     }
     return ", ".join(text for text, is_so in named.items() if is_so) or "–"

@@ -50,8 +50,8 @@ def test_errors_by_subset_stand_below_where_they_were_measured():
     plain = header(0.8, 0)
     figures = plain.metrics["lfw_view2"] | {"subsets": {"turned": thirds}}
     page = model_card({"a": plain, "b": replace(plain, metrics={"lfw_view2": figures})}, {"a", "b"})
-    assert "| `b` | turned | 10.0% | 20.0% | 40.0% | 1.0% | 2.0% | 3.0% | 9 + 1,200 |\n" in page
-    assert "| `a` | turned" not in page and "### Turned" not in model_card({"a": plain}, {"a"})
+    assert "| `b` | pose | 10.0% | 20.0% | 40.0% | 1.0% | 2.0% | 3.0% | 9 + 1,200 |\n" in page
+    assert "| `a` | pose" not in page and "### Errors" not in model_card({"a": plain}, {"a"})
 
 
 def test_stages_and_regularizers_stand_in_the_row():
@@ -65,13 +65,14 @@ def test_stages_and_regularizers_stand_in_the_row():
     page = model_card({name: replace(plain, recipe=recipe) for name, recipe in rows.items()}, rows)
     cells = [line.split(" | ")[3:5] for line in page.splitlines() if line.startswith("| `")]
     assert cells[: len(rows)] == [
-        ["teacher, λ = 20, loss × 0.3, blends of nobody", "9 + 8 + 8"],
+        ["teacher, λ = 20, loss × 0.3, unlabeled blends", "9 + 8 + 8"],
         ["from `other.safetensors`, frozen up to stage2, dropout 0.2", "24"],
         [
-            "smoothing, α = 0.03, dropout in maps 0.1, no weight decay, no mirroring, no other augmentation",
+            "label smoothing, α = 0.03, dropout on maps 0.1, no weight decay, no flips, "
+            "no other augmentation",
             "10",
         ],
-        ["smoothing, α = 0.1, DropBlock 0.1", "16"],
+        ["label smoothing, α = 0.1, DropBlock 0.1", "16"],
     ]
 
 
