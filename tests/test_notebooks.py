@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
+
+from facelab.data.embeddings import save_embeddings
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -145,3 +148,11 @@ def test_embeddings_runs_on_rendered_faces(tmp_path, quiet_home):
     low, high = map(float, re.search(r"over identities: ([\d.]+)% to ([\d.]+)%", text).groups())
     assert 0 <= low <= float(re.search(r"EER ([\d.]+)%", text)[1]) <= high < 50
     assert "logistic fit: ECE" in text and "isotonic regression: ECE" in text
+
+
+def test_embeddings_of_too_few_identities_get_one_sentence(tmp_path):
+    """Half of the identities fit P(same) and half judge it; an .npz without folders has one identity."""
+    settings, load, *_ = cells(ROOT / "notebooks" / "embeddings.ipynb")[1:]
+    save_embeddings(tmp_path / "mine.npz", ["a.png", "b.png", "c.png"], np.eye(3, 8))
+    with pytest.raises(ValueError, match="at least four identities with two photos each"):
+        exec(settings.replace("NPZ = None", f"NPZ = {str(tmp_path / 'mine.npz')!r}") + "\n" + load, {})
