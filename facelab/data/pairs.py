@@ -9,7 +9,7 @@ evenly. What can be read in two ways is refused.
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,11 +56,9 @@ def read_pairs(path: str | os.PathLike) -> Pairs:
         ValueError: no such file, not text, or a line that fits no form (its number is given).
     """
     name, rows = Path(path).name, read_rows(path)
-    if len(rows[0][1]) <= 2 and all(field.isdecimal() for field in rows[0][1]):
-        return _read_lfw(name, rows)
-    if [field.lower() for field in rows[0][1][:2]] == ["name", "imagenum1"]:
-        return _read_lfw_table(name, rows[1:])
-    return _read_plain(name, rows)
+    first_line = rows[0][1]
+    reader = next(reader for fits, reader in FORMS if fits(first_line))
+    return reader(name, rows)
 
 
 def _read_lfw(name: str, rows: list[Row]) -> Pairs:
@@ -76,6 +74,7 @@ def _read_lfw(name: str, rows: list[Row]) -> Pairs:
 
 def _read_lfw_table(name: str, rows: list[Row]) -> Pairs:
     """LFW's list without its header of folds: they are told by stretches of equal truth that are as long."""
+    rows = rows[1:]
     if not rows:
         raise ValueError(f"{name} is empty below its header; it needs one pair a line")
     filled = [(i, row[: len(row) - (row[-1] == "")]) for i, row in rows]
@@ -240,3 +239,11 @@ def suspicious(names: Sequence[str], same: np.ndarray) -> dict[str, int]:
         "repeated_pairs": len(couples) - len(times),
         "contradicting_pairs": sum((couple, not label) in times for couple, label in times if label),
     }
+
+
+# (whether a list's first line is of this form, what reads its lines); the first that fits reads
+FORMS: list[tuple[Callable[[list[str]], bool], Callable[[str, list[Row]], Pairs]]] = [
+    (lambda fields: len(fields) <= 2 and all(field.isdecimal() for field in fields), _read_lfw),
+    (lambda fields: [field.lower() for field in fields[:2]] == ["name", "imagenum1"], _read_lfw_table),
+    (lambda fields: True, _read_plain),
+]
