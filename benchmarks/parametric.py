@@ -53,7 +53,7 @@ def drawn_in(seconds: float, seed: int) -> tuple[int, float]:
 
 def speed(seconds: float) -> bool:
     """Faces per second of two processes, and processor time per face, which a busy machine blurs less."""
-    with multiprocessing.get_context("spawn").TrainingData(2) as pool:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
         runs = pool.starmap(drawn_in, [(1.0, 0), (1.0, 1)])  # start-up and warm-up
         start = time.perf_counter()
         runs = pool.starmap(drawn_in, [(seconds, 0), (seconds, 1)])
