@@ -70,3 +70,25 @@ def test_every_claim_is_judged_in_the_fields_words():
     assert len(claims) >= 10
     for claim in claims:
         assert len(re.findall(r"\*\*(Shown|Not shown|Refuted|Mixed|Not tested)\b", claim)) == 1, claim[:60]
+
+
+def test_figures_at_a_low_false_accept_rate_are_those_of_view_1():
+    names = {
+        "CosFace accepts": "cosface",
+        "A-Softmax": "a_softmax",
+        "ArcFace": "arcface",
+        "softmax": "softmax",
+        "center loss": "center",
+    }
+    sentence = " ".join(PAGE.split()).partition("At FAR 0.1% ")[2].partition(";")[0]
+    for words, name in names.items():
+        tar = 1 - measured.header(name).operating_points.frr_for(1e-3)
+        assert re.search(rf"\b{words} {100 * tar:.1f}\b", sentence), (name, tar)
+
+
+def test_the_overfit_recipe_is_as_overconfident_as_the_sentence_says():
+    lesson = calibration.load(calibration.FOLDER / "undecayed.npz")
+    confidence = lesson.confidence[lesson.nearest(1.0)]
+    sure = confidence > 0.9
+    assert f"({sure.sum()} photos)" in PAGE and f"{len(confidence)} held-out photos" in PAGE
+    assert f"in {100 * lesson.correct[sure].mean():.1f} " in " ".join(PAGE.split())
