@@ -1,4 +1,4 @@
-"""The networks as figures: the family tree over the years, and cost against size or score.
+"""Plot the networks: the family tree by year, and MACs against parameters or accuracy.
 
 The chosen network is a star among circles, so that it stands out without color too.
 """
@@ -24,7 +24,7 @@ def _figure(data: list[dict[str, Any]], layout: dict[str, Any]) -> str:
 
 
 def family_tree(chosen: str) -> str:
-    """Every paper at its year, below its parent; the lineage of the chosen network is drawn strong."""
+    """Plot every paper at its year, below its parent; the lineage of the chosen network is bold."""
     line, label = lanes(), paper_of(chosen).label
     own = lineage(label)
     data = [_edges(line, set()), _edges(line, set(own))]
@@ -124,7 +124,7 @@ def cost_scatter(
         symbol, color = looks[group]
         data.append(_points(names, group, symbol, color, 11, costs, scores, by_score))
     here = [chosen] if not by_score or chosen in scores else []
-    data.append(_points(here, "the chosen one", "star", IMPOSTOR, 20, costs, scores, by_score))
+    data.append(_points(here, "selected", "star", IMPOSTOR, 20, costs, scores, by_score))
     plain = {"zeroline": False, "automargin": True}
     log = plain | {"type": "log", "tickvals": TICKS, "ticktext": [f"{tick:,g}" for tick in TICKS]}
     up = (
@@ -135,7 +135,7 @@ def cost_scatter(
     layout = {
         "height": 400,
         "margin": {"l": 56, "r": 16, "t": 64, "b": 44},
-        "xaxis": (plain if by_score else log) | {"title": {"text": "million multiply-adds a crop"}},
+        "xaxis": (plain if by_score else log) | {"title": {"text": "MACs per crop, millions"}},
         "yaxis": up,
     }
     return _figure(data, layout)

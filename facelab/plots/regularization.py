@@ -1,4 +1,4 @@
-"""How much is hidden, draw by draw: three kinds of dropout keep the same mean and differ in their spread."""
+"""Plot realized drop rates: three kinds of dropout have the same mean and different variance."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ LOOKS = {
 
 
 def realized_rates(dropped: dict[str, Dropped], rate: float) -> str:
-    """One mark a draw, one row a kind; the dashed line is the rate that was asked for."""
+    """Plot one point per sample, one row per kind; the dashed line is the drop rate."""
     data: list[dict[str, Any]] = []
     for row, (name, found) in enumerate(dropped.items()):
         symbol, color = LOOKS[name]
@@ -28,7 +28,7 @@ def realized_rates(dropped: dict[str, Dropped], rate: float) -> str:
                 "x": (100 * found.shares).round(2),
                 "y": row + np.linspace(-0.3, 0.3, len(found.shares)),
                 "marker": {"symbol": symbol, "color": color, "size": 6, "opacity": 0.6},
-                "hovertemplate": f"{name}: %{{x:.1f}} % in this draw<extra></extra>",
+                "hovertemplate": f"{name}: %{{x:.1f}}% in this sample<extra></extra>",
             }
         )
     line = {"color": "#888888", "dash": "dash", "width": 2}
@@ -39,7 +39,7 @@ def realized_rates(dropped: dict[str, Dropped], rate: float) -> str:
         "uirevision": "keep",
         "margin": {"l": 110, "r": 16, "t": 12, "b": 44},
         "shapes": [asked | {"line": line}],
-        "xaxis": {"title": {"text": "hidden in one draw, %"}, "range": [-2, 102], "zeroline": False},
+        "xaxis": {"title": {"text": "dropped in one sample, %"}, "range": [-2, 102], "zeroline": False},
         "yaxis": {
             "tickvals": list(range(len(dropped))),
             "ticktext": list(dropped),

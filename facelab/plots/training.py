@@ -1,4 +1,4 @@
-"""A run as it goes: loss and accuracy of its steps, the error on people it never sees, and where they lie.
+"""Plot a run: loss and accuracy of its steps, EER on unseen identities, and their embeddings.
 
 The figures are redrawn twice a second, so they are plain data, turned into plotly's JSON directly. A long run
 is thinned out to what a screen can show.
@@ -19,7 +19,7 @@ SMOOTH = 0.9  # of the loss before, in the bold line
 
 
 def training_course(snapshot: Snapshot, closed: bool = False) -> str:
-    """Above the loss of every step, below accuracy and the error or accuracy on what is held out, in percent.
+    """Plot the loss of every step above, training accuracy and held-out EER or accuracy below, in percent.
 
     Args:
         snapshot: the run.
@@ -28,7 +28,7 @@ def training_course(snapshot: Snapshot, closed: bool = False) -> str:
     steps = np.arange(1, len(snapshot.losses) + 1)
     shown = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).astype(int))
     losses, accuracies = np.array(snapshot.losses), 100 * np.array(snapshot.accuracies)
-    name, held = ("named rightly, new photos", "top_1") if closed else ("EER, new people", "eer")
+    name, held = ("top-1 accuracy, held-out photos", "top_1") if closed else ("EER, unseen identities", "eer")
     at = [step for step, found in snapshot.figures if held in found]
     percent = [100 * found[held] for _, found in snapshot.figures if held in found]
     line = {"type": "scatter", "mode": "lines", "x": steps[shown]}
@@ -37,7 +37,7 @@ def training_course(snapshot: Snapshot, closed: bool = False) -> str:
         line | {"y": losses[shown], "yaxis": "y2", "name": "loss of a step", "line": faint, "opacity": 0.7},
         line | {"y": _smooth(losses)[shown], "yaxis": "y2", "name": "loss, smoothed"}
         | {"line": {"color": GENUINE, "width": 3}},
-        line | {"y": accuracies[shown], "name": "right in training"}
+        line | {"y": accuracies[shown], "name": "training accuracy"}
         | {"line": {"color": SCORE, "dash": "dot", "width": 3}},
         {"type": "scatter", "mode": "lines+markers", "x": at, "y": percent, "name": name,
          "line": {"color": IMPOSTOR, "dash": "dash", "width": 3},
@@ -53,7 +53,7 @@ def training_course(snapshot: Snapshot, closed: bool = False) -> str:
 
 
 def _smooth(losses: np.ndarray) -> np.ndarray:
-    """Running mean that forgets, a plain mean at first."""
+    """Return an exponential moving average, a plain mean at first."""
     out, mean = np.empty(len(losses)), 0.0
     for i, loss in enumerate(losses):
         keep = min(SMOOTH, i / (i + 1))
@@ -62,14 +62,14 @@ def _smooth(losses: np.ndarray) -> np.ndarray:
 
 
 def people_map(found: Map) -> str:
-    """A mark for each photo of the held-out people; color and shape say who."""
+    """Plot a data point per photo of the unseen identities; color and shape give the identity."""
     data: list[dict[str, Any]] = []
     for person in np.unique(found.labels).tolist():
         x, y = found.coordinates[found.labels == person].T.round(4)
         marker = {"symbol": SYMBOLS[person], "size": 9, "color": COLORS[person], "opacity": 0.85}
         data.append(
             {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": marker, "name": f"{person + 1}"}
-            | {"hovertemplate": f"new person {person + 1}<extra></extra>"}
+            | {"hovertemplate": f"unseen identity {person + 1}<extra></extra>"}
         )
     axis = {"showticklabels": False, "zeroline": False, "range": [-1.1, 1.1]}
     layout = {"height": 430, "xaxis": axis, "yaxis": axis | {"scaleanchor": "x"}}

@@ -1,4 +1,4 @@
-"""Transfer, drawn: accuracy on new photos against how many photos of each person were learned from."""
+"""Plot transfer learning: held-out accuracy against training photos per identity."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,7 +17,7 @@ LOOKS = {  # color: from where; dash and shape: what is trained
 
 
 def transfer_curves(outcomes: list[Outcome], people: int) -> go.Figure:
-    """A line per start: mean over the seeds, with a bar from the worst seed to the best; and chance.
+    """Plot a line per initialization: mean over seeds, bars from worst to best seed; and the chance level.
 
     Args:
         outcomes: the runs, of any starts, numbers of photos and seeds.
@@ -29,7 +29,7 @@ def transfer_curves(outcomes: list[Outcome], people: int) -> go.Figure:
         "x": [shots[0], shots[-1]],
         "y": [100 / people] * 2,
         "mode": "lines",
-        "name": f"guessing, {1 / people:.1%}",
+        "name": f"chance level, {1 / people:.1%}",
         "line": {"color": GRAY, "width": 1, "dash": "longdash"},
         "hoverinfo": "skip",
     }
@@ -38,14 +38,14 @@ def transfer_curves(outcomes: list[Outcome], people: int) -> go.Figure:
         "margin": MARGIN | {"l": 56, "t": 96},
         "legend": LEGEND,
         "uirevision": "keep",
-        "xaxis": {"title": {"text": "photos of each person to learn from"}, "tickvals": shots},
-        "yaxis": {"title": {"text": "new photos named rightly, %"}, "range": [0, 103], "zeroline": False},
+        "xaxis": {"title": {"text": "training photos per identity"}, "tickvals": shots},
+        "yaxis": {"title": {"text": "held-out top-1 accuracy, %"}, "range": [0, 103], "zeroline": False},
     }
     return go.Figure([*lines, chance], layout)
 
 
 def summary(outcomes: list[Outcome], start: str) -> dict[int, tuple[float, float, float]]:
-    """Photos of each person -> (mean, worst, best) accuracy over the seeds of one start."""
+    """Return {photos per identity: (mean, worst, best) accuracy over seeds} of one initialization."""
     found: dict[int, list[float]] = {}
     for one in outcomes:
         if one.start == start:
@@ -66,5 +66,5 @@ def _line(outcomes: list[Outcome], start: str) -> dict[str, object]:
         "marker": {"symbol": symbol, "size": 11, "color": color},
         "cliponaxis": False,
         "error_y": {"type": "data", "symmetric": False, "array": best - mean, "arrayminus": mean - worst},
-        "hovertemplate": f"{start}, %{{x}} photos: %{{y:.1f}} %<extra></extra>",
+        "hovertemplate": f"{start}, %{{x}} photos: %{{y:.1f}}%<extra></extra>",
     }

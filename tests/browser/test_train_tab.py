@@ -53,14 +53,14 @@ def test_a_run_is_watched_to_its_end_listed_and_downloaded(visit, tmp_path):
     page.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
     page.wait_for_selector("#train-run h2 >> text=✔ Finished", timeout=LONG)
     assert figures(page)["step"] == "4 of 4" and drawn(page) == 4
-    page.wait_for_selector("#train-tried td >> text=20 rendered people × 4", timeout=LONG)
+    page.wait_for_selector("#train-tried td >> text=20 synthetic identities × 4", timeout=LONG)
     page.wait_for_selector("#train-map .main-svg", timeout=LONG)
     with page.expect_download(timeout=LONG) as download:
         page.locator("#train-download").click()
     file = tmp_path / "mine.safetensors"
     download.value.save_as(file)
     header = checkpoint.describe(file)
-    assert f"{header.metrics['held_out']['eer']:.1%}" == figures(page)["EER on new people"]
+    assert f"{header.metrics['held_out']['eer']:.1%}" == figures(page)["EER, unseen identities"]
     assert (header.recipe.epochs, header.num_classes) == (2, 18)
     checkpoint.load(file)
 
@@ -79,9 +79,9 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
     page.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
     done, of = figures(page)["step"].split(" of ")
     assert 2 <= int(done) < int(of) == 40
-    assert re.match(r"\d+\.\d%", figures(page)["EER on new people"])
+    assert re.match(r"\d+\.\d%", figures(page)["EER, unseen identities"])
     rows = page.locator("#train-tried tbody tr").all_inner_texts()
-    assert len(rows) == 2 and "(stopped)" in rows[0] and "shown on opening" in rows[1]
+    assert len(rows) == 2 and "(stopped)" in rows[0] and "recorded run" in rows[1]
 
 
 def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(visit):
@@ -92,7 +92,7 @@ def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(
     second, _ = train_tab(visit)
     small(second)
     second.locator("#train-start").click()
-    second.wait_for_selector("#train-run >> text=Position 2 in the line", timeout=LONG)
+    second.wait_for_selector("#train-run >> text=Position 2 in the queue", timeout=LONG)
     first.close()
     second.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
     second.locator("#train-stop").click()
@@ -107,13 +107,13 @@ def test_a_bad_zip_gets_one_sentence(visit, tmp_path):
     page.wait_for_selector("#train-found >> text=one person only", timeout=LONG)
     good = zipped(tmp_path / "us.zip", {f"{p}/{i}.png": CROP for p in "abcd" for i in range(2)})
     page.locator("#train-file input[type=file]").set_input_files(good)
-    page.wait_for_selector("#train-found >> text=8 faces of 4 people", timeout=LONG)
+    page.wait_for_selector("#train-found >> text=8 faces of 4 identities", timeout=LONG)
     assert page.locator("#train-data").get_by_label("my photos").is_checked()
 
 
 def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page, watch = train_tab(visit)
-    assert page.locator("#train-run h2").inner_text() == "Example: a finished run"
+    assert page.locator("#train-run h2").inner_text() == "Example: a recorded run"
     assert page.locator("[data-unsaved]").count() == 0
     put(page, "train-epochs", 60)
     page.locator("#train-start").click()
@@ -126,7 +126,7 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page.locator("#train-start").click()  # not a second run beside it
     page.wait_for_selector("text=Your run is still under way", timeout=LONG)
     other, _ = train_tab(visit)
-    assert other.locator("#train-run h2").inner_text() == "Example: a finished run"
+    assert other.locator("#train-run h2").inner_text() == "Example: a recorded run"
     page.locator("#train-stop").click()
     page.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
     assert page.locator("#train-tried tbody tr").count() == 2

@@ -22,11 +22,11 @@ def transfer_tab(visit, *arguments):
 def test_rendered_people_are_taught_and_one_is_named(visit, tmp_path):
     page, _ = transfer_tab(visit)
     page.locator("#transfer-name").click()
-    page.wait_for_selector("#transfer-named >> text=press Teach first")
+    page.wait_for_selector("#transfer-named >> text=press Fine-tune first")
     page.locator("#transfer-teach").click()
     page.wait_for_selector("#transfer-run h2 >> text=▶ Training", timeout=LONG)
     page.wait_for_selector("#transfer-run h2 >> text=✔ Finished", timeout=LONG)
-    page.wait_for_selector("#transfer-run h2 >> text=✔ Better than guessing", timeout=LONG)
+    page.wait_for_selector("#transfer-run h2 >> text=✔ Above chance", timeout=LONG)
     page.locator("#transfer-try").click()
     page.wait_for_selector("#transfer-named h2 >> text=/: (right|wrong)/", timeout=LONG)
     crop = ParametricFaces(8, 8, 0).crop_set().crops[3 * 8]
@@ -50,15 +50,15 @@ def test_a_zip_of_two_people_is_taught_whole_and_stopped(visit, tmp_path):
     page.wait_for_selector("#transfer-found >> text=outside its own folder", timeout=LONG)
     good = {f"{person}/{i}.png": CROP for person in "ab" for i in range(9)}
     file.set_input_files(zipped(tmp_path / "us.zip", good))
-    page.wait_for_selector("#transfer-found >> text=18 faces of 2 people", timeout=LONG)
+    page.wait_for_selector("#transfer-found >> text=18 faces of 2 identities", timeout=LONG)
     page.locator("#transfer-way").get_by_label("whole").check()
     page.locator("#transfer-teach").click()
     page.wait_for_selector("#transfer-run h2 >> text=▶ Training", timeout=LONG)
     page.locator("#transfer-stop").click()
-    page.wait_for_selector("#transfer-run h2 >> text=guessing", timeout=LONG)
+    page.wait_for_selector("#transfer-run h2 >> text=chance", timeout=LONG)
     heads = page.locator("#transfer-run h2").all_inner_texts()
     assert heads[0] in ("■ Stopped", "✔ Finished")
-    assert heads[1] == "✖ Not surely better than guessing"  # all photos are one and the same
+    assert heads[1] == "✖ Not significantly above chance"  # all photos are one and the same
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

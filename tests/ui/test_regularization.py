@@ -140,7 +140,7 @@ def test_the_card_prints_what_was_hidden(stages):
     shown = SMOOTH[np.argsort(-SMOOTH.std((1, 2)), kind="stable")]
     for trace, (name, found) in zip(json.loads(figure)["data"], drop(shown, 0.3, 3, 5).items()):
         assert f"{found.shares[0]:.1%}" in card and f"{found.shares.mean():.1%}" in card
-        assert f"neighbors tell <b>{found.told:.0%}</b>" in card and trace["name"] == name
+        assert f"explained by neighbors (R²) <b>{found.told:.0%}</b>" in card and trace["name"] == name
         assert trace["x"] == pytest.approx((100 * found.shares).round(2).tolist(), abs=0.011)
     assert card.count("fl-sheet") == 4
     assert json.loads(realized_rates(drop(shown, 0.3, 3, 5), 0.3))["layout"]["shapes"][0]["x0"] == 30
@@ -208,4 +208,4 @@ def test_without_a_checkpoint_the_tab_says_how_to_get_one(monkeypatch, stages):
     monkeypatch.setattr(regularization, "checkpoint_names", list)
     with gr.Blocks() as app:
         assert list(regularization.build()) == list(KINDS)
-    assert any("no feature map to hide parts of" in str(getattr(b, "value", "")) for b in app.blocks.values())
+    assert any("no feature map to drop from" in str(getattr(b, "value", "")) for b in app.blocks.values())

@@ -75,7 +75,7 @@ def test_the_page_opens_on_what_a_choice_opens_with():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({0: "photos"}, "There are no photos of yours yet"),
+        ({0: "photos"}, "No photos are added yet"),
         ({1: 400, 2: 20}, "here a run takes 4,000 at most"),
         ({4: "triplet", 10: 0.1}, "triplet takes no label smoothing"),
     ],
@@ -92,7 +92,7 @@ def test_what_cannot_be_trained_gets_one_sentence_and_no_run(monkeypatch, change
 
 
 def test_the_card_says_where_a_run_stands():
-    assert "Position 3 in the line" in run_card(Snapshot("waiting", ahead=2))
+    assert "Position 3 in the queue" in run_card(Snapshot("waiting", ahead=2))
     card = run_card(HALF)
     assert "Training" in card and "1 min 15 s" in card and "30 of 100" in card and "21.0%" in card
     assert "40.0%" in run_card(HALF, closed=True)
@@ -104,7 +104,7 @@ def test_the_course_is_the_runs_own():
     data = {trace["name"]: trace for trace in json.loads(training_course(HALF))["data"]}
     assert data["loss of a step"]["y"] == list(HALF.losses)
     assert data["loss of a step"]["x"] == list(range(1, 31))
-    assert data["EER, new people"]["x"] == [20] and data["EER, new people"]["y"] == [21.0]
+    assert data["EER, unseen identities"]["x"] == [20] and data["EER, unseen identities"]["y"] == [21.0]
     closed = json.loads(training_course(HALF, closed=True))["data"][-1]
     assert closed["y"] == [40.0]
     smooth = data["loss, smoothed"]["y"]
@@ -130,7 +130,7 @@ def test_frames_redraw_only_what_is_new():
     assert second[1] == second[2] == last[2] == gr.skip() and "Finished" in last[0]
     (row,) = last[3]
     assert (row.steps, row.loss, row.eer) == ("30 of 100", "1.000", "21.0%")
-    assert last[5] is result and "60 rendered people" in last[4]
+    assert last[5] is result and "60 synthetic identities" in last[4]
 
 
 def row(eer, data="faces"):
@@ -178,7 +178,7 @@ def test_a_zip_is_gone_once_it_is_read_whether_good_or_bad(tmp_path):
         pool, card, file, data = train.on_zip(str(path), None, PROGRESS)
         assert not path.exists() and not path.parent.exists() and file is None
         assert (pool is not None) == works == (data == "photos")
-        assert ("8 faces of 4 people" in card) if works else ('role="alert"' in card)
+        assert ("8 faces of 4 identities" in card) if works else ('role="alert"' in card)
         assert one_sentence(card, tmp_path)
     (tmp_path / "stays").mkdir()  # or the last upload's folder would be removed
     kept = own_photos.read_zip(str(zipped(tmp_path / "upload.zip", good)), None, 99, 2, PROGRESS)[0]
@@ -213,7 +213,7 @@ def test_downloads_load(tiny_run, tmp_path):
 
 def test_the_table_opens_with_the_measured_run(tab):
     table = next(block for block in tab[1].blocks.values() if block.elem_id == "train-tried")
-    assert "shown on opening" in table.value and "60 rendered people × 8" in table.value
+    assert "recorded run" in table.value and "60 synthetic identities × 8" in table.value
     stopped = run_row(replace(HALF, state="stopped"), "a", "b", "c")
     assert stopped.steps == "30 of 100 (stopped)"
 
@@ -235,7 +235,7 @@ def test_a_folder_of_this_machine_is_only_read_and_not_at_all_where_hosted(tmp_p
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     pool, card, data = train.on_folder(str(tmp_path), None, PROGRESS)
-    assert "8 faces of 4 people" in card and data == "photos" and (tmp_path / "a/0.png").exists()
+    assert "8 faces of 4 identities" in card and data == "photos" and (tmp_path / "a/0.png").exists()
     values = ["photos", *OPENING[1:]]
     script, command = train.on_settings(pool, *values)
     assert f"load_crops(['{tmp_path}'])" in script and f"--data {tmp_path} " in command

@@ -44,7 +44,7 @@ def colored(per_person=6):
 def test_the_curves_are_the_means_with_the_worst_and_best_seed():
     figure = transfer_curves(TABLE, 40)
     lines = {line.name: line for line in figure.data}
-    assert list(lines) == ["scratch", "faces, frozen", "guessing, 2.5%"]
+    assert list(lines) == ["scratch", "faces, frozen", "chance level, 2.5%"]
     line = lines["faces, frozen"]
     np.testing.assert_allclose(line.y, [42, 52, 72])
     np.testing.assert_allclose(line.error_y.array, 2)
@@ -121,8 +121,8 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
         assert (f"→ {name}: right" if name == person else f"→ {name}: wrong, it is {person}") in card
     assert seen == {"red", "green", "blue"}
     few = TrainingData(CropSet(pool.data.crops, pool.data.labels, ("x", "y", "z"), pool.data.names), "z")
-    assert "press Teach again" in transfer_live.on_held_back(last.result, few, 0)[0]
-    better = "✔ Better than guessing" in transfer_live.teach_card(last, 3, chance_bound_95(colored()))
+    assert "press Fine-tune again" in transfer_live.on_held_back(last.result, few, 0)[0]
+    better = "✔ Above chance" in transfer_live.teach_card(last, 3, chance_bound_95(colored()))
     assert better or frozen
 
 
@@ -141,7 +141,7 @@ def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, froz
     assert last.state == "finished", last.message  # within the minute that the page allows
     right = last.figures[-1][1]["top_1"]
     assert right > 0.5 > chance_bound_95(pool) + 0.2, f"{right:.0%} of the photos held back"
-    assert "✔ Better than guessing" in transfer_live.teach_card(last, 8, chance_bound_95(pool))
+    assert "✔ Above chance" in transfer_live.teach_card(last, 8, chance_bound_95(pool))
 
 
 def test_no_better_than_guessing_is_said():
@@ -149,7 +149,9 @@ def test_no_better_than_guessing_is_said():
     snapshot = Snapshot(
         "finished", losses=(1.0,), accuracies=(0.3,), figures=((9, {"top_1": 0.5}),), result=result
     )
-    assert "✖ Not surely better" in transfer_live.teach_card(snapshot, 3, chance_bound_95(colored()))
+    assert "✖ Not significantly above chance" in transfer_live.teach_card(
+        snapshot, 3, chance_bound_95(colored())
+    )
 
 
 def test_what_is_missing_is_said_in_one_sentence(tiny_run):

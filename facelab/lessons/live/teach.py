@@ -98,7 +98,7 @@ def held_back_photo(result: Result, pool: TrainingData, turn: int) -> tuple[np.n
     """
     photos = split(pool.data, result.header.recipe).images
     if photos.identities != result.header.identities:
-        raise ValueError("these are not the people that it was taught; press Teach again")
+        raise ValueError("the network was fine-tuned on other photos; press Fine-tune again")
     row = np.random.default_rng(0).permutation(len(photos))[turn % len(photos)]
     return photos.batch(row[None])[0], _short(photos.identities[photos.labels[row]])
 

@@ -1,5 +1,4 @@
-"""The Architectures tab's HTML: a network's card, its code against its parent's, the budget, who came from
-whom."""
+"""Build the Architectures tab's HTML: a network's card, its diff to its parent, the budget, the lineage."""
 
 import html
 import re
@@ -34,28 +33,27 @@ MARKS = {"new": "+", "old": "−", "kept": " "}
 
 
 def network_card(name: str, measured: dict[str, float]) -> str:
-    """The paper in words, what it changed, and what the network takes and reached.
+    """Return the idea of the paper, its change, and the cost and accuracy of the network.
 
     Args:
         name: in BACKBONES.
-        measured: milliseconds a crop of the networks that the visitor timed.
+        measured: latency in milliseconds per crop of the networks that the visitor timed.
     """
     row, cost = BACKBONES[name], costs()[name]
     channels, height, width = cost.shape
     numbers = figures(
-        ("parameters, backbone alone", f"{cost.parameters / 1e6:.2f} M"),
-        ("multiply-adds a crop (MACs)", f"{cost.macs / 1e6:,.0f} M"),
-        ("kept of a crop in training", f"{cost.activation_bytes / 1e6:.1f} MB"),
-        ("its last map", f"{channels}×{height}×{width}"),
-        ("seen by one value of it", f"{cost.receptive_field} px"),
-        ("a crop, on this machine", f"{measured[name]:.1f} ms" if name in measured else "–"),
+        ("parameters, backbone only", f"{cost.parameters / 1e6:.2f} M"),
+        ("MACs per crop", f"{cost.macs / 1e6:,.0f} M"),
+        ("activation memory, training", f"{cost.activation_bytes / 1e6:.1f} MB"),
+        ("output feature map", f"{channels}×{height}×{width}"),
+        ("receptive field", f"{cost.receptive_field} px"),
+        ("latency, this machine", f"{measured[name]:.1f} ms" if name in measured else "–"),
         *_scores(name),
     )
     published = (
-        f" With its classifier of 1,000 classes it has the {row.published_parameters:,} parameters that are "
-        f"published."
+        f" With its classifier of 1,000 classes it has the published {row.published_parameters:,} parameters."
         if row.published_parameters
-        else " This member is ours, cut to 112×112 crops."
+        else " This is our variant for 112×112 crops."
     )
     return (
         f'<div class="fl-card" role="status"><h2>{html.escape(row.family)}, {row.year}</h2>'
@@ -69,12 +67,12 @@ def network_card(name: str, measured: dict[str, float]) -> str:
 def _descent(name: str) -> str:
     row = BACKBONES[name]
     if row.parent is None:
-        return f"<p><b>{name}</b> is the first in the table.</p>"
+        return f"<p><b>{name}</b> is the root of the tree.</p>"
     return f"<p><b>{name}</b> changes <b>{row.parent}</b>: {html.escape(row.change)}</p>"
 
 
 def _scores(name: str) -> list[tuple[str, str]]:
-    """Name and value: of the training that all networks had, and of a better one if there is any."""
+    """Return LFW accuracies: of the common training recipe, and of a better one if there is any."""
     rows = scores().get(name)
     if not rows:
         return [("LFW: not trained yet", "–")]
@@ -85,23 +83,23 @@ def _scores(name: str) -> list[tuple[str, str]]:
 
 def _timed(measured: dict[str, float]) -> str:
     if not measured:
-        return " Its speed is measured when you press the button."
+        return " Press the button to measure its latency."
     rows = ", ".join(f"{name} {took:.1f} ms" for name, took in measured.items())
     return (
-        f" Measured here in this visit, fresh weights, one crop at a time on the CPU, median: {rows}. What "
-        f"else this machine does is in it."
+        f" Latency measured in this visit (CPU, batch of 1, random weights, median): {rows}. Other load on "
+        f"this machine increases it."
     )
 
 
 def tree_list() -> str:
-    """Who came from whom, as text: what the tree says to those who cannot point at it."""
+    """Return the family tree as a table, for those who cannot use the chart."""
     rows = "".join(
         f'<tr><th scope="row">{html.escape(paper.label)}</th><td>{paper.year}</td>'
         f"<td>{html.escape(paper.parent or '–')}</td><td>{html.escape(paper.change or paper.idea)}</td></tr>"
         for paper in papers().values()
     )
     return (
-        f'<details class="fl-more"><summary>The tree as a table: who changed what</summary>'
+        f'<details class="fl-more"><summary>Family tree as a table</summary>'
         f"<div class='fl-scroll' tabindex='0' role='region' aria-label='The family tree as a table'>"
         f"<table class='fl-table'><thead><tr><th scope='col'>paper</th><th scope='col'>year</th>"
         f"<th scope='col'>changes</th><th scope='col'>how</th></tr></thead><tbody>{rows}</tbody></table>"
@@ -110,7 +108,7 @@ def tree_list() -> str:
 
 
 def code_card(name: str) -> str:
-    """How many lines the change takes, the course's claim where there is one, and the lines themselves."""
+    """Return the number of changed lines, the lecture's number where there is one, and the diff."""
     parent, parts = BACKBONES[name].parent, changes(name)
     count = sum(part.written for part in parts)
     lines = f"{count} line{'s' if count != 1 else ''}"
@@ -119,32 +117,32 @@ def code_card(name: str) -> str:
     claim = _claim(name)
     return (
         f'<div class="fl-card"><h3>{html.escape(title)}</h3>{claim}'
-        f'<p class="fl-small">Without comments and docstrings, one statement a line. <b>+</b> is written '
-        f"anew, <b>−</b> falls away, underlined is what differs in the line. A new name alone is no change. "
-        f"Way down: {' → '.join(map(html.escape, lineage(paper_of(name).label)))}.</p>{diffs}"
-        f'<details class="fl-more"><summary>The block as it stands in the project</summary>'
+        f'<p class="fl-small">Without comments and docstrings, one statement per line. <b>+</b> added, '
+        f"<b>−</b> removed, underlined: changed within a line. Renaming alone does not count. "
+        f"Lineage: {' → '.join(map(html.escape, lineage(paper_of(name).label)))}.</p>{diffs}"
+        f'<details class="fl-more"><summary>Source code of the block</summary>'
         f'<div class="fl-code fl-scroll" tabindex="0" role="region" aria-label="Source of the block">'
         f"<pre>{_plain(block_source(name))}</pre></div></details></div>"
     )
 
 
 def _claim(name: str) -> str:
-    """The course's number beside ours, for the three papers that it names, and their descendants."""
+    """Return the lecture's number beside ours, for its three papers and their descendants."""
     family = BACKBONES[name].family
     claimed = next((other for other in CLAIMS if BACKBONES[other].family == family), None)
     if claimed is None:
         return ""
     return (
-        f"<p>The course says: <b>about {CLAIMS[claimed]} changed lines</b> of ResNet. Counted here, "
+        f"<p>Lecture: <b>about {CLAIMS[claimed]} changed lines</b> of ResNet. Counted here, "
         f"{claimed} against {RESNET}: <b>{written(claimed, RESNET)}</b>.</p>"
     )
 
 
 def _part(part: Part, name: str) -> str:
     row = BACKBONES[name]
-    role = {row.block.__name__: "the block", row.build.__name__: "the network’s plan"}.get(part.name)
+    role = {row.block.__name__: "the block", row.build.__name__: "the network"}.get(part.name)
     state = "new" if not part.before else "changed"
-    heading = f"{role or 'beside them'}: {part.name}, {state}"
+    heading = f"{role or 'other'}: {part.name}, {state}"
     return (
         f"<p><b>{html.escape(heading)}</b></p>"
         f'<div class="fl-code fl-scroll" tabindex="0" role="region" aria-label="{html.escape(heading)}">'
@@ -153,7 +151,7 @@ def _part(part: Part, name: str) -> str:
 
 
 def diff_lines(before: tuple[str, ...], after: tuple[str, ...]) -> str:
-    """Both versions line by line as HTML, escaped; in a line that was replaced, the words that differ."""
+    """Return both versions line by line as escaped HTML; in a replaced line, mark the words that differ."""
     out = []
     for tag, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -167,7 +165,7 @@ def diff_lines(before: tuple[str, ...], after: tuple[str, ...]) -> str:
 
 
 def _words(other: str, line: str) -> str:
-    """A line, with what the other has not in bold."""
+    """Return a line with the words in bold that the other line does not have."""
     a, b = (re.findall(r"\w+|\s+|[^\w\s]", text) for text in (other, line))
     out = []
     for tag, _, _, c, d in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
@@ -185,14 +183,14 @@ def _plain(source: str) -> str:
 
 
 def budget_card(found: Budget) -> str:
-    """Backbone, neck and head as one bar with the homework's limit, and the verdict in words."""
+    """Return backbone, neck and head as one bar with the homework's limit, and whether they fit."""
     whole = max(found.total, LIMIT) * 1.03
     parts = (("backbone", found.backbone), ("neck", found.neck), ("head", found.head))
     bars = "".join(f'<b style="width:{100 * count / whole:.2f}%"></b>' for _, count in parts)
-    counts = (("together", found.total), *parts)
+    counts = (("total", found.total), *parts)
     fits = found.total <= LIMIT
     left = abs(LIMIT - found.total) / 1e6
-    ways = ("take a smaller network", "pool the map, or lower D", "lower D or K")
+    ways = ("choose a smaller network", "pool the feature map, or lower D", "lower D or K")
     advice = max(zip(ways, (count for _, count in parts)), key=lambda way: way[1])
     verdict = f"✔ Fits: {left:.2f} M left" if fits else f"✖ Too large by {left:.2f} M: {advice[0]}"
     limit = f"left:{100 * LIMIT / whole:.2f}%"

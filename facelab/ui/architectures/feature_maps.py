@@ -1,6 +1,6 @@
-"""The Architectures tab's feature maps: what a trained network makes of a face, stage by stage.
+"""Show the feature maps of a trained network for a face, stage by stage.
 
-The photo is read in memory when it is given, and forgotten when the maps are drawn.
+The photo is read in memory and deleted when the maps are drawn.
 """
 
 import html
@@ -22,9 +22,9 @@ from facelab.ui.widgets.sheet import sheet
 
 SHOWN = 12
 QUESTION = (
-    "### What does it see? Feature maps of a photo, stage by stage\n"
-    "Give a photo of yourself, or look at the rendered face. Each small picture is one channel of a stage, "
-    "bright where it answers strongly. **At which stage can you no longer tell that it is a face?**"
+    "### Feature maps, stage by stage\n"
+    "Add a photo, or use the rendered face. Each picture is one channel of a stage; bright is a large "
+    "activation. **From which stage on do you no longer recognize a face?**"
 )
 NONE = (
     "No checkpoint is shipped here yet. Train one with `python -m facelab train`, put it into checkpoints/ "
@@ -38,7 +38,7 @@ STYLE = """
 
 
 def show(photo: Source | None, model: str) -> str:
-    """The maps of a photo, of the example without one, or why there are none."""
+    """Return the feature maps of a photo, of the example without one, or an error card."""
     try:
         crop = example_crop() if photo is None else crop_of(photo)
         return stages_card(crop, maps_of(model, crop), model)
@@ -47,15 +47,15 @@ def show(photo: Source | None, model: str) -> str:
 
 
 def stages_card(crop: np.ndarray, stages: list[StageMaps], model: str) -> str:
-    """The crop, then each stage's strongest maps with their number, size and what one value sees."""
+    """Return the crop, then maps of each stage with their number, size and receptive field."""
     figures = "".join(_stage(stage) for stage in stages)
     return (
-        f'<div class="fl-card fl-stages" role="status"><figure class="fl-crop"><figcaption><b>input</b>: '
-        f"what {html.escape(model)} sees, 112×112</figcaption>"
+        f'<div class="fl-card fl-stages" role="status"><figure class="fl-crop"><figcaption><b>input</b> '
+        f"of {html.escape(model)}, 112×112</figcaption>"
         f"{cards.picture(crop, 'the aligned face')}</figure>{figures}"
-        f'<p class="fl-small">Of each stage the {SHOWN} channels that differ most over the face, each from '
-        f"its own lowest (dark) to its own highest value (bright); values can be negative. What one value "
-        f"sees is counted through convolutions and pooling, and can exceed the crop.</p></div>"
+        f'<p class="fl-small">The {SHOWN} channels of each stage with the largest variance over the face, '
+        f"each scaled from its minimum (dark) to its maximum (bright); values can be negative. Receptive "
+        f"fields are counted through convolutions and pooling, and can exceed the crop.</p></div>"
     )
 
 
@@ -64,13 +64,13 @@ def _stage(stage: StageMaps) -> str:
     shown = stage.maps[strongest(stage.maps, SHOWN)]
     alt = f"{len(shown)} of the {channels} feature maps of {stage.name}"
     return (
-        f"<figure><figcaption><b>{html.escape(stage.name)}</b>: {channels} maps of {height}×{width}; one "
-        f"value sees {stage.receptive_field} px</figcaption>{sheet(shown, alt)}</figure>"
+        f"<figure><figcaption><b>{html.escape(stage.name)}</b>: {channels} maps of {height}×{width}; "
+        f"receptive field {stage.receptive_field} px</figcaption>{sheet(shown, alt)}</figure>"
     )
 
 
 def section() -> Controls:
-    """Lay it out, open at the rendered face -> its controls by name."""
+    """Lay the section out, open at the rendered face; return its controls by name."""
     gr.Markdown(QUESTION)
     names = checkpoint_names()
     if not names:
@@ -83,7 +83,7 @@ def section() -> Controls:
             value=names[0],
             filterable=False,
             label="Trained network",
-            info="Which checkpoint’s feature maps; untrained networks would show noise.",
+            info="Checkpoint that computes the feature maps.",
             elem_id="map-model",
         )
     maps = gr.HTML(show(None, names[0]), css_template=STYLE, elem_id="maps", padding=False)

@@ -19,18 +19,17 @@ from facelab.ui.widgets.controls import redraw
 
 TITLE = "Architectures"
 LEAD = (
-    "Every network here is shown as a change to an earlier one. **What did each paper change, how much code "
-    "is that, and what does it cost?** Choose a network and follow its line."
+    "Each network is shown as a change to an earlier one. Pick one to see its lineage, diff and cost. "
+    "**What did each paper change, how much code is that, and what does it cost?**"
 )
 COST = (
-    "### What do they cost?\n"
-    "Each mark is a network. To the right it computes more for a crop; upwards it has more to learn, or, if "
-    "you choose so, it has recognized more."
+    "### MACs, parameters and accuracy\n"
+    "A data point is a network. x: MACs per crop. y: parameters or LFW accuracy."
 )
 BUDGET = (
-    "### Does it fit the homework’s 30 million parameters?\n"
-    "In training a network is three things: the backbone that gives a map, the neck that makes it a vector "
-    "of D numbers, and the head that scores K people: D·K weights, thrown away after training, but counted."
+    "### Parameter budget of the homework: 30 million\n"
+    "In training a network has three parts: the backbone (feature map), the neck (D-dimensional embedding) "
+    "and the head (K classes, D·K weights). The head is removed after training, but counted."
 )
 OPENING = "resnext50_32x4d"
 
@@ -69,17 +68,17 @@ def build() -> Controls:
         value=OPENING,
         filterable=False,
         label="Network",
-        info="In the order of history; those ending in _face are ours, small members for 112×112 crops.",
+        info="In order of publication; names ending in _face are our small variants for 112×112 crops.",
         elem_id="network",
     )
     measured = gr.State({})
     first = show(OPENING, {}, "parameters")
     tree = Chart(
-        first[0], "Family tree of the networks over the years; the table below says it", "tree-chart"
+        first[0], "Family tree of the networks by year; the table below has the same content", "tree-chart"
     )
     gr.HTML(tree_list(), css_template=STYLE, padding=False)
     card = gr.HTML(first[1], elem_id="network-card", padding=False)
-    button = gr.Button("Measure its speed on this machine", variant="primary", elem_id="measure")
+    button = gr.Button("Measure latency", variant="primary", elem_id="measure")
     code = gr.HTML(first[2], css_template=STYLE, elem_id="code", padding=False)
     up, scatter = _cost(first[3])
     meter = _budget(network)
@@ -98,11 +97,11 @@ def _cost(figure: str) -> tuple[gr.Radio, Chart]:
     up = gr.Radio(
         [("parameters", "parameters"), ("LFW accuracy, where trained", "score")],
         value="parameters",
-        label="Upwards",
-        info="What the height of a mark means; accuracies after the same training for all.",
+        label="y axis",
+        info="LFW accuracy: same training recipe for all networks.",
         elem_id="up",
     )
-    label = "Multiply-adds of a crop against parameters or accuracy, all networks"
+    label = "MACs per crop against parameters or LFW accuracy, all networks"
     return up, Chart(figure, label, "cost-chart")
 
 
@@ -128,7 +127,7 @@ def _budget_settings() -> Controls:
             ["pool", "flatten"],
             value="pool",
             label="Neck",
-            info="Average each map before the linear layer, or keep all its places.",
+            info="Average each feature map before the linear layer, or keep all spatial positions.",
             elem_id="budget-neck",
         )
         dim = gr.Slider(
@@ -137,7 +136,7 @@ def _budget_settings() -> Controls:
             value=512,
             step=64,
             label="Embedding, D",
-            info="How many numbers describe a face.",
+            info="Dimensions of the embedding.",
             elem_id="budget-dim",
         )
         people = gr.Slider(
@@ -145,8 +144,8 @@ def _budget_settings() -> Controls:
             20_000,
             value=7000,
             step=100,
-            label="People, K",
-            info="Whom the head tells apart in training.",
+            label="Classes, K",
+            info="Training identities.",
             elem_id="budget-people",
         )
     return {"neck": neck, "dim": dim, "people": people}

@@ -1,4 +1,4 @@
-"""The Regularization tab's augmentation gallery: a photo as training would see it."""
+"""Show data augmentation: variants of a photo as in training."""
 
 from typing import Any
 
@@ -15,31 +15,31 @@ from facelab.ui.widgets.one_face import crop_of, example_crop
 from facelab.ui.widgets.photo_input import PhotoInput
 
 QUESTION = (
-    "### Augmentation: many photos out of one\n"
-    "A network that sees a photo mirrored, turned, cropped and recolored learns what stays the same: who it "
-    "is. **How strong can it be before you would not know the person yourself?**"
+    "### Data augmentation\n"
+    "Random flips, rotations, crops and color changes keep the identity, so the network learns features that "
+    "are invariant to them. **At which strength do you no longer recognize the person?**"
 )
 COUNT = 4
 FIRST_DRAW = 33  # shows every augmentation, those that come a share of the time too
 SLIDERS = {  # highest, start, step, label, what it means
-    "rotate": (45, 10, 1, "Rotate", "Largest turn, in degrees."),
+    "rotate": (45, 10, 1, "Rotate", "Largest rotation, in degrees."),
     "zoom": (0.5, 0.1, 0.02, "Zoom", "Largest relative change of size."),
     "shift": (0.3, 0.06, 0.02, "Shift", "Largest shift, as a share of the side."),
     "jitter": (0.9, 0.3, 0.05, "Brightness and contrast", "Largest relative change of either."),
-    "saturation": (0.9, 0.3, 0.05, "Saturation", "How far colors may fade or deepen."),
-    "gray": (0.95, 0.2, 0.05, "Gray", "Share of photos that lose their colors."),
-    "random_erasing": (0.95, 0.4, 0.05, "Erase", "Share of photos in which a rectangle is blanked."),
+    "saturation": (0.9, 0.3, 0.05, "Saturation", "Largest relative change of saturation."),
+    "gray": (0.95, 0.2, 0.05, "Gray", "Share of photos converted to gray."),
+    "random_erasing": (0.95, 0.4, 0.05, "Erase", "Share of photos with an erased rectangle."),
 }
 
 
 def show(crop: np.ndarray, seed: int, flip: bool, *strengths: float) -> str:
-    """Every augmentation of a crop at these strengths."""
+    """Return every augmentation of a crop at these strengths."""
     chosen = dict(zip(KINDS, (flip, *strengths)))
     return gallery_card(crop, variants(crop, chosen, COUNT, seed))
 
 
 def on_photo(photo: str | None, seed: int, flip: bool, *strengths: float) -> list[Any]:
-    """A new photo, or none: (its crop, its variants), or why there are none."""
+    """Return (crop, variants) of a new photo or the example, or an error card."""
     try:
         crop = crop_of(photo) if photo else example_crop()
     except ValueError as error:
@@ -48,16 +48,16 @@ def on_photo(photo: str | None, seed: int, flip: bool, *strengths: float) -> lis
 
 
 def on_draw(crop: np.ndarray, seed: int, flip: bool, *strengths: float) -> list[Any]:
-    """Another draw of the same settings."""
+    """Resample the augmentations at the same settings."""
     return [seed + 1, show(crop, seed + 1, flip, *strengths)]
 
 
 def section() -> Controls:
-    """Lay it out, open at the rendered face -> its controls by name."""
+    """Lay the section out, open at the rendered face; return its controls by name."""
     gr.Markdown(QUESTION)
     photo = PhotoInput("Your photo (stays in memory)", "augment-photo")
     flip, sliders = _sliders()
-    again = gr.Button("Another draw of variants", elem_id="augment-draw")
+    again = gr.Button("Resample augmentations", elem_id="augment-draw")
     crop, seed = gr.State(example_crop(), time_to_live=60 * MINUTES), gr.State(FIRST_DRAW)
     strengths = [flip, *sliders.values()]
     opening = show(example_crop(), FIRST_DRAW, *(control.value for control in strengths))
@@ -74,7 +74,7 @@ def section() -> Controls:
 
 
 def _sliders() -> tuple[gr.Checkbox, Controls]:
-    """The flip, and a strength for each of the others."""
+    """Lay out the flip, and a strength for each of the others."""
     flip = gr.Checkbox(True, label="Flip", info="Mirror half of the photos.", elem_id="augment-flip")
     sliders: Controls = {}
     names = list(SLIDERS)

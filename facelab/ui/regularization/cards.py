@@ -1,4 +1,4 @@
-"""The Regularization tab's HTML: maps with parts hidden, the zoo's figures, and the augmented photos."""
+"""Build the Regularization tab's HTML: masked maps, figures of trained networks, augmented photos."""
 
 import html
 
@@ -34,40 +34,41 @@ NAMES = {
 
 
 def maps_card(maps: np.ndarray, dropped: dict[str, Dropped], rate: float) -> str:
-    """The maps whole and with parts hidden in three ways, and how much was hidden.
+    """Return the maps unmasked and under three kinds of dropout, with their drop rates.
 
     Args:
         maps: (K, h, w), the channels shown.
         dropped: of these maps, by kind.
-        rate: asked for.
+        rate: the drop rate.
     """
     columns = 3
     whole = (
-        f"<figure><figcaption><h3>Nothing hidden</h3>{len(maps)} channels of {maps.shape[1]}×{maps.shape[2]}"
-        f"</figcaption>{sheet(maps, 'feature maps with nothing hidden', columns=columns)}</figure>"
+        f"<figure><figcaption><h3>No dropout</h3>{len(maps)} channels of {maps.shape[1]}×{maps.shape[2]}"
+        f"</figcaption>{sheet(maps, 'feature maps without dropout', columns=columns)}</figure>"
     )
     figures = "".join(_kind(name, maps, found, rate, columns) for name, found in dropped.items())
     return (
         f'<div class="fl-card" role="status"><div class="fl-kinds fl-two-by-two">{whole}{figures}</div>'
-        f'<p class="fl-small">Hatched is hidden: the network gets a zero there, and what stays is scaled up '
-        f"so that the mean stays. “Neighbors tell”: guess each hidden value as the mean of the visible ones "
-        f"around it; the share of the hidden values’ variance that this explains.</p></div>"
+        f'<p class="fl-small">Hatched: dropped (set to zero); the other values are scaled up, so the mean '
+        f"is unchanged. R²: variance of dropped values explained by the mean of their visible "
+        f"neighbors.</p></div>"
     )
 
 
 def _kind(name: str, maps: np.ndarray, found: Dropped, rate: float, columns: int) -> str:
     told = "–" if np.isnan(found.told) else f"{found.told:.0%}"
     mean, spread = found.shares.mean(), found.shares.std()
-    alt = f"the same maps under {name}, {found.shares[0]:.1%} hidden"
+    alt = f"the same maps under {name}, {found.shares[0]:.1%} dropped"
     return (
-        f"<figure><figcaption><h3>{name}: {WORDS[name]}</h3>asked {rate:.0%}, hidden in this draw "
-        f"<b>{found.shares[0]:.1%}</b>, over {len(found.shares)} draws <b>{mean:.1%}</b> ± {spread:.1%}; "
-        f"neighbors tell <b>{told}</b></figcaption>{sheet(maps, alt, ~found.keep_mask, columns)}</figure>"
+        f"<figure><figcaption><h3>{name}: {WORDS[name]}</h3>drop rate {rate:.0%}; dropped in this "
+        f"sample <b>{found.shares[0]:.1%}</b>; in {len(found.shares)} samples <b>{mean:.1%}</b> ± "
+        f"{spread:.1%} (SD); explained by neighbors (R²) <b>{told}</b></figcaption>"
+        f"{sheet(maps, alt, ~found.keep_mask, columns)}</figure>"
     )
 
 
 def effects_card(rows: list[Effect]) -> str:
-    """What each regularizer did to one network, and which checkpoints are missing."""
+    """Return the figures of one network per regularizer, and the missing checkpoints."""
     here = [row for row in rows if row.measured]
     missing = [row.name for row in rows if not row.measured]
     body = "".join(
@@ -75,27 +76,26 @@ def effects_card(rows: list[Effect]) -> str:
         f"{''.join(f'<td>{_rate(value)}</td>' for value in (row.top_1, row.ece, row.eer, row.lfw))}</tr>"
         for row in here
     )
-    heads = ("training", "what it sets", "right (top-1)", "ECE", "EER, strangers", "LFW accuracy")
+    heads = ("training", "change", "top-1 accuracy", "ECE", "EER, unseen identities", "LFW accuracy")
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     table = (
-        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='What the regularizers did'>"
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Effect of each regularizer'>"
         f"<table class='fl-table'><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
         if here
         else ""
     )
     lack = (
-        f"<p>Not here yet: {', '.join(f'<code>{html.escape(name)}</code>' for name in missing)}. Train one "
+        f"<p>Missing: {', '.join(f'<code>{html.escape(name)}</code>' for name in missing)}. Train one "
         f"with <code>python -m facelab train {html.escape(missing[0])} --data CROPS --out "
         f"checkpoints/{html.escape(missing[0])}.safetensors</code> and start the page again.</p>"
         if missing
         else ""
     )
     return (
-        f'<div class="fl-card"><h3>What it did to trained networks</h3>{table}{lack}'
-        f'<p class="fl-small">One network each, trained once on the same photos: small differences are '
-        f"chance. Top-1 and ECE: all new photos of training people (Calibration judges half of them, so its "
-        f"figures differ a little); EER: people never seen, without the mirror image that other tabs "
-        f"add.</p></div>"
+        f'<div class="fl-card"><h3>Effect on trained networks</h3>{table}{lack}'
+        f'<p class="fl-small">One network and one seed each, trained on the same photos: small differences '
+        f"may be chance. Top-1 accuracy and ECE: all held-out photos of training identities (Calibration "
+        f"uses half of them). EER: unseen identities, without the mirrored crop of other tabs.</p></div>"
     )
 
 
@@ -104,13 +104,13 @@ def _rate(value: float | None) -> str:
 
 
 def gallery_card(crop: np.ndarray, rows: dict[str, np.ndarray]) -> str:
-    """The crop, then a strip of variants for each augmentation; a column is one draw."""
+    """Return the crop, then a strip of variants for each augmentation; a column is one sample."""
     strips = "".join(_strip(NAMES.get(name, name), variants) for name, variants in rows.items())
     return (
-        f'<div class="fl-card fl-gallery" role="status"><figure><figcaption><b>as it is</b></figcaption>'
+        f'<div class="fl-card fl-gallery" role="status"><figure><figcaption><b>original</b></figcaption>'
         f'{picture(crop, "the aligned face")}</figure><div class="fl-kinds">{strips}</div>'
-        f'<p class="fl-small">A column is one draw of random numbers: what it does alone is done again in '
-        f"“all together”. In training every photo gets a new draw every time.</p></div>"
+        f'<p class="fl-small">A column is one random sample; “all together” uses the same samples. In '
+        f"training every photo gets a new sample in every epoch.</p></div>"
     )
 
 

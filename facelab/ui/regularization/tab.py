@@ -1,7 +1,7 @@
-"""Regularization: what dropout, spatial dropout and DropBlock hide of a map, what that did to trained
-networks, and what augmentation makes of a photo.
+"""Show dropout, spatial dropout and DropBlock on feature maps, their effect on trained networks, and data
+augmentation.
 
-The masks and the variants are those that train. A photo is read in memory; its crop stays in the visit.
+Masks and augmentations are those of training. A photo is read in memory; its crop stays in the visit.
 """
 
 import functools
@@ -22,18 +22,18 @@ from facelab.ui.widgets.one_face import example_crop
 
 TITLE = "Regularization"
 LEAD = (
-    "What a network cannot count on, it cannot overfit to. Dropout hides single values of a map, but the "
-    "values around them are alike. **How large must a hole be before its neighbors no longer give it away?**"
+    "Neighboring activations are correlated, so dropout on feature maps removes little information. "
+    "DropBlock drops contiguous regions. **How large must the block be?**"
 )
 NONE = (
-    "No checkpoint is shipped here yet, so there is no feature map to hide parts of. Train one with "
+    "No checkpoint is shipped here yet, so there is no feature map to drop from. Train one with "
     "`python -m facelab train`, put it into checkpoints/ and start the page again."
 )
 SHOWN = 6
-VALUES = 200_000  # hidden or not in all draws: what a slider can wait for
+VALUES = 200_000  # masked values in all samples: what a slider can wait for
 RATE, BLOCK = 0.2, 5
 OPENING = "stage1"
-SEED = 1  # a draw in which SpatialDropout hides a channel; with 0 it hides none
+SEED = 1  # a sample in which SpatialDropout drops a channel; with 0 it drops none
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def _model() -> str:
 
 
 def show(stage: str, rate: float, block: int, seed: int) -> list[Any]:
-    """(maps, realized rates, how alike neighbors are) at these settings."""
+    """Return (maps, realized rates, correlation of neighbors) at these settings."""
     maps = example_stages()[stage].maps
     shown = maps[strongest(maps, SHOWN)]
     dropped = drop(shown, rate, int(block), seed, min(DRAWS, VALUES // shown.size))
@@ -57,21 +57,20 @@ def show(stage: str, rate: float, block: int, seed: int) -> list[Any]:
 
 @functools.cache
 def alike_card(stage: str) -> str:
-    """How much a value of this stage resembles the one beside it."""
+    """Return the correlation of neighboring values of a stage."""
     found = correlation_with_neighbors(example_stages()[stage].maps)
     return cards.hint(
-        f"In {stage} of {_model()}, a value and the one beside it correlate at {found:.2f} on this face: "
-        f"0 is nothing in common, 1 the same."
+        f"Correlation of neighboring values in {stage} of {_model()} on this face: {found:.2f}."
     )
 
 
 def on_draw(stage: str, rate: float, block: int, seed: int) -> list[Any]:
-    """Another draw of the same settings."""
+    """Resample the masks at the same settings."""
     return [seed + 1, *show(stage, rate, block, seed + 1)]
 
 
 def build() -> Controls:
-    """Lay the tab out, open at a finished draw -> its controls by name."""
+    """Lay the tab out, open at a finished sample; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     if checkpoint_names():
         controls = _dropping()
@@ -83,13 +82,13 @@ def build() -> Controls:
 
 
 def _dropping() -> Controls:
-    """The settings, the maps and the chart of how much was hidden."""
+    """Lay out the settings, the maps and the chart of realized drop rates."""
     stage, rate, block = _settings()
     seed = gr.State(SEED)
-    again = gr.Button("Another draw", variant="primary", elem_id="draw")
+    again = gr.Button("Resample masks", variant="primary", elem_id="draw")
     first = show(stage.value, RATE, BLOCK, SEED)
     maps = gr.HTML(first[0], css_template=STYLE, elem_id="dropped", padding=False)
-    label = "Share of values hidden in each draw, three kinds of dropout"
+    label = "Realized drop rate of each sample, three kinds of dropout"
     rates = Chart(first[1], label, "rates-chart")
     alike = gr.HTML(first[2], elem_id="alike", padding=False)
     settings, shown = [stage, rate, block, seed], [maps, rates, alike]
@@ -101,14 +100,14 @@ def _dropping() -> Controls:
 
 
 def _settings() -> tuple[gr.Radio, gr.Slider, gr.Slider]:
-    """Which stage, how much of it, and in blocks of what size."""
+    """Lay out stage, drop rate and block size."""
     names = list(example_stages())
     stage = gr.Radio(
         names,
         value=OPENING if OPENING in names else names[0],
         label="Stage",
-        info="Which of the network’s feature maps. Neighbors resemble each other most in the first; "
-        "DropBlock trains in the last two, where they tell little under any kind of dropout.",
+        info="Stage of the feature maps. Neighbors correlate most in the first stage; DropBlock is trained "
+        "in the last two, where neighbors explain little (R²) under any kind of dropout.",
         elem_id="drop-stage",
     )
     with gr.Row(elem_classes="fl-controls"):
@@ -117,8 +116,8 @@ def _settings() -> tuple[gr.Radio, gr.Slider, gr.Slider]:
             0.9,
             value=RATE,
             step=0.05,
-            label="Rate",
-            info="The share of values to hide.",
+            label="Drop rate",
+            info="Expected share of dropped values.",
             elem_id="drop-rate",
         )
         block = gr.Slider(
@@ -127,7 +126,7 @@ def _settings() -> tuple[gr.Radio, gr.Slider, gr.Slider]:
             value=BLOCK,
             step=1,
             label="Block size",
-            info="Side of DropBlock’s squares; 1 is dropout, and larger than the map means all of it.",
+            info="Side of DropBlock’s squares; 1 is dropout; a block larger than the map drops all of it.",
             elem_id="drop-block",
         )
     return stage, rate, block

@@ -1,4 +1,4 @@
-"""What a visitor can choose before a training, and the run that it makes."""
+"""Lay out the settings of a training, and compose the run from them."""
 
 from dataclasses import dataclass, fields
 
@@ -11,10 +11,8 @@ from facelab.lessons.live.shipped_run import FACES, PEOPLE
 from facelab.models.recipe import Recipe
 from facelab.ui.links import Controls
 
-SOURCES = [("rendered people", "rendered"), ("my photos", "photos")]
-NO_PHOTOS = (
-    "There are no photos of yours yet; add a zip below (one folder for each person), or take rendered people"
-)
+SOURCES = [("synthetic identities", "rendered"), ("my photos", "photos")]
+NO_PHOTOS = "No photos are added yet; add a zip below (one folder per person), or choose synthetic identities"
 RATES = (0.003, 0.01, 0.03, 0.05, 0.1, 0.2)
 BATCHES = (16, 32, 64)
 DECAYS = (0.0, 5e-4, 5e-3)
@@ -61,7 +59,7 @@ def planned(album: TrainingData | None, values: tuple) -> Planned:
 
 def rendered_words(people: int, faces: int, seed: int) -> tuple[str, str]:
     """Return (the faces in words, the same with the seed that draws them)."""
-    on = f"{people} rendered people × {faces}"
+    on = f"{people} synthetic identities × {faces}"
     return on, f"{on}, seed {seed}"
 
 
@@ -97,11 +95,11 @@ def settings() -> Controls:
 def _data() -> Controls:
     with gr.Row(elem_classes="fl-controls"):
         source = gr.Radio(SOURCES, value="rendered", label="Data", elem_id="train-data",
-                          info="Rendered people belong to nobody and need no download.")  # fmt: skip
-        people = gr.Slider(10, 400, value=PEOPLE, step=10, label="Rendered people", elem_id="train-people",
-                           info="A tenth of them is kept out of training, to be judged by.")  # fmt: skip
-        faces = gr.Slider(4, 20, value=FACES, step=1, label="Faces of each", elem_id="train-faces",
-                          info="Pose, light and expression differ from face to face.")  # fmt: skip
+                          info="Synthetic faces show no real person.")  # fmt: skip
+        people = gr.Slider(10, 400, value=PEOPLE, step=10, label="Synthetic identities",
+                           elem_id="train-people", info="A tenth is held out (unseen identities).")  # fmt: skip
+        faces = gr.Slider(4, 20, value=FACES, step=1, label="Faces per identity",
+                          elem_id="train-faces", info="Pose, light and expression vary.")  # fmt: skip
     return {"data": source, "people": people, "faces": faces}
 
 
@@ -111,14 +109,15 @@ def _network() -> Controls:
         backbone = gr.Dropdown([(f"{name} ({said})", name) for name, said in networks().items()],
                                value=start.backbone, label="Backbone", filterable=False,
                                elem_id="train-backbone",
-                               info="The compact network of each family of the course.")  # fmt: skip
+                               info="One compact network per family.")  # fmt: skip
         loss = gr.Dropdown(list(losses()), value=start.loss, label="Loss", filterable=False,
-                           elem_id="train-loss", info="What training makes small.")  # fmt: skip
+                           elem_id="train-loss", info="The function that training minimizes.")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
         epochs = gr.Slider(1, limits().epochs, value=start.epochs, step=1, label="Epochs",
-                           elem_id="train-epochs", info="How often every face is seen.")  # fmt: skip
-        rate = gr.Dropdown(list(RATES), value=start.lr, label="Learning rate", filterable=False,
-                           elem_id="train-rate", info="How far a step goes; too far: chaos.")  # fmt: skip
+                           elem_id="train-epochs", info="Passes over all faces.")  # fmt: skip
+        rate = gr.Dropdown(list(RATES), value=start.lr, label="Learning rate",
+                           filterable=False, elem_id="train-rate",
+                           info="Step size; too large and training diverges.")  # fmt: skip
     return {"backbone": backbone, "loss": loss, "epochs": epochs, "rate": rate}
 
 
@@ -126,20 +125,20 @@ def _rest() -> Controls:
     start = Choice()
     with gr.Row(elem_classes="fl-controls"):
         dropout = gr.Slider(0, 0.8, value=0.0, step=0.1, label="Dropout", elem_id="train-dropout",
-                            info="Share of the last layer’s inputs hidden in each step.")  # fmt: skip
+                            info="Drop rate before the last layer.")  # fmt: skip
         block = gr.Slider(0, 0.5, value=0.0, step=0.05, label="DropBlock", elem_id="train-dropblock",
-                          info="Share of the feature maps blanked in squares by the end.")  # fmt: skip
+                          info="Final drop rate on feature maps.")  # fmt: skip
         smoothing = gr.Slider(0, 0.4, value=0.0, step=0.1, label="Label smoothing (α)",
                               elem_id="train-smoothing",
-                              info="How much of the target is spread over all people.")  # fmt: skip
+                              info="Probability mass spread over all K classes.")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
         decay = gr.Dropdown(list(DECAYS), value=start.weight_decay, label="Weight decay", filterable=False,
-                            elem_id="train-decay", info="How hard weights are pulled to zero.")  # fmt: skip
-        batch = gr.Dropdown(list(BATCHES), value=start.batch_size, label="Batch", filterable=False,
+                            elem_id="train-decay", info="Shrinks weights toward zero.")  # fmt: skip
+        batch = gr.Dropdown(list(BATCHES), value=start.batch_size, label="Batch size", filterable=False,
                             elem_id="train-batch", info="Faces in one step.")  # fmt: skip
         seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="train-seed",
-                         info="Draws the faces, the first weights and the order.")  # fmt: skip
-        augment = gr.Checkbox(start.augment, label="Vary the faces", elem_id="train-augment",
-                              info="Mirror, turn, shift, recolor and blank parts at random.")  # fmt: skip
+                         info="Of faces, initialization and order.")  # fmt: skip
+        augment = gr.Checkbox(start.augment, label="Data augmentation", elem_id="train-augment",
+                              info="Random flips, rotations, shifts, colors and erasing.")  # fmt: skip
     return {"dropout": dropout, "dropblock": block, "smoothing": smoothing, "decay": decay, "batch": batch,
             "seed": seed, "augment": augment}  # fmt: skip

@@ -1,6 +1,6 @@
-"""Train: a run of one's own, live, from faces to a checkpoint.
+"""Train a network live, from faces to a checkpoint.
 
-Runs are those of `facelab.lessons.live.session`: one at a time in this process, the others in line. A
+Runs are those of `facelab.lessons.live.session`: one at a time in this process, the others in a queue. A
 visitor's zip is read into memory and deleted at once; it, the results and the table of runs are values of
 the session.
 """
@@ -29,20 +29,20 @@ from facelab.ui.widgets.run_cards import RunRow, history_card, run_card, run_row
 
 TITLE = "Train"
 LEAD = (
-    "Choose faces, a network and a loss, and watch it learn. **When the loss falls, does the error on people "
-    "whom it has never seen fall as well?**"
+    "Choose data, a network and a loss, and follow the run. **When the loss decreases, does the verification "
+    "EER on unseen identities decrease as well?**"
 )
 OPENING = (
-    "This run was made beforehand: {network} with {loss} on {people} rendered people, {faces} faces of each. "
-    "Press Train to make one of your own, then change one thing and compare."
+    "Recorded run: {network} with {loss} on {people} synthetic identities, {faces} faces each. Press Train "
+    "for your own run, then change one setting and compare."
 )
-EMPTY = "No run has been made yet. Press Train: the loss, the error and the map appear here as it goes."
+EMPTY = "No run yet. Press Train: loss, EER and embeddings appear here during the run."
 CODE = (
-    "They say what is chosen above, and repeat its run on the same kind of processor to the last digit of "
-    "the loss. The checkpoint that they write is the one you can download here."
+    "Both use the settings above and reproduce the run; on the same kind of processor the loss is equal to "
+    "the last digit. They write the checkpoint that you can download here."
 )
-NEEDS = "One folder per person: at least four people, as two are kept out of training, with two photos each."
-NOTHING = "Rendered people are taken until you add photos of your own."
+NEEDS = "One folder per person: at least four people (two are held out), two photos each."
+NOTHING = "Synthetic identities are used until you add photos."
 SAVE = """(packed) => {
   if (!packed) return;
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
@@ -61,7 +61,7 @@ FRAME = 5  # outputs of a frame that shows nothing new but the card
 def on_train(
     request: gr.Request, key: str, album: TrainingData | None, rows: tuple[RunRow, ...], *values: Any
 ) -> Iterator:
-    """Wait in line, train and show: (card, course, map, runs, table, result)."""
+    """Wait in the queue, train and yield (card, curves, map, runs, table, result)."""
     who = visitor(key, request)
     if QUEUE.has(who, TITLE):
         gr.Info(BUSY)
@@ -135,9 +135,9 @@ def on_folder(
 def on_download(request: gr.Request, key: str, result: Result | None) -> list[Any]:
     """The checkpoint as base64, for the browser to save -> (content, what happened)."""
     if QUEUE.has(visitor(key, request), TITLE):
-        return ["", cards.hint("Your run is still under way; when it has ended, download what it leaves.")]
+        return ["", cards.hint("Your run is not finished; download its checkpoint at the end.")]
     if result is None:
-        return ["", cards.hint("There is no run of yours yet; press Train, and download what it leaves.")]
+        return ["", cards.hint("You have no finished run; press Train first, then download the checkpoint.")]
     content = base64.b64encode(result.content()).decode()
     said = (
         "live.safetensors is in your downloads. In the project’s folder, “python -m facelab compare A.jpg "
@@ -157,7 +157,7 @@ def on_settings(album: TrainingData | None, *values: Any) -> list[str]:
 
 
 def build() -> Controls:
-    """Lay the tab out; it opens on a finished run."""
+    """Lay the tab out with a recorded run; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
     opening = _opening_row()
@@ -193,7 +193,7 @@ def _opening_row() -> tuple[RunRow, ...]:
     shown = lesson.load()
     if shown is None:
         return ()
-    what = f"{shown.choice.backbone}, {shown.choice.loss}, default settings (shown on opening)"
+    what = f"{shown.choice.backbone}, {shown.choice.loss}, default settings (recorded run)"
     words = rendered_words(shown.people, shown.faces, shown.choice.seed)
     return (run_row(shown.last, what, *words),)
 
@@ -216,11 +216,13 @@ def _shown() -> list[Any]:
     out = [gr.HTML(opening_card(), elem_id="train-run", padding=False)]
     with gr.Row():
         with gr.Column(min_width=320):
-            gr.Markdown("**Loss, accuracy, and the error on new people**")
-            out.append(Chart(course, "Loss, accuracy and error against the training step", "train-course"))
+            gr.Markdown("**Loss, training accuracy, and EER on unseen identities**")
+            out.append(
+                Chart(course, "Loss, training accuracy and EER against the training step", "train-course")
+            )
         with gr.Column(min_width=320):
-            gr.Markdown("**Up to eight new people, after each epoch** (PCA: a shadow of 128 dimensions)")
-            out.append(Chart(where, "Photos of people never seen, a mark each", "train-map"))
+            gr.Markdown("**Up to eight unseen identities, after each epoch** (PCA of 128-D embeddings)")
+            out.append(Chart(where, "Embeddings of unseen identities, a data point per photo", "train-map"))
     return out
 
 

@@ -1,7 +1,7 @@
-"""The Transfer tab's live part: teach a shipped network new people, and let it name a photo.
+"""Fine-tune a shipped network on new identities, live, and classify a photo with it.
 
-Photos stay in memory for the visit: the zip is deleted when it is read, and the network that was taught is a
-value of the session.
+Photos stay in memory for the visit: the zip is deleted when it is read, and the fine-tuned network is a value
+of the session.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ from facelab.ui.widgets.photo_input import PhotoInput
 from facelab.ui.widgets.run_cards import held_out, run_card
 
 QUESTION = (
-    "### Teach it new people\nGive a zip or folder with one folder of photos for each person, two people or "
-    "more and {photos} photos each, or take eight rendered people. Some photos of everyone are held back: "
-    "**does it name those better than guessing would?**"
+    "### Fine-tune on new identities\nAdd a zip or folder with one folder of photos per person, at least two "
+    "people with {photos} photos each, or use eight synthetic identities. Some photos of each are held out: "
+    "**is the held-out accuracy above chance?**"
 )
 NEEDS = f"One folder per person: at least two people with {PHOTOS} photos each, {MOST} photos in all."
-NOTHING = "Eight rendered people are taken until you add photos of your own."
-WAYS = [("frozen: train only a new last layer", "frozen"), ("whole: train every layer", "whole")]
-NO_NETWORK = "Nobody has been taught yet; press Teach first."
-NO_PHOTO = "There is no photo yet; add one of somebody whom you taught."
+NOTHING = "Eight synthetic identities are used until you add photos."
+WAYS = [("frozen: train the head only", "frozen"), ("whole: fine-tune all layers", "whole")]
+NO_NETWORK = "No network is fine-tuned yet; press Fine-tune first."
+NO_PHOTO = "Add a photo of one of the new identities first."
 TEACH_SECONDS = 60.0
 PEOPLE, FACES = 8, 8  # rendered, for those without a zip
 TAB = "Transfer"
@@ -54,7 +54,7 @@ QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 def on_teach(
     request: gr.Request, key: str, album: TrainingData | None, start: str, way: str, seed: float
 ) -> Iterator:
-    """Train on the visitor's people, or the rendered ones -> (card, course, network)."""
+    """Fine-tune on the visitor's photos, or synthetic identities -> (card, curves, network)."""
     who = visitor(key, request)
     if QUEUE.has(who, TAB):
         gr.Info(BUSY)
@@ -90,11 +90,11 @@ def _frames(run: Training) -> Iterator:
 
 
 def teach_card(now: Snapshot, people: int, lucky: float) -> str:
-    """Where the run stands, and at its end whether it beat chance.
+    """Return the state of the run, and at its end whether its accuracy is above chance.
 
     Args:
         now: the run.
-        people: how many it is taught.
+        people: number of identities, K.
         lucky: the share of photos that guessing names rightly once in twenty times.
     """
     card = run_card(now, closed=True)
@@ -102,12 +102,11 @@ def teach_card(now: Snapshot, people: int, lucky: float) -> str:
     if now.result is None or right != right:
         return card
     better = right > lucky
-    title = "✔ Better than guessing" if better else "✖ Not surely better than guessing"
+    title = "✔ Above chance" if better else "✖ Not significantly above chance"
     return card + (
         f'<div class="fl-card {"fl-same" if better else "fl-different"}" role="status"><h2>{title}</h2>'
-        f"<p>It names <b>{right:.0%}</b> of the photos that it did not learn from rightly. Guessing among "
-        f"{people} people names {1 / people:.0%}, and more than {lucky:.0%} only once in twenty times. "
-        f"Below, let it name one of those, or a photo of your own.</p></div>"
+        f"<p>Held-out accuracy <b>{right:.0%}</b>; chance level 1/K = {1 / people:.0%}, 95% chance bound "
+        f"{lucky:.0%}. Below, classify one of the held-out photos, or a photo of your own.</p></div>"
     )
 
 
@@ -137,7 +136,7 @@ def on_folder(
 
 
 def on_name(result: Result | None, photo: Source | None) -> str:
-    """Whom the taught network sees on a photo."""
+    """Classify a photo with the fine-tuned network."""
     if result is None:
         return cards.hint(NO_NETWORK)
     if photo is None:
@@ -149,7 +148,7 @@ def on_name(result: Result | None, photo: Source | None) -> str:
 
 
 def on_held_back(result: Result | None, album: TrainingData | None, turn: int) -> list[Any]:
-    """Whom it sees on the next photo that it did not learn from -> (the answer and the truth, the next)."""
+    """Classify the next held-out photo -> (card with prediction and truth, the next turn)."""
     if result is None:
         return [cards.hint(NO_NETWORK), turn]
     try:
@@ -161,7 +160,7 @@ def on_held_back(result: Result | None, album: TrainingData | None, turn: int) -
 
 
 def named_card(named: Named, truth: str | None = None) -> str:
-    """The name, whether it is right if that is known, then everyone's probability as a bar."""
+    """Return the predicted identity, whether it is right if known, and all probabilities as bars."""
     name = named.ranks[0][0]
     told = "" if truth is None else f": {'right' if name == truth else f'wrong, it is {truth}'}"
     rows = "".join(
@@ -169,31 +168,35 @@ def named_card(named: Named, truth: str | None = None) -> str:
         f'<div class="fl-bar"><b style="width:{100 * p:.1f}%"></b></div><data>{cards.percent(p)}</data></li>'
         for person, p in named.ranks
     )
-    face = cards.picture(named.crop, "the face that is named")
+    face = cards.picture(named.crop, "the classified face")
     return (
         f'<div class="fl-card fl-closed" role="status"><h2>→ {html.escape(name + told)}</h2>'
         f"<div class='fl-ranks'><figure>{face}</figure><ol>{rows}</ol></div>"
-        f'<p class="fl-small">It must name one of the people that it was taught, whoever is on the photo: a '
-        f"closed-set answer. The Identify tab may say “unknown”.</p></div>"
+        f'<p class="fl-small">Closed set: the classifier always outputs one of its K identities. The '
+        f"Identify tab (open set) can return “unknown”.</p></div>"
     )
 
 
 def section() -> Controls:
-    """Lay it out -> its controls by name."""
+    """Lay the section out; return its controls by name."""
     gr.Markdown(QUESTION.format(photos=PHOTOS))
     album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
     network = gr.State(None, time_to_live=60 * MINUTES)
     names = starts()
     if not names:
-        gr.HTML(cards.hint("No checkpoint to start from is here; train one first."), elem_id="transfer-none")
+        gr.HTML(
+            cards.hint("No checkpoint to initialize from is here; train one first."), elem_id="transfer-none"
+        )
         return {}
     controls = _settings(names)
     own = own_photos.section("transfer", NEEDS, NOTHING)
     with gr.Row(elem_classes="fl-examples"):
-        teach = gr.Button("Teach", variant="primary", elem_id="transfer-teach")
+        teach = gr.Button("Fine-tune", variant="primary", elem_id="transfer-teach")
         stop = gr.Button("Stop", elem_id="transfer-stop")
-    card = gr.HTML(cards.hint("Press Teach: it takes under a minute."), elem_id="transfer-run", padding=False)
-    course = Chart(None, "Loss, and the share of photos named rightly, against the step", "transfer-course")
+    card = gr.HTML(
+        cards.hint("Press Fine-tune: it takes under a minute."), elem_id="transfer-run", padding=False
+    )
+    course = Chart(None, "Loss, training accuracy and held-out accuracy against the step", "transfer-course")
     told = [card, course, network]
     key = returning("transfer", on_return, [], told)
     teach.click(on_teach, [key, album, *controls.values()], told, js=make("transfer"), concurrency_limit=None,
@@ -208,21 +211,21 @@ def section() -> Controls:
 
 def _settings(names: list[str]) -> Controls:
     with gr.Row(elem_classes="fl-controls"):
-        start = gr.Dropdown(model_choices(names), value=names[0], label="Start from", filterable=False,
-                            elem_id="transfer-start", info="A shipped network.")  # fmt: skip
-        way = gr.Radio(WAYS, value="frozen", label="What is trained", elem_id="transfer-way",
-                       info="Frozen needs few photos; whole adapts more.")  # fmt: skip
+        start = gr.Dropdown(model_choices(names), value=names[0], label="Initialization", filterable=False,
+                            elem_id="transfer-start", info="A pretrained network.")  # fmt: skip
+        way = gr.Radio(WAYS, value="frozen", label="Trained layers", elem_id="transfer-way",
+                       info="Frozen trains fewer weights.")  # fmt: skip
         seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="transfer-seed",
-                         info="Draws people, layer and order.")  # fmt: skip
+                         info="Of data, head and order.")  # fmt: skip
     return {"start": start, "way": way, "seed": seed}
 
 
 def _probe(network: gr.State, album: gr.State) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
-            photo = PhotoInput("A photo to be named", "transfer-photo")
-            name = gr.Button("Who is it?", elem_id="transfer-name")
-            again = gr.Button("Try: a photo that was held back", size="sm", elem_id="transfer-try")
+            photo = PhotoInput("Photo to classify", "transfer-photo")
+            name = gr.Button("Classify", elem_id="transfer-name")
+            again = gr.Button("Try: a held-out photo", size="sm", elem_id="transfer-try")
         with gr.Column(min_width=280):
             answer = gr.HTML(cards.hint(NO_NETWORK), elem_id="transfer-named", padding=False)
     turn = gr.State(0)

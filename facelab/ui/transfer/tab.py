@@ -1,7 +1,7 @@
-"""Transfer: what weights that were trained before are worth, when there are few photos of new people.
+"""Show transfer learning: accuracy on few photos of new identities, by initialization.
 
-The curves were measured beforehand (`facelab.lessons.transfer`); below them a visitor teaches a shipped
-network new people, live (`transfer_live`).
+The curves are measured beforehand (`facelab.lessons.transfer`); below them a visitor fine-tunes a shipped
+network on new identities (`live`).
 """
 
 import html
@@ -19,29 +19,27 @@ from facelab.ui.widgets.chart import Chart
 TITLE = "Transfer"
 PEOPLE = 40  # in the ORL faces
 LEAD = (
-    "Nobody has a million photos of the people at their own door, but somebody has trained a network on "
-    "such a crowd. **With a few photos of each new person, is it better to start from those weights? And "
-    "then, to train all of them or only a new last layer?**"
+    "You have a few photos per person; a pretrained network has seen many faces. **Is it better to "
+    "initialize from its weights? And then, to fine-tune all layers or only a new head?**"
 )
 MISSING = (
     "No curve has been measured yet. Make it with python -m facelab lessons transfer, from crops of people "
     "with ten photos each, as the ORL faces are, and start the page again."
 )
 WAYS = (
-    "**Whole**: start from trained weights and go on training every layer. **Frozen**: leave the network "
-    "as it is and train only a new head that names the new people. **Scratch**: start from random weights. "
-    "Every run takes the same number of steps and is judged on the same four photos of each person, which "
-    "no run learns from; a bar reaches from the worst seed to the best."
+    "**Whole**: fine-tune all layers. **Frozen**: train the new head only. **Scratch**: random "
+    "initialization. All runs have the same number of steps and the same four held-out photos per identity; "
+    "a bar reaches from the worst seed to the best."
 )
 
 
 def build() -> Controls:
-    """Lay the tab out; it opens on the measured curves."""
+    """Lay the tab out with the measured curves; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     outcomes = lesson.load()
     if outcomes:
         gr.HTML(answer_card(outcomes), elem_id="transfer-answer", padding=False)
-        label = "Share of new photos named rightly against photos to learn from, a line for each start"
+        label = "Held-out top-1 accuracy against training photos per identity, a line per initialization"
         Chart(transfer_curves(outcomes, PEOPLE), label, "transfer-curves")
         gr.Markdown(WAYS, elem_classes="fl-small")
     else:
@@ -50,23 +48,23 @@ def build() -> Controls:
 
 
 def answer_card(outcomes: list[Outcome]) -> str:
-    """What the curves say at both ends, in a sentence and a table."""
+    """Return the best initialization at both ends of the curves, and a table."""
     shots = sorted({one.shots for one in outcomes})
     ends = (shots[0], shots[-1])
     found = {name: summary(outcomes, name) for name in LOOKS}
     best = [max((f[n][0], name) for name, f in found.items() if n in f)[1] for n in ends]
     few, many = (f"{n} photo{'s' if n > 1 else ''}" for n in ends)
-    title = f"“{html.escape(best[0])}”, with {few} of each to learn from and with {many} too"
+    title = f"“{html.escape(best[0])}”, with {few} and with {many} per identity"
     if best[0] != best[1]:
-        title = f"“{html.escape(best[0])}” with {few} of each, and by “{html.escape(best[1])}” with {many}"
+        title = f"“{html.escape(best[0])}” with {few} per identity, “{html.escape(best[1])}” with {many}"
     rows = "".join(_row(name, [points.get(n) for n in shots]) for name, points in found.items() if points)
     heads = "".join(f"<th scope='col'>{n} photo{'s' if n > 1 else ''}</th>" for n in shots)
     return (
-        f'<div class="fl-card"><h3>Most new photos are named rightly by {title}</h3>'
-        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Accuracy of each start'>"
-        f"<table class='fl-table'><thead><tr><th scope='col'>start</th>{heads}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div><p class='fl-small'>Mean over the seeds, in brackets the worst "
-        f"and best; {PEOPLE} people of the ORL faces, so guessing names {1 / PEOPLE:.1%}.</p></div>"
+        f'<div class="fl-card"><h3>Highest held-out accuracy: {title}</h3>'
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Accuracy of each initialization'>"
+        f"<table class='fl-table'><thead><tr><th scope='col'>initialization</th>{heads}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div><p class='fl-small'>Held-out top-1 accuracy: mean over seeds "
+        f"(worst–best); {PEOPLE} identities of the ORL faces, chance level 1/K = {1 / PEOPLE:.1%}.</p></div>"
     )
 
 

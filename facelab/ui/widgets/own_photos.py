@@ -1,5 +1,5 @@
-"""A visitor's own photos, for Train and Transfer: a zip, read into memory and deleted at once; or, where the
-page is not hosted, a folder of this machine, which is only read.
+"""Read a visitor's photos for Train and Transfer: a zip, read into memory and deleted immediately; or, where
+the page is not hosted, a folder of this machine, which is only read.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from facelab.ui.widgets import cards
 from facelab.ui.widgets.controls import MINUTES
 
 PRIVATE = (
-    "Aligned 112×112 crops are taken as they are; on other photos the main face is found and aligned. "
+    "Aligned 112×112 crops are used as they are; in other photos the main face is detected and aligned. "
     "A zip is deleted as soon as it is read; faces and networks stay in memory for this visit, until "
     f"{MINUTES} minutes after your last step. Ask people before you train on their faces."
 )
@@ -47,15 +47,15 @@ def read_folder(path: str, before: TrainingData | None, most: int, least: int, p
     Nothing is read where the page is hosted: a visitor's machine is then another one.
     """
     if hosted():
-        return [before, cards.problem("This page is hosted and sees no folder of yours; add a zip.")]
+        return [before, cards.problem("This page is hosted and cannot read your folders; add a zip.")]
     if not Path(path).expanduser().is_dir():
-        return [before, cards.problem(f"There is no folder {path!r} on this machine; give its whole path.")]
+        return [before, cards.problem(f"There is no folder {path!r} on this machine; enter its full path.")]
     return _read(str(Path(path).expanduser()), before, most, least, progress)
 
 
 def _read(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
     def track(names: Any, total: int, label: str) -> Any:
-        return progress.tqdm(names, desc="finding and aligning faces", unit="photos")
+        return progress.tqdm(names, desc="detecting and aligning faces", unit="photos")
 
     try:
         pool = from_photos(path, most, least, track)
@@ -66,9 +66,9 @@ def _read(path: str, before: TrainingData | None, most: int, least: int, progres
 
 
 def found_card(pool: TrainingData) -> str:
-    """What was found in a zip or folder."""
+    """Return the number of faces and identities in a zip or folder, and what was left out."""
     left = pool.data.skipped
-    words = f"{len(pool.data)} faces of {len(pool.data.identities)} people are ready."
+    words = f"{len(pool.data)} faces of {len(pool.data.identities)} identities are ready."
     if left:
         first = printable(left[0][0])
         words += f" {len(left)} photos were left out, the first ({first}) because: {left[0][1]}."
@@ -105,8 +105,8 @@ def section(prefix: str, needs: str, nothing: str) -> Inputs:
         gr.Markdown(f"{needs} {PRIVATE}", elem_classes="fl-small")
         file = gr.File(label="A zip, up to 25 MB", file_types=[".zip"], height=120, elem_id=f"{prefix}-file")
         with gr.Row(visible=not hosted()):
-            folder = gr.Textbox(label="Or a folder on this machine", placeholder="/home/me/people",
-                                info="Its whole path; it is only read.", scale=3,
+            folder = gr.Textbox(label="Folder on this machine", placeholder="/home/me/people",
+                                info="Full path; read only.", scale=3,
                                 elem_id=f"{prefix}-folder")  # fmt: skip
             read = gr.Button("Read the folder", scale=1, min_width=160, elem_id=f"{prefix}-read")
         found = gr.HTML(cards.hint(nothing), elem_id=f"{prefix}-found", padding=False)

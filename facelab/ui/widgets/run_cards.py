@@ -1,4 +1,4 @@
-"""What the Train and Transfer tabs say of a run: where it stands, its numbers, and the runs before it."""
+"""Build the cards of the Train and Transfer tabs: the state of a run, its figures, the run history."""
 
 import html
 import math
@@ -8,14 +8,14 @@ from facelab.lessons.live.session import Snapshot
 from facelab.ui.widgets import cards
 
 STATES = {
-    "waiting": "⏳ Waiting in line",
+    "waiting": "⏳ Waiting in the queue",
     "starting": "▶ Starting",
     "training": "▶ Training",
-    "ending": "■ Ending: measuring what it learned",
+    "ending": "■ Ending: evaluating",
     "stopped": "■ Stopped",
     "finished": "✔ Finished",
 }
-EXAMPLE = "Example: a finished run"
+EXAMPLE = "Example: a recorded run"
 LAST = "fl-same"
 
 
@@ -41,7 +41,7 @@ class RunRow:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 48 s, 3 min 5 s."""
+    """Format seconds: 48 s, 3 min 5 s."""
     if not math.isfinite(seconds):
         return "–"
     whole = round(seconds)
@@ -49,17 +49,17 @@ def duration(seconds: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share in percent, or a dash where there is none."""
+    """Format a share in percent, or a dash for NaN."""
     return f"{value:.1%}" if math.isfinite(value) else "–"
 
 
 def held_out(snapshot: Snapshot, name: str) -> float:
-    """The newest figure of that name on what is held out; NaN before the first."""
+    """Return the newest held-out figure of that name; NaN before the first."""
     return snapshot.figures[-1][1].get(name, math.nan) if snapshot.figures else math.nan
 
 
 def run_card(snapshot: Snapshot, closed: bool = False, example: bool = False) -> str:
-    """Where a run stands. A card of a visitor's own run is marked as lost with the page (see page.js).
+    """Return the state of a run. The card of a visitor's own run is marked as unsaved (see page.js).
 
     Args:
         snapshot: the run.
@@ -82,27 +82,29 @@ def _words(snapshot: Snapshot) -> str:
     if snapshot.state == "waiting":
         others = "one run is" if snapshot.ahead == 1 else f"{snapshot.ahead} runs are"
         return (
-            f"<b>Position {snapshot.ahead + 1} in the line:</b> {others} before yours, because one training "
-            "at a time keeps every other tab quick. It begins by itself; Stop leaves the line."
+            f"<b>Position {snapshot.ahead + 1} in the queue:</b> {others} before yours. One run at a time. "
+            "Yours starts automatically; Stop leaves the queue."
         )
     if snapshot.state == "starting":
-        return f"Drawing the first faces and building the network ({snapshot.seconds:.0f} s)."
+        return f"Rendering faces and building the network ({snapshot.seconds:.0f} s)."
     if snapshot.state in ("stopped", "finished"):
         return html.escape(snapshot.message) or "The charts below show the whole run."
     if snapshot.state == "ending":
-        return "The step that is being computed is the last."
+        return "The current step is the last."
     return f"About <b>{duration(snapshot.seconds_left)}</b> left."
 
 
 def _figures(snapshot: Snapshot, closed: bool) -> str:
-    held, words = ("top_1", "named rightly, new photos") if closed else ("eer", "EER on new people")
+    held, words = (
+        ("top_1", "top-1 accuracy, held-out photos") if closed else ("eer", "EER, unseen identities")
+    )
     cells = (
         ("step", f"{snapshot.step} of {snapshot.steps}"),
         ("epoch", f"{snapshot.epoch} of {snapshot.epochs}"),
         ("loss", f"{snapshot.losses[-1]:.3f}"),
-        ("right in training", share(snapshot.accuracies[-1])),
+        ("training accuracy", share(snapshot.accuracies[-1])),
         (words, share(held_out(snapshot, held))),
-        ("took" if snapshot.state in ("stopped", "finished") else "so far", duration(snapshot.seconds)),
+        ("time" if snapshot.state in ("stopped", "finished") else "time so far", duration(snapshot.seconds)),
     )
     return cards.figures(*cells)
 
@@ -122,22 +124,20 @@ def run_row(snapshot: Snapshot, what: str, on: str, data: str) -> RunRow:
 
 
 def history_card(rows: tuple[RunRow, ...]) -> str:
-    """The runs of this visit, newest first; among runs on the same faces the lowest EER is marked."""
+    """Return the runs of this visit, newest first; mark the lowest EER among runs on the same faces."""
     if not rows:
-        return cards.hint(
-            "Runs that you try are listed here, newest first, so that you can change one thing and compare."
-        )
-    heads = ("run", "on", "steps", "last loss", "right in training", "EER on new people", "took")
+        return cards.hint("Your runs are listed here, newest first: change one setting and compare.")
+    heads = ("run", "data", "steps", "last loss", "training accuracy", "EER, unseen identities", "time")
     head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
     best = lowest(rows)
     body = "".join(_row(row, i in best) for i, row in reversed(list(enumerate(rows))))
     return (
-        '<div class="fl-card"><h3>Tried so far</h3><div class="fl-scroll" tabindex="0" role="region" '
-        f"aria-label='Runs tried'><table class='fl-table'><thead><tr>{head}</tr></thead>"
+        '<div class="fl-card"><h3>Run history</h3><div class="fl-scroll" tabindex="0" role="region" '
+        f"aria-label='Run history'><table class='fl-table'><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
-        '<p class="fl-small">✔ is the lowest error among runs on the same faces, where there are several; '
-        "errors on different faces cannot be compared. Rendered faces are illustrations: an error here says "
-        "nothing about accuracy on people.</p></div>"
+        '<p class="fl-small">✔ is the lowest EER of several runs on the same faces; EERs on different faces '
+        "are not comparable. Synthetic faces are an illustration: their EER does not predict the EER on "
+        "real people.</p></div>"
     )
 
 
