@@ -204,7 +204,7 @@ def test_downloads_load(tiny_run, tmp_path):
     QUEUE.join(waiting)
     try:  # what an earlier run has left is not handed out for the one under way
         nothing, said = train.on_download(request, "", Result(*tiny_run))
-        assert nothing == "" and "still under way" in said
+        assert nothing == "" and "not finished" in said
         assert not QUEUE.has("another visitor", train.TITLE)
     finally:
         QUEUE.leave(waiting)
