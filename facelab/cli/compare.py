@@ -1,4 +1,4 @@
-"""`python -m facelab compare`: two photos, one answer."""
+"""`python -m facelab compare`: verify two photos."""
 
 import json as jsonlib
 import sys
@@ -23,19 +23,19 @@ def compare(
     face_b: int | None = None,
     json: bool = False,
 ) -> None:
-    """Are two photos of one person?
+    """Verify whether two photos show the same person.
 
-    Finds the faces, embeds them and decides at the threshold whose false-accept rate is FAR: of 1,000 pairs
-    of different people, FAR 0.001 lets one pass as the same.
+    Detect the faces, embed them and decide at the threshold of the given false accept rate (FAR): FAR 0.001
+    accepts one of 1,000 impostor pairs.
 
     Args:
         a: First photo (JPEG, PNG, WebP, ...).
         b: Second photo.
         model: A checkpoint's name or path, or `reference`; `models` lists them.
-        far: False-accept rate that you are ready to bear, 0.0001 to 0.1. Lower is stricter.
-        face_a: Which face of the first photo, counted from the largest; if left out the main face, which is
-            large and near the middle.
-        face_b: Which face of the second photo.
+        far: Target false accept rate (FAR), 0.0001-0.1; lower is stricter.
+        face_a: Face of the first photo, counted from the largest. Default: the main face, large and near the
+            center.
+        face_b: Face of the second photo.
         json: Print one JSON object.
     """
     chosen = (None if face is None else face - 1 for face in (face_a, face_b))
@@ -46,9 +46,9 @@ def compare(
     score, threshold = result["score"], result["threshold"]
     sign, verdict = (">=", "same person") if result["same"] else ("<", "different people")
     print(f"{verdict}: score {score:.3f} {sign} threshold {threshold:.3f} ({result['model']})")
-    print(f"at this threshold 1 in {1 / far:,.0f} pairs of different people is accepted,")
-    print(f"and {result['frr']:.1%} of pairs of one person are refused")
-    print(f"probability that it is one person, for even odds beforehand: {result['probability_same']:.1%}")
+    print(f"at this threshold FAR = 1 in {1 / far:,.0f} impostor pairs,")
+    print(f"FRR = {result['frr']:.1%} of genuine pairs")
+    print(f"P(same) = {result['probability_same']:.1%}, 50:50 prior")
     print(f"measured on {result['calibration']}")
     for sentence in result.get("warnings", ()):
         print(f"the rates may not hold. {sentence}")

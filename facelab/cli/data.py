@@ -94,9 +94,9 @@ def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
 def blend(
     sources: Sources, /, out: Path, count: int = 30_000, seed: int = 0, recipe: str = "resnet_softmax"
 ) -> None:
-    """Join aligned crops of different people into faces of nobody, for a network that imitates a teacher.
+    """Blend aligned crops of different people into synthetic faces, for distillation from a teacher.
 
-    Nobody is used whom the recipe holds out. Then `embed reference` the sources and the blends, and
+    Identities that the recipe holds out are not used. Then `embed reference` the sources and the blends, and
     `train ... --teacher FILE.npz --unlabeled blends`.
 
     Args:
@@ -104,7 +104,7 @@ def blend(
         out: Zip to write, e.g. blends.zip.
         count: How many blends.
         seed: Seed of the choice.
-        recipe: What the blends are for, by its name or file.
+        recipe: Recipe that is trained on the blends, by name or file.
     """
     if out.suffix != ".zip":
         raise ValueError(f"--out is {out}; it must end in .zip")
@@ -139,7 +139,7 @@ def embed(
     aligned: bool = False,
     jobs: int = JOBS,
 ) -> None:
-    """Keep the embedding of every image of folders or zips in an .npz file, which `evaluate` reads.
+    """Write the embedding of every image of folders or zips to an .npz file, which `evaluate` reads.
 
     Args:
         model: A checkpoint's name or path, or `reference`.
@@ -206,7 +206,7 @@ def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None
 
 
 def cache(clear: bool = False) -> None:
-    """Show what commands keep on this machine between runs, or delete it.
+    """Show the cache of the commands on this machine, or delete it.
 
     Decoded crops, faces that were found in photos, and downloads; FACELAB_CACHE names the folder, and what is
     longest unused is deleted beyond FACELAB_CACHE_GB (20).

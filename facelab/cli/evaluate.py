@@ -1,4 +1,4 @@
-"""`python -m facelab evaluate | calibrate`: judge a model, and measure its thresholds."""
+"""`python -m facelab evaluate | calibrate`: evaluate a model, and calibrate its thresholds."""
 
 import json as jsonlib
 import sys
@@ -47,23 +47,23 @@ def evaluate(
     jobs: int = JOBS,
     json: bool = False,
 ) -> None:
-    """Judge a model: verification on a list of pairs or on all, identification, or classification.
+    """Evaluate a model: verification on a list of pairs or all pairs, identification, or classification.
 
     Args:
         model: A checkpoint's name or path, or `reference`.
         images: Folder or zip of photos, one folder per person.
-        pairs: LFW's pairs.txt or its table, or text or CSV of `image1 image2 label` lines, judged as LFW's.
-        all_pairs: Verification on all pairs of the images, down to a false-accept rate of one in a million.
-        identify: Identification. Everyone's first image is the gallery, and the others are looked up in it;
-            then once more with half of the people unknown to it.
-        classify: Name the people whom the model was trained on, in other aligned crops of theirs.
-        embeddings: An .npz file of `names` and `embeddings` that is judged instead of a model.
+        pairs: LFW's pairs.txt or its table, or text or CSV with `image1 image2 label` lines (LFW protocol).
+        all_pairs: Verification on all pairs of the images, down to FAR 1e-6.
+        identify: Identification. The first image of each person is the gallery, the others are probes; closed
+            set, then open set with half of the people unenrolled.
+        classify: Classification of the training identities in held-out aligned crops.
+        embeddings: An .npz file with `names` and `embeddings`, evaluated instead of a model.
         aligned: The images are aligned 112x112 crops already.
         no_flip: Do not add the embedding of the mirrored crop.
-        intervals: Add 95 % bootstrap intervals.
+        intervals: Add 95% bootstrap intervals.
         subsets: With --pairs, add the errors among turned, dark, blurred and small faces.
-        against: With --pairs, another model that is judged on the same pairs: by how much the two differ, and
-            how sure that is.
+        against: With --pairs, another model, evaluated on the same pairs: the differences, with 95% bootstrap
+            intervals.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Processes that work at once.
         json: Print one JSON object.
@@ -117,13 +117,13 @@ def calibrate(
     aligned: bool = False,
     jobs: int = JOBS,
 ) -> None:
-    """Measure a model's thresholds on people whom it was not trained on, and keep them with it.
+    """Calibrate a model's thresholds on unseen identities, and store them with it.
 
     Args:
         model: A checkpoint's name or path, or `reference`.
         images: Folder or zip of photos, one folder per person.
-        people: File of names, as in LFW, that says which folders to use.
-        title: What to call this set wherever a threshold is explained; its file's name if left out.
+        people: File of names, in LFW's form, of the folders to use.
+        title: Name of this calibration set. Default: the file name.
         aligned: The images are aligned 112x112 crops already.
         jobs: Processes that work at once.
     """
@@ -137,6 +137,4 @@ def calibrate(
     print(f"{model} on {points.source}: EER {points.eer:.4f} at {points.eer_threshold:.3f}")
     for far in (0.1, 0.01, 0.001):
         if points.covers(far):
-            print(
-                f"FAR {far:<6} threshold {points.threshold_for(far):.3f}, refuses {points.frr_for(far):.1%}"
-            )
+            print(f"FAR {far:<6} threshold {points.threshold_for(far):.3f}, FRR {points.frr_for(far):.1%}")

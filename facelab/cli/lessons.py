@@ -19,7 +19,7 @@ Models = Annotated[tuple[str, ...], arg(metavar="MODEL..."), Positional]
 
 
 def space(models: Models, data: tuple[str, ...]) -> None:
-    """Maps of the embedding space: the same people under each model, for the Embedding space tab.
+    """Project the embedding spaces of models, for the Embedding space tab.
 
     Args:
         models: Checkpoints' names or paths.
@@ -41,12 +41,12 @@ def space(models: Models, data: tuple[str, ...]) -> None:
 
 
 def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START_MODEL) -> None:
-    """Train the runs with two numbers per face and keep every epoch, for the Embedding space tab.
+    """Train the runs with 2-D embeddings and record every epoch, for the Embedding space tab.
 
     Args:
         data: The folders or zips of crops that `start` was trained on, in the same order.
-        runs: Which runs; all if left out.
-        start: The checkpoint whose convolutions are used; the ten people are among those it never saw.
+        runs: Runs to train. Default: all.
+        start: Checkpoint whose convolutions are used; the ten identities are unseen by it.
     """
     from facelab.lessons import epochs as lesson
 
@@ -59,11 +59,12 @@ def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START
         recorded = lesson.record(lesson.RUNS[name], crops, start, track)
         lesson.save(path, recorded)
         train, test = recorded.accuracy[-1]
-        print(f"{name:<16}{len(recorded.accuracy):>4} epochs  training {train:.0%}  new photos {test:.0%}")
+        accuracies = f"training accuracy {train:.0%}  held-out accuracy {test:.0%}"
+        print(f"{name:<16}{len(recorded.accuracy):>4} epochs  {accuracies}")
 
 
 def calibration(models: Models, data: tuple[str, ...]) -> None:
-    """How sure each model is and how often it is right, for the Calibration tab.
+    """Measure confidence and accuracy of each model, for the Calibration tab.
 
     Args:
         models: Checkpoints' names or paths, trained with --held-out-images.
@@ -84,12 +85,12 @@ def calibration(models: Models, data: tuple[str, ...]) -> None:
 
 
 def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) -> None:
-    """Few photos of new people: from scratch, fine-tuned whole, or frozen, for the Transfer tab.
+    """Measure few-shot accuracy from scratch, fine-tuned or frozen, for the Transfer tab.
 
     Args:
-        data: Folders or zips of aligned crops of people whom no start has seen, 10 or more of each.
-        start: Our checkpoint to start from.
-        seeds: Repetitions with other photos and other fresh weights.
+        data: Folders or zips of aligned crops of unseen identities, 10 or more of each.
+        start: Checkpoint to initialize from.
+        seeds: Repetitions with other photos and initializations.
     """
     from facelab.lessons import transfer as lesson
 
@@ -104,10 +105,10 @@ def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) ->
 
 
 def train(seed: int = 0) -> None:
-    """A run on rendered people, for the Train tab to open on.
+    """Record a run on synthetic identities, which the Train tab opens on.
 
     Args:
-        seed: Of people, weights and batches.
+        seed: Seed of identities, weights and batches.
     """
     from facelab.lessons.live import shipped_run as lesson
     from facelab.lessons.live.settings import Choice
@@ -128,7 +129,7 @@ LESSONS: dict[str, Callable[..., None]] = {
 
 
 def lessons(argv: list[str]) -> None:
-    """Measure what the page's lessons show, and write it beside the checkpoints.
+    """Measure the data of the page's lessons, and write it next to the checkpoints.
 
     The first word names the lesson, e.g. `lessons space resnet_softmax --data crops.zip`.
     """

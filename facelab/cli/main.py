@@ -17,29 +17,29 @@ from facelab.models.names import nearest
 
 STARTED = time.time()  # what this process has used since stays in the cache
 COMMANDS = {  # name: its module in this room, and the first line of its docstring
-    "compare": ("compare", "Are two photos of one person?"),
+    "compare": ("compare", "Verify whether two photos show the same person."),
     "evaluate": (
         "evaluate",
-        "Judge a model: verification on a list of pairs or on all, identification, or classification.",
+        "Evaluate a model: verification on a list of pairs or all pairs, identification, or classification.",
     ),
     "calibrate": (
         "evaluate",
-        "Measure a model's thresholds on people whom it was not trained on, and keep them with it.",
+        "Calibrate a model's thresholds on unseen identities, and store them with it.",
     ),
     "train": ("train", "Train a recipe on folders or zips of aligned crops, or on rendered faces."),
     "data": ("data", "Get images: fetch LFW or Olivetti, unpack an archive, cut aligned crops."),
-    "lessons": ("lessons", "Measure what the page's lessons show, and write it beside the checkpoints."),
+    "lessons": ("lessons", "Measure the data of the page's lessons, and write it next to the checkpoints."),
     "embed": (
         "data",
-        "Keep the embedding of every image of folders or zips in an .npz file, which `evaluate` reads.",
+        "Write the embedding of every image of folders or zips to an .npz file, which `evaluate` reads.",
     ),
     "submit": (
         "data",
         "Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.",
     ),
-    "models": ("models", "List the models that are here, and those of which only the figures are, marked *."),
-    "zoo": ("zoo", "Train, judge and file the rows of the zoo that are missing, the most important first."),
-    "cache": ("data", "Show what commands keep on this machine between runs, or delete it."),
+    "models": ("models", "List the models with their figures; * marks runs without weights."),
+    "zoo": ("zoo", "Train, evaluate and file the missing rows of the model zoo, the most important first."),
+    "cache": ("data", "Show the cache of the commands on this machine, or delete it."),
 }
 
 

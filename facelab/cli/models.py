@@ -11,12 +11,12 @@ from facelab.recognition import reference
 
 
 def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = ()) -> None:
-    """List the models that are here, and those of which only the figures are, marked *.
+    """List the models with their figures; * marks runs without weights.
 
     Args:
         json: Print one JSON list.
         markdown: Print the page that goes with the checkpoints, in Markdown.
-        keep: Checkpoint files of your own whose figures to keep with the project, without their weights.
+        keep: Your checkpoint files whose figures are added to the project, without weights.
     """
     for path in keep:
         results.keep(path)

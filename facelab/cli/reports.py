@@ -57,8 +57,8 @@ def print_pairs(report: Report, failures: int) -> None:
     if "difference" in report:
         _print_difference(report["difference"])
     if "subsets" in report:
-        print("wrong in thirds of the pairs, by the worse photo; thresholds of a false-accept rate of 1 %")
-        print(f"{'':<14}{'one person refused':<27}two people accepted")
+        print("error rates in thirds of the pairs, by the worse photo; thresholds at FAR 1%")
+        print(f"{'':<14}{'genuine pairs rejected':<27}impostor pairs accepted")
         print(f"{'':<14}" + "".join(f"{third:<9}" for third in 2 * THIRDS))
         for name, rates in subset_rows(report["subsets"]):
             print(f"{name:<14}" + "".join(f"{rate:<9.1%}" for rate in rates))
@@ -80,7 +80,7 @@ def _print_difference(difference: Report) -> None:
     print(f"against {difference['against']} on the {difference['pairs']} pairs that both can score")
     rates = {f"TAR@FAR={far}": values for far, values in difference["tar_at_far"].items()}
     for name, (value, low, high) in ({"EER": difference["eer"], "AUC": difference["auc"]} | rates).items():
-        print(f"{name:<13} {value:+.4f}  95 %: {low:+.4f} to {high:+.4f}")
+        print(f"{name:<13} {value:+.4f}  95%: {low:+.4f} to {high:+.4f}")
 
 
 def print_all_pairs(report: Report, failures: int) -> None:
@@ -88,7 +88,7 @@ def print_all_pairs(report: Report, failures: int) -> None:
     _print_set(report, failures)
     print(f"{report['genuine_pairs']:,} genuine and {report['impostor_pairs']:,} impostor pairs")
     _print_roc(report)
-    print(f"angle         {report['intra_class_angle']:.1f}° to the own center,", end=" ")
+    print(f"angle         {report['intra_class_angle']:.1f}° to the class center (intra-class),", end=" ")
     print(f"{report['inter_class_angle']:.1f}° between nearest centers")
 
 
@@ -138,4 +138,4 @@ def _print_roc(report: Report) -> None:
 
 
 def _between(interval: tuple[float, float] | None) -> str:
-    return f"  95 %: {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+    return f"  95%: {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""

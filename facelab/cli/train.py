@@ -46,20 +46,20 @@ class Train:
     out: str
     """Checkpoint to write (.safetensors)."""
     data: tuple[str, ...] = ()
-    """Folders or zips of aligned 112x112 crops, one folder per identity (or labels.txt); else rendered."""
+    """Folders or zips of aligned 112x112 crops, one folder per identity or labels.txt. Default: rendered."""
     identities: int = 200
-    """How many people to render where --data is left out."""
+    """Number of synthetic identities if --data is left out."""
     per_identity: int = 30
-    """How many faces to render of each."""
+    """Rendered faces per identity."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     resume: bool = False
-    """Go on with the run that was stopped, exactly as if it had not been."""
+    """Resume a stopped run; the result equals that of an uninterrupted run."""
     overwrite: bool = False
-    """Begin anew even if OUT is there already, or a stopped run of it."""
+    """Start again even if OUT or a stopped run of it exists."""
     log: Literal["tensorboard", "trackio"] | None = None
     """Also log to this, in a folder `logs` beside OUT; it must be installed."""
     json: bool = False
-    """Print one JSON object an epoch."""
+    """Print one JSON object per epoch."""
 
 
 def train(argv: list[str]) -> None:

@@ -29,7 +29,7 @@ def zoo(
     jobs: int = JOBS,
     dry_run: bool = False,
 ) -> None:
-    """Train, judge and file the rows of the zoo that are missing, the most important first.
+    """Train, evaluate and file the missing rows of the model zoo, the most important first.
 
     A zoo that was stopped goes on where it was when the same command is given again, and ends as if it had
     not been stopped.

@@ -34,39 +34,39 @@ class Recipe:
     """A training run: network, loss, optimizer and augmentation."""
 
     backbone: str = "resnet_face"
-    """The convolutional network, a name in BACKBONES, e.g. convnext_face; a wrong one is told all of them."""
+    """Backbone name, e.g. convnext_face (an unknown name lists the valid ones)."""
     neck: Literal["flatten", "pool"] = "flatten"
-    """How the feature map becomes a vector: keep every position, or average them."""
+    """From feature map to embedding: flatten all spatial positions, or average them (pool)."""
     embedding_dim: int = 256
-    """D, the length of the embedding."""
+    """D, the dimensions of the embedding."""
     neck_bias: bool = True
-    """Whether the neck's last norm has a bias; without, embeddings are centered: none can share a cone."""
+    """Bias of the neck's last norm; without it embeddings are centered at zero."""
     dropout: float = 0.0
-    """Share of the neck's inputs dropped in training, in [0, 1)."""
+    """Drop rate of the neck's inputs, in [0, 1)."""
     drop_block: float = 0.0
-    """Share of the last two stages' maps that DropBlock blanks in the end, rising from 0; in [0, 1)."""
+    """Final drop rate of DropBlock in the last two stages, rising from 0; in [0, 1)."""
     drop_block_size: int = 3
     """Side of DropBlock's blocks; clamped to the map."""
     stochastic_depth: float = 0.0
-    """Chance that the last residual branch is skipped for a sample; earlier ones less; in [0, 1)."""
+    """Probability that the last residual branch is skipped; linearly less for earlier ones; in [0, 1)."""
     init_from: str | None = None
-    """Weights to start from: a checkpoint's name or path, or `imagenet`. None: fresh ones."""
+    """Initialization: a checkpoint's name or path, or `imagenet`. None: random weights."""
     freeze: str | None = None
-    """Freeze the network from its first layer up to this stage, or `neck` for all of it. None: train all."""
+    """Freeze all layers up to this stage, or `neck` for the whole network. None: train all layers."""
     loss: str = "softmax"
-    """What is minimized: a name in LOSSES, or a classification and a pair loss, as in softmax+triplet."""
+    """Loss name, or the sum of a classification and a pair loss, e.g. softmax+triplet."""
     label_smoothing: float | None = None
     """α: the target is (1-α)·onehot + α/K. None: the loss's default."""
     bias: bool | None = None
-    """Whether the last linear layer has a bias. None: the loss's default."""
+    """Bias of the last linear layer. None: the loss's default."""
     hard_label_weight: float | None = None
-    """α of online label smoothing: weight of the hard label beside the soft. None: the loss's default."""
+    """α of online label smoothing: weight of the hard label. None: the loss's default."""
     center_weight: float | None = None
     """λ of center loss, against softmax. None: the loss's default."""
     center_rate: float | None = None
-    """α of center loss: how fast centers follow their class. None: the loss's default."""
+    """α of center loss: update rate of the centers. None: the loss's default."""
     margin: float | None = None
-    """m of arcface (radians), cosface (cosine) and a_softmax (a whole factor). None: the loss's default."""
+    """m of arcface (radians), cosface (cosine) and a_softmax (integer factor). None: the loss's default."""
     margin_warmup: int | None = None
     """Steps in which the margin of arcface and cosface grows from zero. None: the loss's default."""
     scale: float | None = None
@@ -74,43 +74,43 @@ class Recipe:
     pair_margin: float | None = None
     """m of contrastive (distance), triplet (distance²) and pairwise (cosine). None: the loss's default."""
     mining: Literal["all", "semi_hard", "hard"] | None = None
-    """Which triplets of a batch are used. None: the loss's default."""
+    """Triplets of a batch that enter the loss. None: the loss's default."""
     normalize: bool | None = None
-    """Whether contrastive compares unit vectors. None: the loss's default."""
+    """L2-normalize embeddings in contrastive loss. None: the loss's default."""
     pair_weight: float | None = None
     """Weight of the pair loss after the + of a sum. None: the sum's default."""
     teacher: str | None = None
-    """An .npz file of a stronger network's embeddings of the crops, to be imitated. None: no teacher."""
+    """An .npz file of a teacher's embeddings of the crops, for distillation. None: no teacher."""
     teacher_weight: float = 10.0
-    """λ of the teacher: weight of 1 - cosine to its embedding, beside the loss."""
+    """λ of distillation: weight of 1 - cosine to the teacher's embedding, added to the loss."""
     teacher_whiten: float = 0.0
     """Power by which the teacher's embeddings are whitened first, in [0, 1); 0 leaves them."""
     loss_weight: float = 1.0
-    """Weight of the loss beside the teacher's; 0 imitates the teacher alone."""
+    """Weight of the loss next to distillation; 0 is distillation only."""
     unlabeled: str | None = None
-    """The one of several data sources whose crops are imitated only: nobody knows who they are."""
+    """Data source without identity labels, used for distillation only."""
     epochs: int = 24
     """Passes over the training crops."""
     batch_size: int = 256
-    """Crops in one step, of all processes together."""
+    """Crops per step, over all processes."""
     images_per_identity: int = 0
-    """K: a batch holds batch_size/K people with K crops each, as pair losses want; 0 shuffles freely."""
+    """Crops per identity in a batch (for pair losses); 0 shuffles freely."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with momentum, as AlexNet and most face networks; AdamW, as ConvNeXt."""
+    """SGD with momentum (AlexNet, most face networks) or AdamW (ConvNeXt)."""
     lr: float = 0.15
     """Peak learning rate, reached after the warm-up."""
     schedule: Literal["cosine", "step", "one_cycle"] = "cosine"
-    """Its course then: down along a cosine, times 0.1 at each milestone, or up and down in one cycle."""
+    """Learning rate schedule: cosine decay, times 0.1 at each milestone, or one cycle."""
     milestones: tuple[float, ...] = (0.5, 0.75)
     """Shares of the run at which the step schedule multiplies the learning rate by 0.1."""
     warmup: float = 0.1
-    """Share of all steps in which the learning rate rises, in [0, 1)."""
+    """Warm-up: share of all steps in which the learning rate rises, in [0, 1)."""
     momentum: float = 0.9
     """Momentum of SGD (Nesterov's), or the first beta of AdamW, in [0, 1)."""
     weight_decay: float = 5e-4
-    """L2 pull on weight matrices and kernels; biases and norms are spared."""
+    """Weight decay (L2) of weight matrices and kernels; not of biases and norms."""
     grad_clip: float = 5.0
-    """Largest norm of the whole gradient; 0 leaves it alone."""
+    """Maximum norm of the whole gradient; 0 is off."""
     clip_adaptive: float = 0.0
     """λ of NFNet's adaptive clipping: largest ratio of a unit's gradient to its weights; 0 is off."""
     ema_decay: float = 0.0
@@ -119,7 +119,7 @@ class Recipe:
     """Power by which, after the last step, the spread of people is evened out over the directions of the
     embedding; for losses that compare directions. In [0, 1); 0 leaves it."""
     flip: bool = True
-    """Mirror half of the crops."""
+    """Random horizontal flips of half of the crops, on or off."""
     rotate: float = 10.0
     """Largest rotation in degrees."""
     zoom: float = 0.1
@@ -133,22 +133,22 @@ class Recipe:
     gray: float = 0.2
     """Share of color crops turned gray."""
     random_erasing: float = 0.4
-    """Share of crops in which one random rectangle is blanked."""
+    """Share of crops with one randomly erased rectangle."""
     held_out: float = 0.08
-    """Share of identities kept out of training, to measure verification and to set thresholds."""
+    """Share of identities held out of training, for verification and thresholds."""
     held_out_from: str | None = None
     """The one of several data sources whose people alone are held out, as where INIT_FROM was trained on
     the others. None: those of all."""
     held_out_images: float = 0.0
-    """Share of each other identity's crops kept out of training, to measure classification."""
+    """Share of each training identity's crops held out, for classification."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of convolutions: auto takes bf16 where the machine computes it fast."""
+    """Precision of convolutions: auto uses bf16 where it is fast."""
     compile: bool = False
-    """Let torch.compile fuse the network: minutes to begin with, faster steps on a GPU."""
+    """Use torch.compile: minutes at the start, faster steps on a GPU."""
     seed: int = 0
-    """Seeds the weights, the order and the augmentation."""
+    """Seed of initialization, order and augmentation."""
     split_seed: int = 0
-    """Seeds what is held out, apart from `seed`: runs of several seeds are judged on the same people."""
+    """Seed of the held-out split, separate from `seed`: runs of several seeds share one split."""
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():

@@ -16,7 +16,7 @@ from facelab.lessons.live.queue import PATIENCE
 
 KEY = re.compile("[0-9a-f]{32}")
 GONE = (
-    "The page was loaded anew: what earlier runs left is gone with the old one, and a run goes on for "
+    "The page was loaded again: what earlier runs left is gone with the old one, and a run goes on for "
     f"{PATIENCE:.0f} seconds only while no page shows it."
 )
 BUSY = "Your run is still under way; stop it first, then start another."

@@ -69,9 +69,9 @@ def test_the_tab_opens_on_the_table_or_says_how_to_make_it(monkeypatch, table):
 
 def test_the_answer_names_the_best_start_at_both_ends():
     card = transfer.answer_card([*TABLE, Outcome("scratch", 4, 3, 1.9)])
-    assert "“faces, frozen” with 1 photo of each, and by “scratch” with 4 photos" in card
+    assert "“faces, frozen” with 1 photo per identity, “scratch” with 4 photos" in card
     card = transfer.answer_card([*TABLE, Outcome("scratch", 1, 3, 1.9), Outcome("scratch", 4, 3, 1.9)])
-    assert "“scratch”, with 1 photo of each to learn from and with 4 photos too" in card
+    assert "“scratch”, with 1 photo and with 4 photos per identity" in card
     assert "42% <span class='fl-small'>(40%–44%)" in card
 
 

@@ -97,7 +97,7 @@ def _data() -> Controls:
         source = gr.Radio(SOURCES, value="rendered", label="Data", elem_id="train-data",
                           info="Synthetic faces show no real person.")  # fmt: skip
         people = gr.Slider(10, 400, value=PEOPLE, step=10, label="Synthetic identities",
-                           elem_id="train-people", info="A tenth is held out (unseen identities).")  # fmt: skip
+                           elem_id="train-people", info="A tenth is held out.")  # fmt: skip
         faces = gr.Slider(4, 20, value=FACES, step=1, label="Faces per identity",
                           elem_id="train-faces", info="Pose, light and expression vary.")  # fmt: skip
     return {"data": source, "people": people, "faces": faces}

@@ -1,0 +1,133 @@
+"""User-visible words are the field's: the "instead of" column of the glossary occurs nowhere.
+
+Strings of ui/, plots/ and cli/ are collected from the source (docstrings apart, but for those that are a
+command's help), with the recipe's field docstrings, README, docs and the newest section of the CHANGELOG.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+INSTEAD = {  # a pattern: what to write
+    r"strictness": "false accept rate (FAR)",
+    r"verdicts?\b": "decision",
+    r"even odds": "50:50 prior",
+    r"pairs of (one person|two people|different people)": "genuine pairs, impostor pairs",
+    r"training never saw|people whom|never seen by training|strangers?\b": "unseen identities, unenrolled",
+    r"people of training": "training identities",
+    r"one person refused|refuse[ds]? (of|many) |two people accepted": "genuine pairs rejected, FRR",
+    r"new photos|held back": "held-out photos",
+    r"named rightly|rightly": "top-1 accuracy",
+    r"right in training": "training accuracy",
+    r"what it claims|claims (too|on|what)|claimed": "mean confidence",
+    r"too sure|too modest|how sure": "overconfident, underconfident, confidence",
+    r"gap in the bins": "ECE",
+    r"surprise": "NLL",
+    r"mended": "temperature scaling",
+    r"by heart": "overfit recipe",
+    r"own (logit|prototype|angle|cosine|center)": "target logit, class weight vector, intra-class angle",
+    r"gradient’s size|how hard (it|each loss|the loss)": "gradient magnitude",
+    r"class owns": "decision regions",
+    r"surest": "maximum attainable probability",
+    r"\bheaps?\b": "score distributions",
+    r"couples in|pairs in the right order": "ranking errors, pairs ranked correctly (AUC)",
+    r"two numbers per face": "2-D embeddings",
+    r"squeezed": "projected to 2-D",
+    r"trained alike|equal training(?! recipe)": "same training recipe",
+    r"strong, by others": "reference (dlib ResNet)",
+    r"imitates?\b|imitated": "distilled from",
+    r"faces of nobody": "synthetic faces",
+    r"rendered people|made-up people": "synthetic identities",
+    r"multiply-adds": "MACs",
+    r"seen by one value|value of it sees": "receptive field",
+    r"its last map": "output feature map",
+    r"way down": "lineage",
+    r"hidden in this draw|another draw": "dropped in this sample, resample",
+    r"neighbou?rs tell": "explained by neighbors (R²)",
+    r"vary the faces": "data augmentation",
+    r"guessing": "chance level",
+    r"\btaught\b|\bteach (it|me|a network)|press teach": "fine-tune on new identities",
+    r"in (the )?line\b(?! \d)": "queue",
+    r"tried so far": "run history",
+    r"asked about": "probe",
+    r"not yet</h2>": "Check your input",
+    r"\banew\b|for ever\b|\bwhom\b|\bnobody\b": "plain words",
+    r"\d %": "1%, without a space",
+    r"grey|colour|centre|neighbour|normalis|regularis|recognis|labelled\b": "American spelling",
+}
+ALLOWED = (  # what may stay, and why
+    r"strictness",  # as a name: the key of links, the id on the page, an argument
+    r"celeba_grey112|grey112",  # a data source's file name
+    r"surprised",
+)
+KEY = re.compile(r"[a-z0-9_#.{}:/=&?-]+")  # ids, keys and file names are no words
+
+
+def constants(tree: ast.AST, docstrings: bool) -> list[tuple[int, str]]:
+    """Lines and texts of the string literals of a module; of the docstrings only those of commands."""
+    skipped, texts = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            is_help = docstrings and isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and not is_help:
+                skipped.add(first.value)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
+            texts.append((node.lineno, node.value))
+    return [(line, text) for line, text in texts if not KEY.fullmatch(text)]
+
+
+def python_texts() -> Iterator[tuple[str, str]]:
+    """(place, text) of what the page, the plots and the commands show."""
+    for room in ("ui", "plots", "cli"):
+        for path in sorted((ROOT / "facelab" / room).rglob("*.py")):
+            for line, text in constants(ast.parse(path.read_text()), docstrings=room == "cli"):
+                yield f"{path.relative_to(ROOT)}:{line}", text
+    recipe = ast.parse((ROOT / "facelab/models/recipe.py").read_text())
+    fields = next(n for n in recipe.body if isinstance(n, ast.ClassDef) and n.name == "Recipe")
+    for node in fields.body[1:]:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield f"facelab/models/recipe.py:{node.lineno}", node.value.value
+
+
+def document_texts() -> Iterator[tuple[str, str]]:
+    """(place, line) of the documents, without code."""
+    newest = re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1]
+    texts = {"CHANGELOG.md": newest, "README.md": (ROOT / "README.md").read_text()}
+    texts |= {str(p.relative_to(ROOT)): p.read_text() for p in sorted((ROOT / "docs").glob("*.md"))}
+    for name, text in texts.items():
+        text = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), text, flags=re.DOTALL)
+        for number, line in enumerate(re.sub(r"`[^`\n]*`|\]\([^)]*\)", "", text).split("\n"), 1):
+            yield f"{name}:{number}", line
+
+
+def found(texts: Iterator[tuple[str, str]]) -> list[str]:
+    """Places where a word of `INSTEAD` stands, and what to write there."""
+    out = []
+    for place, text in texts:
+        plain = text
+        for allowed in ALLOWED[1:]:
+            plain = re.sub(allowed, "", plain, flags=re.IGNORECASE)
+        for pattern, better in INSTEAD.items():
+            hit = re.search(pattern, plain, re.IGNORECASE)
+            if hit:
+                out.append(f"{place}: {hit[0]!r}; write: {better}")
+    return out
+
+
+def test_the_page_the_plots_and_the_commands_use_the_fields_words():
+    assert found(python_texts()) == []
+
+
+def test_the_documents_use_the_fields_words():
+    assert found(document_texts()) == []
+
+
+@pytest.mark.parametrize("text", ["9 strangers pass", "the verdict", "1 % of pairs", "named rightly"])
+def test_a_word_that_should_not_stand_is_found(text):
+    assert len(found(iter([("here", text)]))) == 1
