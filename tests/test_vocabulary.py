@@ -1,10 +1,12 @@
 """User-visible words are the field's: the "instead of" column of the glossary occurs nowhere.
 
 Strings of ui/, plots/ and cli/ are collected from the source (docstrings apart, but for those that are a
-command's help), with the recipe's field docstrings, README, docs and the newest section of the CHANGELOG.
+command's help), with the recipe's field docstrings, README, docs, notebooks and the newest section of the
+CHANGELOG.
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +108,13 @@ def document_texts() -> Iterator[tuple[str, str]]:
             yield f"{name}:{number}", line
 
 
+def notebook_texts() -> Iterator[tuple[str, str]]:
+    """(place, source) of every cell: a student reads the code too."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for i, cell in enumerate(json.loads(path.read_text())["cells"]):
+            yield f"notebooks/{path.name}: cell {i}", "".join(cell["source"])
+
+
 def found(texts: Iterator[tuple[str, str]]) -> list[str]:
     """Places where a word of `INSTEAD` stands, and what to write there."""
     out = []
@@ -126,6 +135,10 @@ def test_the_page_the_plots_and_the_commands_use_the_fields_words():
 
 def test_the_documents_use_the_fields_words():
     assert found(document_texts()) == []
+
+
+def test_the_notebooks_use_the_fields_words():
+    assert found(notebook_texts()) == []
 
 
 @pytest.mark.parametrize("text", ["9 strangers pass", "the verdict", "1 % of pairs", "named rightly"])
