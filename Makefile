@@ -1,9 +1,9 @@
-# make run · make test · make lint · make bench      each sets up what it needs
+# make run · make test · make lint · make bench · make pictures      each sets up what it needs
 PYTHON ?= python3
 PORT ?= 7860
 BIN := .venv/bin
 
-.PHONY: run test lint bench
+.PHONY: run test lint bench pictures
 
 run: .venv/.run
 	PORT=$(PORT) $(BIN)/python app.py
@@ -17,6 +17,9 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	status=0; for script in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$script || status=1; done; exit $$status
+
+pictures: .venv/.dev
+	PYTHONPATH=. $(BIN)/python docs/pictures.py
 
 .venv/.run: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'FaceLab needs Python 3.11 or newer: make PYTHON=python3.12 run')"
