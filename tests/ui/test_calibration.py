@@ -9,6 +9,7 @@ import pytest
 from facelab.lessons import calibration as lessons
 from facelab.lessons.smoothing import step
 from facelab.metrics.calibration import reliability
+from facelab.models.recipes import RECIPES
 from facelab.plots.calibration import confidence_histogram, reliability_diagram, similarity_map
 from facelab.ui.calibration import cards as calibration_cards
 from facelab.ui.calibration import tab as calibration
@@ -203,3 +204,21 @@ def test_what_learned_by_heart_is_held_against_its_own_kind(shipped):
     assert re.findall(r"α = 0, T = 1: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
     names = calibration_cards.names_of(list(shipped.values()))
     assert names[3:] == ["overfit, α = 0 (one-hot)", "overfit, α = 0.03"]
+
+
+def test_the_settings_named_in_the_prose_are_those_of_the_recipes():
+    """The radio's text says what the overfit recipe changes besides α."""
+    shown = next(block for block in build_tab().blocks.values() if block.elem_id == "smoothing").info
+    plain, overfit = RECIPES["softmax"], RECIPES["undecayed"]
+    assert f"{overfit.epochs} epochs, learning rate {overfit.lr:g}" in shown
+    assert f"(else {plain.epochs} epochs, {plain.lr:g})" in shown
+    assert overfit.weight_decay == 0 < plain.weight_decay and "no weight decay" in shown
+    assert overfit.flip and "no augmentation but flips" in shown
+    amounts = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")
+    assert not any(getattr(overfit, name) for name in amounts)
+
+
+def build_tab():
+    with gr.Blocks() as page:
+        calibration.build()
+    return page

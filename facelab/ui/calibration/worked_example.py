@@ -12,7 +12,7 @@ from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.controls import redraw
 
 INTRODUCTION = (
-    "### Worked example: K = 3\n"
+    "### Worked example of label smoothing\n"
     "One photo, K classes; the target logit is larger than all others by a *gap*. A one-hot target "
     "`[1, 0, 0]` needs an infinite gap. A smoothed target needs a finite one. **At which gap is the smoothed "
     "loss lowest?** Every number comes from the loss that trains."

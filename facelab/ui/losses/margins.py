@@ -32,7 +32,7 @@ RINGS = (
 )
 SCALE = (
     "### Why a scale, s\n"
-    "Cosines lie in [−1, 1]; with logits in [−1, 1], softmax over K classes is bounded above by "
+    "Cosines lie in [−1, 1]. With logits s·cos θ, softmax over K classes is bounded above by "
     "1 / (1 + (K − 1)·exp(−s·K/(K − 1))) for prototypes at maximum distance. Without a scale (s = 1) and "
     "with K = 10,000 the bound is 1 in 3,679, so the loss stays far from zero."
 )
