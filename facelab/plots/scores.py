@@ -101,7 +101,7 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
         margin=MARGIN,
         height=150 + row * len(names),
         legend=LEGEND,
-        xaxis={"title": {"text": "score (scales differ between models)"}, "zeroline": False},
+        xaxis={"title": {"text": "score (scales differ by model)"}, "zeroline": False},
         yaxis={"automargin": True, "autorange": "reversed", "type": "category"},
         uirevision="keep",
     )
@@ -134,7 +134,7 @@ def identification_curve(curve: DirCurve, far: float, rate: float) -> go.Figure:
         height=320,
         legend=LEGEND,
         xaxis={
-            "title": {"text": "false positive identification rate (FPIR), %"},
+            "title": {"text": "FPIR (%)"},
             "range": [-4, 104],
             "zeroline": False,
         },
