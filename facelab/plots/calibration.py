@@ -113,7 +113,9 @@ def confidence_histogram(found: Reliability, accuracy: float, confidence: float)
         "hovertemplate": "%{customdata} photos, %{y:.1f}%<extra></extra>",
         "showlegend": False,
     }
-    first, second = ("left", "right") if 0.8 > accuracy > confidence else ("right", "left")
+    first, second = (
+        "left" if value < 0.55 else "right" for value in (accuracy, confidence)
+    )  # inside a phone
     marks = [
         _mark(100 * accuracy, 1.02, f"accuracy {accuracy:.1%}", SCORE, "solid", first),
         _mark(100 * confidence, 1.12, f"confidence {confidence:.1%}", IMPOSTOR, "dash", second),
