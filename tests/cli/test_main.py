@@ -46,7 +46,7 @@ def test_compare_says_in_words_what_it_says_in_json(far, capsys, photos):
     assert out.startswith(
         f"{verdict}: score {result['score']:.3f} {sign} threshold {result['threshold']:.3f}"
     )
-    assert f"1 in {1 / float(far):,.0f} pairs" in out and f"{result['frr']:.1%}" in out
+    assert f"1 in {1 / float(far):,.0f} impostor pairs" in out and f"{result['frr']:.1%}" in out
     assert f"{result['probability_same']:.1%}" in out and "measured on normal draws" in out
 
 
