@@ -79,7 +79,7 @@ def test_a_list_of_rendered_photos_from_the_command(album, tiny_checkpoint, tmp_
     assert main([*command, "--jobs", "1", "--against", str(tiny_checkpoint)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"against {tiny_checkpoint} on the {len(rows)} pairs that both can score" in lines
-    assert "EER           +0.0000  95 %: +0.0000 to +0.0000" in lines
+    assert "EER           +0.0000  95%: +0.0000 to +0.0000" in lines
     for flags, words in (
         ([*command, "--aligned"], "without --aligned"),
         ([*command[:4], "--identify", "--subsets"], "looks at the photos of a list"),

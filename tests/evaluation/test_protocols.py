@@ -184,7 +184,7 @@ def test_the_command_says_in_words_what_it_says_in_json(capsys, file, pairs):
             ["--all-pairs"],
             ("60 images of 12 people", "120 genuine and 1,650 impostor", "{inter_class_angle:.1f}°"),
         ),
-        (["--identify"], ("48 probes against 12 people", "rank 1        {rank_1:.4f}  95 %: ", "30 unmated")),
+        (["--identify"], ("48 probes against 12 people", "rank 1        {rank_1:.4f}  95%: ", "30 unmated")),
     ):
         argv = ["--embeddings", file, *flags, "--intervals"]
         report = run(capsys, *argv)
@@ -194,7 +194,7 @@ def test_the_command_says_in_words_what_it_says_in_json(capsys, file, pairs):
             assert word.format(**report) in out
         if "eer" in report:
             low, high = report["interval"]["eer"]
-            assert f"EER           {report['eer']:.4f}  95 %: {low:.4f} to {high:.4f}\n" in out
+            assert f"EER           {report['eer']:.4f}  95%: {low:.4f} to {high:.4f}\n" in out
 
 
 @pytest.mark.usefixtures("own_cache_and_models")
