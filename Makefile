@@ -1,9 +1,10 @@
-# make run · make test · make lint · make bench · make pictures      each sets up what it needs
+# make run · make test · make lint · make bench · make pictures · make space      each sets up what it needs
 PYTHON ?= python3
 PORT ?= 7860
+OWNER ?=
 BIN := .venv/bin
 
-.PHONY: run test lint bench pictures
+.PHONY: run test lint bench pictures space
 
 run: .venv/.run
 	PORT=$(PORT) $(BIN)/python app.py
@@ -20,6 +21,9 @@ bench: .venv/.dev
 
 pictures: .venv/.dev
 	PYTHONPATH=. $(BIN)/python docs/pictures.py
+
+space: .venv/.run
+	$(BIN)/python deploy/space.py --owner "$(OWNER)"
 
 .venv/.run: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(None if sys.version_info >= (3, 11) else 'FaceLab needs Python 3.11 or newer: make PYTHON=python3.12 run')"

@@ -8,19 +8,22 @@ PACKAGE = Path(__file__).parent.parent / "facelab"
 
 # room: (floor, what it may import from, besides itself)
 ROOMS = {
+    "settings": (0, ""),
     "photos": (1, ""),
     "metrics": (1, ""),
     "data": (2, "photos"),
-    "models": (2, "photos metrics"),
-    "training": (3, "photos metrics data models"),
+    "models": (2, "settings photos metrics"),
+    "training": (3, "settings photos metrics data models"),
     "recognition": (3, "photos metrics data models"),
     "evaluation": (4, "photos metrics data models training recognition"),
-    "lessons": (5, "photos metrics data models training recognition evaluation"),
+    "lessons": (5, "settings photos metrics data models training recognition evaluation"),
     "plots": (6, "metrics models recognition lessons"),
-    "cli": (6, "metrics data models training recognition evaluation lessons"),
-    "ui": (7, "photos metrics data models recognition evaluation lessons plots"),
+    "cli": (6, "settings metrics data models training recognition evaluation lessons"),
+    "ui": (7, "settings photos metrics data models recognition evaluation lessons plots"),
     "__main__": (7, "cli"),
 }
+
+FILES = {"settings", "__main__"}  # rooms of one module
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
@@ -45,7 +48,7 @@ def arrows() -> dict[str, set[str]]:
     """{room: rooms that its files import from}."""
     out: dict[str, set[str]] = {room: set() for room in ROOMS}
     for room in ROOMS:
-        for path in [PACKAGE / f"{room}.py"] if room == "__main__" else (PACKAGE / room).rglob("*.py"):
+        for path in [PACKAGE / f"{room}.py"] if room in FILES else (PACKAGE / room).rglob("*.py"):
             found = {name for name in imports(path) if name.startswith("facelab.")}
             out[room] |= {room_of(name) for name in found} - {room}
     return out

@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
+from facelab import settings
 from facelab.cli.crops import told
 from facelab.cli.terminal import CACHE, JOBS, run_group, track, usable
 from facelab.data import cache as kept
@@ -220,7 +221,11 @@ def cache(clear: bool = False) -> None:
         size = f"{entry.size / 1e6:,.1f} MB"
         print(f"{kept.WORDS[entry.kind]:<16}{size:>13}   last used {day}   {entry.paths[0].name}")
     total = f"{sum(entry.size for entry in found) / 1e9:,.2f} GB"
-    print(f"{total} deleted from {CACHE}" if clear else f"{total} of {kept.limit() / 1e9:g} GB in {CACHE}")
+    print(
+        f"{total} deleted from {CACHE}"
+        if clear
+        else f"{total} of {settings.cache_bytes() / 1e9:g} GB in {CACHE}"
+    )
 
 
 def _report(done: Written, things: str) -> None:

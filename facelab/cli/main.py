@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 
+from facelab import settings
 from facelab.cli.terminal import CACHE, one_sentence, parse
 from facelab.data import cache as kept
 from facelab.models.names import nearest
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        most = kept.limit()
+        most = settings.cache_bytes()
         command = find_command(name)
         if name in ("train", "data", "lessons"):  # what follows depends on their first word
             command(rest)

@@ -12,10 +12,11 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
-from facelab.data.cache import default_folder, unusable
+from facelab import settings
+from facelab.data.cache import unusable
 from facelab.models.names import nearest
 
-CACHE = default_folder()
+CACHE = settings.cache()
 JOBS = os.cpu_count() or 1
 RULE = "╭╮╰╯─- "  # what tyro draws between the parts of its complaints
 

@@ -13,7 +13,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMIT_GB = 20.0
 PATTERNS = ("crops-*", "faces-*", "sklearn/*")
 WORDS = {"crops": "decoded crops", "faces": "faces found", "sklearn": "downloads"}
 
@@ -33,27 +32,6 @@ class Entry:
     paths: tuple[Path, ...]
     size: int
     used: float
-
-
-def default_folder() -> Path:
-    """$FACELAB_CACHE, or `.cache/facelab` in the home folder."""
-    return Path(os.path.expanduser(os.environ.get("FACELAB_CACHE") or "~/.cache/facelab"))
-
-
-def limit() -> int:
-    """Bytes that may be kept, from $FACELAB_CACHE_GB.
-
-    Raises:
-        ValueError: it is not a number from 0 on.
-    """
-    text = os.environ.get("FACELAB_CACHE_GB") or str(LIMIT_GB)
-    try:
-        size = float(text) * 1e9
-        if not 0 <= size < float("inf"):
-            raise ValueError
-    except ValueError as error:
-        raise ValueError(f"FACELAB_CACHE_GB is {text[:40]!r}; it must be a number of gigabytes") from error
-    return int(size)
 
 
 def unusable(folder: Path) -> str | None:

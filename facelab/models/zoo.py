@@ -1,10 +1,11 @@
-"""The checkpoints that come with the project, by name."""
+"""The checkpoints that come with the project, and those of a folder of one's own, by name."""
 
 import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from facelab import settings
 from facelab.models import checkpoint
 from facelab.models.model import FaceModel
 from facelab.models.names import nearest
@@ -16,9 +17,14 @@ CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 DEFAULT_MODEL = "strong"
 
 
+def folders() -> list[Path]:
+    """Return where checkpoints are looked for by name: $FACELAB_CHECKPOINTS, then what comes along."""
+    return [folder for folder in (settings.checkpoints(), CHECKPOINTS) if folder]
+
+
 def checkpoint_names() -> list[str]:
-    """Names of the checkpoints that come with the project: the default, then in the order of RECIPES."""
-    return in_order(path.stem for path in CHECKPOINTS.glob("*.safetensors"))
+    """Names of the checkpoints in `folders`: the default, then in the order of RECIPES."""
+    return in_order(path.stem for folder in folders() for path in folder.glob("*.safetensors"))
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -33,7 +39,7 @@ def find_checkpoint(name: str, also: Iterable[str] = ()) -> Path:
     Raises:
         ValueError: neither; the sentence lists the names.
     """
-    for path in (CHECKPOINTS / f"{name}.safetensors", Path(name)):
+    for path in (*(folder / f"{name}.safetensors" for folder in folders()), Path(name)):
         if os.path.isfile(path) and path.suffix == ".safetensors":  # unlike is_file, takes any string
             return path
     raise ValueError(f"there is no model {name!r}: {nearest(name, [*checkpoint_names(), *also])}")

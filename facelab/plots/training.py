@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.io as pio
 
-from facelab.lessons.live.session import Map, Snapshot
+from facelab.lessons.live.course import Map, Snapshot
 from facelab.plots.style import GENUINE, IMPOSTOR, LEGEND, SCORE
 
 POINTS = 400  # of a line; a screen shows no more

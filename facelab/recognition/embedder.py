@@ -20,7 +20,7 @@ from facelab.metrics.verification import Score, cosine
 from facelab.models import checkpoint
 from facelab.models.model import embed
 from facelab.models.names import nearest
-from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint
+from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint, folders
 from facelab.photos.faces import CROP_SIZE, Face, Photo
 from facelab.recognition import reference
 
@@ -85,7 +85,7 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
     if name == reference.NAME:
         return _load_reference()
     path = find_checkpoint(name)
-    keep = path.parent == CHECKPOINTS  # a file from elsewhere goes when its caller does
+    keep = path.parent in folders()  # a file from elsewhere goes when its caller does
     return (_kept if keep else _load_checkpoint)(name, path, path.stat().st_mtime_ns, flip)
 
 

@@ -6,6 +6,8 @@ without a line in any loss. Batch norms share their statistics too. Accelerate f
 processes, started by `torchrun` or `accelerate launch`; alone, all of this is the identity.
 """
 
+import multiprocessing
+
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from facelab.models.losses.batch import widen
+from facelab.settings import zero_gpu
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
@@ -32,9 +35,22 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16}[precision]
 
 
+def has_cuda() -> bool:
+    """Whether this process may use a CUDA GPU.
+
+    A ZeroGPU Space says everywhere that there is one, but lends it only to processes that it forks.
+    """
+    if zero_gpu() and multiprocessing.parent_process() is None:
+        return False
+    return torch.cuda.is_available()
+
+
 def processes() -> PartialState:
     """This process among those that `torchrun` or `accelerate launch` started; alone, the first of one."""
-    return PartialState(cpu=not torch.cuda.is_available())  # left to itself it would not look for other CPUs
+    cuda = has_cuda()
+    if PartialState._shared_state and (PartialState().device.type == "cuda") != cuda:
+        AcceleratorState._reset_state(reset_partial_state=True)  # forked from a process that has no GPU
+    return PartialState(cpu=not cuda)  # left to itself it would not look for other CPUs
 
 
 def start(precision: str) -> Accelerator:

@@ -23,9 +23,9 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
+from facelab import settings
 from facelab.data.files import may_be_running
 
-MAX_UPLOAD = "25mb"  # a 50-megapixel JPEG
 PREFIX = "facelab-uploads-"
 IDLE = datetime.timedelta(minutes=15)  # after which nothing of a visit is left in memory, or on disk
 LOOK_EVERY = 20.0  # seconds
@@ -102,17 +102,13 @@ def forget_idle(sessions: Any, now: datetime.datetime) -> None:
             sessions.time_last_used.pop(name, None)
 
 
-def free_port(text: str) -> int:
-    """A port that the page can be served on; 0 lets the system choose one.
+def free_port() -> int:
+    """The port that the page can be served on; 0 lets the system choose one.
 
     Raises:
         ValueError: it is no port, or another program has it.
     """
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 2**16):
-        raise ValueError(f"PORT is {text[:40]!r}; it must be a number from 1 to 65535, e.g. PORT=8000")
-    from facelab.lessons.live.settings import address
-
-    port, host = int(text), address()
+    port, host = settings.port(), settings.host()
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return port
@@ -138,29 +134,41 @@ def compressed() -> list[Any]:
     return [Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)]
 
 
+def middleware() -> list[Any]:
+    """Return what stands before gradio: a line a request where others come, and what compresses answers."""
+    from starlette.middleware import Middleware
+
+    from facelab.ui.requests import Lines
+
+    return [Middleware(Lines)] * settings.hosted() + compressed()
+
+
 def serve(port: int) -> None:
     """Build the page and serve it until the process ends, on this machine only unless HOST says otherwise."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run
-    tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"] = str(upload_folder())  # read when gradio is imported
+    tempfile.tempdir = str(upload_folder())
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir  # read when gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    if settings.zero_gpu():
+        import spaces  # noqa: F401  before anything that may look for a GPU
     import torch
 
-    from facelab.lessons.live.settings import address
     from facelab.ui import build_app
+    from facelab.ui.requests import routes
     from facelab.ui.theme import CSS, SCRIPT, theme
     from facelab.ui.widgets.chart import HEAD
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
     build_app().launch(
-        server_name=address(),
+        server_name=settings.host(),
         server_port=port,
         theme=theme(),
         css_paths=CSS,
         head=HEAD + SCRIPT,
-        max_file_size=MAX_UPLOAD,
+        max_file_size=f"{settings.max_upload_mb():g}mb",
         run_history=False,
         show_error=False,
         ssr_mode=False,
-        app_kwargs={"lifespan": forgetting, "middleware": compressed()},
+        app_kwargs={"lifespan": forgetting, "middleware": middleware(), "routes": routes()},
         share=False,
     )

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from facelab import settings
 from facelab.cli import evaluate as cli_evaluate
 from facelab.cli import terminal
 from facelab.cli.main import main
@@ -120,8 +121,8 @@ def test_a_command_works_without_a_home(crop_folder, tmp_path, capsys, monkeypat
 
 def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("FACELAB_CACHE", str(tmp_path))
-    assert cache.default_folder() == tmp_path
+    assert settings.cache() == tmp_path
     monkeypatch.delenv("FACELAB_CACHE")
     monkeypatch.setenv("HOME", "/home/ann")
-    assert str(cache.default_folder()) == "/home/ann/.cache/facelab"
+    assert str(settings.cache()) == "/home/ann/.cache/facelab"
     assert cache.unusable(cache.Path("~/.cache/facelab")) == "there is no home folder"

@@ -15,17 +15,18 @@ from torch import nn
 
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
+from facelab.lessons.live import course as live_course
 from facelab.lessons.live import data as live_data
 from facelab.lessons.live import queue as live_line
 from facelab.lessons.live import session as live
+from facelab.lessons.live.course import Map, course, flat_map
 from facelab.lessons.live.data import DrawnCrops, TrainingData, from_photos, rendered
 from facelab.lessons.live.queue import TrainingQueue
-from facelab.lessons.live.session import Map, Training, flat_map
+from facelab.lessons.live.session import Training
 from facelab.lessons.live.settings import (
     HERE,
     HOSTED,
     Choice,
-    address,
     check_faces,
     compose,
     limits,
@@ -33,6 +34,7 @@ from facelab.lessons.live.settings import (
     networks,
 )
 from facelab.models.recipe import Recipe
+from facelab.settings import host as host_address
 from tests.conftest import CROP, as_zip, encoded, one_sentence, zipped
 
 STEPS = 6
@@ -95,7 +97,7 @@ class Stage:
 def stage(monkeypatch):
     monkeypatch.setattr(live, "POLL", 0.01)
     stage = Stage()
-    monkeypatch.setattr(live, "train", stage)
+    monkeypatch.setattr(live_course, "train", stage)
     return stage
 
 
@@ -137,14 +139,12 @@ def test_a_run_tells_every_loss_and_every_epochs_figures(stage):
     assert header.metrics == {"held_out": {"eer": pytest.approx(0.6)}} and header.identities == ("a", "b")
 
 
-@pytest.mark.parametrize(("limit", "steps"), [(30.0, 1), (60.0, STEPS)])
-def test_the_limit_counts_seconds_since_the_run_began(stage, limit, steps):
+@pytest.mark.parametrize(("limit", "steps"), [(0.0, 1), (60.0, STEPS)])
+def test_a_run_ends_after_the_step_that_passes_its_limit(stage, limit, steps):
     stage.let(STEPS)
-    run = training(TrainingQueue(), seconds=limit)
-    run._began = time.monotonic() - 31
-    last, end = run._train()
-    assert last.step == end.step == steps
-    assert (end.state, "limit of 0.5 minutes" in end.message) == (
+    *_, before, last = course(RECIPE, pool(), limit, lambda: False)
+    assert (before.state, before.step, last.step) == ("ending", steps, steps) and last.result is not None
+    assert (last.state, "limit of 0 minutes" in last.message) == (
         ("stopped", True) if steps == 1 else ("finished", False)
     )
 
@@ -295,7 +295,7 @@ def test_a_failure_is_one_sentence_and_makes_room(monkeypatch, error):
         raise error
         yield
 
-    monkeypatch.setattr(live, "train", fails)
+    monkeypatch.setattr(live_course, "train", fails)
     monkeypatch.setattr(live, "POLL", 0.01)
     line = TrainingQueue()
     *_, last = training(line).follow()
@@ -425,7 +425,7 @@ def test_limits_are_tighter_on_a_public_page(monkeypatch):
         ("192.168.0.7", "192.168.0.7", HOSTED),
     ):
         monkeypatch.setenv("HOST", host)
-        assert (address(), limits()) == (where, most)
+        assert (host_address(), limits()) == (where, most)
     monkeypatch.delenv("HOST")
     monkeypatch.setenv("SPACE_ID", "somebody/facelab")
     assert limits() == HOSTED and HOSTED.seconds < HERE.seconds

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import nn
 
 from facelab.lessons.live import shipped_run as lesson
+from facelab.lessons.live.course import Map, Result, Snapshot
 from facelab.lessons.live.data import TrainingData, from_photos
-from facelab.lessons.live.session import QUEUE, Map, Result, Snapshot, Training
+from facelab.lessons.live.session import QUEUE, Training
 from facelab.lessons.live.settings import Choice
 from facelab.models import checkpoint
 from facelab.plots.training import POINTS, people_map, training_course

@@ -12,8 +12,9 @@ import torch
 from facelab.data.folders import CropSet
 from facelab.lessons.live import session as live
 from facelab.lessons.live import teach as live_teach
+from facelab.lessons.live.course import Result
 from facelab.lessons.live.data import TrainingData, from_photos
-from facelab.lessons.live.session import Result, Training, TrainingQueue
+from facelab.lessons.live.session import Training, TrainingQueue
 from facelab.lessons.live.teach import chance_bound_95, held_back, lesson_recipe, name_photo
 from facelab.lessons.transfer import Outcome
 from facelab.models import checkpoint

@@ -5,13 +5,12 @@ runs of a minute. Margins of ArcFace and CosFace are gentler than their papers',
 photos.
 """
 
-import ipaddress
-import os
 from dataclasses import dataclass, replace
 
 from facelab.models.backbones import BACKBONES
 from facelab.models.losses import LOSSES, loss_options
 from facelab.models.recipe import Recipe
+from facelab.settings import hosted, training, zero_gpu
 
 PER_PERSON = 4  # crops of a person in a batch, for losses on pairs
 GENTLE = {
@@ -40,30 +39,22 @@ class Limits:
 
 
 HOSTED, HERE = Limits(4_000, 20, 300.0), Limits(20_000, 60, 3600.0)
+LENT = Limits(4_000, 20, 45.0)  # of the sixty seconds for which a GPU is lent; the rest is to measure in
 
 
 def limits() -> Limits:
-    """Those of a public page where there is one, else those of one's own machine."""
-    return HOSTED if hosted() else HERE
+    """Those of a lent GPU or a public page where there is one, else those of one's own machine."""
+    return LENT if zero_gpu() else HOSTED if hosted() else HERE
 
 
-def hosted() -> bool:
-    """Whether others reach this page: a Hugging Face Space, or one that listens to more than this machine.
+def require_training() -> None:
+    """Refuse to train where the page's owner has switched it off.
 
-    Visitors must not read this machine's folders then, nor keep it busy for an hour.
+    Raises:
+        ValueError: as said.
     """
-    return "SPACE_ID" in os.environ or not ipaddress.ip_address(address()).is_loopback
-
-
-def address() -> str:
-    """Return the address to listen at: HOST, else all of a Space's, else this machine alone.
-
-    A HOST that is no address is left aside, because some shells put the machine's name there by themselves.
-    """
-    try:
-        return str(ipaddress.ip_address(os.environ.get("HOST", "")))
-    except ValueError:
-        return "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"
+    if not training():
+        raise ValueError("training is switched off on this page; on your own machine FaceLab trains")
 
 
 def networks() -> dict[str, str]:

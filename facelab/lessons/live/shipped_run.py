@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from facelab.data.files import replacing
+from facelab.lessons.live.course import Map, Snapshot
 from facelab.lessons.live.data import rendered
-from facelab.lessons.live.session import Map, Snapshot, Training, TrainingQueue
+from facelab.lessons.live.queue import TrainingQueue
+from facelab.lessons.live.session import Training
 from facelab.lessons.live.settings import HERE, Choice, compose
 from facelab.models.zoo import CHECKPOINTS
 

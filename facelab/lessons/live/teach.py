@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.lessons.live.course import Result
 from facelab.lessons.live.data import TrainingData, read_crop
-from facelab.lessons.live.session import Result
 from facelab.metrics.calibration import softmax
 from facelab.models.checkpoint import describe
 from facelab.models.model import class_logits, embed

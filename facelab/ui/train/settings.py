@@ -6,7 +6,15 @@ import gradio as gr
 
 from facelab.lessons.live.data import TrainingData, rendered
 from facelab.lessons.live.script import Data
-from facelab.lessons.live.settings import Choice, check_faces, compose, limits, losses, networks
+from facelab.lessons.live.settings import (
+    Choice,
+    check_faces,
+    compose,
+    limits,
+    losses,
+    networks,
+    require_training,
+)
 from facelab.lessons.live.shipped_run import FACES, PEOPLE
 from facelab.models.recipe import Recipe
 from facelab.ui.links import Controls
@@ -43,6 +51,7 @@ def planned(album: TrainingData | None, values: tuple) -> Planned:
     Raises:
         ValueError: one sentence that says what to change.
     """
+    require_training()
     source, people, faces, choice = chosen(values)
     most = limits()
     recipe = compose(choice, most)

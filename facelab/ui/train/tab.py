@@ -14,11 +14,15 @@ from typing import Any
 import gradio as gr
 
 from facelab.lessons.live import shipped_run as lesson
+from facelab.lessons.live.course import Result, Snapshot
 from facelab.lessons.live.data import TrainingData
+from facelab.lessons.live.queue import QUEUE
 from facelab.lessons.live.script import as_command, as_python
-from facelab.lessons.live.session import QUEUE, Result, Snapshot, Training
+from facelab.lessons.live.session import Training
 from facelab.lessons.live.settings import limits
 from facelab.plots.training import people_map, training_course
+from facelab.settings import training
+from facelab.ui.gpu import BORROW
 from facelab.ui.links import Controls
 from facelab.ui.train.settings import described, planned, rendered_words, settings
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
@@ -72,7 +76,7 @@ def on_train(
     except ValueError as error:
         yield [cards.problem(f"{error}."), *[gr.skip()] * FRAME]
         return
-    run = Training(plan.recipe, plan.pool, limits().seconds, who, TITLE, plan.words)
+    run = Training(plan.recipe, plan.pool, limits().seconds, who, TITLE, plan.words, borrow=BORROW)
     with contextlib.closing(run.follow()) as snapshots:
         yield from frames(snapshots, run.about, rows)
 
@@ -165,7 +169,7 @@ def build() -> Controls:
     controls = settings()
     own = own_photos.section("train", NEEDS, NOTHING)
     with gr.Row(elem_classes="fl-examples"):
-        train = gr.Button("Train", variant="primary", elem_id="train-start")
+        train = gr.Button("Train", variant="primary", elem_id="train-start", interactive=training())
         stop = gr.Button("Stop", elem_id="train-stop")
     shown = _shown()
     table = gr.HTML(history_card(opening), elem_id="train-tried", padding=False)

@@ -11,9 +11,11 @@ from typing import Any
 
 import gradio as gr
 
+from facelab.lessons.live.course import Result, Snapshot
 from facelab.lessons.live.data import TrainingData, rendered
-from facelab.lessons.live.session import QUEUE, Result, Snapshot, Training
-from facelab.lessons.live.settings import limits
+from facelab.lessons.live.queue import QUEUE
+from facelab.lessons.live.session import Training
+from facelab.lessons.live.settings import limits, require_training
 from facelab.lessons.live.teach import (
     MOST,
     PHOTOS,
@@ -26,6 +28,8 @@ from facelab.lessons.live.teach import (
 )
 from facelab.photos.faces import Source
 from facelab.plots.training import training_course
+from facelab.settings import training
+from facelab.ui.gpu import BORROW
 from facelab.ui.links import Controls
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
@@ -61,6 +65,7 @@ def on_teach(
         yield [gr.skip()] * 3
         return
     try:
+        require_training()
         pool = album or rendered(PEOPLE, FACES, int(seed))
         recipe = lesson_recipe(start, way == "frozen", pool, int(seed))
     except ValueError as error:
@@ -68,7 +73,7 @@ def on_teach(
         return
     seconds = min(TEACH_SECONDS, limits().seconds)
     about = len(pool.data.identities), chance_bound_95(pool)
-    run = Training(recipe, pool, seconds, who, TAB, about)
+    run = Training(recipe, pool, seconds, who, TAB, about, borrow=BORROW)
     yield from _frames(run)
 
 
@@ -191,7 +196,7 @@ def section() -> Controls:
     controls = _settings(names)
     own = own_photos.section("transfer", NEEDS, NOTHING)
     with gr.Row(elem_classes="fl-examples"):
-        teach = gr.Button("Fine-tune", variant="primary", elem_id="transfer-teach")
+        teach = gr.Button("Fine-tune", variant="primary", elem_id="transfer-teach", interactive=training())
         stop = gr.Button("Stop", elem_id="transfer-stop")
     card = gr.HTML(
         cards.hint("Press Fine-tune: it takes under a minute."), elem_id="transfer-run", padding=False

@@ -12,7 +12,7 @@ import gradio as gr
 
 from facelab.data.images import printable
 from facelab.lessons.live.data import TrainingData, from_photos
-from facelab.lessons.live.settings import hosted
+from facelab.settings import hosted
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.controls import MINUTES
 

@@ -4,7 +4,7 @@ import html
 import math
 from dataclasses import dataclass
 
-from facelab.lessons.live.session import Snapshot
+from facelab.lessons.live.course import Snapshot
 from facelab.ui.widgets import cards
 
 STATES = {

@@ -1,0 +1,140 @@
+"""Makes build/space/, what a Hugging Face Space needs and nothing else; tries it, and says how to upload it.
+
+`make space` runs this. The files are those of the last commit. They are tried in an empty environment made
+from their own requirements: the server is started, its first page fetched, and the server stopped. With an
+owner and a token in HF_TOKEN the upload is run too, else its line is printed.
+"""
+
+import argparse
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("README.md", "LICENSE", "app.py", "requirements.txt", "facelab", "checkpoints")
+PYTHON = "python3.12"  # as README.md's front matter has it
+START_SECONDS = 60.0 * 5
+
+
+def write(folder: Path, root: Path = ROOT) -> int:
+    """Fill a folder, emptied before, with what a Space needs of the last commit -> bytes.
+
+    Raises:
+        ValueError: `root` is no git checkout that has these files.
+    """
+    done = subprocess.run(["git", "archive", "HEAD", "--", *PARTS], cwd=root, capture_output=True)
+    if done.returncode:
+        raise ValueError(f"git archive failed: {done.stderr.decode().strip().splitlines()[0]}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def interpreter(wanted: str = PYTHON) -> tuple[str, bool]:
+    """Return a Python to try it with, and whether it is the one that the Space will have."""
+    path = shutil.which(wanted)
+    if path and subprocess.run([path, "--version"], capture_output=True).returncode == 0:
+        return path, True
+    return sys.executable, False
+
+
+def environment(python: str, folder: Path, venv: Path) -> Path:
+    """Make an empty environment and install the Space's own requirements -> its Python."""
+    shutil.rmtree(venv, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", str(venv)], check=True)
+    inside = venv / ("Scripts" if os.name == "nt" else "bin") / "python"
+    requirements = str(folder / "requirements.txt")
+    subprocess.run([str(inside), "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+    return inside
+
+
+def first_page(python: str | os.PathLike, folder: Path, seconds: float = START_SECONDS) -> float:
+    """Start the Space, fetch its first page, stop it -> seconds until the page was there.
+
+    Raises:
+        ValueError: it ended, or no page came in time.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as home:
+        bare = {"PATH": os.defpath, "HOME": home, "HOST": "127.0.0.1", "PORT": str(port)}
+        began = time.monotonic()
+        server = subprocess.Popen([str(python), "app.py"], cwd=folder, env=bare | {"FACELAB_HOSTED": "on"})
+        try:
+            while time.monotonic() - began < seconds:
+                if server.poll() is not None:
+                    raise ValueError(f"the server ended with status {server.returncode} before a page came")
+                if _title(f"http://127.0.0.1:{port}/"):
+                    return time.monotonic() - began
+                time.sleep(0.5)
+            raise ValueError(f"no page came within {seconds:g} seconds")
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def _title(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return b"FaceLab" in answer.read()
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def command(owner: str, folder: Path) -> list[str]:
+    """The upload, as arguments."""
+    return ["hf", "upload", f"{owner}/facelab", str(folder), ".", "--repo-type", "space"]
+
+
+def publish(owner: str, folder: Path, environ: Mapping[str, str], hf: str = "hf") -> int:
+    """Upload where there are an owner and a token, else print the line that does -> exit status."""
+    line = command(owner or "OWNER", folder)
+    if not owner or not environ.get("HF_TOKEN"):
+        print(" ".join(line))
+        if owner:
+            print("nothing was uploaded: HF_TOKEN holds no token", file=sys.stderr)
+        return 0
+    return subprocess.run([hf, *line[1:]], env=dict(environ)).returncode
+
+
+def main() -> int:
+    """Write, try, publish -> exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--owner", default="", help="who owns the Space, on the Hub")
+    parser.add_argument("--untried", action="store_true", help="do not install and start it")
+    asked = parser.parse_args()
+    folder = Path("build/space")
+    try:
+        size = write(ROOT / folder)
+        print(f"{folder}: {size / 1e6:.0f} MB")
+        hf = "hf"
+        if not asked.untried:
+            python, meant = interpreter()
+            if not meant:
+                print(f"{PYTHON} is not here; tried with {sys.version.split()[0]} instead", file=sys.stderr)
+            inside = environment(python, ROOT / folder, ROOT / "build/space-environment")
+            print(f"its first page came after {first_page(inside, ROOT / folder):.0f} s")
+            shutil.rmtree(ROOT / folder, ignore_errors=True)  # what running it has left
+            write(ROOT / folder)
+            hf = str(inside.with_name("hf"))
+        return publish(asked.owner, folder, os.environ, hf)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        print(f"space: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""What is set from outside: the environment variables that FaceLab reads, each with its check.
+
+This is the only module that reads them. A value is checked whenever it is read, and `check` reads them all,
+so that a server with a wrong one ends at its start with a sentence instead of in front of a visitor.
+"""
+
+import ipaddress
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+SWITCH = {"on": True, "1": True, "off": False, "0": False}
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in SWITCH:
+        raise ValueError("it must be on or off")
+    return SWITCH[text.lower()]
+
+
+def _number(low: float, high: float, unit: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not low <= value <= high:
+            raise ValueError(f"it must be a number of {unit}" + (f" from {low:g} to {high:g}" if low else ""))
+        return value
+
+    return read
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 2**16):
+        raise ValueError("it must be a number from 1 to 65535, e.g. PORT=8000")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    path = Path(os.path.expanduser(text))
+    if not path.is_dir():
+        raise ValueError("it must be a folder that exists")
+    return path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable.
+
+    Attributes:
+        default: what holds without it, in words.
+        meaning: what it does, in words.
+        read: its text -> its value; a ValueError says what it must be.
+    """
+
+    default: str
+    meaning: str
+    read: Callable[[str], object]
+
+
+SETTINGS = {
+    "HOST": Setting("127.0.0.1; 0.0.0.0 where hosted", "The address to listen at.", str),
+    "PORT": Setting("7860", "The port to listen at; 0 lets the system choose one.", _port),
+    "FACELAB_HOSTED": Setting(
+        "on with `SPACE_ID`, or where `HOST` is not this machine alone, else off",
+        "Whether others reach the page: runs are shorter, and no folder of this machine is read.",
+        _switch,
+    ),
+    "FACELAB_TRAINING": Setting("on", "Whether visitors may train.", _switch),
+    "FACELAB_MAX_UPLOAD_MB": Setting(
+        "25", "The largest upload, in megabytes.", _number(1, 1024, "megabytes")
+    ),
+    "FACELAB_CHECKPOINTS": Setting(
+        "none", "A folder of further checkpoints, looked at before those that come along.", _folder
+    ),
+    "FACELAB_CACHE": Setting("~/.cache/facelab", "The folder of what commands keep between runs.", str),
+    "FACELAB_CACHE_GB": Setting(
+        "20", "Gigabytes that may be kept there.", _number(0, 1e6, "gigabytes")
+    ),
+}  # fmt: skip
+
+
+def _value(name: str) -> object | None:
+    """The value of a setting, or None where it is not set.
+
+    Raises:
+        ValueError: one sentence that names it and what it must be.
+    """
+    text = os.environ.get(name)
+    if text is None or not (text or name == "PORT"):  # an empty port is a slip, the others mean "not set"
+        return None
+    try:
+        return SETTINGS[name].read(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is {text[:40]!r}; {error}") from None
+
+
+def check() -> None:
+    """Read every setting.
+
+    Raises:
+        ValueError: the first wrong one, in a sentence.
+    """
+    for name in SETTINGS:
+        _value(name)
+
+
+def host() -> str:
+    """Return the address to listen at.
+
+    A HOST that is no address is left aside, because some shells put the machine's name there by themselves.
+    """
+    try:
+        return str(ipaddress.ip_address(str(_value("HOST"))))
+    except ValueError:
+        return "0.0.0.0" if _asked_to_host() else "127.0.0.1"
+
+
+def port() -> int:
+    """Return the port to listen at, 0 to 65535."""
+    value = _value("PORT")
+    return 7860 if value is None else int(value)
+
+
+def _asked_to_host() -> bool:
+    asked = _value("FACELAB_HOSTED")
+    return "SPACE_ID" in os.environ if asked is None else bool(asked)
+
+
+def hosted() -> bool:
+    """Whether others reach this page: visitors must not read this machine's folders then, nor keep it busy.
+
+    A page that listens to more than this machine is hosted unless FACELAB_HOSTED says that it is not.
+    """
+    if _value("FACELAB_HOSTED") is not None or _asked_to_host():
+        return _asked_to_host()
+    return not ipaddress.ip_address(host()).is_loopback
+
+
+def training() -> bool:
+    """Whether visitors may train."""
+    return _value("FACELAB_TRAINING") is not False
+
+
+def max_upload_mb() -> float:
+    """Return the size of the largest upload, in megabytes."""
+    value = _value("FACELAB_MAX_UPLOAD_MB")
+    return 25.0 if value is None else float(value)  # a 50-megapixel JPEG
+
+
+def checkpoints() -> Path | None:
+    """Return the folder of further checkpoints, or None."""
+    return _value("FACELAB_CHECKPOINTS")
+
+
+def cache() -> Path:
+    """Return the folder of what commands keep between runs; it need not exist."""
+    return Path(os.path.expanduser(str(_value("FACELAB_CACHE") or "~/.cache/facelab")))
+
+
+def cache_bytes() -> int:
+    """Return how many bytes may be kept there."""
+    value = _value("FACELAB_CACHE_GB")
+    return int((20.0 if value is None else float(value)) * 1e9)
+
+
+def zero_gpu() -> bool:
+    """Whether this is a ZeroGPU Space, which lends a GPU to marked functions only.
+
+    The variable is the Space's own, read as its library reads it.
+    """
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def table() -> str:
+    """The settings as a Markdown table."""
+    rows = [f"| `{name}` | {row.default} | {row.meaning} |" for name, row in SETTINGS.items()]
+    return "\n".join(["| setting | without it | meaning |", "|---|---|---|", *rows])

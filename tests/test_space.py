@@ -1,0 +1,92 @@
+"""`make space`: the folder that is uploaded, and the line that uploads it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import space
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A small repository with everything a Space needs, and things it does not."""
+    root = tmp_path / "checkout"
+    for name in ("README.md", "LICENSE", "app.py", "requirements.txt", "facelab/a.py", "checkpoints/b.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / "tests").mkdir()
+    (root / "tests" / "test_a.py").write_text("")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for line in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *line], cwd=root, check=True)
+    (root / "facelab" / "photo.jpg").write_text("not committed")
+    return root
+
+
+def test_the_folder_holds_what_is_committed_and_needed_and_nothing_else(checkout, tmp_path):
+    folder = tmp_path / "build" / "space"
+    folder.mkdir(parents=True)
+    (folder / "old.txt").write_text("of an earlier time")
+    size = space.write(folder, checkout)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {
+        "README.md", "LICENSE", "app.py", "requirements.txt", "facelab/a.py", "checkpoints/b.txt"
+    }  # fmt: skip
+    assert size == sum(len(name) for name in found)
+
+
+def test_what_is_no_checkout_is_refused_and_nothing_deleted(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept.txt").touch()
+    with pytest.raises(ValueError, match="git archive failed"):
+        space.write(tmp_path / "out", tmp_path)
+    assert (tmp_path / "out" / "kept.txt").exists()
+
+
+def test_our_own_parts_exist():
+    assert all((ROOT / name).exists() for name in space.PARTS)
+
+
+SERVER = """
+import http.server, os
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        assert os.environ["FACELAB_HOSTED"] == "on" and "SECRET" not in os.environ
+        self.send_response(200); self.end_headers(); self.wfile.write(b"<title>FaceLab</title>")
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+"""
+
+
+def test_its_first_page_is_fetched_in_a_bare_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "of mine")
+    (tmp_path / "app.py").write_text(SERVER)
+    assert 0 < space.first_page(sys.executable, tmp_path) < space.START_SECONDS
+
+
+def test_a_server_that_ends_is_told(tmp_path):
+    (tmp_path / "app.py").write_text("raise SystemExit(3)")
+    with pytest.raises(ValueError, match="ended with status 3"):
+        space.first_page(sys.executable, tmp_path)
+
+
+def test_a_python_that_is_not_here_is_replaced_and_told():
+    assert space.interpreter("python0.0") == (sys.executable, False)
+    assert space.interpreter(sys.executable) == (sys.executable, True)
+
+
+def test_the_line_is_printed_without_a_token_and_run_with_one(tmp_path, capsys):
+    folder = Path("build/space")
+    assert space.publish("", folder, {"HF_TOKEN": "t"}) == 0
+    assert capsys.readouterr().out == "hf upload OWNER/facelab build/space . --repo-type space\n"
+    assert space.publish("ann", folder, {}) == 0
+    out, err = capsys.readouterr()
+    assert out == "hf upload ann/facelab build/space . --repo-type space\n" and "no token" in err
+    hf, said = tmp_path / "hf", tmp_path / "said"
+    hf.write_text(f'#!/bin/sh\necho "$HF_TOKEN $@" > {said}\nexit 4\n')
+    hf.chmod(0o755)
+    assert space.publish("ann", folder, {"HF_TOKEN": "t"}, str(hf)) == 4
+    assert said.read_text() == "t upload ann/facelab build/space . --repo-type space\n"
