@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from facelab.data.images import ImageFolder
-from facelab.data.pairs import read_pairs, resolve
+from facelab.data.matching import resolve
+from facelab.data.pairs import read_pairs
 from facelab.photos.conditions import Conditions, measure, warnings_of
 from facelab.photos.faces import find_faces, main_face, read_photo
 from facelab.recognition.embedder import load

@@ -163,7 +163,9 @@ def _besides(recipe: Recipe) -> str:
     """Return a recipe's regularizers, teacher and omissions in words."""
     named = {
         f"teacher, λ = {recipe.teacher_weight:g}": recipe.teacher,
+        f"teacher whitened, p = {recipe.teacher_whiten:g}": recipe.teacher_whiten,
         f"loss × {recipe.loss_weight:g}": recipe.loss_weight != 1,
+        f"whitened, p = {recipe.whiten:g}": recipe.whiten,
         f"unlabeled {recipe.unlabeled}": recipe.unlabeled,
         f"from `{recipe.init_from}`": recipe.init_from and len(stages(recipe)) == 1,
         f"frozen up to {recipe.freeze}": recipe.freeze,

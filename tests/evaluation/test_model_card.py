@@ -65,7 +65,7 @@ def test_stages_and_regularizers_stand_in_the_row():
     page = model_card({name: replace(plain, recipe=recipe) for name, recipe in rows.items()}, rows)
     cells = [line.split(" | ")[3:5] for line in page.splitlines() if line.startswith("| `")]
     assert cells[: len(rows)] == [
-        ["teacher, λ = 20, loss × 0.3, unlabeled blends", "9 + 8 + 8"],
+        ["teacher, λ = 20, loss × 0.3, whitened, p = 0.2, unlabeled blends", "9 + 8 + 8"],
         ["from `other.safetensors`, frozen up to stage2, dropout 0.2", "24"],
         [
             "label smoothing, α = 0.03, dropout on maps 0.1, no weight decay, no flips, "
