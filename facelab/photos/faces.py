@@ -1,6 +1,6 @@
 """From a photo to aligned faces to a tensor: the only preprocessing in the project.
 
-A photo is read by `photo.py`, faces are found with MTCNN (arXiv:1604.02878), and each is turned, scaled and
+A photo is read by `read.py`, faces are found with MTCNN (arXiv:1604.02878), and each is turned, scaled and
 shifted so that its eyes, nose and mouth fall on ArcFace's five-point template (arXiv:1801.07698). Training
 data, uploads and evaluations all pass here, so a network never meets a face cut in another way.
 """

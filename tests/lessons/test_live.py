@@ -17,7 +17,7 @@ from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.parametric import ParametricFaces
 from facelab.lessons.live import course as live_course
 from facelab.lessons.live import data as live_data
-from facelab.lessons.live import queue as live_line
+from facelab.lessons.live import queue as live_queue
 from facelab.lessons.live import session as live
 from facelab.lessons.live.course import Map, course, flat_map
 from facelab.lessons.live.data import DrawnCrops, TrainingData, from_photos, rendered
@@ -161,11 +161,11 @@ def test_the_second_waits_its_turn_and_sees_its_place(stage):
     until(second, lambda s: s.state == "starting")
     assert next(third).ahead == 1
     second.close()
-    runs[1]._seen -= live_line.PATIENCE + 1
+    runs[1]._seen -= live_queue.PATIENCE + 1
     stage.let(1)  # its step ends, and with it the run
     until(third, lambda s: s.state in ("starting", "training"))
     third.close()
-    runs[2]._seen -= live_line.PATIENCE + 1
+    runs[2]._seen -= live_queue.PATIENCE + 1
     stage.let(1)
     assert all(run.wait(60) for run in runs) and line._runs == []
 
@@ -211,7 +211,7 @@ def test_going_away_for_good_ends_the_run_and_frees_its_memory(stage):
     stage.let(1)
     until(snapshots, lambda s: s.step == 1)
     snapshots.close()
-    run._seen -= live_line.PATIENCE + 1
+    run._seen -= live_queue.PATIENCE + 1
     stage.let(1)
     assert run.wait(60) and run.is_lost() and line.find("v", "Train") is None
     assert run._end.result is None and stage.closed == [0] and line._runs == line._over == []
@@ -247,7 +247,7 @@ def test_an_end_that_nobody_was_told_waits_for_them_and_not_for_ever(stage, monk
     assert run.wait(60) and not line.has("v", "Train")
     *_, last = line.find("v", "Train").follow()
     assert last.result is not None and line.find("v", "Train") is None  # told once
-    monkeypatch.setattr(live_line, "PATIENCE", 0.0)
+    monkeypatch.setattr(live_queue, "PATIENCE", 0.0)
     line.leave(other, over=True)
     deadline = time.monotonic() + 60
     while line._over:
@@ -260,7 +260,7 @@ def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
     run = training(line)
     snapshots = run.follow()
     until(snapshots, lambda s: s.state == "starting")
-    monkeypatch.setattr(live_line, "PATIENCE", 0.05)
+    monkeypatch.setattr(live_queue, "PATIENCE", 0.05)
     time.sleep(0.1)
     stage.let(1)
     assert run.wait(60) and run._end.result is None and line._runs == []
@@ -273,7 +273,7 @@ def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, m
     next(running)
     next(waiting)
     next(last)
-    second._seen = time.monotonic() - live_line.PATIENCE - 1
+    second._seen = time.monotonic() - live_queue.PATIENCE - 1
     assert next(last).ahead == 1
     assert next(waiting).ahead == 2  # at the end
     for snapshots in (waiting, last, running):

@@ -16,7 +16,7 @@ from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load, model_names
 from facelab.recognition.verify import compare, detect
 from facelab.ui import api, build_app
-from facelab.ui.identify import enroll as enroll
+from facelab.ui.identify import enroll
 from facelab.ui.widgets.examples import example_pairs, example_probes
 from tests.documents import ROOT, blocks
 

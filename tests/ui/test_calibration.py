@@ -13,7 +13,7 @@ from facelab.models.recipes import RECIPES
 from facelab.plots.calibration import confidence_histogram, reliability_diagram, similarity_map
 from facelab.ui.calibration import cards as calibration_cards
 from facelab.ui.calibration import tab as calibration
-from facelab.ui.calibration import worked_example as calibration_hand
+from facelab.ui.calibration import worked_example
 from facelab.ui.widgets.chart import Chart
 from tests.lessons.test_calibration import noise
 
@@ -130,7 +130,7 @@ def test_the_diagonal_of_the_look_alikes_is_blank():
 
 
 def test_the_sum_by_hand_is_the_lectures():
-    card, figure = calibration_hand.show(0.1, 3, 10.0)
+    card, figure = worked_example.show(0.1, 3, 10.0)
     values = [cells[0] for cells in rows(card).values()]
     assert values[:3] == ["[10, 0, 0]", "[0.9333, 0.0333, 0.0333]", "[0.9999, 0.0000, 0.0000]"]
     assert values[3] == "0.6668" and values[4] == "[+0.0666, −0.0333, −0.0333]" and values[5] == "3.332"
@@ -149,13 +149,13 @@ def test_the_sum_by_hand_is_the_lectures():
     ],
 )
 def test_the_sum_says_which_way_training_goes(alpha, gap, words):
-    card, figure = calibration_hand.show(alpha, 3, gap)
+    card, figure = worked_example.show(alpha, 3, gap)
     assert words in card and (len(figure.layout.shapes) == 1) == (alpha > 0)
     assert ("∞" in card) == (alpha == 0)
 
 
 def test_long_vectors_are_cut():
-    card, _ = calibration_hand.show(0.1, 650, 8.0)
+    card, _ = worked_example.show(0.1, 650, 8.0)
     assert rows(card)["logits, z"] == ["[8, 0, 0, …]"]
 
 

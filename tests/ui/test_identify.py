@@ -10,7 +10,7 @@ import pytest
 from facelab.metrics.identification import dir_at_far, dir_curve
 from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import model_names
-from facelab.ui.identify import enroll as enroll
+from facelab.ui.identify import enroll
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify import tab as identify
 from facelab.ui.widgets.controls import STRICTNESS

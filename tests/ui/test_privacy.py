@@ -17,7 +17,7 @@ from PIL import Image
 
 from facelab.recognition import gallery as galleries
 from facelab.ui import build_app, serve
-from facelab.ui.identify import enroll as enroll
+from facelab.ui.identify import enroll
 from facelab.ui.serve import IDLE, forget_idle, forget_uploads, sweep
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.photo_input import PhotoInput

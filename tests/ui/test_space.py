@@ -15,7 +15,7 @@ from facelab.plots.space import epochs_figure, person_style, reach, space_map, u
 from facelab.recognition import embedder
 from facelab.ui.space import epochs as space_epochs
 from facelab.ui.space import tab as space
-from facelab.ui.space import umap_variants as space_honest
+from facelab.ui.space import umap_variants
 from facelab.ui.space.linked_maps import PATHS, People
 from tests.lessons.test_epochs import full_size as full_run
 from tests.lessons.test_space import full_size
@@ -155,7 +155,7 @@ def test_the_bias_switch_takes_the_other_softmax_run(shipped):
 
 def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped, monkeypatch):
     stored = lesson.load("tiny")
-    figure = space_honest.show_six("tiny")
+    figure = umap_variants.show_six("tiny")
     for trace, at in zip(figure.data, stored.umap_variants):
         np.testing.assert_allclose(trace.x, at[:, 0])
     titles = [note.text for note in figure.layout.annotations]
@@ -169,8 +169,8 @@ def test_the_honest_panel_shows_the_six_shipped_maps_and_fits_a_seventh(shipped,
 
     monkeypatch.setattr(projection, "umap_map", fitted)
     projection.warm_up.cache_clear()
-    space_honest.on_open("tiny")
-    chart, note = space_honest.fit("tiny", 40, 7)
+    umap_variants.on_open("tiny")
+    chart, note = umap_variants.fit("tiny", 40, 7)
     np.testing.assert_allclose(asked[-1][0], normalized(stored.unseen.embeddings))
     assert asked[-1][1:] == (40, 7) and "n_neighbors 40 and seed 7" in note and len(chart.data[0].x) == 192
     projection.warm_up.cache_clear()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from facelab.lessons.live import queue as live_line
+from facelab.lessons.live import queue as live_queue
 from facelab.lessons.live.course import STOPPED, Course, Snapshot, course, failed
 from facelab.lessons.live.data import TrainingData
 from facelab.lessons.live.queue import QUEUE, TrainingQueue
@@ -97,7 +97,7 @@ class Training:
 
     def is_abandoned(self) -> bool:
         """Whether nobody has asked for a snapshot for a long time."""
-        return time.monotonic() - self._seen > live_line.PATIENCE
+        return time.monotonic() - self._seen > live_queue.PATIENCE
 
     def is_lost(self) -> bool:
         """Return whether it was given up, so that there is nothing to come back to."""

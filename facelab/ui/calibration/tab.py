@@ -17,7 +17,7 @@ from facelab.plots.calibration import (
     similarity_map,
     temperature_curve,
 )
-from facelab.ui.calibration import worked_example as calibration_hand
+from facelab.ui.calibration import worked_example
 from facelab.ui.calibration.cards import figures_card, names_of, trainings_card
 from facelab.ui.links import Controls
 from facelab.ui.widgets import cards
@@ -99,7 +99,7 @@ def build() -> Controls:
         if not lessons:
             gr.HTML(cards.hint(NONE), padding=False)
     controls = _measured(lessons) if lessons else {}
-    controls |= calibration_hand.section()
+    controls |= worked_example.section()
     for lesson in [lesson for lesson in lessons if lesson.similarity.size][:1]:
         gr.Markdown(LOOK_ALIKES)
         label = "Soft labels of online label smoothing among twelve classes"

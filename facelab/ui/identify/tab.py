@@ -19,7 +19,7 @@ from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load
 from facelab.recognition.gallery import Gallery
 from facelab.recognition.verify import detect
-from facelab.ui.identify import enroll as enroll
+from facelab.ui.identify import enroll
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify.enroll import Enrolled, Session, current
 from facelab.ui.links import Controls

@@ -19,7 +19,7 @@ from facelab.recognition.embedder import load
 from facelab.recognition.verify import DEFAULT_FAR, detect
 from facelab.ui.links import Controls
 from facelab.ui.space import epochs as space_epochs
-from facelab.ui.space import umap_variants as space_honest
+from facelab.ui.space import umap_variants
 from facelab.ui.space.linked_maps import People
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
@@ -189,7 +189,7 @@ def build() -> Controls:
     if notes:
         gr.Markdown(". ".join(notes) + ".", elem_classes="fl-small")
     if names:
-        space_honest.section(controls["left"])
+        umap_variants.section(controls["left"])
     return controls | space_epochs.section()
 
 
