@@ -23,7 +23,7 @@ ROOMS = {
     "__main__": (7, "cli"),
 }
 
-FILES = {"settings", "__main__"}  # rooms of one module
+FILES = {"__main__"}  # rooms of one module
 
 
 def imports(path: Path, top_level_only: bool = False) -> set[str]:

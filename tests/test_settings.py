@@ -27,7 +27,7 @@ def test_no_other_module_reads_the_environment():
         for path in [ROOT / "app.py", *(ROOT / "facelab").rglob("*.py")]
         if re.search(r"os\.environ(?!\[.*\] = )|getenv", path.read_text())  # to set gradio's is not to read
     }
-    assert naming == {"facelab/settings.py"}
+    assert naming == {"facelab/settings/__init__.py"}
 
 
 def test_the_table_in_the_documents_is_the_one_of_the_code():
