@@ -78,11 +78,11 @@ def test_the_best_gap_follows_alpha(visit):
     page, _ = calibration_tab(visit)
     assert "0.9333, 0.0333, 0.0333" in page.locator("#hand").inner_text()
     assert "3.332" in page.locator("#hand").inner_text()
-    assert "best gap 3.332" in page.locator("#hand-chart").inner_text()
+    assert "optimal gap 3.332" in page.locator("#hand-chart").inner_text()
     assert "the gradient is zero" in after(page, "#hand", lambda: put(page, "hand-gap", 3.33))
     text = after(page, "#hand", lambda: put(page, "hand-alpha", 0.3))
     assert "0.8000, 0.1000, 0.1000" in text and "2.079" in text and "narrows the gap" in text  # ln 8
-    until(page, "document.querySelector('#hand-chart').textContent.includes('best gap 2.079')")
+    until(page, "document.querySelector('#hand-chart').textContent.includes('optimal gap 2.079')")
     assert "for ever" in after(page, "#hand", lambda: put(page, "hand-alpha", 0))
     text = after(page, "#hand", lambda: page.locator("#hand-classes").get_by_label("650").check())
     assert "[3.33, 0, 0, …]" in text and "∞" in text

@@ -94,7 +94,7 @@ def test_own_people_follow_to_another_model_and_are_brought_back(visit):
 def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
     page, _ = identify_tab(visit)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Export the gallery").click()
+        page.get_by_role("button", name="Export gallery").click()
     path = tmp_path / "gallery.npz"
     download.value.save_as(path)
     assert len(galleries.load_gallery(path).counts()) == 7

@@ -56,7 +56,7 @@ def test_larger_blocks_leave_neighbors_less_to_tell(visit):
     large = told(page)
     assert large[2] < single[2] - 10 and large[0] == single[0]
     after(page, "#dropped", lambda: put(page, "drop-rate", 0.5))
-    assert all("asked 50%" in text for text in captions(page)[1:])
+    assert all("drop rate 50%" in text for text in captions(page)[1:])
     until(page, "document.querySelector('#rates-chart .facelab-chart').layout.shapes[0].x0 === 50")
     before = captions(page)
     after(page, "#dropped", lambda: page.locator("#draw").click())

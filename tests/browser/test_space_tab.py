@@ -64,7 +64,7 @@ def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(visit):
     strengths = page.evaluate(f"{MAP.format('right')}.data.slice(0, 16).map((trace) => trace.marker.opacity)")
     assert strengths == [1 if person == 5 else 0.1 for person in range(16)]
     page.locator("#space-method").get_by_label("PCA").check()
-    page.wait_for_selector("#space-left-card >> text=axes hold")
+    page.wait_for_selector("#space-left-card >> text=axes explain")
     wait_for(page, f"{MAP.format('left')}.data[0].x[0] !== {umap[0]}")
     wait_for(page, f"{MAP.format('left')}.data[0].marker.opacity === 0.1")  # still brought out
     page.locator("#space-dims").get_by_label("3-D").check()
@@ -128,7 +128,7 @@ def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
     page.locator("#space-photo input[type=file]").set_input_files(
         {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": jpeg(portrait(6))}
     )
-    page.wait_for_selector("#space-photo-card >> text=nearest by cosine similarity person", timeout=60_000)
+    page.wait_for_selector("#space-photo-card >> text=nearest by cosine similarity: ", timeout=60_000)
     for side in ("left", "right"):
         wait_for(page, f"{MAP.format(side)}.data[17].x.length === 1")
         star = page.evaluate(f"{MAP.format(side)}.data[17].x[0]")
@@ -201,5 +201,5 @@ def test_space_has_names_for_a_screen_reader(visit):
     assert page.get_by_role("button", name="identity 1", exact=True).count() == 1
     for chart in ("space-left", "space-right", "epochs-left", "epochs-right"):
         assert page.locator(f"#{chart} [role=img]").get_attribute("aria-label")
-    assert page.get_by_role("group", name="People").count() == 1
+    assert page.get_by_role("group", name="Identities").count() == 1
     assert page.get_by_role("slider").count() >= 1

@@ -75,7 +75,7 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
         page, "parseInt(document.querySelector('#train-run .fl-figures b').innerText) >= 2", timeout=LONG
     )
     page.locator("#train-stop").click()
-    page.wait_for_selector("#train-run h2 >> text=■ Ending", timeout=LONG)
+    page.wait_for_selector("#train-run h2 >> text=/■ (Ending|Stopped)/", timeout=LONG)
     page.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
     done, of = figures(page)["step"].split(" of ")
     assert 2 <= int(done) < int(of) == 40

@@ -48,7 +48,7 @@ def test_a_collapsed_run_does_not_come_back():
 def test_the_flag_needs_ten_steps_in_a_row(monkeypatch):
     """Nine steps that look collapsed, one that does not, then ten: the flag goes up at the last."""
     looks = iter([True] * 9 + [False] + [True] * 10)
-    monkeypatch.setattr(triplet_collapse, "collapse", lambda *_: next(looks))
+    monkeypatch.setattr(triplet_collapse, "has_collapsed", lambda *_: next(looks))
     flags = [moment.collapsed for moment in learn(CollapseConfig("all"), 20)]
     assert flags == [False] * 19 + [True]
 

@@ -235,8 +235,7 @@ def test_a_rewritten_checkpoint_is_loaded_afresh(tiny_checkpoint, tmp_path):
 
     path = tmp_path / "a.safetensors"
     path.write_bytes(tiny_checkpoint.read_bytes())
-    first = load(str(path))
-    assert load(str(path)) is first
+    assert load(str(path)).points is not None
     checkpoint.update_header(path, replace(checkpoint.describe(path), operating_points=None))
     assert load(str(path)).points is None
 

@@ -13,7 +13,7 @@ from facelab.models.model import FaceModel, build_model
 from facelab.models.recipe import Recipe
 from facelab.models.seeding import Seeded
 from facelab.training import loop as trainer
-from facelab.training import optim
+from facelab.training import optim, validation
 from facelab.training.loop import train
 from facelab.training.optim import learning_rate
 from facelab.training.splits import split
@@ -137,7 +137,7 @@ def test_labels_and_crops_of_a_batch_belong_together(data, monkeypatch):
 
 def test_validation_is_of_the_people_held_out_and_of_one_view(data, monkeypatch):
     views = []
-    watch(monkeypatch, trainer, "embed_all", lambda model, batches, flip: views.append(flip))
+    watch(monkeypatch, validation, "embed_all", lambda model, batches, flip: views.append(flip))
     list(train(replace(RECIPE, epochs=1), data))
     assert views == [False, False]
 
