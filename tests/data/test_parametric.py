@@ -223,7 +223,7 @@ def test_landmarks_lie_on_what_is_painted(pose):
 def test_crops_sit_on_the_template():
     people, poses = sample_identities(50, 13), sample_nuisances(50, 14)
     poses = with_values(poses, NUISANCE, {"shift_x": 0.0, "shift_y": 0.0, "scale": 0.0})
-    template = torch.tensor(TEMPLATE)
+    template = torch.tensor(TEMPLATE).float()
     points = crop_landmarks(people, poses).float()
     assert torch.allclose(points.mean(1), template.mean(0).expand(50, 2), atol=1e-3)
     arms, goal = points - points.mean(1, keepdim=True), template - template.mean(0)
