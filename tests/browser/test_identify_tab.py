@@ -98,7 +98,7 @@ def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
     path = tmp_path / "gallery.npz"
     download.value.save_as(path)
     assert len(galleries.load_gallery(path).counts()) == 7
-    page.get_by_role("button", name="Empty the gallery").click()
+    page.get_by_role("button", name="Empty gallery").click()
     page.wait_for_selector("#answers >> text=No person is enrolled yet")
     page.wait_for_selector("#dir-chart .facelab-chart", state="hidden")
     assert "11 photos added" in enroll(page, "", path.read_bytes(), "gallery.npz")

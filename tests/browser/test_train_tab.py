@@ -135,7 +135,7 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
         page.locator("#train-download").click()
     until(page, "!document.querySelector('[data-unsaved]')")
     page.reload()
-    page.wait_for_selector("#train-run >> text=The page was loaded anew", timeout=LONG)
+    page.wait_for_selector("#train-run >> text=The page was loaded again", timeout=LONG)
     page.wait_for_selector("#train-run h2 >> text=Example")
     cut = ("AbortError", "Connection errored out")  # what gradio says when its stream is cut by the reload
     watch.errors[:] = [error for error in watch.errors if not any(words in error for words in cut)]

@@ -194,8 +194,8 @@ def stranger(tmp_path_factory):
 
 def test_identify_endpoint_answers_both_questions(page, exported, stranger):
     client, _ = page
-    got = client.predict(handle_file(stranger), handle_file(exported), MODEL, 0.001, api_name="/identify")
-    wanted = galleries.identify(stranger, galleries.load_gallery(exported, MODEL), 0.001)
+    got = client.predict(handle_file(stranger), handle_file(exported), MODEL, 0.0001, api_name="/identify")
+    wanted = galleries.identify(stranger, galleries.load_gallery(exported, MODEL), 0.0001)
     assert got["closed_set"] == wanted["closed_set"] and got["open_set"] is None
     assert [rank["person"] for rank in got["ranks"]] == [rank["person"] for rank in wanted["ranks"]]
     assert got["score"] == pytest.approx(wanted["score"], abs=1e-4) and got["score"] < got["threshold"]
