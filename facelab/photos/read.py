@@ -43,7 +43,7 @@ FORMATS = (  # no EPS: it runs a program
 )
 SHAPES = ((), (3,), (4,))  # what may follow an array's height and width
 MAX_PIXELS = 51_000_000  # 50-megapixel phones write 8160x6144 and the like
-WEBP_PIXELS = 8_000_000  # a larger one is not read by Pillow
+PILLOW_PIXELS = 8_000_000  # a larger WebP or HEIC photo is not decoded through Pillow, which holds copies
 DEEP_PIXELS = 12_000_000  # of a larger photo with 16 bits a color, the high bytes have to do
 BAND = 256  # rows that are converted at once
 MAX_SIDE = 2048  # a photo is reduced to this; a face of a fifth of it fills a 112-pixel crop three times
@@ -187,8 +187,11 @@ def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
     """(small RGB image, EXIF orientation); `own` images may be changed, a caller's may not."""
     if own:  # a JPEG can be decoded at half, quarter or eighth size
         image.draft(None, (MAX_SIDE, MAX_SIDE))
-    if image.format == "WEBP" and image.width * image.height > WEBP_PIXELS and not image.is_animated:
-        image = _decode_webp(image)
+    if image.width * image.height > PILLOW_PIXELS and not getattr(image, "is_animated", False):
+        if image.format == "WEBP":
+            image = _decode_webp(image)
+        elif image.format == "HEIF":
+            image = _decode_heic(image)
     if own:
         note_significant_bits(image)
     low = low_bytes(image) if own and image.width * image.height <= DEEP_PIXELS else None
@@ -209,6 +212,22 @@ def _decode_webp(image: Image.Image) -> Image.Image:
     pixels = decode_webp(data, mode).permute(1, 2, 0).numpy()
     decoded = _by_bands(image.size, _factor(image.size), lambda a, b: Image.fromarray(pixels[a:b]), None)
     decoded.info["exif"] = exif
+    return decoded
+
+
+def _decode_heic(image: Image.Image) -> Image.Image:
+    """Return a large HEIC photo, reduced from the decoder's own memory: Pillow would add four bytes a pixel."""
+    import pillow_heif  # an extra, installed where such an image was opened
+
+    image.fp.seek(0)
+    heic = pillow_heif.open_heif(image.fp, convert_hdr_to_8bit=True, remove_stride=False)
+    pixels = np.asarray(heic[heic.primary_index])[:, : heic.size[0]]  # without the padding of its rows
+
+    def rows(top: int, end: int) -> Image.Image:
+        return Image.fromarray(np.ascontiguousarray(pixels[top:end]), heic.mode)
+
+    decoded = _by_bands(heic.size, _factor(heic.size), rows, None)
+    decoded.info["exif"] = image.info.get("exif", b"")
     return decoded
 
 

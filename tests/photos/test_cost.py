@@ -209,6 +209,18 @@ def test_the_largest_still_webp_costs_little_memory(mode, tmp_path):
     assert int(run.stdout) < 300, run.stdout
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="peak memory needs Linux's /proc")
+def test_the_largest_heic_costs_little_memory(tmp_path):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    Image.new("RGB", (8100, 6200), "teal").save(tmp_path / "large.heic", quality=50)
+    child = "import pillow_heif, torchvision.io\n" + CHILD
+    run = subprocess.run(
+        [sys.executable, "-c", child, "", SMALL.hex(), str(tmp_path / "large.heic")],
+        capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert int(run.stdout) < 300, run.stdout
+
+
 def test_every_limit_is_above_what_is_honest():
     assert photo_cost.MAX_SCANS >= 20 and photo_cost.MAX_VISITS > 10 * 1.5 * photo.MAX_PIXELS / 64
     assert photo_cost.MAX_COEFFICIENTS > 1.5 * 2 * photo.MAX_PIXELS, "a 4:2:0 progressive JPEG of full size"
