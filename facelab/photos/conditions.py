@@ -25,6 +25,8 @@ class Conditions:
         brightness: the crop's mean luma, in [0, 255].
         size: the shorter side of the face's box in pixels of the original photo.
         confidence: the detector's.
+        tilt: degrees between the face's own axis and the nearest quarter turn, in [0, 45]: the detector places
+            landmarks badly near 45.
     """
 
     width: float
@@ -32,6 +34,7 @@ class Conditions:
     brightness: float
     size: float
     confidence: float
+    tilt: float = 0.0
 
 
 def measure(face: Face, photo: Photo) -> Conditions:
@@ -46,6 +49,7 @@ def measure(face: Face, photo: Photo) -> Conditions:
         brightness=brightness,
         size=float(min(right - left, bottom - top) * photo.scale),
         confidence=face.confidence,
+        tilt=abs((np.degrees(np.arctan2(down[0], down[1])) + 45) % 90 - 45),
     )
 
 
@@ -62,6 +66,7 @@ SHARPNESS = 2.5
 BRIGHTNESS = 50.0
 SIZE = 40.0
 CONFIDENCE = 0.99
+TILT = 25.0
 
 
 def warnings_of(conditions: Conditions) -> list[str]:
@@ -76,5 +81,8 @@ def warnings_of(conditions: Conditions) -> list[str]:
         "The face is dark; use a photo with more light.": conditions.brightness < BRIGHTNESS,
         f"The face is only {conditions.size:.0f} pixels wide; use a larger one.": conditions.size < SIZE,
         "The detector is not sure that this is a face; check the crop.": conditions.confidence < CONFIDENCE,
+        f"The face is tilted by about {conditions.tilt:.0f} degrees; turn the photo until it is upright.": (
+            conditions.tilt > TILT
+        ),
     }
     return [sentence for sentence, holds in said.items() if holds]

@@ -21,6 +21,7 @@ GOOD = Conditions(width=0.9, sharpness=10.0, brightness=120.0, size=90.0, confid
         ("brightness", 49.0, "dark"),
         ("size", 39.0, "only 39 pixels"),
         ("confidence", 0.98, "not sure"),
+        ("tilt", 26.0, "tilted by about 26 degrees"),
     ],
 )
 def test_each_condition_has_its_sentence(name, value, words):
@@ -30,7 +31,7 @@ def test_each_condition_has_its_sentence(name, value, words):
 
 def test_a_good_photo_and_one_at_the_limits_have_none():
     assert warnings_of(GOOD) == []
-    assert warnings_of(Conditions(1.2, 2.5, 50.0, 40.0, 0.99)) == []
+    assert warnings_of(Conditions(1.2, 2.5, 50.0, 40.0, 0.99, 25.0)) == []
 
 
 def test_what_is_done_to_a_photo_is_measured(clearest):
@@ -43,6 +44,8 @@ def test_what_is_done_to_a_photo_is_measured(clearest):
     assert conditions(np.asarray(image.resize((384, 256)))).width > 1.15 * plain.width
     assert conditions(np.asarray(image.filter(ImageFilter.GaussianBlur(4)))).sharpness < 0.6 * plain.sharpness
     assert conditions((clearest * 0.5).astype(np.uint8)).brightness < 0.6 * plain.brightness
+    assert plain.tilt < 10 < 25 < conditions(np.asarray(image.rotate(35, fillcolor="gray"))).tilt
+    assert conditions(np.rot90(clearest)).tilt < 15, "a photo that lies on its side is turned by itself"
     assert conditions(np.asarray(image.resize((512, 512)))).size > 1.7 * plain.size
 
 

