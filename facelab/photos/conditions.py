@@ -25,8 +25,8 @@ class Conditions:
         brightness: the crop's mean luma, in [0, 255].
         size: the shorter side of the face's box in pixels of the original photo.
         confidence: the detector's.
-        tilt: degrees between the face's own axis and the nearest quarter turn, in [0, 45]: the detector places
-            landmarks badly near 45.
+        tilt: degrees between the face's own axis and the nearest quarter turn, in [0, 45]; near 45 the
+            detector places landmarks badly.
     """
 
     width: float

@@ -216,7 +216,7 @@ def _decode_webp(image: Image.Image) -> Image.Image:
 
 
 def _decode_heic(image: Image.Image) -> Image.Image:
-    """Return a large HEIC photo, reduced from the decoder's own memory: Pillow would add four bytes a pixel."""
+    """Return a large HEIC photo, reduced from the decoder's memory; Pillow would add four bytes a pixel."""
     import pillow_heif  # an extra, installed where such an image was opened
 
     image.fp.seek(0)
