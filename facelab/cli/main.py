@@ -39,6 +39,7 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
         "Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.",
     ),
     "models": ("models", "List the models with their figures; * marks runs without weights."),
+    "export": ("export", "Write an embedder as one ONNX file, for runtimes without PyTorch."),
     "zoo": ("zoo", "Train, evaluate and file the missing rows of the model zoo, the most important first."),
     "cache": ("data", "Show the cache of the commands on this machine, or delete it."),
 }

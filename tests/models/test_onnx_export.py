@@ -1,0 +1,52 @@
+"""An exported embedder computes in onnxruntime what PyTorch does at every batch size; metadata say how."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from facelab.cli.main import main
+from facelab.models import checkpoint, onnx_export
+from facelab.models.model import embed, to_tensor
+from tests.conftest import refused
+
+CROPS = np.random.default_rng(0).integers(0, 256, (5, 112, 112, 3), np.uint8)
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("flags", [[], ["--no-flip", "--no-normalize"]], ids=["whole", "bare"])
+def test_it_equals_pytorch_at_any_batch_size_and_is_one_file(flags, tiny_checkpoint, tmp_path):
+    target = tmp_path / "tiny.onnx"
+    assert main(["export", str(tiny_checkpoint), "--onnx", str(target), *flags]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+    model, _, header = checkpoint.load(tiny_checkpoint)
+    wanted = embed(model, CROPS, flip=not flags)
+    if not flags:
+        wanted = wanted / np.linalg.norm(wanted, axis=1, keepdims=True)
+    running = session(target)
+    for size in (1, 2, 5):
+        (found,) = running.run(None, {"crops": to_tensor(CROPS[:size]).numpy()})
+        np.testing.assert_allclose(found, wanted[:size], rtol=1e-5, atol=1e-5)
+    said = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
+    assert json.loads(said["facelab.input_size"]) == [112, 112] and said["facelab.color_order"] == "RGB"
+    mean, scale = (json.loads(said[f"facelab.{name}"]) for name in ("mean", "scale"))
+    pixels = torch.from_numpy(CROPS[:1]).permute(0, 3, 1, 2).float()
+    torch.testing.assert_close((pixels - mean) * scale, to_tensor(CROPS[:1]))
+    thresholds = json.loads(said["facelab.thresholds"])
+    assert thresholds["0.01"] == pytest.approx(header.operating_points.threshold_for(0.01))
+    assert json.loads(said["facelab.flip"]) is not bool(flags)
+
+
+def test_without_its_packages_it_is_one_sentence_and_no_file(tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(onnx_export, "NEEDS", ("onnx", "surely_not_here"))
+    target = tmp_path / "tiny.onnx"
+    said = refused(capsys, "export", str(tiny_checkpoint), "--onnx", str(target))
+    assert "surely_not_here" in said and "pip install" in said and not target.exists()
