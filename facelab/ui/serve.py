@@ -155,7 +155,7 @@ def serve(port: int) -> None:
 
     from facelab.ui import build_app
     from facelab.ui.requests import routes
-    from facelab.ui.theme import CSS, SCRIPT, theme
+    from facelab.ui.theme import CSS, LAYOUT, SCRIPT, theme
     from facelab.ui.widgets.chart import HEAD
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
@@ -164,7 +164,7 @@ def serve(port: int) -> None:
         server_port=port,
         theme=theme(),
         css_paths=CSS,
-        head=HEAD + SCRIPT,
+        head=HEAD + LAYOUT + SCRIPT,
         max_file_size=f"{settings.max_upload_mb():g}mb",
         run_history=False,
         show_error=False,

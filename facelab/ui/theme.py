@@ -1,4 +1,4 @@
-"""The look of the page: a built-in theme with the system's fonts, so that nothing is fetched; `style.css`."""
+"""The look of the page: a built-in theme with system fonts, and our style sheets; nothing is fetched."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import gradio as gr
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
-CSS = Path(__file__).parent / "style.css"
+CSS = Path(__file__).parent / "style.css"  # gradio puts its own class before each of its selectors
+LAYOUT = f"<style>{(Path(__file__).parent / 'layout.css').read_text()}</style>"  # as it is written
 SCRIPT = f"<script>{(Path(__file__).parent / 'page.js').read_text()}</script>"
 
 

@@ -14,6 +14,7 @@ from facelab.photos.faces import Source
 from facelab.recognition.feature_maps import StageMaps, maps_of, strongest
 from facelab.ui.links import Controls
 from facelab.ui.widgets import cards
+from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import model_choices
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.one_face import crop_of, example_crop
@@ -69,6 +70,18 @@ def _stage(stage: StageMaps) -> str:
     )
 
 
+def _model(names: list[str]) -> gr.Dropdown:
+    """The choice of a trained network."""
+    return gr.Dropdown(
+        model_choices(names),
+        value=names[0],
+        filterable=False,
+        label="Trained network",
+        info="Checkpoint that computes the feature maps.",
+        elem_id="map-model",
+    )
+
+
 def section() -> Controls:
     """Lay the section out, open at the rendered face; return its controls by name."""
     gr.Markdown(QUESTION)
@@ -76,17 +89,12 @@ def section() -> Controls:
     if not names:
         gr.HTML(cards.hint(NONE), padding=False)
         return {}
-    with gr.Row():
-        photo = PhotoInput("Your photo (stays in memory)", "map-photo")
-        model = gr.Dropdown(
-            model_choices(names),
-            value=names[0],
-            filterable=False,
-            label="Trained network",
-            info="Checkpoint that computes the feature maps.",
-            elem_id="map-model",
-        )
-    maps = gr.HTML(show(None, names[0]), css_template=STYLE, elem_id="maps", padding=False)
+    with columns() as (panel, results):
+        with panel:
+            photo = PhotoInput("Your photo (stays in memory)", "map-photo")
+            model = _model(names)
+        with results:
+            maps = gr.HTML(show(None, names[0]), css_template=STYLE, elem_id="maps", padding=False)
     quietly: dict[str, Any] = {"api_visibility": "private", "show_progress_on": maps}
     answer_newest([photo.input, photo.clear, model.change], show, [photo, model], maps, **quietly)
     return {"maps": model}

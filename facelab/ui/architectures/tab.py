@@ -15,6 +15,7 @@ from facelab.ui.architectures import feature_maps as architectures_maps
 from facelab.ui.architectures.cards import STYLE, budget_card, code_card, network_card, tree_list
 from facelab.ui.links import Controls
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import columns, live
 from facelab.ui.widgets.controls import redraw
 
 TITLE = "Architectures"
@@ -63,24 +64,23 @@ def measure(network: str, measured: dict[str, float]) -> tuple[dict[str, float],
 def build() -> Controls:
     """Lay the tab out, open at one network -> its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
-    network = gr.Dropdown(
-        [(f"{paper_of(name).label} · {name}", name) for name in BACKBONES],
-        value=OPENING,
-        filterable=False,
-        label="Network",
-        info="In order of publication; names ending in _face are our small variants for 112×112 crops.",
-        elem_id="network",
-    )
     measured = gr.State({})
     first = show(OPENING, {}, "parameters")
-    tree = Chart(
-        first[0], "Family tree of the networks by year; the table below has the same content", "tree-chart"
-    )
-    gr.HTML(tree_list(), css_template=STYLE, padding=False)
-    card = gr.HTML(first[1], elem_id="network-card", padding=False)
-    button = gr.Button("Measure latency", variant="primary", elem_id="measure")
-    code = gr.HTML(first[2], css_template=STYLE, elem_id="code", padding=False)
-    up, scatter = _cost(first[3])
+    with columns() as (panel, results):
+        with panel:
+            with live():
+                network = _network()
+            button = gr.Button("Measure latency", variant="primary", elem_id="measure")
+            up = _up()
+        with results:
+            label = "Family tree of the networks by year; the table below has the same content"
+            tree = Chart(first[0], label, "tree-chart")
+            card = gr.HTML(first[1], elem_id="network-card", padding=False)
+            code = gr.HTML(first[2], css_template=STYLE, elem_id="code", padding=False)
+            gr.Markdown(COST)
+            label = "MACs per crop against parameters or LFW accuracy, all networks"
+            scatter = Chart(first[3], label, "cost-chart")
+            gr.HTML(tree_list(), css_template=STYLE, padding=False)
     meter = _budget(network)
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     network.change(show, [network, measured, up], [tree, card, code, scatter], **quietly)
@@ -91,45 +91,53 @@ def build() -> Controls:
     return {"network": network, "up": up} | meter | architectures_maps.section()
 
 
-def _cost(figure: str) -> tuple[gr.Radio, Chart]:
-    """The scatter, and what it shows upwards."""
-    gr.Markdown(COST)
-    up = gr.Radio(
+def _network() -> gr.Dropdown:
+    """The choice of a network."""
+    return gr.Dropdown(
+        [(f"{paper_of(name).label} · {name}", name) for name in BACKBONES],
+        value=OPENING,
+        filterable=False,
+        label="Network",
+        info="In order of publication; names ending in _face are our small variants for 112×112 crops.",
+        elem_id="network",
+    )
+
+
+def _up() -> gr.Radio:
+    """What the scatter of costs shows upwards."""
+    return gr.Radio(
         [("parameters", "parameters"), ("LFW accuracy, where trained", "score")],
         value="parameters",
-        label="y axis",
+        label="y axis of the cost chart",
         info="LFW accuracy: same training recipe for all networks.",
         elem_id="up",
     )
-    label = "MACs per crop against parameters or LFW accuracy, all networks"
-    return up, Chart(figure, label, "cost-chart")
 
 
 def _budget(network: gr.Dropdown) -> Controls:
     """The meter and its settings, by name."""
     gr.Markdown(BUDGET)
-    controls = _budget_settings()
-    settings = [network, *controls.values()]
-    meter = gr.HTML(
-        show_budget(*(setting.value for setting in settings)),
-        css_template=STYLE,
-        elem_id="meter",
-        padding=False,
-    )
+    with columns() as (panel, results):
+        with panel:
+            controls = _budget_settings()
+        settings = [network, *controls.values()]
+        first = show_budget(*(setting.value for setting in settings))
+        with results:
+            meter = gr.HTML(first, css_template=STYLE, elem_id="meter", padding=False)
     redraw(show_budget, settings, [meter])
     return controls
 
 
 def _budget_settings() -> Controls:
     """Neck, length of the embedding, and people, by name."""
-    with gr.Row(elem_classes="fl-controls"):
-        neck = gr.Radio(
-            ["pool", "flatten"],
-            value="pool",
-            label="Neck",
-            info="Average each feature map before the linear layer, or keep all spatial positions.",
-            elem_id="budget-neck",
-        )
+    neck = gr.Radio(
+        ["pool", "flatten"],
+        value="pool",
+        label="Neck",
+        info="Average each feature map before the linear layer, or keep all spatial positions.",
+        elem_id="budget-neck",
+    )
+    with live():
         dim = gr.Slider(
             64,
             2048,

@@ -22,6 +22,7 @@ from facelab.ui.calibration.cards import figures_card, names_of, trainings_card
 from facelab.ui.links import Controls
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import redraw
 
 TITLE = "Calibration"
@@ -109,22 +110,26 @@ def build() -> Controls:
 
 def _measured(lessons: list[Calibration]) -> Controls:
     """Lay out the controls and charts of the shipped lessons."""
-    controls, fitted = _controls(lessons)
     opening = lessons[0].model, BINS, 1.0
-    first = [*show(*opening), *show_others(*opening)]
-    figures = gr.HTML(first[0], elem_id="claims", padding=False)
-    with gr.Row():
-        with gr.Column(min_width=320):
-            reliability = Chart(
-                first[1], "Reliability diagram: accuracy against confidence", "reliability-chart"
-            )
-        with gr.Column(min_width=320):
-            histogram = Chart(first[2], "Histogram of confidence", "confidence-chart")
-    gr.Markdown(TEMPERATURE)
-    curve = Chart(first[3], "ECE and NLL against the temperature", "temperature-chart")
-    table = gr.HTML(first[4], elem_id="trainings", padding=False)
-    _connect(*controls.values(), fitted, [figures, reliability, histogram, curve, table])
+    with columns() as (panel, results):
+        with panel:
+            controls, fitted = _controls(lessons)
+        with results:
+            shown = _results([*show(*opening), *show_others(*opening)])
+    _connect(*controls.values(), fitted, shown)
     return controls
+
+
+def _results(first: list[Any]) -> list[Any]:
+    """Lay out what `show` and `show_others` fill, in their order."""
+    with beside():
+        figures = gr.HTML(first[0], elem_id="claims", padding=False)
+        reliability = Chart(first[1], "Reliability diagram: accuracy against confidence", "reliability-chart")
+    with beside():
+        histogram = Chart(first[2], "Histogram of confidence", "confidence-chart")
+        curve = Chart(first[3], "ECE and NLL against the temperature", "temperature-chart")
+    gr.Markdown(TEMPERATURE)
+    return [figures, reliability, histogram, curve, gr.HTML(first[4], elem_id="trainings", padding=False)]
 
 
 def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
@@ -137,7 +142,7 @@ def _controls(lessons: list[Calibration]) -> tuple[Controls, gr.Button]:
         "weight decay, 12 epochs, learning rate 0.1 (else 16 epochs, 0.5); compare within one recipe.",
         elem_id="smoothing",
     )
-    with gr.Row(elem_classes="fl-controls"):
+    with live():
         temperature = gr.Slider(
             LOWEST,
             HIGHEST,

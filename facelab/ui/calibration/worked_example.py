@@ -9,6 +9,7 @@ from facelab.plots.calibration import gap_curves
 from facelab.ui.calibration.cards import hand_card
 from facelab.ui.links import Controls
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import redraw
 
 INTRODUCTION = (
@@ -34,18 +35,21 @@ def show(label_smoothing: float, classes: int, gap: float) -> list[Any]:
 def section() -> Controls:
     """Lay the section out, open at the lecture's example; return its controls by name."""
     gr.Markdown(INTRODUCTION)
-    controls = _controls()
-    settings = [controls[name] for name in ("alpha", "classes", "gap")]
-    card, figure = show(*(setting.value for setting in settings))
-    label = "Loss against the gap between logits, for a one-hot and a smoothed target"
-    shown = [gr.HTML(card, elem_id="hand", padding=False), Chart(figure, label, "hand-chart")]
+    with columns() as (panel, results):
+        with panel:
+            controls = _controls()
+        settings = [controls[name] for name in ("alpha", "classes", "gap")]
+        card, figure = show(*(setting.value for setting in settings))
+        label = "Loss against the gap between logits, for a one-hot and a smoothed target"
+        with results, beside():
+            shown = [gr.HTML(card, elem_id="hand", padding=False), Chart(figure, label, "hand-chart")]
     redraw(show, settings, shown)
     return controls
 
 
 def _controls() -> Controls:
     """Lay out α, the gap and K."""
-    with gr.Row(elem_classes="fl-controls"):
+    with live():
         alpha = gr.Slider(
             0,
             0.5,
@@ -64,11 +68,11 @@ def _controls() -> Controls:
             info="Target logit minus all other logits.",
             elem_id="hand-gap",
         )
-        classes = gr.Radio(
-            list(CLASSES),
-            value=CLASSES[0],
-            label="Classes, K",
-            info="3: the lecture’s example. 650: the training identities.",
-            elem_id="hand-classes",
-        )
+    classes = gr.Radio(
+        list(CLASSES),
+        value=CLASSES[0],
+        label="Classes, K",
+        info="3: the lecture’s example. 650: the training identities.",
+        elem_id="hand-classes",
+    )
     return {"alpha": alpha, "gap": gap, "classes": classes}

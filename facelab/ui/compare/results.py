@@ -1,4 +1,4 @@
-"""Lay out the results of the Compare tab: decision, chart, faces, and every model's decision.
+"""Lay out the photos and the results of the Compare tab: decision, chart, faces, every model's decision.
 
 The components open with the example; `tab.py` updates them.
 """
@@ -8,16 +8,29 @@ from typing import Any
 import gradio as gr
 
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside
 from facelab.ui.widgets.controls import MINUTES
+from facelab.ui.widgets.photo_input import PhotoInput
+
+
+def photos_of(opening: tuple[Any, Any], names: list[str]) -> tuple[list[PhotoInput], list[gr.Button]]:
+    """Lay out both photos and the examples."""
+    with gr.Row(elem_classes="fl-pair"):
+        photos = [
+            PhotoInput(f"Photo {name}", f"photo-{name.lower()}", image) for name, image in zip("AB", opening)
+        ]
+    with gr.Row(elem_classes="fl-examples"):
+        examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in names]
+    return photos, examples
 
 
 def results_of(first: list[Any]) -> list[Any]:
     """Return the components that `outcome` fills, in its order, with the opening example."""
     pair, card, figure, *seen, radio_a, radio_b = first
-    verdict = gr.HTML(card, elem_id="verdict", padding=False)
-    chart = Chart(
-        figure, "Score distributions of genuine and impostor pairs, with this pair and the threshold", "chart"
-    )
+    with beside():
+        verdict = gr.HTML(card, elem_id="verdict", padding=False)
+        label = "Score distributions of genuine and impostor pairs, with this pair and the threshold"
+        chart = Chart(figure, label, "chart")
     cards_seen, choices = [], []
     with gr.Row():
         for name, html, radio in zip("AB", seen, (radio_a, radio_b)):

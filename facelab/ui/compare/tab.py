@@ -19,13 +19,13 @@ from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.saliency import cosine_maps
 from facelab.recognition.verify import Detection, Verdict, detect_both, judge, score_faces, warn
 from facelab.ui.compare import heat
-from facelab.ui.compare.results import explanation_of, results_of
+from facelab.ui.compare.results import explanation_of, photos_of, results_of
 from facelab.ui.links import Controls
 from facelab.ui.widgets import cards
+from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import STRICTNESS, model_and_strictness
 from facelab.ui.widgets.current import NOTE, Shown
 from facelab.ui.widgets.examples import example_pairs
-from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Compare"
 LEAD = (
@@ -214,16 +214,14 @@ def build() -> Controls:
     pairs = example_pairs()
     opening = next(iter(pairs.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
-    with gr.Row():
-        photos = [
-            PhotoInput(f"Photo {name}", f"photo-{name.lower()}", image) for name, image in zip("AB", opening)
-        ]
-    with gr.Row(elem_classes="fl-examples"):
-        examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in pairs]
-    model, strictness = model_and_strictness()
-    run = gr.Button("Compare", variant="primary", elem_id="compare")
-    first = outcome(*opening, model.value, strictness.value)
-    results = [*results_of(first), *explanation_of(explain(first[0], strictness.value))]
+    with columns() as (panel, shelf):
+        with panel:
+            photos, examples = photos_of(opening, list(pairs))
+            model, strictness = model_and_strictness()
+            run = gr.Button("Compare", variant="primary", elem_id="compare")
+        with shelf:
+            first = outcome(*opening, model.value, strictness.value)
+            results = [*results_of(first), *explanation_of(explain(first[0], strictness.value))]
     shown = gr.State(Shown())
     _connect(photos, model, strictness, run, results, shown)
     for button, name in zip(examples, pairs):
@@ -262,7 +260,7 @@ def _explain(pair: Pair | None, shown: Shown) -> list[Any]:
 
 
 def _connect(
-    photos: list[PhotoInput],
+    photos: list[gr.Image],
     model: gr.Dropdown,
     strictness: gr.Slider,
     run: gr.Button,

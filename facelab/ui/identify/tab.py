@@ -25,6 +25,7 @@ from facelab.ui.identify.enroll import Enrolled, Session, current
 from facelab.ui.links import Controls
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns
 from facelab.ui.widgets.controls import MINUTES, model_and_strictness
 from facelab.ui.widgets.current import NOTE, Shown
 from facelab.ui.widgets.examples import example_probes
@@ -157,30 +158,19 @@ def build() -> Controls:
     gr.Markdown(LEAD, elem_classes="fl-lead")
     session = gr.State(None, time_to_live=60 * MINUTES, delete_callback=enroll.forget)
     own = gr.Checkbox(False, visible=False)  # in the browser, so that it outlives the session's gallery
-    with gr.Row():
-        with gr.Column(min_width=300):
+    with columns() as (panel, results):
+        with panel:
             photo = PhotoInput("Photo", "probe", opening)
-        with gr.Column(min_width=300):
-            gallery = gr.HTML(elem_id="gallery", padding=False)
-    with gr.Row(elem_classes="fl-examples"):
-        examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in probes]
-    model, strictness = model_and_strictness("identify-")
-    run = gr.Button("Identify", variant="primary", elem_id="identify")
-    probe, *first = outcome(opening, None, False, model.value, strictness.value)
-    answers, gallery.value, meaning, figure = first
-    shown = [
-        gr.HTML(answers, elem_id="answers", padding=False),
-        gallery,
-        gr.HTML(meaning, elem_id="meaning", padding=False),
-        Chart(
-            figure,
-            "DIR (enrolled persons identified) against FPIR (unenrolled persons accepted)",
-            "dir-chart",
-        ),
-    ]
+            with gr.Row(elem_classes="fl-examples"):
+                examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in probes]
+            model, strictness = model_and_strictness("identify-")
+            run = gr.Button("Identify", variant="primary", elem_id="identify")
+        settings = [session, own, model, strictness]
+        probe, *first = outcome(opening, None, False, model.value, strictness.value)
+        with results:
+            shown = _results(first)
+            changed = enroll.section(session, own, model)
     asked = gr.State(probe, time_to_live=60 * MINUTES)
-    settings = [session, own, model, strictness]
-    changed = enroll.section(session, own, model)
     now = gr.State(Shown())
     _connect(photo, asked, settings, run, shown, changed, now)
     for button, name in zip(examples, probes):
@@ -188,6 +178,18 @@ def build() -> Controls:
         noted = loaded.then(note_photo, [now, photo], None, **NOTE)
         _then_answer(noted.then, [photo, *settings, now], [asked, *shown])
     return {"model": model, "strictness": strictness}
+
+
+def _results(first: list[Any]) -> list[Any]:
+    """Return the components that `show` fills, in its order, with the opening example."""
+    answers, gallery, meaning, figure = first
+    with beside():
+        told = gr.HTML(answers, elem_id="answers", padding=False)
+        with gr.Column(min_width=0):
+            label = "DIR (enrolled persons identified) against FPIR (unenrolled persons accepted)"
+            chart = Chart(figure, label, "dir-chart")
+            meant = gr.HTML(meaning, elem_id="meaning", padding=False)
+    return [told, gr.HTML(gallery, elem_id="gallery", padding=False), meant, chart]
 
 
 def _then_answer(event: Any, inputs: list[Any], outputs: list[Any]) -> None:

@@ -22,6 +22,7 @@ from facelab.ui.losses.cards import papers_card
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.cards import figures
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 
 QUESTION = (
     "Hard triplets have the largest loss, so why not train on them alone? The fastest way to decrease one "
@@ -97,21 +98,21 @@ def opening() -> CollapseState:
 def section() -> Controls:
     """Lay the section out, open at a finished collapse; return its controls by name."""
     gr.Markdown(QUESTION)
-    settings = _settings()
-    with gr.Row(elem_classes="fl-examples"):
-        train = gr.Button("Train", variant="primary", elem_id="collapse-train")
-        fix = gr.Button("Fix it: train on all triplets", elem_id="collapse-fix")
-        stop = gr.Button("Stop", elem_id="collapse-stop")
-    card, course, where = show(opening())
-    said = gr.HTML(card, elem_id="collapse", padding=False)
-    with gr.Row():
-        with gr.Column(min_width=320):
-            first = Chart(
-                course, "Loss and mean squared distance of the embeddings against the step", "collapse-course"
-            )
-        with gr.Column(min_width=320):
-            second = Chart(where, "Directions of the embeddings of six identities", "collapse-map")
-    gr.Markdown(RULE.format(row=IN_A_ROW, people=PEOPLE, photos=PHOTOS), elem_classes="fl-small")
+    with columns() as (panel, results):
+        with panel:
+            settings = _settings()
+            with live():
+                train = gr.Button("Train", variant="primary", elem_id="collapse-train")
+                fix = gr.Button("Fix it: train on all triplets", elem_id="collapse-fix")
+                stop = gr.Button("Stop", elem_id="collapse-stop")
+        card, course, where = show(opening())
+        with results:
+            said = gr.HTML(card, elem_id="collapse", padding=False)
+            with beside():
+                label = "Loss and mean squared distance of the embeddings against the step"
+                first = Chart(course, label, "collapse-course")
+                second = Chart(where, "Directions of the embeddings of six identities", "collapse-map")
+            gr.Markdown(RULE.format(row=IN_A_ROW, people=PEOPLE, photos=PHOTOS), elem_classes="fl-small")
     gr.HTML(papers_card("triplet"), padding=False)
     training = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 4}
     values, shown = list(settings.values()), [said, first, second]

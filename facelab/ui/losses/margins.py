@@ -12,6 +12,7 @@ from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
 from facelab.ui.widgets.cards import figures, percent
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import redraw
 
 QUESTION = (
@@ -102,24 +103,30 @@ def sureness_card(best: float, scale: float, people: int) -> str:
 def section() -> Controls:
     """Lay the section out, open at the papers' margins; return its controls by name."""
     gr.Markdown(QUESTION)
-    margins, scaling = _sliders()
-    first = show(*(control.value for control in (*margins, *scaling)))
-    chart = Chart(
-        first[0], "Target logit and gradient magnitude against the angle, four losses", "margin-chart"
-    )
-    gr.Markdown(READING, elem_classes="fl-small")
-    gr.Markdown(RINGS)
-    plane = _plane()
-    rings = show_rings(*(control.value for control in (*margins, *plane)))
-    gaps = gr.HTML(rings[0], elem_id="gaps", padding=False)
-    circle = Chart(rings[1], "Decision regions of four losses, and the gaps between classes", "regions-chart")
+    with columns() as (panel, results):
+        with panel:
+            margins, plane = _sliders(), _plane()
+        rings = show_rings(*(control.value for control in (*margins, *plane)))
+        opening = [control.value for control in margins]
+        with results:
+            with beside():
+                label = "Target logit and gradient magnitude against the angle, four losses"
+                chart = Chart(show(*opening, 64, 1000)[0], label, "margin-chart")
+                with gr.Column(min_width=0):
+                    label = "Decision regions of four losses, and the gaps between classes"
+                    circle = Chart(rings[1], label, "regions-chart")
+                    gaps = gr.HTML(rings[0], elem_id="gaps", padding=False)
+            gr.Markdown(READING, elem_classes="fl-small")
+            gr.Markdown(RINGS)
     gr.Markdown(SCALE)
-    sure = gr.HTML(first[1], elem_id="sureness", padding=False)
-    surest = Chart(
-        first[2],
-        "Maximum attainable probability against the scale s, by the number of classes K",
-        "scale-chart",
-    )
+    with columns() as (panel, results):
+        with panel:
+            scaling = _scaling()
+        first = show(*opening, *(control.value for control in scaling))
+        with results, beside():
+            sure = gr.HTML(first[1], elem_id="sureness", padding=False)
+            label = "Maximum attainable probability against the scale s, by the number of classes K"
+            surest = Chart(first[2], label, "scale-chart")
     gr.HTML(papers_card(*COMPARED), padding=False)
     redraw(show, [*margins, *scaling], [chart, sure, surest])
     redraw(show_rings, [*margins, *plane], [gaps, circle])
@@ -127,44 +134,47 @@ def section() -> Controls:
     return dict(zip(names, (*margins, *scaling, *plane)))
 
 
-def _sliders() -> tuple[list[Any], list[Any]]:
-    """Lay out the margins (ArcFace, CosFace, A-Softmax and its λ), the scale and the classes."""
-    sliders = []
-    for row in (SLIDERS[:2], SLIDERS[2:4], SLIDERS[4:]):
-        with gr.Row(elem_classes="fl-controls"):
-            for name, low, high, value, step, label, info in row:
-                slider = gr.Slider(
-                    low, high, value, step=step, label=label, info=info, elem_id=f"margin-{name}"
-                )
-                sliders.append(slider)
-            if row == SLIDERS[4:]:
-                people = gr.Radio(
-                    list(PEOPLE),
-                    value=1000,
-                    label="Classes, K",
-                    info="Classes of the softmax.",
-                    elem_id="margin-people",
-                )
-    return sliders[:4], [sliders[4], people]
+def _slider(row: tuple[Any, ...]) -> gr.Slider:
+    name, low, high, value, step, label, info = row
+    return gr.Slider(low, high, value, step=step, label=label, info=info, elem_id=f"margin-{name}")
+
+
+def _sliders() -> list[Any]:
+    """Lay out the margins: ArcFace, CosFace, A-Softmax and its λ."""
+    with live():
+        return [_slider(row) for row in SLIDERS[:4]]
+
+
+def _scaling() -> list[Any]:
+    """Lay out the scale and the number of classes."""
+    with live():
+        scale = _slider(SLIDERS[4])
+    people = gr.Radio(
+        list(PEOPLE),
+        value=1000,
+        label="Classes, K",
+        info="Classes of the softmax.",
+        elem_id="margin-people",
+    )
+    return [scale, people]
 
 
 def _plane() -> list[Any]:
     """Lay out the number of prototypes and the angle between them."""
-    with gr.Row(elem_classes="fl-controls"):
-        classes = gr.Radio(
-            [2, 3],
-            value=2,
-            label="Prototypes",
-            info="Number of classes on the circle.",
-            elem_id="margin-classes",
-        )
-        between = gr.Slider(
-            20,
-            120,
-            value=90,
-            step=5,
-            label="Angle between neighbors",
-            info="Between neighboring prototypes, in degrees.",
-            elem_id="margin-between",
-        )
+    classes = gr.Radio(
+        [2, 3],
+        value=2,
+        label="Prototypes",
+        info="Number of classes on the circle.",
+        elem_id="margin-classes",
+    )
+    between = gr.Slider(
+        20,
+        120,
+        value=90,
+        step=5,
+        label="Angle between neighbors",
+        info="Between neighboring prototypes, in degrees.",
+        elem_id="margin-between",
+    )
     return [classes, between]

@@ -14,6 +14,7 @@ from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
 from facelab.ui.widgets.cards import figures
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import model_choices, redraw
 
 QUESTION = (
@@ -87,18 +88,24 @@ def section() -> Controls:
     """Lay the section out, open at two overlapping distributions; return its controls by name."""
     gr.Markdown(QUESTION)
     calibrated = [name for name in checkpoint_names() if describe(find_checkpoint(name)).operating_points]
-    source = gr.Dropdown(
-        [(SLIDERS, SLIDERS), *model_choices(calibrated)],
-        value=SLIDERS,
-        label="Scores from",
-        info="The sliders, or the measured scores of a FaceLab network (disables the four sliders below).",
-        elem_id="pairs-source",
-    )
-    settings = [*_distributions(), *_margins()]
-    card, figure = show(source.value, *(setting.value for setting in settings))
-    said = gr.HTML(card, elem_id="pairs", padding=False)
-    chart = Chart(figure, "Score distributions of pairs, and the gradient of each loss", "pairs-chart")
-    gr.Markdown(READING, elem_classes="fl-small")
+    with columns() as (panel, results):
+        with panel:
+            source = gr.Dropdown(
+                [(SLIDERS, SLIDERS), *model_choices(calibrated)],
+                value=SLIDERS,
+                label="Scores from",
+                info="The sliders, or a FaceLab network’s measured scores (disables the four below).",
+                elem_id="pairs-source",
+            )
+            with live():
+                settings = [*_distributions(), *_margins()]
+        card, figure = show(source.value, *(setting.value for setting in settings))
+        with results:
+            label = "Score distributions of pairs, and the gradient of each loss"
+            with beside():
+                chart = Chart(figure, label, "pairs-chart")
+                said = gr.HTML(card, elem_id="pairs", padding=False)
+            gr.Markdown(READING, elem_classes="fl-small")
     gr.HTML(papers_card("contrastive", "pairwise"), padding=False)
     redraw(show, [source, *settings], [said, chart])
     source.change(
@@ -120,38 +127,34 @@ def _distributions() -> list[gr.Slider]:
         ("genuine", "genuine pairs", 0.55, 0.18),
         ("impostor", "impostor pairs", 0.1, 0.15),
     ):
-        with gr.Row(elem_classes="fl-controls"):
-            for name, low, high, value, info in (
-                ("mean", -0.5, 0.95, mean, f"Mean score of {words}."),
-                ("spread", 0.02, 0.4, spread, f"Standard deviation of the scores of {words}."),
-            ):
-                label = f"{kind.capitalize()} {'mean' if name == 'mean' else 'standard deviation'}"
-                slider_id = f"pairs-{kind}-{name}"
-                sliders.append(
-                    gr.Slider(low, high, value, step=0.01, label=label, info=info, elem_id=slider_id)
-                )
+        for name, low, high, value, info in (
+            ("mean", -0.5, 0.95, mean, f"Mean score of {words}."),
+            ("spread", 0.02, 0.4, spread, f"Standard deviation of the scores of {words}."),
+        ):
+            label = f"{kind.capitalize()} {'mean' if name == 'mean' else 'standard deviation'}"
+            slider_id = f"pairs-{kind}-{name}"
+            sliders.append(gr.Slider(low, high, value, step=0.01, label=label, info=info, elem_id=slider_id))
     return sliders
 
 
 def _margins() -> list[gr.Slider]:
     """Lay out both margins: contrastive in units of distance, pairwise of score."""
-    with gr.Row(elem_classes="fl-controls"):
-        contrastive = gr.Slider(
-            0.1,
-            2,
-            value=1.2,
-            step=0.05,
-            label="Contrastive margin, m",
-            info="Distance beyond which impostor pairs have zero gradient; distance 1 is score 0.5.",
-            elem_id="pairs-contrastive",
-        )
-        pairwise = gr.Slider(
-            0,
-            2,
-            value=0.5,
-            step=0.05,
-            label="Pairwise margin, m",
-            info="Target difference of every genuine and every impostor score.",
-            elem_id="pairs-pairwise",
-        )
+    contrastive = gr.Slider(
+        0.1,
+        2,
+        value=1.2,
+        step=0.05,
+        label="Contrastive margin, m",
+        info="Distance beyond which impostor pairs have zero gradient; distance 1 is score 0.5.",
+        elem_id="pairs-contrastive",
+    )
+    pairwise = gr.Slider(
+        0,
+        2,
+        value=0.5,
+        step=0.05,
+        label="Pairwise margin, m",
+        info="Target difference of every genuine and every impostor score.",
+        elem_id="pairs-pairwise",
+    )
     return [contrastive, pairwise]

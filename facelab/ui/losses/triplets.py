@@ -13,6 +13,7 @@ from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
 from facelab.ui.losses.drag import PHOTOS, Circle
 from facelab.ui.widgets.cards import figures
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import redraw
 
 QUESTION = (
@@ -90,30 +91,18 @@ def batch_card(points: torch.Tensor, labels: torch.Tensor, margin: float) -> str
     )
 
 
-def section() -> Controls:
-    """Lay the section out, open at a hard triplet; return its controls by name."""
-    gr.Markdown(QUESTION)
-    margin = gr.Slider(
-        0,
-        2,
-        value=0.2,
-        step=0.05,
-        label="Margin, m",
-        info="On squared distances of normalized embeddings, in [0, 4]; 0.2 in FaceNet.",
-        elem_id="triplet-margin",
-    )
-    card, figure = show(*START, margin.value)
-    with gr.Row():
-        with gr.Column(min_width=320, scale=3):
-            circle = Circle(
-                figure,
-                "A triplet on the circle, with the zones of hard, semi-hard and easy negatives",
-                "triplet-circle",
-            )
-        with gr.Column(min_width=280, scale=2):
-            said = gr.HTML(card, elem_id="triplet", padding=False)
-    gr.Markdown(HELP, elem_classes="fl-small")
-    with gr.Row(elem_classes="fl-controls"):
+def _sliders() -> tuple[gr.Slider, list[gr.Slider]]:
+    """Lay out the margin and the three angles."""
+    with live():
+        margin = gr.Slider(
+            0,
+            2,
+            value=0.2,
+            step=0.05,
+            label="Margin, m",
+            info="On squared distances of normalized embeddings, in [0, 4]; 0.2 in FaceNet.",
+            elem_id="triplet-margin",
+        )
         angles = [
             gr.Slider(
                 0,
@@ -126,6 +115,22 @@ def section() -> Controls:
             )
             for photo, degrees in zip(PHOTOS, START)
         ]
+    return margin, angles
+
+
+def section() -> Controls:
+    """Lay the section out, open at a hard triplet; return its controls by name."""
+    gr.Markdown(QUESTION)
+    with columns() as (panel, results):
+        with panel:
+            margin, angles = _sliders()
+        card, figure = show(*START, margin.value)
+        with results:
+            with beside():
+                label = "A triplet on the circle, with the zones of hard, semi-hard and easy negatives"
+                circle = Circle(figure, label, "triplet-circle")
+                said = gr.HTML(card, elem_id="triplet", padding=False)
+            gr.Markdown(HELP, elem_classes="fl-small")
     circle.input(None, None, angles, js=circle.read(), api_visibility="private")
     redraw(show, [*angles, margin], [said, circle])
     gr.HTML(papers_card("triplet"), padding=False)

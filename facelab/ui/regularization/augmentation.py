@@ -9,6 +9,7 @@ from facelab.lessons.augmentations import KINDS, variants
 from facelab.ui.links import Controls
 from facelab.ui.regularization.cards import STYLE, gallery_card
 from facelab.ui.widgets import cards
+from facelab.ui.widgets.columns import columns, live
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.one_face import crop_of, example_crop
@@ -55,13 +56,16 @@ def on_draw(crop: np.ndarray, seed: int, flip: bool, *strengths: float) -> list[
 def section() -> Controls:
     """Lay the section out, open at the rendered face; return its controls by name."""
     gr.Markdown(QUESTION)
-    photo = PhotoInput("Your photo (stays in memory)", "augment-photo")
-    flip, sliders = _sliders()
-    again = gr.Button("Resample augmentations", elem_id="augment-draw")
     crop, seed = gr.State(example_crop(), time_to_live=60 * MINUTES), gr.State(FIRST_DRAW)
-    strengths = [flip, *sliders.values()]
-    opening = show(example_crop(), FIRST_DRAW, *(control.value for control in strengths))
-    gallery = gr.HTML(opening, css_template=STYLE, elem_id="variants", padding=False)
+    with columns() as (panel, results):
+        with panel:
+            photo = PhotoInput("Your photo (stays in memory)", "augment-photo")
+            flip, sliders = _sliders()
+            again = gr.Button("Resample augmentations", elem_id="augment-draw")
+        strengths = [flip, *sliders.values()]
+        opening = show(example_crop(), FIRST_DRAW, *(control.value for control in strengths))
+        with results:
+            gallery = gr.HTML(opening, css_template=STYLE, elem_id="variants", padding=False)
 
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     settings = [crop, seed, *strengths]
@@ -77,12 +81,9 @@ def _sliders() -> tuple[gr.Checkbox, Controls]:
     """Lay out the flip, and a strength for each of the others."""
     flip = gr.Checkbox(True, label="Flip", info="Mirror half of the photos.", elem_id="augment-flip")
     sliders: Controls = {}
-    names = list(SLIDERS)
-    for row in (names[:4], names[4:]):
-        with gr.Row(elem_classes="fl-controls"):
-            for name in row:
-                highest, start, step, label, info = SLIDERS[name]
-                sliders[name] = gr.Slider(
-                    0, highest, value=start, step=step, label=label, info=info, elem_id=f"augment-{name}"
-                )
+    with live():
+        for name, (highest, start, step, label, info) in SLIDERS.items():
+            sliders[name] = gr.Slider(
+                0, highest, value=start, step=step, label=label, info=info, elem_id=f"augment-{name}"
+            )
     return flip, sliders

@@ -18,6 +18,7 @@ from facelab.ui.regularization import augmentation as regularization_augment
 from facelab.ui.regularization.cards import STYLE, effects_card, maps_card
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import columns, live
 from facelab.ui.widgets.one_face import example_crop
 
 TITLE = "Regularization"
@@ -83,14 +84,17 @@ def build() -> Controls:
 
 def _dropping() -> Controls:
     """Lay out the settings, the maps and the chart of realized drop rates."""
-    stage, rate, block = _settings()
     seed = gr.State(SEED)
-    again = gr.Button("Resample masks", variant="primary", elem_id="draw")
-    first = show(stage.value, RATE, BLOCK, SEED)
-    maps = gr.HTML(first[0], css_template=STYLE, elem_id="dropped", padding=False)
-    label = "Realized drop rate of each sample, three kinds of dropout"
-    rates = Chart(first[1], label, "rates-chart")
-    alike = gr.HTML(first[2], elem_id="alike", padding=False)
+    with columns() as (panel, results):
+        with panel:
+            stage, rate, block = _settings()
+            again = gr.Button("Resample masks", variant="primary", elem_id="draw")
+        first = show(stage.value, RATE, BLOCK, SEED)
+        with results:
+            maps = gr.HTML(first[0], css_template=STYLE, elem_id="dropped", padding=False)
+            label = "Realized drop rate of each sample, three kinds of dropout"
+            rates = Chart(first[1], label, "rates-chart")
+            alike = gr.HTML(first[2], elem_id="alike", padding=False)
     settings, shown = [stage, rate, block, seed], [maps, rates, alike]
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     changed = [stage.change, rate.change, block.change]
@@ -110,7 +114,7 @@ def _settings() -> tuple[gr.Radio, gr.Slider, gr.Slider]:
         "in the last two, where neighbors explain little (R²) under any kind of dropout.",
         elem_id="drop-stage",
     )
-    with gr.Row(elem_classes="fl-controls"):
+    with live():
         rate = gr.Slider(
             0,
             0.9,

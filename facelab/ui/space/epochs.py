@@ -12,6 +12,7 @@ from facelab.plots.space import epochs_figure, reach
 from facelab.ui.links import Controls
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 
 TEXT = (
     "With a **2-D embedding** no projection is needed: this *is* the embedding space (Wen et al. 2016, "
@@ -103,26 +104,34 @@ def section() -> Controls:
         gr.Markdown(MISSING, elem_id="epochs-missing")
         return {}
     gr.Markdown(TEXT)
-    left, right, others, bias = settings = _controls()
     epochs = max(len(lesson.load(name).accuracy) for name in found)
-    with gr.Row(elem_classes="fl-controls"):
-        epoch = gr.Slider(1, epochs, epochs, step=1, label="Epoch", elem_id="epochs-slider", scale=4,
-                          info="Passes over the training photos.")  # fmt: skip
-        play = gr.Button("▶ Play", elem_id="epochs-play", scale=1, size="sm")
-    shown = []
-    first = show(*(control.value for control in settings))
-    with gr.Row():
-        for side, figure, words in zip(("left", "right"), first[::2], first[1::2]):
-            with gr.Column(min_width=300):
-                shown += [
-                    Chart(figure, "2-D embeddings at one epoch, with class weight vectors", f"epochs-{side}"),
-                    gr.HTML(words, elem_id=f"epochs-{side}-card", padding=False),
-                ]
+    with columns() as (panel, results):
+        with panel:
+            left, right, others, bias = settings = _controls()
+            with live():
+                epoch = gr.Slider(1, epochs, epochs, step=1, label="Epoch", elem_id="epochs-slider",
+                                  info="Passes over the training photos.")  # fmt: skip
+                play = gr.Button("▶ Play", elem_id="epochs-play", size="sm")
+        with results:
+            shown = _pair(show(*(control.value for control in settings)))
     for control in settings:
         control.change(show, list(settings), shown, api_visibility="private", show_progress="hidden")
     epoch.change(None, epoch, None, js=SEEK, api_visibility="private")
     play.click(None, None, None, js=PLAY, api_visibility="private")
     return {"run": left, "against": right, "held-out": others, "bias": bias}
+
+
+def _pair(first: list[Any]) -> list[Any]:
+    """Lay out both charts with their cards."""
+    shown = []
+    with beside():
+        for side, figure, words in zip(("left", "right"), first[::2], first[1::2]):
+            with gr.Column(min_width=0):
+                shown += [
+                    Chart(figure, "2-D embeddings at one epoch, with class weight vectors", f"epochs-{side}"),
+                    gr.HTML(words, elem_id=f"epochs-{side}-card", padding=False),
+                ]
+    return shown
 
 
 def _controls() -> tuple[gr.Radio, gr.Radio, gr.Radio, gr.Checkbox]:

@@ -23,6 +23,7 @@ from facelab.ui.space import umap_variants
 from facelab.ui.space.linked_maps import People
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.examples import example_probes
@@ -194,21 +195,15 @@ def build() -> Controls:
 
 
 def _maps(names: list[str]) -> Controls:
-    controls = _controls(names)
-    settings = list(controls.values())
-    People(1 + int(lesson.load(names[0]).unseen.labels.max()))
-    first = show(None, tuple(control.value for control in settings))
-    shown = []
-    with gr.Row():
-        for side, figure, card in zip(("left", "right"), first[::2], first[1::2]):
-            with gr.Column(min_width=300):
-                label = f"Projected embeddings of the {side} model, a data point for each photo"
-                shown += [
-                    Chart(figure, label, f"space-{side}"),
-                    gr.HTML(card, elem_id=f"space-{side}-card", padding=False),
-                ]
+    with columns() as (panel, results):
+        with panel:
+            controls = _controls(names)
+        settings = list(controls.values())
+        with results:
+            shown = _pair(show(None, tuple(control.value for control in settings)))
+            People(1 + int(lesson.load(names[0]).unseen.labels.max()))
+            photo, card, example = _photo_section()
     dropped = gr.State(None, time_to_live=60 * MINUTES)
-    photo, card, example = _photo_section()
     outputs = [dropped, card, *shown]
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     for control in settings:
@@ -220,13 +215,27 @@ def _maps(names: list[str]) -> Controls:
     return controls
 
 
+def _pair(first: list[Any]) -> list[Any]:
+    """Lay out both maps with their figures."""
+    shown = []
+    with beside():
+        for side, figure, card in zip(("left", "right"), first[::2], first[1::2]):
+            with gr.Column(min_width=0):
+                label = f"Projected embeddings of the {side} model, a data point for each photo"
+                shown += [
+                    Chart(figure, label, f"space-{side}"),
+                    gr.HTML(card, elem_id=f"space-{side}-card", padding=False),
+                ]
+    return shown
+
+
 def _example() -> Any:
     return next(iter(example_probes().values()))
 
 
 def _controls(names: list[str]) -> Controls:
     opening = PAIR if {*PAIR} <= {*names} else (names[0], names[min(1, len(names) - 1)])
-    with gr.Row(elem_classes="fl-controls"):
+    with live():
         sides = [
             gr.Dropdown(
                 names,

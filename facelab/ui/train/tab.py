@@ -28,6 +28,7 @@ from facelab.ui.train.settings import described, planned, rendered_words, settin
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.run_cards import RunRow, history_card, run_card, run_row
 
@@ -166,15 +167,18 @@ def build() -> Controls:
     album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
     opening = _opening_row()
     rows, result = gr.State(opening), gr.State(None, time_to_live=60 * MINUTES)
-    controls = settings()
-    own = own_photos.section("train", NEEDS, NOTHING)
-    with gr.Row(elem_classes="fl-examples"):
-        train = gr.Button("Train", variant="primary", elem_id="train-start", interactive=training())
-        stop = gr.Button("Stop", elem_id="train-stop")
-    shown = _shown()
-    table = gr.HTML(history_card(opening), elem_id="train-tried", padding=False)
-    values = list(controls.values())
-    codes, download, packed, said = _take_away(values)
+    with columns() as (panel, results):
+        with panel:
+            with live():
+                train = gr.Button("Train", variant="primary", elem_id="train-start", interactive=training())
+                stop = gr.Button("Stop", elem_id="train-stop")
+            controls = settings()
+            own = own_photos.section("train", NEEDS, NOTHING)
+        values = list(controls.values())
+        with results:
+            shown = _shown()
+            table = gr.HTML(history_card(opening), elem_id="train-tried", padding=False)
+            codes, download, packed, said = _take_away(values)
     told = [*shown, rows, table, result]
     key = returning("train", on_return, [rows], told)
     train.click(on_train, [key, album, rows, *values], told, js=make("train"), concurrency_limit=None,
@@ -218,13 +222,13 @@ def _shown() -> list[Any]:
     opening = lesson.load()
     course, where = (training_course(opening.last), people_map(opening.last.map)) if opening else (None, None)
     out = [gr.HTML(opening_card(), elem_id="train-run", padding=False)]
-    with gr.Row():
-        with gr.Column(min_width=320):
+    with beside():
+        with gr.Column(min_width=0):
             gr.Markdown("**Loss, training accuracy, and EER on unseen identities**")
             out.append(
                 Chart(course, "Loss, training accuracy and EER against the training step", "train-course")
             )
-        with gr.Column(min_width=320):
+        with gr.Column(min_width=0):
             gr.Markdown("**Up to eight unseen identities, after each epoch** (PCA of 128-D embeddings)")
             out.append(Chart(where, "Embeddings of unseen identities, a data point per photo", "train-map"))
     return out

@@ -34,6 +34,7 @@ from facelab.ui.links import Controls
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import columns, live
 from facelab.ui.widgets.controls import MINUTES, model_choices
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.photo_input import PhotoInput
@@ -193,15 +194,20 @@ def section() -> Controls:
             cards.hint("No checkpoint to initialize from is here; train one first."), elem_id="transfer-none"
         )
         return {}
-    controls = _settings(names)
-    own = own_photos.section("transfer", NEEDS, NOTHING)
-    with gr.Row(elem_classes="fl-examples"):
-        teach = gr.Button("Fine-tune", variant="primary", elem_id="transfer-teach", interactive=training())
-        stop = gr.Button("Stop", elem_id="transfer-stop")
-    card = gr.HTML(
-        cards.hint("Press Fine-tune: it takes under a minute."), elem_id="transfer-run", padding=False
-    )
-    course = Chart(None, "Loss, training accuracy and held-out accuracy against the step", "transfer-course")
+    with columns() as (panel, results):
+        with panel:
+            controls = _settings(names)
+            own = own_photos.section("transfer", NEEDS, NOTHING)
+            with live():
+                teach = gr.Button("Fine-tune", variant="primary", elem_id="transfer-teach",
+                                  interactive=training())  # fmt: skip
+                stop = gr.Button("Stop", elem_id="transfer-stop")
+        with results:
+            waiting = cards.hint("Press Fine-tune: it takes under a minute.")
+            card = gr.HTML(waiting, elem_id="transfer-run", padding=False)
+            label = "Loss, training accuracy and held-out accuracy against the step"
+            course = Chart(None, label, "transfer-course")
+            _probe(network, album)
     told = [card, course, network]
     key = returning("transfer", on_return, [], told)
     teach.click(on_teach, [key, album, *controls.values()], told, js=make("transfer"), concurrency_limit=None,
@@ -210,18 +216,16 @@ def section() -> Controls:
     slow = {"api_visibility": "private", "show_progress_on": own.found}
     own.file.upload(on_zip, [own.file, album], [album, own.found, own.file], **slow)
     gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album], [album, own.found], **slow)
-    _probe(network, album)
     return controls
 
 
 def _settings(names: list[str]) -> Controls:
-    with gr.Row(elem_classes="fl-controls"):
-        start = gr.Dropdown(model_choices(names), value=names[0], label="Initialization", filterable=False,
-                            elem_id="transfer-start", info="A pretrained network.")  # fmt: skip
-        way = gr.Radio(WAYS, value="frozen", label="Trained layers", elem_id="transfer-way",
-                       info="Frozen trains fewer weights.")  # fmt: skip
-        seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="transfer-seed",
-                         info="Of data, head and order.")  # fmt: skip
+    start = gr.Dropdown(model_choices(names), value=names[0], label="Initialization", filterable=False,
+                        elem_id="transfer-start", info="A pretrained network.")  # fmt: skip
+    way = gr.Radio(WAYS, value="frozen", label="Trained layers", elem_id="transfer-way",
+                   info="Frozen trains fewer weights.")  # fmt: skip
+    seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="transfer-seed",
+                     info="Of data, head and order.")  # fmt: skip
     return {"start": start, "way": way, "seed": seed}
 
 

@@ -15,6 +15,7 @@ from facelab.ui.links import Controls
 from facelab.ui.transfer import live as transfer_live
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.columns import beside
 
 TITLE = "Transfer"
 PEOPLE = 40  # in the ORL faces
@@ -38,9 +39,10 @@ def build() -> Controls:
     gr.Markdown(LEAD, elem_classes="fl-lead")
     outcomes = lesson.load()
     if outcomes:
-        gr.HTML(answer_card(outcomes), elem_id="transfer-answer", padding=False)
         label = "Held-out top-1 accuracy against training photos per identity, a line per initialization"
-        Chart(transfer_curves(outcomes, PEOPLE), label, "transfer-curves")
+        with beside():
+            Chart(transfer_curves(outcomes, PEOPLE), label, "transfer-curves")
+            gr.HTML(answer_card(outcomes), elem_id="transfer-answer", padding=False)
         gr.Markdown(WAYS, elem_classes="fl-small")
     else:
         gr.HTML(cards.hint(MISSING), elem_id="transfer-missing", padding=False)

@@ -12,6 +12,7 @@ from facelab.evaluation.results import EQUAL_TRAINING, architectures
 from facelab.recognition.embedder import model_names
 from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.verify import DEFAULT_FAR
+from facelab.ui.widgets.columns import live
 
 STRICTNESS = -math.log10(DEFAULT_FAR)
 MINUTES = 15  # without use, after which what a visitor gave is forgotten
@@ -30,15 +31,15 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     `prefix` goes before their ids.
     """
     names = model_names()
-    with gr.Row(elem_classes="fl-controls"):
-        model = gr.Dropdown(
-            model_choices(names),
-            value=names[0],
-            filterable=False,
-            label="Model",
-            info="The network that computes the embeddings.",
-            elem_id=f"{prefix}model",
-        )
+    model = gr.Dropdown(
+        model_choices(names),
+        value=names[0],
+        filterable=False,
+        label="Model",
+        info="The network that computes the embeddings.",
+        elem_id=f"{prefix}model",
+    )
+    with live():
         slider = gr.Slider(
             1,
             4,
