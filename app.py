@@ -2,13 +2,12 @@
 
 import sys
 
-from facelab import settings
-from facelab.ui.serve import free_port, serve
+from facelab.settings.extras import MissingExtraError, explained
+from facelab.ui.serve import start
 
 if __name__ == "__main__":
     try:
-        settings.check()
-        port = free_port()
-    except ValueError as error:
+        with explained():
+            start()
+    except (ValueError, MissingExtraError) as error:
         sys.exit(f"facelab: {error}")
-    serve(port)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("README.md", "LICENSE", "app.py", "requirements.txt", "facelab", "checkpoints")
+PARTS = ("README.md", "LICENSE.md", "LICENSE", "app.py", "requirements.txt", "facelab", "checkpoints")
 PYTHON = "python3.12"  # as README.md's front matter has it
 START_SECONDS = 60.0 * 5
 
@@ -60,8 +60,8 @@ def environment(python: str, folder: Path, venv: Path) -> Path:
     return inside
 
 
-def first_page(python: str | os.PathLike, folder: Path, seconds: float = START_SECONDS) -> float:
-    """Start the Space, fetch its first page, stop it -> seconds until the page was there.
+def first_page(server: list[str], folder: Path, seconds: float = START_SECONDS) -> float:
+    """Start the page in a folder, fetch it, stop it -> seconds until it was there.
 
     Raises:
         ValueError: it ended, or no page came in time.
@@ -72,18 +72,18 @@ def first_page(python: str | os.PathLike, folder: Path, seconds: float = START_S
     with tempfile.TemporaryDirectory() as home:
         bare = {"PATH": os.defpath, "HOME": home, "HOST": "127.0.0.1", "PORT": str(port)}
         began = time.monotonic()
-        server = subprocess.Popen([str(python), "app.py"], cwd=folder, env=bare | {"FACELAB_HOSTED": "on"})
+        running = subprocess.Popen(server, cwd=folder, env=bare | {"FACELAB_HOSTED": "on"})
         try:
             while time.monotonic() - began < seconds:
-                if server.poll() is not None:
-                    raise ValueError(f"the server ended with status {server.returncode} before a page came")
+                if running.poll() is not None:
+                    raise ValueError(f"the server ended with status {running.returncode} before a page came")
                 if _title(f"http://127.0.0.1:{port}/"):
                     return time.monotonic() - began
                 time.sleep(0.5)
             raise ValueError(f"no page came within {seconds:g} seconds")
         finally:
-            server.terminate()
-            server.wait(60)
+            running.terminate()
+            running.wait(60)
 
 
 def _title(url: str) -> bool:
@@ -126,7 +126,7 @@ def main() -> int:
             if not meant:
                 print(f"{PYTHON} is not here; tried with {sys.version.split()[0]} instead", file=sys.stderr)
             inside = environment(python, ROOT / folder, ROOT / "build/space-environment")
-            print(f"its first page came after {first_page(inside, ROOT / folder):.0f} s")
+            print(f"its first page came after {first_page([str(inside), 'app.py'], ROOT / folder):.0f} s")
             shutil.rmtree(ROOT / folder, ignore_errors=True)  # what running it has left
             write(ROOT / folder)
             hf = str(inside.with_name("hf"))

@@ -15,6 +15,8 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from facelab.settings.extras import explained
+
 if TYPE_CHECKING:  # what editors and type checkers read
     from facelab.evaluation.evaluate import evaluate
     from facelab.models.backbones import BACKBONES, build_backbone
@@ -48,7 +50,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'facelab' has no attribute {name!r}")
-    return getattr(import_module(f"facelab.{_HOMES[name]}"), name)
+    with explained():
+        return getattr(import_module(f"facelab.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

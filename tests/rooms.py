@@ -9,18 +9,18 @@ PACKAGE = Path(__file__).parent.parent / "facelab"
 # room: (floor, what it may import from, besides itself)
 ROOMS = {
     "settings": (0, ""),
-    "photos": (1, ""),
-    "metrics": (1, ""),
-    "data": (2, "photos"),
+    "photos": (1, "settings"),
+    "metrics": (1, "settings"),
+    "data": (2, "settings photos"),
     "models": (2, "settings photos metrics"),
     "training": (3, "settings photos metrics data models"),
     "recognition": (3, "photos metrics data models"),
     "evaluation": (4, "photos metrics data models training recognition"),
     "lessons": (5, "settings photos metrics data models training recognition evaluation"),
     "plots": (6, "metrics models recognition lessons"),
-    "cli": (6, "settings metrics data models training recognition evaluation lessons"),
+    "cli": (8, "settings metrics data models training recognition evaluation lessons ui"),
     "ui": (7, "settings photos metrics data models recognition evaluation lessons plots"),
-    "__main__": (7, "cli"),
+    "__main__": (9, "cli"),
 }
 
 FILES = {"__main__"}  # rooms of one module

@@ -6,6 +6,8 @@ from pathlib import Path
 import yaml
 from huggingface_hub import SpaceHardware
 
+from deploy import space
+
 ROOT = Path(__file__).parent.parent
 COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 KEYS = {  # https://huggingface.co/docs/hub/spaces-config-reference
@@ -41,5 +43,30 @@ def test_the_space_runs_the_pinned_gradio():
 
 
 def test_a_license_that_the_hub_does_not_list_has_a_name_and_a_link():
-    assert MATTER["license"] == "other"
-    assert MATTER["license_name"] and MATTER["license_link"].startswith("https://")
+    """The link is a file of one of these names, or a URL (huggingface/hub-docs, modelcard.md)."""
+    for path in (ROOT / "README.md", ROOT / "checkpoints/README.md"):
+        matter = yaml.safe_load(path.read_text("utf-8").split("---\n")[1])
+        assert matter["license"] == "other" and re.fullmatch(r"[a-z0-9.-]+", matter["license_name"])
+        assert (
+            matter["license_link"] in ("LICENSE", "LICENSE.md")
+            and (path.parent / matter["license_link"]).is_file()
+        )
+
+
+def test_the_license_of_the_weights_is_named_wherever_they_go():
+    text = (ROOT / "checkpoints/LICENSE").read_text("utf-8")
+    assert "CelebA" in text and "non-commercial research" in text
+    assert {"LICENSE", "LICENSE.md", "checkpoints"} <= {*space.PARTS}
+    assert "(checkpoints/LICENSE)" in (ROOT / "LICENSE.md").read_text("utf-8")
+
+
+MODEL_KEYS = {  # https://github.com/huggingface/hub-docs/blob/main/modelcard.md
+    "language", "license", "license_name", "license_link", "library_name", "tags", "datasets", "metrics",
+    "base_model", "model-index", "pipeline_tag",
+}  # fmt: skip
+
+
+def test_the_model_card_of_the_checkpoints_uses_documented_keys():
+    matter = yaml.safe_load((ROOT / "checkpoints/README.md").read_text("utf-8").split("---\n")[1])
+    assert set(matter) <= MODEL_KEYS
+    assert matter["library_name"] == "facelab" and matter["pipeline_tag"] == "image-feature-extraction"

@@ -94,7 +94,10 @@ def test_setup_installs_a_clone_where_nothing_can_be_imported(tmp_path, monkeypa
     exec(setup_of(NOTEBOOKS[0]), {})
     clone, install = ran
     assert clone[:2] == ["git", "clone"] and clone[-1] == "facelab-clone"
-    assert install[:4] == [sys.executable, "-m", "pip", "install"] and install[-2:] == ["-e", "facelab-clone"]
+    assert install[:4] == [sys.executable, "-m", "pip", "install"] and install[-2:] == [
+        "-e",
+        "facelab-clone[app]",
+    ]
     assert sys.path[0] == str(tmp_path / "facelab-clone")
 
 

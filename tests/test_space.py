@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 def checkout(tmp_path):
     """A small repository with everything a Space needs, and things it does not."""
     root = tmp_path / "checkout"
-    for name in ("README.md", "LICENSE", "app.py", "requirements.txt", "facelab/a.py", "checkpoints/b.txt"):
+    for name in (*space.PARTS[:-2], "facelab/a.py", "checkpoints/b.txt"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "tests").mkdir()
@@ -33,9 +33,7 @@ def test_the_folder_holds_what_is_committed_and_needed_and_nothing_else(checkout
     (folder / "old.txt").write_text("of an earlier time")
     size = space.write(folder, checkout)
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert found == {
-        "README.md", "LICENSE", "app.py", "requirements.txt", "facelab/a.py", "checkpoints/b.txt"
-    }  # fmt: skip
+    assert found == {*space.PARTS[:-2], "facelab/a.py", "checkpoints/b.txt"}
     assert size == sum(len(name) for name in found)
 
 
@@ -64,13 +62,13 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forev
 def test_its_first_page_is_fetched_in_a_bare_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "of mine")
     (tmp_path / "app.py").write_text(SERVER)
-    assert 0 < space.first_page(sys.executable, tmp_path) < space.START_SECONDS
+    assert 0 < space.first_page([sys.executable, "app.py"], tmp_path) < space.START_SECONDS
 
 
 def test_a_server_that_ends_is_told(tmp_path):
     (tmp_path / "app.py").write_text("raise SystemExit(3)")
     with pytest.raises(ValueError, match="ended with status 3"):
-        space.first_page(sys.executable, tmp_path)
+        space.first_page([sys.executable, "app.py"], tmp_path)
 
 
 def test_a_python_that_is_not_here_is_replaced_and_told():

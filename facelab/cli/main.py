@@ -15,6 +15,7 @@ from facelab import settings
 from facelab.cli.terminal import CACHE, one_sentence, parse
 from facelab.data import cache as kept
 from facelab.models.names import nearest
+from facelab.settings.extras import MissingExtraError, explained
 
 STARTED = time.time()  # what this process has used since stays in the cache
 COMMANDS = {  # name: its module in this room, and the first line of its docstring
@@ -41,6 +42,7 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
     "models": ("models", "List the models with their figures; * marks runs without weights."),
     "export": ("export", "Write an embedder as one ONNX file, for runtimes without PyTorch."),
     "zoo": ("zoo", "Train, evaluate and file the missing rows of the model zoo, the most important first."),
+    "app": ("app", "Serve the page at http://127.0.0.1:7860."),
     "cache": ("data", "Show the cache of the commands on this machine, or delete it."),
 }
 
@@ -69,15 +71,16 @@ def main(argv: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         most = settings.cache_bytes()
-        command = find_command(name)
-        if name in ("train", "data", "lessons"):  # what follows depends on their first word
-            command(rest)
-        else:
-            parse(command, rest, f"python -m facelab {name}")()
+        with explained():
+            command = find_command(name)
+            if name in ("train", "data", "lessons"):  # what follows depends on their first word
+                command(rest)
+            else:
+                parse(command, rest, f"python -m facelab {name}")()
         kept.trim(CACHE, most, STARTED)
     except BrokenPipeError:  # the reader of our output has left, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtraError) as error:
         print(f"facelab: {one_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
-from accelerate import Accelerator
 from tqdm import tqdm
 
 from facelab.cli.crops import told
@@ -35,6 +34,9 @@ from facelab.training.loop import Progress
 from facelab.training.loop import train as train_recipe
 from facelab.training.splits import split
 from facelab.training.validation import header_of, held_out_points
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 SAVE_SECONDS = 60  # between two savings of a run's state within an epoch: what a kill can cost
 
@@ -211,8 +213,10 @@ def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Pro
         tracker.end_training()
 
 
-def _tracker(command: Train) -> Accelerator:
+def _tracker(command: Train) -> "Accelerator":
     """Accelerate's logger of that name."""
+    from accelerate import Accelerator
+
     out = Path(command.out)
     accelerator = Accelerator(log_with=command.log, project_dir=str(out.parent / "logs"))
     values = {k: v for k, v in command.recipe.to_dict().items() if isinstance(v, (bool, int, float, str))}

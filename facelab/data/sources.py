@@ -20,6 +20,7 @@ from PIL import Image
 
 from facelab.data.files import Written, replacing
 from facelab.data.images import Track, untracked
+from facelab.settings.extras import explained
 
 LFW_PHOTOS = 13_233
 LFW_ARCHIVE = "lfw-funneled.tgz"
@@ -43,7 +44,8 @@ def lfw(out: str | os.PathLike, cache: Path, track: Track = untracked) -> Writte
     Raises:
         ValueError: no connection, or what scikit-learn keeps is incomplete.
     """
-    from sklearn.datasets import fetch_lfw_people  # here: it is slow to import and nothing else needs it
+    with explained():  # here: it is slow to import and nothing else needs it
+        from sklearn.datasets import fetch_lfw_people
 
     home = cache / "lfw_home"
     if (
@@ -77,7 +79,8 @@ def olivetti(out: str | os.PathLike, cache: Path, track: Track = untracked) -> W
     Raises:
         ValueError: no connection.
     """
-    from sklearn.datasets import fetch_olivetti_faces  # here, as above
+    with explained():
+        from sklearn.datasets import fetch_olivetti_faces  # here, as above
 
     faces = _fetch("Olivetti", cache, lambda data: fetch_olivetti_faces(data_home=data))
     pixels = np.round(faces.images * 255).astype(np.uint8)

@@ -26,7 +26,7 @@ ROUND = 0.05  # by how much of itself an offered rate may miss one of FARS
 FRONT = """---
 license: other
 license_name: celeba-non-commercial-research
-license_link: http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
+license_link: LICENSE
 library_name: facelab
 pipeline_tag: image-feature-extraction
 datasets:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.settings.extras import explained
+
 MOST = 1500  # points: UMAP of more takes longer than anybody waits for
 NEIGHBORS = 15  # UMAP's own default for n_neighbors
 NEAREST = 5  # neighbors among which a new point is placed
@@ -70,7 +72,8 @@ def umap_map(embeddings: np.ndarray, dims: int, neighbors: int = NEIGHBORS, seed
     if neighbors < 2 or seed < 0:
         raise ValueError(f"n_neighbors {neighbors} and seed {seed} are no choice; take 2 and 0 or more")
     embeddings = _checked(embeddings, dims, least=max(neighbors + 1, dims + 2)).astype(np.float32)
-    from umap import UMAP  # seconds, and only here
+    with explained():
+        from umap import UMAP  # seconds, and only here
 
     reducer = UMAP(neighbors, dims, metric="cosine", random_state=seed, n_jobs=1)
     return np.asarray(reducer.fit_transform(embeddings), np.float32)

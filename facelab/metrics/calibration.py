@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.settings.extras import explained
+
 BINS = 15  # as Guo et al. and torchmetrics; netcal takes 10
 TEMPERATURES = (0.01, 100.0)
 
@@ -124,7 +126,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         ValueError: wrong shapes, NaN, or a label out of range.
     """
-    from scipy.optimize import brentq  # takes a moment to import, for which the page would wait
+    with explained():
+        from scipy.optimize import brentq  # takes a moment to import, for which the page would wait
 
     logits, labels = checked_logits(logits, labels)
     logits = logits - np.take_along_axis(logits, labels[:, None], 1)  # the true class is at 0
@@ -171,7 +174,8 @@ def fit_isotonic(genuine: np.ndarray, impostor: np.ndarray) -> Isotonic:
         ValueError: a side is empty or holds NaN.
     """
     # Imported here because it takes a second, for which the page would wait.
-    from sklearn.isotonic import IsotonicRegression
+    with explained():
+        from sklearn.isotonic import IsotonicRegression
 
     sides = {"genuine": np.asarray(genuine, np.float64), "impostor": np.asarray(impostor, np.float64)}
     for name, side in sides.items():

@@ -13,6 +13,7 @@ from typing import get_origin
 import numpy as np
 
 from facelab.metrics.verification import equal_error_rate, thresholds_at_far
+from facelab.settings.extras import explained
 
 BINS = 80
 FARS = 10.0 ** -(np.arange(16, 65) / 16)  # sixteen a decade, from 1 in 10 to 1 in 10,000
@@ -193,7 +194,8 @@ def fit_logistic(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, floa
     all scores are equal.
     """
     # Imported here because it takes a second, for which the page would wait.
-    from sklearn.linear_model import LogisticRegression
+    with explained():
+        from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
     kept = [rng.choice(s, FIT_PAIRS, replace=False) if len(s) > FIT_PAIRS else s for s in (genuine, impostor)]

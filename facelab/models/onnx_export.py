@@ -5,7 +5,6 @@ The graph takes aligned crops as float32 (B, 3, 112, 112), RGB in [-1, 1], for a
 the thresholds were measured for; these and how pixels become numbers stand in the file's metadata.
 """
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -17,9 +16,9 @@ from torch.nn import functional as F
 from facelab.models.checkpoint import Header
 from facelab.models.model import FaceModel
 from facelab.photos.faces import CROP_SIZE
+from facelab.settings.extras import explained
 
 OPSET = 20
-NEEDS = ("onnx", "onnxscript")
 
 
 class Embedding(nn.Module):
@@ -85,13 +84,12 @@ def export_onnx(
         normalize: divide by the L2 norm inside.
 
     Raises:
-        ValueError: the packages of the extra `onnx` are not installed.
+        MissingExtraError: the packages of the extra `onnx` are not installed.
         OSError: the file cannot be written.
     """
-    missing = [package for package in NEEDS if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ValueError(f"ONNX files need {' and '.join(missing)}; pip install {' '.join(NEEDS)}")
-    import onnx
+    with explained():
+        import onnx
+        import onnxscript  # noqa: F401  which PyTorch's exporter needs
 
     crops = torch.zeros(2, 3, CROP_SIZE, CROP_SIZE)  # a batch of one would be taken for a constant
     program = torch.onnx.export(

@@ -11,10 +11,17 @@ from facelab.models.model import FaceModel
 from facelab.models.names import nearest
 from facelab.models.recipes import RECIPES
 
-CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-
-
+PACKAGE = Path(__file__).parents[1]
 DEFAULT_MODEL = "strong"
+
+
+def shipped(package: Path) -> Path:
+    """Where the project's checkpoints lie: in an installed package inside it, in a checkout beside it."""
+    checkout = (package.parent / "pyproject.toml").is_file() and not (package / "checkpoints").is_dir()
+    return (package.parent if checkout else package) / "checkpoints"
+
+
+CHECKPOINTS = shipped(PACKAGE)
 
 
 def folders() -> list[Path]:

@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 
 from facelab.photos.read import IMAGE_SUFFIXES, MAX_PIXELS, Photo, Source, read_photo
 from facelab.photos.turns import turned_back
+from facelab.settings.extras import explained
 
 __all__ = [
     "CROP_SIZE",
@@ -139,7 +140,8 @@ _lock = threading.Lock()
 
 @functools.cache
 def _detector():
-    from facenet_pytorch import MTCNN  # here, so that training needs no detector installed
+    with explained():
+        from facenet_pytorch import MTCNN  # here, so that training needs no detector installed
 
     return MTCNN(keep_all=True, min_face_size=MIN_FACE)
 

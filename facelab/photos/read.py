@@ -22,6 +22,7 @@ from PIL import Image
 
 from facelab.photos.cost import ROOM, Budgeted, CostlyError, check_jpeg, check_opened, fits
 from facelab.photos.depth import Levels, colors_to_8_bits, levels_of, low_bytes, note_significant_bits
+from facelab.settings.extras import explained
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".jfif",
@@ -203,7 +204,9 @@ def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
 def _decode_webp(image: Image.Image) -> Image.Image:
     """A large still WebP by torchvision, reduced before Pillow has it: Pillow's decoder holds four copies."""
     import torch  # here: few photos need it
-    from torchvision.io import ImageReadMode, decode_webp
+
+    with explained():
+        from torchvision.io import ImageReadMode, decode_webp
 
     exif = image.info.get("exif", b"")
     image.fp.seek(0)

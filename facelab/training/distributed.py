@@ -7,16 +7,20 @@ processes, started by `torchrun` or `accelerate launch`; alone, all of this is t
 """
 
 import multiprocessing
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from facelab.models.losses.batch import widen
 from facelab.settings import zero_gpu
+from facelab.settings.extras import explained
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from accelerate.state import PartialState
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
@@ -45,20 +49,25 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def processes() -> PartialState:
+def processes() -> "PartialState":
     """This process among those that `torchrun` or `accelerate launch` started; alone, the first of one."""
+    with explained():
+        from accelerate.state import AcceleratorState, PartialState
     cuda = has_cuda()
     if PartialState._shared_state and (PartialState().device.type == "cuda") != cuda:
         AcceleratorState._reset_state(reset_partial_state=True)  # forked from a process that has no GPU
     return PartialState(cpu=not cuda)  # left to itself it would not look for other CPUs
 
 
-def start(precision: str) -> Accelerator:
+def start(precision: str) -> "Accelerator":
     """Join the other processes, if there are any, on a CUDA GPU each or on CPUs.
 
     Args:
         precision: `auto`, `fp32` or `bf16`, as in a recipe.
     """
+    with explained():
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
     cuda = processes().device.type == "cuda"
     dtype = autocast_dtype(precision, torch.device("cuda" if cuda else "cpu"))
     AcceleratorState._reset_state()  # one process may train in bf16 first and in float32 then
@@ -68,7 +77,7 @@ def start(precision: str) -> Accelerator:
     return accelerator
 
 
-def distribute(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+def distribute(model: nn.Module, accelerator: "Accelerator") -> nn.Module:
     """The module to call in training: `model` itself, or one that averages its gradients over processes."""
     if accelerator.num_processes == 1:
         return model
@@ -79,7 +88,7 @@ def distribute(model: nn.Module, accelerator: Accelerator) -> nn.Module:
     return nn.parallel.DistributedDataParallel(model, [device] if device.type == "cuda" else None)
 
 
-def share_gradients(loss_fn: nn.Module, accelerator: Accelerator) -> None:
+def share_gradients(loss_fn: nn.Module, accelerator: "Accelerator") -> None:
     """Average the gradients of a loss's own parameters.
 
     They are equal but for the last bits, in which GPUs add in any order; unattended, prototypes would drift
@@ -91,7 +100,7 @@ def share_gradients(loss_fn: nn.Module, accelerator: Accelerator) -> None:
                 p.grad = accelerator.reduce(p.grad, "mean")
 
 
-def share_of(batch: int, accelerator: Accelerator) -> slice:
+def share_of(batch: int, accelerator: "Accelerator") -> slice:
     """Which rows of a batch this process embeds.
 
     Raises:
@@ -104,7 +113,7 @@ def share_of(batch: int, accelerator: Accelerator) -> slice:
     return slice(accelerator.process_index * each, (accelerator.process_index + 1) * each)
 
 
-def gather(embeddings: Tensor, accelerator: Accelerator) -> Tensor:
+def gather(embeddings: Tensor, accelerator: "Accelerator") -> Tensor:
     """(B / processes, D) of each process -> (B, D) on all of them, in order, with gradient."""
     if accelerator.num_processes == 1:
         return embeddings

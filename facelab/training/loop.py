@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from facelab.data.folders import CropSet, Selection
@@ -33,6 +33,9 @@ from facelab.training.splits import Split, split
 from facelab.training.transfer import freeze, initialize
 from facelab.training.validation import validate, validate_classes
 from facelab.training.whitening import whiten
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 SMOOTHING = 0.98  # of the running accuracy that Progress shows
 
@@ -170,7 +173,7 @@ def _end_epoch(run: Run, parts: Split, last: bool) -> dict[str, float]:
     return validate(model, parts.people) | validate_classes(model, loss_fn, parts.images)
 
 
-def _draws(recipe: Recipe, step: int, batch: int, accelerator: Accelerator) -> Tensor:
+def _draws(recipe: Recipe, step: int, batch: int, accelerator: "Accelerator") -> Tensor:
     """The random numbers of this process's crops at one step, a function of seed and step alone."""
     generator = torch.Generator().manual_seed(_step_seed(recipe, step))
     return torch.rand((DRAWS, batch), generator=generator)[:, distributed.share_of(batch, accelerator)]
@@ -187,7 +190,7 @@ def _step(
     rows: Tensor,
     labels: Tensor,
     lr: float,
-    accelerator: Accelerator,
+    accelerator: "Accelerator",
     masks: torch.Generator,
 ) -> tuple[float, dict[str, float]]:
     """One optimizer step -> (loss, its parts); `masks` is what dropout draws from."""

@@ -143,6 +143,16 @@ def middleware() -> list[Any]:
     return [Middleware(Lines)] * settings.hosted() + compressed()
 
 
+def start() -> None:
+    """Check the settings, and serve the page until the process ends.
+
+    Raises:
+        ValueError: a setting is wrong or the port is taken, in one sentence.
+    """
+    settings.check()
+    serve(free_port())
+
+
 def serve(port: int) -> None:
     """Build the page and serve it until the process ends, on this machine only unless HOST says otherwise."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or the clean-up at exit would not run

