@@ -4,11 +4,12 @@
 what failed and why.
 """
 
+import json as jsonlib
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,10 @@ from facelab.data import cache as kept
 from facelab.data.embeddings import save_embeddings
 from facelab.data.files import Written
 from facelab.data.folders import load_crops, source_titles
+from facelab.data.formats.inspect import inspect
+from facelab.data.formats.labeled import LabeledPairs
+from facelab.data.formats.opened import open_labeled
+from facelab.data.formats.write import convert as convert_images
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, printable
 from facelab.data.sources import lfw as write_lfw
@@ -92,6 +97,42 @@ def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
     _report(prepare_photos(source, out, jobs, track), "crops")
 
 
+def info(path: Path, /, json: bool = False) -> None:
+    """Show what a data set of any format holds, and what is unusual about it.
+
+    Reads folders, zips, MXNet RecordIO (.rec), verification sets (.bin), Parquet, tar shards (WebDataset),
+    CSV with paths and crop files (.npy); every image is read once and none is written.
+
+    Args:
+        path: Folder or file.
+        json: Print one JSON object.
+    """
+    found = inspect(open_labeled(path), track)
+    if json:
+        print(jsonlib.dumps(asdict(found)))
+        return
+    people = "" if found.identities is None else f" of {found.identities:,} identities"
+    print(f"{found.kind}: {found.images:,} images{people}, {found.bytes / 1e6:,.1f} MB")
+    for size, count in found.sizes.items():
+        print(f"{size:<14}{count} of {sum(found.sizes.values())} images that were decoded")
+    for note in found.notes:
+        print(note)
+
+
+def convert(source: Source, out: Out, /) -> None:
+    """Write a data set in another format, the image files as they are.
+
+    Args:
+        source: Folder, zip, .rec, .parquet, .tar, .csv with paths, or .npy.
+        out: New folder, or a file whose suffix names the format: .zip, .rec (with .idx and .lst), .parquet,
+            or .npy (crop file of 112x112 crops, which `train` reads).
+    """
+    found = open_labeled(source)
+    if isinstance(found, LabeledPairs):
+        raise ValueError(f"{source} holds pairs without identities; `evaluate MODEL --bin {source}` uses it")
+    _report(convert_images(found, out, track), "images")
+
+
 def blend(
     sources: Sources, /, out: Path, count: int = 30_000, seed: int = 0, recipe: str = "resnet_softmax"
 ) -> None:
@@ -120,11 +161,13 @@ DATA: dict[str, Callable[..., None]] = {
     "unpack": unpack,
     "prepare": prepare,
     "blend": blend,
+    "info": info,
+    "convert": convert,
 }
 
 
 def data(argv: list[str]) -> None:
-    """Get images: fetch LFW or Olivetti, unpack an archive, cut aligned crops.
+    """Get images: fetch LFW or Olivetti, unpack, inspect or convert a data set, cut aligned crops.
 
     The first word names what to do, e.g. `data prepare photos/ crops/`.
     """

@@ -29,7 +29,10 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
         "Calibrate a model's thresholds on unseen identities, and store them with it.",
     ),
     "train": ("train", "Train a recipe on folders or zips of aligned crops, or on rendered faces."),
-    "data": ("data", "Get images: fetch LFW or Olivetti, unpack an archive, cut aligned crops."),
+    "data": (
+        "data",
+        "Get images: fetch LFW or Olivetti, unpack, inspect or convert a data set, cut aligned crops.",
+    ),
     "lessons": ("lessons", "Measure the data of the page's lessons, and write it next to the checkpoints."),
     "embed": (
         "data",

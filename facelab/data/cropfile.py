@@ -134,3 +134,23 @@ def read_index(path: Path) -> dict[str, Any] | None:
         return index
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_crop_file(path: str | os.PathLike) -> tuple[CropFile, dict[str, Any]]:
+    """(the crops, {"labels", "identities", "names", "skipped"}) of a crop file.
+
+    Raises:
+        ValueError: no such file, damaged, or without its .json.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; `python -m facelab data convert` writes such a file")
+    index = read_index(path.with_suffix(".json"))
+    if index is None:
+        raise ValueError(f"{path.name} needs its own {path.stem}.json beside it; convert the images again")
+    try:
+        return CropFile(path, len(index["names"])), index
+    except ValueError:
+        raise
+    except Exception as error:  # numpy's readers raise what they like
+        raise ValueError(f"{path.name} is no crop file; convert the images again") from error

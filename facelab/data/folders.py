@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from facelab.data.cropfile import CropFile, is_whole, read_index, write_index, writing_crops
+from facelab.data.cropfile import (
+    CropFile,
+    is_whole,
+    read_crop_file,
+    read_index,
+    write_index,
+    writing_crops,
+)
 from facelab.data.identities import who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.photos.faces import CROP_SIZE, read_photo
@@ -99,7 +106,7 @@ def load_crops(
     Identities are named `source/folder`, so that equal folder names of two sources stay two people.
 
     Args:
-        paths: directories or zips.
+        paths: directories or zips, or one crop file (.npy) of `data convert`.
         cache: directory for the decoded crops; None keeps them in memory and writes nothing.
         track: draws progress.
 
@@ -108,6 +115,8 @@ def load_crops(
     """
     if not paths:
         raise ValueError("no data was given; name at least one folder or zip of aligned crops")
+    if len(paths) == 1 and Path(paths[0]).suffix == ".npy":
+        return _crop_set(*read_crop_file(paths[0]), ())
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise ValueError(f"a source is named twice in {', '.join(map(str, paths))}; name each once")
     sources = [ImageFolder(path) for path in paths]

@@ -19,6 +19,13 @@ from facelab.photos.read import IMAGE_SUFFIXES
 Parts = tuple[str, ...]
 NAMED = re.compile(rf"(.+?(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})) +(.+)", re.IGNORECASE)
 
+NUMBERED = re.compile(r"([^\W\d_](?:.*[^\W_])?)_\d{3,6}\.\w+")  # a name, then a number, as in LFW
+CAMERA = re.compile(  # what cameras, programs and people call any photo
+    r"(img|dscn?|dscf|pict?|p|photo|image|picture|frame|face|crop|scan|screenshot|stranger|unknown|file|mvi|"
+    r"pxl|gopr|snap(shot)?|sam|cimg|hpim|test|train|val|dev|sample|new|untitled)s?([_ -].*)?",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class Who:
@@ -103,6 +110,9 @@ def _by_folders(
 ) -> Who:
     """People by the folders below `top`."""
     rest = {name: parts[len(top) :] for name, parts in images.items()}
+    flat = _by_file_names(rest, unnamed, notes, title)
+    if flat:
+        return flat
     loose = next((name for name, parts in rest.items() if len(parts) == 1), None)
     if loose is not None:
         raise ValueError(
@@ -119,6 +129,20 @@ def _by_folders(
         name for name in empty if (p := PurePosixPath(name).parts)[: len(top)] == top and len(p) > len(top)
     )
     return Who(people, unnamed, inside, tuple(notes))
+
+
+def _by_file_names(
+    rest: Mapping[str, Parts], unnamed: dict[str, str], notes: list[str], title: str
+) -> Who | None:
+    """People by LFW's names of files, `Ann_Veneman_0001.jpg`, where all lie in one folder and have such."""
+    found = {name: NUMBERED.fullmatch(parts[-1]) for name, parts in rest.items() if len(parts) == 1}
+    if not rest or len(found) < len(rest) or not all(found.values()):
+        return None
+    people = {name: canonical(match[1]) for name, match in found.items()}
+    if len(set(people.values())) < 2 or any(CAMERA.fullmatch(person) for person in people.values()):
+        return None
+    note = f"{title}: identities are taken from the file names, e.g. {printable(next(iter(people.values())))}"
+    return Who(people, unnamed, (), (*notes, note))
 
 
 def _reported(

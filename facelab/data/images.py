@@ -20,6 +20,7 @@ from facelab.data.zips import OpenZip
 from facelab.photos.read import IMAGE_SUFFIXES, UNREAD_SUFFIXES, readable_suffixes, why_unread
 
 TEXT_SUFFIXES = (".txt", ".csv")
+CONVERTED = (".rec", ".parquet", ".npy", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")  # see `formats/`
 LABELS = "labels.txt"  # who is on which image, where folders do not say it
 JUNK = {
     "__macosx",
@@ -66,6 +67,11 @@ class ImageFolder:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         if self.path.is_dir():
             names, folders, self.unread = _below(self.path)
+        elif self.path.name.lower().endswith(CONVERTED):
+            words = "python -m facelab data convert"
+            raise ValueError(
+                f"{self.path.name} is no folder or zip; `{words} {self.path.name} OUT/` makes one"
+            )
         elif self.path.is_file():
             names, folders = self._open_zip()
         else:

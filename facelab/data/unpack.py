@@ -50,7 +50,9 @@ OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7": lzma.open, b"BZ": bz2.open}  # by a
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """A file in an archive: its name, its size in bytes, and where it is."""
+
     name: str
     size: int
     place: zipfile.ZipInfo | tarfile.TarInfo | int
@@ -75,7 +77,7 @@ def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = un
     if not path.is_file():
         raise ValueError(f"{path} does not exist; name a zip or tar of images")
     written, kept, failures = 0, 0, []
-    with contextlib.closing(_Zip(path) if zipfile.is_zipfile(path) else _Tar(path)) as source:
+    with contextlib.closing(_Zip(path) if zipfile.is_zipfile(path) else Tar(path)) as source:
         entries = _accepted(path, source)
         targets = _targets(entries)
         for entry in track(source.in_order(entries), len(entries), "unpack"):
@@ -89,7 +91,7 @@ def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = un
     return Written(written, kept, tuple(failures), _notes(path.name, targets))
 
 
-def _targets(entries: list[_Entry]) -> dict[str, str]:
+def _targets(entries: list[Entry]) -> dict[str, str]:
     """{name: where it is written}: the same, but for characters that not every disk takes."""
     names = {entry.name for entry in entries}
     targets: dict[str, str] = {}
@@ -113,7 +115,7 @@ def _notes(title: str, targets: dict[str, str]) -> tuple[str, ...]:
     return (f"{title}: {len(renamed)} files were renamed (the first, {printable(first)}, to {new})",)
 
 
-def _write(source: "_Zip | _Tar", entry: _Entry, target: Path) -> bool:
+def _write(source: "_Zip | Tar", entry: Entry, target: Path) -> bool:
     """Write one file, unless it is there."""
     try:
         if target.is_file() and target.stat().st_size == entry.size:
@@ -128,7 +130,7 @@ def _write(source: "_Zip | _Tar", entry: _Entry, target: Path) -> bool:
     return True
 
 
-def _accepted(path: Path, source: "_Zip | _Tar") -> list[_Entry]:
+def _accepted(path: Path, source: "_Zip | Tar") -> list[Entry]:
     """The entries to write, after all have been judged."""
     entries, total, seen = [], 0, set()
     limit = min(MAX_BYTES, MAX_RATIO * max(path.stat().st_size, SMALL))
@@ -161,7 +163,7 @@ class _Zip:
             raise ValueError(f"{path.name} is no whole zip; download it again") from error
         self.close = self._zip.close
 
-    def entries(self) -> Iterator[_Entry]:
+    def entries(self) -> Iterator[Entry]:
         infos = self._zip.infolist()
         for name, info in zip(entry_names(infos), infos):
             if info.flag_bits & 1:
@@ -169,12 +171,12 @@ class _Zip:
             if (info.external_attr >> 16) & 0o170000 == 0o120000:
                 raise ValueError(f"{self._path.name} holds a link ({printable(name)}); it was not unpacked")
             if not name.endswith("/"):
-                yield _Entry(name, info.file_size, info)
+                yield Entry(name, info.file_size, info)
 
-    def in_order(self, entries: list[_Entry]) -> Iterator[_Entry]:
+    def in_order(self, entries: list[Entry]) -> Iterator[Entry]:
         yield from entries
 
-    def read(self, entry: _Entry) -> bytes:
+    def read(self, entry: Entry) -> bytes:
         try:
             with self._zip.open(entry.place) as file:
                 return _whole(file, entry)
@@ -182,8 +184,12 @@ class _Zip:
             raise ValueError(f"cannot be read from {self._path.name}; download it again") from error
 
 
-class _Tar:
-    """A tar is read from front to back, once to judge its entries and once to write them."""
+class Tar:
+    """A tar, read from front to back: once to judge its entries and once to use them; close it.
+
+    Raises:
+        ValueError: it is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -209,10 +215,16 @@ class _Tar:
             raise tarfile.ReadError("there is no end mark")
 
     def close(self) -> None:
+        """Close the file."""
         self._tar.close()
         self._file.close()
 
-    def entries(self) -> Iterator[_Entry]:
+    def entries(self) -> Iterator[Entry]:
+        """All files.
+
+        Raises:
+            ValueError: one is a link or a device.
+        """
         for info in self._members():
             if info.isdir():
                 continue
@@ -221,21 +233,23 @@ class _Tar:
                 raise ValueError(
                     f"{self._path.name} holds a {kind} ({printable(info.name)}); it was not unpacked"
                 )
-            yield _Entry(info.name, info.size, info.offset)
+            yield Entry(info.name, info.size, info.offset)
 
-    def in_order(self, entries: list[_Entry]) -> Iterator[_Entry]:
+    def in_order(self, entries: list[Entry]) -> Iterator[Entry]:
+        """Some of `entries`, from the beginning, each to be read before the next is asked for."""
         self.close()
         self._open()
         wanted = {entry.place: entry.name for entry in entries}
         for info in self._members():
             if info.offset in wanted:
-                yield _Entry(wanted[info.offset], info.size, info)
+                yield Entry(wanted[info.offset], info.size, info)
 
-    def read(self, entry: _Entry) -> bytes:
+    def read(self, entry: Entry) -> bytes:
+        """The bytes of an entry that `in_order` gave just now."""
         return _whole(self._tar.extractfile(entry.place), entry)
 
 
-def _whole(file: BinaryIO, entry: _Entry) -> bytes:
+def _whole(file: BinaryIO, entry: Entry) -> bytes:
     """All bytes of an entry, neither more nor fewer than announced."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:

