@@ -1,10 +1,9 @@
-"""Checkpoints: one .safetensors file whose header says everything that the weights do not.
+"""Checkpoints: one .safetensors file whose header holds everything besides the weights.
 
-The header holds the recipe, class count, data provenance, measured figures and operating points as JSON,
-and `describe` reads it without touching a weight. A header is believed after `claims` has held it against the
-file's tensors, before anything is built. Nothing is ever pickled; a file is written beside its
-target and renamed, so that a killed writer leaves the old one whole. Matrices are stored in fp16, all else
-in full precision.
+The header holds the recipe, class count, data provenance, measured figures and operating points as JSON, and
+`describe` reads it without reading any weights. `claims` checks the header against the file's tensors before
+anything is built. Nothing is pickled. A file is written under a temporary name and renamed, so an interrupted
+write leaves the old file intact. Matrices are stored in fp16, everything else in full precision.
 """
 
 import json
@@ -29,15 +28,15 @@ FORMAT = "facelab/1"
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says of itself.
+    """Hold the content of a checkpoint's header.
 
     Attributes:
         recipe: rebuilds the network and the loss.
         num_classes: K, the training identities.
-        data: where the crops came from, in words.
-        metrics: measured figures by name of the test.
+        data: source of the crops, as text.
+        metrics: measured figures by name of the evaluation.
         operating_points: thresholds and histograms; None before calibration.
-        identities: K names of the training identities by class, or empty where they are not kept.
+        identities: K names of the training identities by class, or empty if they are not stored.
     """
 
     recipe: Recipe
@@ -67,10 +66,10 @@ class Header:
 
 
 def save(path: str | os.PathLike, model: FaceModel, loss_fn: nn.Module, header: Header) -> None:
-    """Write a checkpoint: whole or not at all.
+    """Write a checkpoint, atomically.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; an older file stays as it was.
+        OSError: the disk is full or the folder cannot be written; an existing file stays unchanged.
     """
     write(Path(path), _stored(model, "model.") | _stored(loss_fn, "loss."), _metadata(header))
 
@@ -80,7 +79,9 @@ def _metadata(header: Header) -> dict[str, str]:
 
 
 def _stored(module: nn.Module, prefix: str) -> dict[str, Tensor]:
-    """fp16 for learned matrices and kernels; buffers (counted, averaged) and vectors keep their type."""
+    """Return a tensor as stored: learned matrices and kernels in fp16; buffers (counts, averages) and vectors
+    keep their type.
+    """
     learned = dict(module.named_parameters())
     tensors = {}
     for key, value in module.state_dict().items():
@@ -92,10 +93,10 @@ def _stored(module: nn.Module, prefix: str) -> dict[str, Tensor]:
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a .safetensors file beside its place and rename it: whole or not at all.
+    """Write a .safetensors file under a temporary name and rename it, so that it is complete or absent.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; an older file stays as it was.
+        OSError: the disk is full or the folder cannot be written; an existing file stays unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -112,7 +113,7 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
 
 
 def _claims(path: str | os.PathLike) -> Claims:
-    """What a file says of itself, its header being a whole one."""
+    """Return the claims of a file, after checking that its header is complete."""
     if not os.path.isfile(path):
         raise ValueError(f"{path} does not exist; `python -m facelab models` lists the checkpoints")
     try:
@@ -122,10 +123,10 @@ def _claims(path: str | os.PathLike) -> Claims:
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of any .safetensors file.
+    """Return metadata and tensors of any .safetensors file.
 
     Raises:
-        ValueError: no such file, or not a whole one.
+        ValueError: no such file, or an incomplete one.
     """
     claims = _claims(path)
     try:
@@ -136,10 +137,10 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def read_header(path: str | os.PathLike) -> Header:
-    """Read the header alone, for lists of figures: no network is built to hold the tensors against it.
+    """Read the header alone, without checking it against the tensors, for lists of figures.
 
     Raises:
-        ValueError: not a checkpoint of this project, damaged, or with unknown keys or values of a wrong kind.
+        ValueError: not a checkpoint of this project, damaged, or with unknown keys or values of a wrong type.
     """
     return _header(path, _claims(path))
 
@@ -154,10 +155,10 @@ def _header(path: str | os.PathLike, claims: Claims) -> Header:
 
 
 def describe(path: str | os.PathLike) -> Header:
-    """Read the header alone, and hold it against the names, types and shapes of the file's tensors.
+    """Read the header alone and check it against the names, types and shapes of the file's tensors.
 
     Raises:
-        ValueError: as `read_header`; or with tensors that its recipe does not lead to.
+        ValueError: as `read_header`; or with tensors that do not match its recipe.
     """
     claims = _claims(path)
     header = _header(path, claims)
@@ -176,7 +177,7 @@ def load(path: str | os.PathLike) -> tuple[FaceModel, nn.Module, Header]:
     """Rebuild network and loss from a checkpoint, in float32 on the CPU and in eval mode.
 
     Raises:
-        ValueError: as `describe`; or keys, shapes or values that do not belong.
+        ValueError: as `describe`; or keys, shapes or values that do not match.
     """
     header = describe(path)
     _, tensors = read(path)
@@ -202,10 +203,10 @@ def _rebuilt(header: Header, tensors: dict[str, Tensor]) -> tuple[FaceModel, nn.
 
 
 def update_header(path: str | os.PathLike, header: Header) -> None:
-    """Replace the header and keep every weight bit for bit."""
+    """Replace the header and keep every weight unchanged."""
     write(Path(path), read(path)[1], _metadata(header))
 
 
 def with_metrics(header: Header, name: str, figures: dict[str, object]) -> Header:
-    """The header with the figures of one more test."""
+    """Return the header with the figures of one more evaluation."""
     return replace(header, metrics=header.metrics | {name: figures})

@@ -1,9 +1,9 @@
-"""What a .safetensors file claims of itself, judged before anything is built, allocated or believed.
+"""Check the claims of a .safetensors file before anything is built, allocated or trusted.
 
-A header is text from whoever wrote the file: it can announce eight million classes in a kilobyte. So the
-header is read alone, every number and type in it is looked at, and the tensors that it lists are compared
-with those that its recipe leads to. These are found by building the network on PyTorch's meta device, where
-a tensor has a shape and no memory.
+A header is untrusted text: one kilobyte can announce eight million classes. So the header is read alone,
+every number and type in it is checked, and the tensors that it lists are compared with those that its recipe
+implies. The expected tensors come from building the network on PyTorch's meta device, which allocates no
+memory.
 """
 
 import functools
@@ -33,17 +33,18 @@ WHOLE = {torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a header says: its texts by name, and (type, shape) of each tensor by name."""
+    """Hold a header's texts by name, and (type, shape) of each tensor by name."""
 
     metadata: dict[str, str]
     tensors: dict[str, tuple[str, tuple[int, ...]]]
 
 
 def read_claims(path: str | os.PathLike) -> Claims:
-    """Read a header alone, and hold it against the size of its file.
+    """Read a header alone and check it against the size of its file.
 
     Raises:
-        ValueError: the end of a sentence that begins with the file's name: not a whole .safetensors file.
+        ValueError: not a complete .safetensors file; the message continues a sentence that begins with the
+            file's name.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -70,12 +71,12 @@ def read_claims(path: str | os.PathLike) -> Claims:
 
 
 def _begin(item: tuple[str, object]) -> tuple[int, int]:
-    """Where a tensor begins and ends, to sort by."""
+    """Return the offset at which a tensor begins, as a sort key."""
     return _fields(item[1])[2:]
 
 
 def _fields(entry: object) -> tuple[str, tuple[int, ...], int, int]:
-    """(type, shape, begin, end) of one tensor's entry."""
+    """Return (type, shape, begin, end) of one tensor's entry."""
     try:
         dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
         whole = all(type(n) is int and 0 <= n < 2**40 for n in (*shape, begin, stop))
@@ -87,10 +88,10 @@ def _fields(entry: object) -> tuple[str, tuple[int, ...], int, int]:
 
 
 def check_values(num_classes: object, data: object, metrics: object, identities: object) -> None:
-    """Refuse values of a checkpoint's header that are not of the kind that their readers expect.
+    """Raise a ValueError if a value of a checkpoint's header has a type that its readers do not expect.
 
     Raises:
-        ValueError: one sentence that names the value and what it must be.
+        ValueError: the message names the value and what it must be.
     """
     if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
         raise ValueError(f"num_classes is {_short(num_classes)}; it must be 1 to {MAX_CLASSES:,}")
@@ -112,7 +113,7 @@ def check_values(num_classes: object, data: object, metrics: object, identities:
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Whether a figure is a number, a text or nothing, or tables and lists of such."""
+    """Return whether a figure is a number, text, None, or a table or list of these."""
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return depth > 0 and all(_is_plain(item, depth - 1) for item in inner)
@@ -124,10 +125,10 @@ def _short(value: object) -> str:
 
 
 def check_tensors(claims: Claims, recipe: Recipe, num_classes: int) -> None:
-    """Refuse tensors that a recipe does not lead to, or that are missing, or of another type or shape.
+    """Raise a ValueError if a tensor is unexpected, missing, or of the wrong type or shape for a recipe.
 
     Raises:
-        ValueError: one sentence that names the tensor.
+        ValueError: the message names the tensor.
     """
     wanted = expected_tensors(recipe, num_classes)
     for name, (dtype, shape) in claims.tensors.items():
@@ -143,10 +144,10 @@ def check_tensors(claims: Claims, recipe: Recipe, num_classes: int) -> None:
 
 @functools.lru_cache(maxsize=64)
 def expected_tensors(recipe: Recipe, num_classes: int) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-    """(legal types, shape) of each tensor in a checkpoint, by name; nothing is allocated.
+    """Return (valid types, shape) of each tensor in a checkpoint, by name, without allocating memory.
 
     Raises:
-        ValueError: the recipe is not one that can be built.
+        ValueError: the recipe cannot be built.
     """
     with torch.device("meta"):
         model = build_model(recipe)

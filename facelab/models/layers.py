@@ -1,7 +1,7 @@
-"""Bricks that several backbones share, each a few lines and each named as in the papers.
+"""Layers that several backbones share, each short and named as in its paper.
 
-A family file imports from here and adds only what its paper added; an activation is given as a function of
-the channel count, so that PReLU (one slope per channel) and ReLU are interchangeable.
+A family's module imports from here and adds only what its paper added. An activation is passed as a function
+of the channel count, so that PReLU (one slope per channel) and ReLU are interchangeable.
 """
 
 from collections.abc import Callable
@@ -14,38 +14,43 @@ Activation = Callable[[int], nn.Module]
 
 
 def relu(channels: int) -> nn.Module:
-    """ReLU; `channels` is not needed and only there to match `Activation`."""
+    """Build a ReLU; `channels` is unused and exists to match `Activation`."""
     return nn.ReLU(inplace=True)
 
 
 def prelu(channels: int) -> nn.Module:
-    """One learned negative slope per channel (He et al. 2015, arXiv:1502.01852), usual in face networks."""
+    """Build a PReLU: one learned negative slope per channel (He et al. 2015, arXiv:1502.01852), usual in face
+    networks.
+    """
     return nn.PReLU(channels)
 
 
 def relu6(channels: int) -> nn.Module:
-    """ReLU cut off at 6, which low-precision arithmetic on phones can hold (arXiv:1801.04381)."""
+    """Build a ReLU clipped at 6, which low-precision arithmetic on phones can represent
+    (arXiv:1801.04381).
+    """
     return nn.ReLU6(inplace=True)
 
 
 def silu(channels: int) -> nn.Module:
-    """x·sigmoid(x), also called Swish (arXiv:1702.03118)."""
+    """Build x·sigmoid(x), also called Swish (arXiv:1702.03118)."""
     return nn.SiLU(inplace=True)
 
 
 def is_vector(p: Tensor) -> bool:
-    """Whether a parameter is a bias, gain, slope or scale: at most one of its sides is longer than 1.
+    """Return whether a parameter is a bias, gain, slope or scale: at most one of its dimensions is longer
+    than 1.
 
-    Some are stored as (C, 1, 1) to be multiplied with a map. Weight decay, which pulls matrices and kernels
-    to zero, would pull a gain away from what it begins at, and rounding to fp16 loses what is near zero.
+    Some are stored as (C, 1, 1) to be multiplied with a map. They are exempt from weight decay, which would
+    pull a gain away from its initial value, and from fp16, which loses small values.
     """
     return sum(side > 1 for side in p.shape) <= 1
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, batch norm, activation; `act=None` leaves the last one out.
+    """Convolution without bias, batch norm and activation; `act=None` omits the activation.
 
-    Padding keeps the size at stride 1 and halves it (rounding up) at stride 2, for odd kernels.
+    For odd kernels, padding preserves the size at stride 1 and halves it (rounding up) at stride 2.
     """
 
     def __init__(
@@ -68,8 +73,8 @@ class ConvNormAct(nn.Sequential):
 class DepthwiseConv(nn.Conv2d):
     """One filter per channel (arXiv:1704.04861, section 3.1).
 
-    On CPUs those with a stride or more than 3x3 stay in float32 under autocast: there the bfloat16 gradient
-    takes 3 to 15 times as long.
+    On CPUs, convolutions with a stride or a kernel above 3x3 stay in float32 under autocast, because their
+    bfloat16 gradient takes 3 to 15 times as long.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +85,8 @@ class DepthwiseConv(nn.Conv2d):
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate in (0, 1) that sees all channels' means (arXiv:1709.01507, eq. 2 to 4).
+    """Scale each channel by a gate in (0, 1) computed from all channels' means (arXiv:1709.01507, eq. 2 to
+    4).
 
     Args:
         channels: C of the map (B, C, H, W).
@@ -103,7 +109,7 @@ class SqueezeExcite(nn.Module):
 
 
 def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Pad a map as TensorFlow and JAX do: to ceil(size/stride) outputs, the odd row and column at the end."""
+    """Pad a map as TensorFlow and JAX do: ceil(size/stride) outputs, the odd row and column at the end."""
     height, width = (max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in x.shape[2:])
     if height == width == 0:
         return x
@@ -111,11 +117,11 @@ def pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 class ScaledStdConv2d(nn.Conv2d):
-    """A convolution whose filters always have mean 0 and variance gain²/fan-in (arXiv:2102.06171, eq. 1).
+    """Convolution whose filters always have mean 0 and variance gain²/fan-in (arXiv:2102.06171, eq. 1).
 
-    Where the input has variance 1, so has the output: what batch norm did to the signal is done to the
-    weights. Padding is "same". Simplified as in timm: ε = 1e-5 is added to the variance, where the authors'
-    code takes the larger of both.
+    An input of variance 1 gives an output of variance 1: the weights are normalized instead of the signal.
+    Padding is "same". Simplified as in timm: ε = 1e-5 is added to the variance, while the authors' code takes
+    the larger of the two.
     """
 
     def __init__(
@@ -128,7 +134,7 @@ class ScaledStdConv2d(nn.Conv2d):
         self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
 
     def standardized(self) -> Tensor:
-        """The filters in use: (C_out, C_in / groups, kernel, kernel)."""
+        """Return the filters in use: (C_out, C_in / groups, kernel, kernel)."""
         scale = self.gain.flatten() * self.weight[0].numel() ** -0.5
         filters = self.weight.reshape(1, len(self.weight), -1)  # batch norm over each filter's own weights
         return F.batch_norm(filters, None, None, scale, training=True, eps=1e-5).view_as(self.weight)
@@ -140,7 +146,7 @@ class ScaledStdConv2d(nn.Conv2d):
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of each place of a map (B, C, H, W) (arXiv:1607.06450)."""
+    """Layer norm over the channels of each position of a map (B, C, H, W) (arXiv:1607.06450)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -21,7 +21,7 @@ IN_CACHE = 32  # images at once on a CPU: 128 are a third slower, since a layer'
 
 
 def pool_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> nn.Sequential:
-    """Global average pooling, then one linear map: C·D weights."""
+    """Build global average pooling and one linear map: C·D weights."""
     return nn.Sequential(
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
@@ -32,7 +32,7 @@ def pool_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> n
 
 
 def flatten_neck(channels: int, size: int, embedding_dim: int, dropout: float) -> nn.Sequential:
-    """One linear map over all positions: C·h·w·D weights."""
+    """Build one linear map over all positions: C·h·w·D weights."""
     return nn.Sequential(
         nn.BatchNorm2d(channels),
         Dropout(dropout),
@@ -71,7 +71,7 @@ class FaceModel(nn.Module):
 
 
 def feature_shape(backbone: nn.Sequential) -> tuple[int, int]:
-    """(C, h) of the square feature map that a backbone gives for one 112x112 crop."""
+    """Return (C, h) of the square feature map of a backbone for one 112x112 crop."""
     backbone.eval()  # or the probe would move the batch norms' running statistics
     with torch.no_grad():
         shape = backbone(torch.zeros(1, 3, CROP_SIZE, CROP_SIZE)).shape
@@ -80,7 +80,7 @@ def feature_shape(backbone: nn.Sequential) -> tuple[int, int]:
 
 
 def build_model(recipe: Recipe) -> FaceModel:
-    """The network that a recipe describes, with fresh weights and its regularizers in place."""
+    """Build the network of a recipe, with new weights and its regularizers."""
     model = FaceModel(recipe.backbone, recipe.neck, recipe.embedding_dim, recipe.dropout)
     model.neck[-1].bias.requires_grad_(recipe.neck_bias)  # it begins at zero (BNNeck, arXiv:1903.07071)
     if recipe.drop_block or recipe.stochastic_depth:
@@ -112,13 +112,13 @@ def _embed(model: FaceModel, x: Tensor, flip: bool) -> Tensor:
 
 
 def embed_all(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = True) -> np.ndarray:
-    """`embed_batches` in one array: float32 (N, D), not normalized."""
+    """Embed crops as `embed_batches` does and return one array: float32 (N, D), not normalized."""
     return np.concatenate(list(embed_batches(model, batches, flip)))
 
 
 @torch.no_grad()
 def class_logits(loss_fn: nn.Module, embeddings: np.ndarray) -> np.ndarray:
-    """(N, D) embeddings -> (N, K) float32 class scores, without margin, computed where the loss lies.
+    """Compute (N, D) embeddings -> (N, K) float32 class scores, without margin, on the loss's device.
 
     Args:
         loss_fn: has `logits`; it is put into eval mode.

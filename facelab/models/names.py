@@ -1,11 +1,11 @@
-"""What an unknown name is answered with, the same sentence for backbones, losses, recipes and fields."""
+"""Messages for unknown names, the same for backbones, losses, recipes and fields."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def nearest(name: str, legal: Iterable[str]) -> str:
-    """Say which names are legal and which one was probably meant.
+    """Return a message that lists the valid names and suggests the nearest one.
 
     Example:
         >>> nearest("resnet81", ["resnet18", "resnet_face"])

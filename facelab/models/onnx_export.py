@@ -1,8 +1,8 @@
-"""An embedder as one ONNX file, for runtimes without PyTorch.
+"""Export an embedder as one ONNX file, for runtimes without PyTorch.
 
-The graph takes aligned crops as float32 (B, 3, 112, 112), RGB in [-1, 1], for any B, and gives embeddings
-(B, D). The mirrored crop and the L2 norm can lie inside, so that a dot product of two rows is the cosine that
-the thresholds were measured for; these and how pixels become numbers stand in the file's metadata.
+The graph takes aligned crops as float32 (B, 3, 112, 112), RGB in [-1, 1], for any B, and returns embeddings
+(B, D). It can include the mirrored crop and the L2 normalization, so that the dot product of two rows is the
+cosine for which the thresholds were measured. The metadata holds the thresholds and the preprocessing.
 """
 
 import json
@@ -22,7 +22,7 @@ OPSET = 20
 
 
 class Embedding(nn.Module):
-    """What is exported: (B, 3, 112, 112) in [-1, 1] -> (B, D).
+    """Compute what is exported: (B, 3, 112, 112) in [-1, 1] -> (B, D).
 
     Args:
         model: the network.
@@ -43,7 +43,7 @@ class Embedding(nn.Module):
 
 
 def metadata(header: Header, name: str, flip: bool, normalize: bool) -> dict[str, str]:
-    """What the file says of itself: one text for each key, numbers and tables as JSON."""
+    """Return the metadata: one text for each key, numbers and tables as JSON."""
     points = header.operating_points
     said = {
         "name": name,
@@ -73,13 +73,13 @@ def export_onnx(
     flip: bool = True,
     normalize: bool = True,
 ) -> None:
-    """Write an embedder as ONNX: whole or not at all.
+    """Write an embedder as an ONNX file, atomically.
 
     Args:
-        path: where to.
+        path: file to write.
         model: the network, on the CPU.
-        header: of its checkpoint.
-        name: what the model is called in the metadata.
+        header: header of its checkpoint.
+        name: name of the model in the metadata.
         flip: add the embedding of the mirrored crop inside, as the thresholds were measured.
         normalize: divide by the L2 norm inside.
 

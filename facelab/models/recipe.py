@@ -1,8 +1,8 @@
-"""Recipe: one frozen, flat record that describes a training run completely.
+"""Recipe: one frozen, flat record that fully describes a training run.
 
 A checkpoint's header holds its recipe, the command line sets each field by its name, and the same recipe,
-data and seed give the same weights. A field of a loss that stays None takes the loss's own default, its
-paper's.
+data and seed give the same weights. A field of a loss that is None takes the loss's default, the value of its
+paper.
 """
 
 import math
@@ -182,7 +182,7 @@ class Recipe:
                 )
 
     def _check_batches(self) -> None:
-        """Whether the batch divides into people, and the milestones lie within the run."""
+        """Check that the batch divides into identities and that the milestones lie within the run."""
         per, size = self.images_per_identity, self.batch_size
         if per < 0 or per == 1 or (per and (size % per or size < 2 * per)):
             raise ValueError(
@@ -194,19 +194,19 @@ class Recipe:
             raise ValueError(f"milestones are {self.milestones}; each must lie in (0, 1)")
 
     def loss_options(self) -> dict[str, float | bool | str]:
-        """The fields that go to the loss: those that are set."""
+        """Return the fields of the loss that are set."""
         return {name: getattr(self, name) for name in LOSS_FIELDS if getattr(self, name) is not None}
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for a checkpoint's header."""
+        """Return plain values for a checkpoint's header."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "Recipe":
-        """The inverse of `to_dict`; former names of fields are read too.
+        """Build a recipe from the result of `to_dict`; former names of fields are accepted.
 
         Raises:
-            ValueError: a key that is no field of a recipe, or a field under both of its names.
+            ValueError: a key that is not a field of a recipe, or a field given under both of its names.
         """
         for old, new in FORMER_NAMES.items():
             if old in values and new in values:
@@ -220,7 +220,7 @@ class Recipe:
         return cls(**values | lists)  # JSON has no tuples
 
     def with_loss(self, loss: str) -> "Recipe":
-        """This recipe with another loss, without those fields of the former one that it does not take.
+        """Return this recipe with another loss, without the fields that the new loss does not accept.
 
         Raises:
             ValueError: unknown loss.
@@ -240,7 +240,7 @@ TYPE_NAMES = {NoneType: "none", tuple: "list of numbers"}
 
 
 def _check_type(name: str, value: object, hint: type) -> None:
-    """Refuse a value that a file or a caller gave a wrong type, before arithmetic stumbles over it."""
+    """Raise a ValueError if a value from a file or a caller has the wrong type."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:
         if value not in (legal := get_args(kinds[0])) and not (value is None and len(kinds) > 1):

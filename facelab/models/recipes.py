@@ -130,7 +130,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """A recipe by its name in RECIPES, from a .json or .toml file of its fields, or that of a checkpoint.
+    """Return a recipe by its name in RECIPES, from a .json or .toml file of its fields, or from a checkpoint.
 
     Raises:
         ValueError: unknown name; or a file that is missing, cannot be read, or holds an unknown field.
@@ -152,10 +152,10 @@ def find_recipe(name: str) -> Recipe:
 
 
 def _read_fields(path: Path) -> object:
-    """What a recipe file holds, if it is valid.
+    """Return the fields of a recipe file, if it is valid.
 
     Raises:
-        ValueError: there is no such file, or it is neither text nor of its format.
+        ValueError: there is no such file, or it is not text in its format.
     """
     try:
         return READERS[path.suffix](path.read_bytes())
@@ -170,7 +170,7 @@ def _read_fields(path: Path) -> object:
 
 
 def listing() -> str:
-    """A line per recipe."""
+    """Return one line per recipe."""
     return "\n".join(
         f"  {name:<24}{recipe.backbone}, {recipe.loss}, {recipe.epochs} epochs"
         for name, recipe in RECIPES.items()

@@ -1,10 +1,10 @@
-"""Regularizers that drop: what the network cannot count on, it cannot overfit to.
+"""Regularizers that drop activations, so that a network cannot rely on single ones.
 
-Dropout (Srivastava et al. 2014) hides single values, which suits fully connected layers; in a feature map the
-neighbors of a hidden value still tell it, so spatial dropout (arXiv:1411.4280) hides whole channels,
+Dropout (Srivastava et al. 2014) drops single values, which suits fully connected layers. In a feature map the
+neighbors of a dropped value still predict it, so spatial dropout (arXiv:1411.4280) drops whole channels,
 DropBlock (arXiv:1810.12890) square regions, and stochastic depth (arXiv:1603.09382) whole residual branches.
-Each is a pure function that returns the mask, for the layer to apply and the page to draw; survivors are
-scaled up so that the mean stays.
+Each is a pure function that returns the mask, which the layer applies and the page draws; the remaining
+values are scaled up to preserve the mean.
 """
 
 import functools
@@ -21,16 +21,16 @@ Shape = tuple[int, ...]
 def dropout_mask(
     shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Which values stay when each is dropped by itself.
+    """Return which values are kept when each is dropped independently.
 
     Args:
-        shape: of the values.
+        shape: shape of the values.
         rate: share dropped, in [0, 1).
-        generator: source of randomness; None is torch's own.
+        generator: source of randomness; None is torch's default.
         device: where the mask is made.
 
     Returns:
-        Boolean of that shape, True stays.
+        Boolean of that shape, True is kept.
 
     Raises:
         ValueError: rate is out of range.
@@ -42,14 +42,18 @@ def dropout_mask(
 def spatial_dropout_mask(
     shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Which channels stay: (B, C, H, W) -> boolean (B, C, 1, 1). Arguments as in `dropout_mask`."""
+    """Return which channels are kept: (B, C, H, W) -> boolean (B, C, 1, 1). Arguments as in
+    `dropout_mask`.
+    """
     return dropout_mask((*_check_map(shape)[:2], 1, 1), rate, generator, device)
 
 
 def stochastic_depth_mask(
     shape: Shape, rate: float, generator: Generator | None = None, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Which samples keep their branch: (B, ...) -> boolean (B, 1, ...). Arguments as in `dropout_mask`."""
+    """Return which samples keep their branch: (B, ...) -> boolean (B, 1, ...). Arguments as in
+    `dropout_mask`.
+    """
     return dropout_mask((shape[0], *(1,) * (len(shape) - 1)), rate, generator, device)
 
 
@@ -61,20 +65,20 @@ def dropblock_mask(
     generator: Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Which values stay when square blocks are dropped, for each channel its own (arXiv:1810.12890, algorithm
-    1).
+    """Return which values are kept when square blocks are dropped, independently per channel
+    (arXiv:1810.12890, algorithm 1).
 
-    Blocks are seeded only where they fit, and a block larger than the map shrinks to the map.
+    Blocks are seeded only where they fit; a block larger than the map is reduced to the map.
 
     Args:
         shape: (B, C, H, W).
         rate: expected share of values dropped, in [0, 1); `seed_rate` makes it exact.
         block_size: side of a block, odd or even, >= 1.
-        generator: source of randomness; None is torch's own.
+        generator: source of randomness; None is torch's default.
         device: where the mask is made.
 
     Returns:
-        Boolean (B, C, H, W), True stays.
+        Boolean (B, C, H, W), True is kept.
 
     Raises:
         ValueError: rate, block size or shape is out of range.
@@ -90,7 +94,7 @@ def dropblock_mask(
 
 
 def grow_blocks(seeds: Tensor, block: tuple[int, int]) -> Tensor:
-    """Turn seeds, the upper left corners of blocks, into the mask of what stays.
+    """Turn seeds, the upper left corners of blocks, into the mask of kept values.
 
     Args:
         seeds: boolean (B, C, H - h + 1, W - w + 1).
@@ -107,11 +111,12 @@ def grow_blocks(seeds: Tensor, block: tuple[int, int]) -> Tensor:
 
 @functools.lru_cache
 def seed_rate(rate: float, block: tuple[int, int], size: tuple[int, int]) -> float:
-    """γ, the chance of a seed at each place, for which the expected share dropped is exactly `rate`.
+    """Return γ, the probability of a seed at each position for which the expected share dropped is exactly
+    `rate`.
 
-    A value that n blocks can cover stays with probability (1 - γ)^n. The paper's eq. 1,
-    γ = rate·H·W / (h·w·(H-h+1)·(W-w+1)), counts overlaps twice and so drops too little. Newton's method
-    starts there and climbs to the exact value without overshooting, as the share dropped is concave in γ.
+    A value that n blocks can cover is kept with probability (1 - γ)^n. The paper's eq. 1, γ = rate·H·W /
+    (h·w·(H-h+1)·(W-w+1)), counts overlaps twice and so drops too little. Newton's method starts there and
+    increases to the exact value without overshooting, because the share dropped is concave in γ.
 
     Args:
         rate: in [0, 1).
@@ -131,20 +136,19 @@ def seed_rate(rate: float, block: tuple[int, int], size: tuple[int, int]) -> flo
 
 
 def linear_schedule(rate: float, progress: float) -> float:
-    """The drop rate when a share `progress` of training is done: from 0 up to `rate`."""
+    """Return the drop rate at training progress `progress`: from 0 up to `rate`."""
     return rate * min(1.0, max(0.0, progress))
 
 
 class DropBlock2d(nn.Module):
     """Drop square regions of (B, C, H, W) in training; see `dropblock_mask`.
 
-    The rate follows `linear_schedule`: the trainer tells `set_progress(model, share)` how far training is.
-    Untold, the full rate applies. What remains is scaled by count/count_kept over the whole batch, as in the
-    paper.
+    The rate follows `linear_schedule`: the trainer calls `set_progress(model, share)`. Without that call the
+    full rate applies. Kept values are scaled by count/count_kept over the whole batch, as in the paper.
 
     Args:
         rate: final share dropped, in [0, 1).
-        block_size: side of a block, odd or even; 7 is the paper's.
+        block_size: side of a block, odd or even; 7 in the paper.
 
     Raises:
         ValueError: rate, block size or the input's shape is out of range.
@@ -198,9 +202,10 @@ class SpatialDropout(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """Drop a residual branch (B, ...) for whole samples in training, scale the rest; put it before the sum.
+    """Drop a residual branch (B, ...) for whole samples in training, and scale the rest; place it before the
+    sum.
 
-    Simplified: the paper scales in evaluation instead, by the survival rate, which means the same.
+    Simplified: the paper instead scales by the survival rate in evaluation, which is equivalent.
     """
 
     generator: Generator | None = None  # see `draw_from`
@@ -219,9 +224,9 @@ class StochasticDepth(nn.Module):
 
 
 def draw_from(model: nn.Module, generator: Generator) -> None:
-    """Let every layer of a model that drops draw its masks from one generator, on the device of its inputs.
+    """Set one generator for the masks of all layers that drop, on the device of its inputs.
 
-    Without, they draw from torch's own, which all threads of a process share.
+    By default they draw from torch's generator, which all threads of a process share.
     """
     for module in model.modules():
         if isinstance(module, DropBlock2d | Dropout | SpatialDropout | StochasticDepth):
@@ -229,9 +234,9 @@ def draw_from(model: nn.Module, generator: Generator) -> None:
 
 
 def set_progress(model: nn.Module, progress: float) -> None:
-    """Tell every `DropBlock2d` of a model what share of training is done, in [0, 1].
+    """Set the training progress, a share in [0, 1], of every `DropBlock2d` of a model.
 
-    Being set from the trainer's step, it needs no place in the state_dict.
+    The trainer sets it from its step, so it is not part of the state_dict.
     """
     for module in model.modules():
         if isinstance(module, DropBlock2d):
@@ -241,20 +246,21 @@ def set_progress(model: nn.Module, progress: float) -> None:
 def insert_regularizers(
     backbone: nn.Sequential, drop_block: float, drop_block_size: int, stochastic_depth: float
 ) -> None:
-    """Put DropBlock and stochastic depth into a backbone, in place; no key of its state_dict changes.
+    """Insert DropBlock and stochastic depth into a backbone, in place; no key of its state_dict changes.
 
     DropBlock follows every block of the last two stages, the paper's groups 3 and 4 (arXiv:1810.12890,
     section 4.1). Stochastic depth ends the branch of every block that has a shortcut; of L such blocks the
     l-th is dropped at l/L of the rate (arXiv:1603.09382, eq. 4).
 
     Args:
-        backbone: of named stages, see `facelab.models.backbones`.
-        drop_block: final share of values dropped, in [0, 1); 0 places none.
+        backbone: named stages, see `facelab.models.backbones`.
+        drop_block: final share of values dropped, in [0, 1); 0 inserts none.
         drop_block_size: side of DropBlock's blocks, >= 1.
         stochastic_depth: drop rate of the last residual block, in [0, 1); 0 places none.
 
     Raises:
-        ValueError: a rate or size is out of range, or a family without shortcuts should use stochastic depth.
+        ValueError: a rate or size is out of range, or stochastic depth is requested for a family without
+            shortcuts.
     """
     DropBlock2d(drop_block, drop_block_size)  # checks both before anything is changed
     _check_rate(stochastic_depth)

@@ -1,8 +1,9 @@
-"""Fresh weights from a seed, whatever else the process does.
+"""Initialize weights from a seed, independently of other threads.
 
-PyTorch's layers draw their first weights from one generator that all threads share, so a thread that builds
-a network beside another would change its weights. `Seeded` hands a generator of its own to every draw of this
-thread; the numbers are those of `torch.manual_seed`, and the shared generator is neither read nor moved.
+PyTorch's layers draw initial weights from one generator that all threads share, so two threads that build
+networks at the same time would change each other's weights. `Seeded` passes a private generator to every draw
+of this thread. The numbers are those of `torch.manual_seed`; the shared generator is neither read nor
+advanced.
 """
 
 from collections.abc import Callable
@@ -21,10 +22,10 @@ DRAWS = frozenset((
 
 
 class Seeded(TorchFunctionMode):
-    """A block in which this thread's draws on the CPU follow from a seed alone.
+    """Context in which this thread's draws on the CPU depend on a seed alone.
 
     Args:
-        seed: as `torch.manual_seed` takes it.
+        seed: as for `torch.manual_seed`.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The checkpoints that come with the project, and those of a folder of one's own, by name."""
+"""Checkpoints of the project and of a user's folder, by name."""
 
 import functools
 import os
@@ -25,26 +25,26 @@ CHECKPOINTS = shipped(PACKAGE)
 
 
 def folders() -> list[Path]:
-    """Return where checkpoints are looked for by name: $FACELAB_CHECKPOINTS, then what comes along."""
+    """Return the folders searched for checkpoints: $FACELAB_CHECKPOINTS, then the project's."""
     return [folder for folder in (settings.checkpoints(), CHECKPOINTS) if folder]
 
 
 def checkpoint_names() -> list[str]:
-    """Names of the checkpoints in `folders`: the default, then in the order of RECIPES."""
+    """Return the names of the checkpoints in `folders`: the default, then in the order of RECIPES."""
     return in_order(path.stem for folder in folders() for path in folder.glob("*.safetensors"))
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """The default model, the others in the order of RECIPES, and then those that have no recipe there."""
+    """Return names in order: the default model, those in RECIPES, then those without a recipe."""
     order = [DEFAULT_MODEL, *RECIPES]
     return sorted(sorted(set(names)), key=lambda name: order.index(name) if name in order else len(order))
 
 
 def find_checkpoint(name: str, also: Iterable[str] = ()) -> Path:
-    """The file of a checkpoint's name or path.
+    """Return the file of a checkpoint, given its name or path.
 
     Raises:
-        ValueError: neither; the sentence lists the names.
+        ValueError: neither; the message lists the names.
     """
     for path in (*(folder / f"{name}.safetensors" for folder in folders()), Path(name)):
         if os.path.isfile(path) and path.suffix == ".safetensors":  # unlike is_file, takes any string
@@ -53,7 +53,7 @@ def find_checkpoint(name: str, also: Iterable[str] = ()) -> Path:
 
 
 def network_of(name: str) -> FaceModel:
-    """The network of a checkpoint's name or path, in eval mode; the last two stay in memory.
+    """Return the network of a checkpoint's name or path, in eval mode; the last two stay in memory.
 
     Raises:
         ValueError: unknown name or damaged file.

@@ -1,12 +1,11 @@
-"""The table of backbones: what each is called, how it is built and which paper it comes from.
+"""List the backbones: name, constructor and paper of each.
 
 A backbone is a plain `nn.Sequential` of named stages that returns a feature map (B, C, h, w): `stem`,
-`stage1`, `stage2`, ... and, where a paper ends in one more convolution that widens the map, `head`. A stage
-is an `nn.Sequential` of blocks; a block that adds a shortcut has the children `residual`, an `nn.Sequential`
-of all that happens before the sum, and `shortcut`. Feature maps, freezing, saliency, DropBlock and stochastic
-depth are written once on this and work for all families. The table's order is history: families by year,
-each with its `<family>_face` last, the compact member for 112x112 crops (at most 4.5 M parameters and
-150 MMACs).
+`stage1`, `stage2`, ... and, where the paper ends with a convolution that widens the map, `head`. A stage is
+an `nn.Sequential` of blocks; a block with a shortcut has two children: `residual`, an `nn.Sequential` of all
+layers before the sum, and `shortcut`. Feature maps, freezing, saliency, DropBlock and stochastic depth rely
+on this structure and work for all families. Families are ordered by year; each ends with `<family>_face`, the
+compact member for 112x112 crops (at most 4.5 M parameters and 150 MMACs).
 """
 
 from collections.abc import Callable
@@ -44,17 +43,18 @@ from facelab.models.names import nearest
 
 @dataclass(frozen=True)
 class Architecture:
-    """A row of the table: `build()` gives the backbone; the rest fills the paper's card.
+    """Describe a backbone of the table: `build()` returns the network, the other fields fill the card.
 
     Attributes:
         build: a function without arguments.
         family, year, paper, idea: the paper, and what it is about in one sentence.
-        block: the class or function that builds one block; its source is the code to read beside the paper.
-        parent: the row that this one changes, None for the first of all.
-        change: what it changes there, in one sentence.
-        min_size: smallest image side in pixels. By default the total stride, below which padding outweighs
-            the picture; more where a kernel would not fit.
-        published_parameters: of the whole ImageNet-1k network with its classifier; None for compact members.
+        block: the class or function that builds one block; its source is shown with the paper.
+        parent: the row that this one modifies, or None for the first row.
+        change: how it differs from its parent, in one sentence.
+        min_size: smallest image side in pixels. By default the total stride, below which most of the input is
+            padding; larger where a kernel would not fit.
+        published_parameters: parameters of the whole ImageNet-1k network with its classifier; None for
+            compact members.
     """
 
     build: Callable[[], nn.Sequential]
@@ -268,20 +268,20 @@ def build_backbone(name: str) -> nn.Sequential:
     """Build a backbone with fresh weights.
 
     Raises:
-        ValueError: unknown name; the sentence lists the legal ones and the nearest.
+        ValueError: unknown name; the message lists the valid names and the nearest one.
     """
     return _row(name).build()
 
 
 def check_size(name: str, size: int) -> None:
-    """Refuse an image that is too small for a backbone.
+    """Raise a ValueError if an image is too small for a backbone.
 
     Args:
         name: a name in BACKBONES.
         size: side of the image in pixels.
 
     Raises:
-        ValueError: unknown name, or the side is below the family's smallest, which the sentence says.
+        ValueError: unknown name, or the side is below the family's minimum, which the message gives.
     """
     smallest = _row(name).min_size
     if size < smallest:

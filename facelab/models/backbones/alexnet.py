@@ -1,12 +1,12 @@
-"""AlexNet: five convolutions, ReLU and a GPU won ImageNet and began deep vision (Krizhevsky et al. 2012,
+"""AlexNet: five convolutions, ReLU and GPU training won ImageNet in 2012 (Krizhevsky et al. 2012,
 https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks).
 
 ReLU does not saturate, so it trains several times faster than tanh (section 3.1); overlapping 3x3 max pooling
-shrinks the map (section 3.4). `alexnet` is the one-tower version of arXiv:1404.5997, as torchvision's: no
-split over two GPUs, no local response normalization, 64-192-384-256-256 channels. Of its 61,100,840
-parameters 58,631,144 are the classifier's three fully connected layers, which are not here: a backbone ends
-in the 6x6 map before them, 2,469,696 parameters. Weights start as in arXiv:1502.01852, with which five layers
-without any normalization train at once, where the paper draws from N(0, .01²).
+shrinks the map (section 3.4). `alexnet` is the one-tower version of arXiv:1404.5997, as in torchvision: no
+split over two GPUs, no local response normalization, 64-192-384-256-256 channels. The classifier's three
+fully connected layers hold 58,631,144 of its 61,100,840 parameters. They are not part of the backbone, which
+ends with the 6x6 map before them and has 2,469,696 parameters. Weights are initialized as in
+arXiv:1502.01852, so that five layers train without normalization; the paper draws them from N(0, .01²).
 """
 
 from collections import OrderedDict
@@ -22,7 +22,9 @@ def block(
     padding: int | None = None,
     pool: bool = False,
 ) -> nn.Sequential:
-    """Convolution with bias, ReLU and, with `pool`, overlapping max pooling (3x3, stride 2, no padding)."""
+    """Build a convolution with bias, ReLU and, with `pool`, overlapping max pooling (3x3, stride 2, no
+    padding).
+    """
     conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2 if padding is None else padding)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     nn.init.zeros_(conv.bias)
@@ -31,7 +33,7 @@ def block(
 
 
 def alexnet() -> nn.Sequential:
-    """The one-tower network up to its last map: (B, 256, 6, 6) for any image of 63 pixels or more."""
+    """Build the one-tower network up to its last map: (B, 256, 6, 6) for any image of 63 pixels or more."""
     return nn.Sequential(
         OrderedDict(
             stem=block(3, 64, 11, stride=4, padding=2, pool=True),
@@ -43,7 +45,9 @@ def alexnet() -> nn.Sequential:
 
 
 def alexnet_face() -> nn.Sequential:
-    """The same five layers for 112x112 crops, a 5x5 stem at stride 2: (B, 3, 112, 112) -> (B, 128, 6, 6)."""
+    """Build the same five layers for 112x112 crops, a 5x5 stem at stride 2: (B, 3, 112, 112) -> (B, 128, 6,
+    6).
+    """
     return nn.Sequential(
         OrderedDict(
             stem=block(3, 32, 5, stride=2, pool=True),

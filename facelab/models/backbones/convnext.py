@@ -1,9 +1,9 @@
-"""ConvNeXt: a ResNet brought up to date, step by step (Liu et al. 2022, arXiv:2201.03545).
+"""ConvNeXt: a ResNet modernized step by step (Liu et al. 2022, arXiv:2201.03545).
 
-Vision transformers had changed many small things at once; applied to a ResNet one by one, they make a plain
-convolutional network just as good. A depthwise 7x7 convolution mixes places, two linear maps per place mix
-channels and widen them fourfold in between, with one layer norm and one GELU per block. Patches of 4x4 pixels
-are the stem, and separate 2x2 convolutions halve the map.
+The authors applied the design choices of vision transformers to a ResNet one at a time and reached the same
+accuracy with a plain convolutional network. A depthwise 7x7 convolution mixes positions; two linear maps per
+position mix channels and widen them fourfold in between. Each block has one layer norm and one GELU. Patches
+of 4x4 pixels are the stem, and separate 2x2 convolutions halve the map.
 """
 
 from collections import OrderedDict
@@ -16,25 +16,25 @@ from facelab.models.layers import LayerNorm2d, LayerScale
 
 
 class ToChannelsLast(nn.Module):
-    """(B, C, H, W) -> (B, H, W, C), a view, for layers that work on the last dimension."""
+    """Permute (B, C, H, W) -> (B, H, W, C), as a view, for layers that work on the last dimension."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1)
 
 
 class ToChannelsFirst(nn.Module):
-    """(B, H, W, C) -> (B, C, H, W), a view."""
+    """Permute (B, H, W, C) -> (B, C, H, W), as a view."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 1, 2)
 
 
 def convnext_block(channels: int, scale: float = 1e-6) -> Residual:
-    """x + F(x), without an activation after the sum (figure 4).
+    """Build x + F(x), without an activation after the sum (figure 4).
 
     Args:
         channels: C, before and after.
-        scale: of F(x) at first, for each channel; 1e-6 is the paper's.
+        scale: initial factor of F(x), for each channel; 1e-6 in the paper.
     """
     residual = nn.Sequential(
         nn.Conv2d(channels, channels, 7, padding=3, groups=channels),
@@ -50,7 +50,7 @@ def convnext_block(channels: int, scale: float = 1e-6) -> Residual:
 
 
 def halve(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
-    """Layer norm and a strided convolution (section 2.6)."""
+    """Build the layer norm and the strided convolution that halve a map (section 2.6)."""
     conv = nn.Conv2d(in_channels, channels, kernel, stride=2, padding=(kernel - 1) // 2)
     return nn.Sequential(LayerNorm2d(in_channels, eps=1e-6), conv)
 
@@ -58,12 +58,12 @@ def halve(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
 def convnext(
     channels: Sequence[int], depths: Sequence[int], kernel: int = 2, scale: float = 1e-6
 ) -> nn.Sequential:
-    """Stem and stages, each after the first beginning with `halve`.
+    """Build a stem and stages; each stage after the first begins with `halve`.
 
     Args:
-        channels, depths: of each stage its channels and its number of blocks.
-        kernel: of the convolutions that halve the map.
-        scale: of each residual at first.
+        channels, depths: channels and number of blocks of each stage.
+        kernel: kernel size of the convolutions that halve the map.
+        scale: initial factor of each residual.
     """
     stem = nn.Sequential(nn.Conv2d(3, channels[0], 4, stride=4), LayerNorm2d(channels[0], eps=1e-6))
     backbone = nn.Sequential(OrderedDict(stem=stem))
@@ -79,17 +79,17 @@ def convnext(
 
 
 def convnext_tiny() -> nn.Sequential:
-    """The paper's ConvNeXt-T up to its last feature map: (B, 768, H/32, W/32).
+    """Build the paper's ConvNeXt-T up to its last feature map: (B, 768, H/32, W/32).
 
-    The layer norm after the average pooling belongs to the classifier and is left to the neck.
+    The layer norm after the average pooling belongs to the classifier; the neck takes its place.
     """
     return convnext((96, 192, 384, 768), (3, 3, 9, 3))
 
 
 def convnext_face() -> nn.Sequential:
-    """ConvNeXt-T at half width and a third of its depth: (B, 3, 112, 112) -> (B, 320, 4, 4).
+    """Build ConvNeXt-T at half width and a third of its depth: (B, 3, 112, 112) -> (B, 320, 4, 4).
 
-    Maps are halved by 3x3 convolutions, as 2x2 ones would drop the last row and column of a 7x7 map, and the
-    residuals start at 0.1, CaiT's choice for shallow networks.
+    3x3 convolutions halve the maps, because 2x2 ones would drop the last row and column of a 7x7 map.
+    Residuals start at 0.1, CaiT's choice for shallow networks.
     """
     return convnext((48, 96, 192, 320), (1, 1, 3, 1), kernel=3, scale=0.1)

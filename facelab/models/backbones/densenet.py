@@ -1,10 +1,10 @@
 """DenseNet: each layer sees all maps made before it (Huang et al. 2016, arXiv:1608.06993).
 
-ResNet adds a layer's output to its input; DenseNet concatenates both (eq. 2), so features are reused, not
-made again, and a layer need only add k new maps, the growth rate. These are the BC networks of section 3: a
-1x1 bottleneck of 4k channels before each 3x3 convolution, and transitions that halve channels and map.
-Activations come before convolutions (arXiv:1603.05027), so one last batch norm and ReLU follow. A dense layer
-has no sum, hence no branch that stochastic depth could drop.
+ResNet adds a layer's output to its input; DenseNet concatenates both (eq. 2), so features are reused and a
+layer only adds k new maps, the growth rate. These are the BC networks of section 3: a 1x1 bottleneck of 4k
+channels before each 3x3 convolution, and transitions that halve channels and map. Activations come before
+convolutions (arXiv:1603.05027), so one last batch norm and ReLU follow. A dense layer has no sum, so
+stochastic depth has no branch to drop.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def norm_act_conv(in_channels: int, channels: int, kernel: int) -> nn.Sequential:
-    """Batch norm, ReLU, convolution without bias: H of section 3, in pre-activation order."""
+    """Build batch norm, ReLU and a convolution without bias: H of section 3, in pre-activation order."""
     conv = nn.Conv2d(in_channels, channels, kernel, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight)
     return nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True), conv)
@@ -34,7 +34,7 @@ class DenseLayer(nn.Module):
 
 
 def dense_block(in_channels: int, layers: int, growth: int) -> nn.Sequential:
-    """`layers` dense layers: C -> C + layers·k channels at one resolution."""
+    """Build `layers` dense layers: C -> C + layers·k channels at one resolution."""
     return nn.Sequential(*(DenseLayer(in_channels + i * growth, growth) for i in range(layers)))
 
 
@@ -44,7 +44,7 @@ def transition(in_channels: int) -> nn.Sequential:
 
 
 def dense_stages(channels: int, layers: tuple[int, ...], growth: int) -> OrderedDict[str, nn.Module]:
-    """Dense blocks with transitions between them, each at the head of its stage, and the last norm."""
+    """Build dense blocks, a transition at the beginning of each stage after the first, and the last norm."""
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     for i, count in enumerate(layers, 1):
         stages[f"stage{i}"] = nn.Sequential()
@@ -58,7 +58,7 @@ def dense_stages(channels: int, layers: tuple[int, ...], growth: int) -> Ordered
 
 
 def densenet121() -> nn.Sequential:
-    """The paper's DenseNet-121, k = 32 (table 1), up to its last map: (B, 1024, H/32, W/32)."""
+    """Build the paper's DenseNet-121, k = 32 (table 1), up to its last map: (B, 1024, H/32, W/32)."""
     conv = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
     nn.init.kaiming_normal_(conv.weight)
     stem = nn.Sequential(conv, nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
@@ -66,7 +66,7 @@ def densenet121() -> nn.Sequential:
 
 
 def densenet_face() -> nn.Sequential:
-    """Three dense blocks, k = 20, for 112x112 crops: (B, 3, 112, 112) -> (B, 268, 7, 7)."""
+    """Build three dense blocks, k = 20, for 112x112 crops: (B, 3, 112, 112) -> (B, 268, 7, 7)."""
     conv = nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight)
     stem = nn.Sequential(conv, nn.AvgPool2d(2))

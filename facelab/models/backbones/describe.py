@@ -1,8 +1,8 @@
-"""What a backbone costs and what it sees, stage by stage, and how it differs from its parent.
+"""Describe the cost and receptive field of a backbone, stage by stage, and its difference from its parent.
 
-Nothing is computed: the network is built and run on PyTorch's meta device, which knows shapes only, so that
-every figure is exact and takes no weights. A receptive field follows from kernels, strides and paddings by
-recursion over the modules (https://distill.pub/2019/computing-receptive-fields).
+The network is built and run on PyTorch's meta device, which tracks shapes only, so every figure is exact and
+no weights are allocated. A receptive field follows from kernels, strides and paddings by recursion over the
+modules (https://distill.pub/2019/computing-receptive-fields).
 """
 
 import functools
@@ -18,7 +18,7 @@ from facelab.models.backbones import BACKBONES, Architecture, check_size
 
 @dataclass(frozen=True)
 class Stage:
-    """One named stage for one image: the shape (C, h, w) that it gives, its parameters and its MACs."""
+    """Hold the output shape (C, h, w), parameters and MACs of one named stage for one image."""
 
     name: str
     shape: tuple[int, int, int]
@@ -28,19 +28,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class Description:
-    """A backbone in numbers, for one float32 image.
+    """Hold the figures of a backbone for one float32 image.
 
     Attributes:
         name: in BACKBONES; the paper's card is in `architecture`.
         size: side of the image in pixels.
         architecture: the row of the table.
         stages: in order.
-        activation_bytes: what autograd keeps of one image for the backward pass.
-        receptive_field: side in pixels of the square that one value of the last map sees through convolutions
-            and pooling. Gates that average the whole map (squeeze-and-excitation, split attention) and a last
-            adaptive pooling are left out; the square can be larger than the image.
-        source: of the block.
-        parent_source: of the parent's block, empty where there is no parent.
+        activation_bytes: memory that autograd keeps per image for the backward pass.
+        receptive_field: side in pixels of the square that influences one value of the last map through
+            convolutions and pooling. Gates that average the whole map (squeeze-and-excitation, split
+            attention) and a last adaptive pooling are not counted; the square can be larger than the image.
+        source: source code of the block.
+        parent_source: source code of the parent's block, empty where there is no parent.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Description:
 
     @property
     def parameters(self) -> int:
-        """Learned values of the backbone, without neck or classifier."""
+        """Return the number of learned values of the backbone, without neck or classifier."""
         return sum(stage.parameters for stage in self.stages)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of convolutions and linear maps, as counted by `torch.utils.flop_counter`."""
+        """Return the MACs of convolutions and linear maps, as counted by `torch.utils.flop_counter`."""
         return sum(stage.macs for stage in self.stages)
 
 
@@ -70,7 +70,7 @@ def describe(name: str, size: int = 112) -> Description:
     """Measure a backbone of the table on images of size x size pixels.
 
     Raises:
-        ValueError: unknown name, or a size below the smallest that this backbone takes.
+        ValueError: unknown name, or a size below this backbone's minimum.
     """
     check_size(name, size)
     row = BACKBONES[name]
@@ -101,7 +101,9 @@ def measure_stages(backbone: nn.Sequential, size: int) -> tuple[Stage, ...]:
 
 
 def saved_bytes(backbone: nn.Sequential, size: int, batch: int) -> int:
-    """What autograd keeps for the backward pass of a batch, every storage counted once, weights included."""
+    """Return the bytes that autograd keeps for the backward pass of a batch: each storage once, weights
+    included.
+    """
     kept = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -116,7 +118,9 @@ def saved_bytes(backbone: nn.Sequential, size: int, batch: int) -> int:
 
 @dataclass(frozen=True)
 class Field:
-    """Value i of a map sees the pixels from `low` + i·`step` to `high` + i·`step`, both included."""
+    """Describe a receptive field: value i of a map depends on the pixels `low` + i·`step` to `high` +
+    i·`step`, both included.
+    """
 
     low: int = 0
     high: int = 0
@@ -124,7 +128,7 @@ class Field:
 
 
 def receptive_field(module: nn.Module) -> int:
-    """Side in pixels of what one value of the last map sees; see `Description`.
+    """Return the receptive field of the last map, as the side of a square in pixels; see `Description`.
 
     Branches join at blocks with a `shortcut`, whose field is the union of both.
     """
@@ -133,7 +137,7 @@ def receptive_field(module: nn.Module) -> int:
 
 
 def see(module: nn.Module, field: Field) -> Field:
-    """The field behind a module whose input has the given one."""
+    """Return the receptive field behind a module, given that of its input."""
     if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         kernel, stride, padding, dilation = (
             _side(getattr(module, name, 1)) for name in ("kernel_size", "stride", "padding", "dilation")
@@ -151,5 +155,5 @@ def see(module: nn.Module, field: Field) -> Field:
 
 
 def _side(value: int | tuple[int, int]) -> int:
-    """Kernels are square: (3, 3) -> 3."""
+    """Return the side of a square kernel: (3, 3) -> 3."""
     return value[0] if isinstance(value, tuple) else value

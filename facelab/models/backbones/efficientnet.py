@@ -1,11 +1,11 @@
-"""EfficientNet: grow depth, width and resolution together, from a searched start (Tan and Le 2019,
-arXiv:1905.11946).
+"""EfficientNet: scale depth, width and resolution together, starting from a searched network (Tan and Le
+2019, arXiv:1905.11946).
 
-The start, B0 (table 1), is MobileNetV2's inverted bottleneck with squeeze-and-excitation added before the
-block narrows, SiLU in place of ReLU6, and some 5x5 kernels; B1 to B7 scale it by eq. 3. Stochastic depth,
-with which the paper trains, is not built in: `regularizers.insert_regularizers` adds it to any family.
-Lite0, by the same authors for phones (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite),
-leaves out what quantizes badly: squeeze-and-excitation, and SiLU for ReLU6.
+The base network, B0 (table 1), uses MobileNetV2's inverted bottleneck with squeeze-and-excitation added
+before the block narrows, SiLU in place of ReLU6, and some 5x5 kernels; B1 to B7 scale it by eq. 3. The paper
+trains with stochastic depth; here `regularizers.insert_regularizers` adds it to any family. Lite0, by the
+same authors for phones (https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite),
+drops what quantizes badly: it has no squeeze-and-excitation and uses ReLU6 instead of SiLU.
 """
 
 from collections import OrderedDict
@@ -23,28 +23,30 @@ B0 = [
 
 
 def mbconv(in_channels: int, channels: int, stride: int, expand: int, kernel: int) -> InvertedResidual:
-    """MobileNetV2's block plus squeeze-and-excitation, whose bottleneck is a quarter of the block's input."""
+    """Build MobileNetV2's block plus squeeze-and-excitation, whose bottleneck is a quarter of the block's
+    input.
+    """
     block = InvertedResidual(in_channels, channels, stride, expand, kernel, act=silu)
     block.residual.insert(-1, SqueezeExcite(expand * in_channels, in_channels // 4, act=silu))
     return block
 
 
 def efficientnet_b0() -> nn.Sequential:
-    """Table 1 up to its last map: (B, 1280, H/32, W/32)."""
+    """Build table 1 up to its last map: (B, 1280, H/32, W/32)."""
     stem = ConvNormAct(3, 32, 3, stride=2, act=silu)
     head = ConvNormAct(320, 1280, 1, act=silu)
     return nn.Sequential(OrderedDict(stem=stem, **stages(32, B0, mbconv), head=head))
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding: ⌈H/s⌉ rows out, an odd row of zeros below, not above."""
+    """Pad and convolve as TensorFlow's SAME does: ⌈H/s⌉ output rows, an odd row of zeros goes below."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(pad_same(x, self.kernel_size[0], self.stride[0]))
 
 
 def efficientnet_lite0() -> nn.Sequential:
-    """Lite0 as TensorFlow computes it: SAME padding at stride 2 and ε = 1e-3 in the norms."""
+    """Build Lite0 as TensorFlow computes it: SAME padding at stride 2 and ε = 1e-3 in the norms."""
     stem = ConvNormAct(3, 32, 3, stride=2, act=relu6)
     head = ConvNormAct(320, 1280, 1, act=relu6)
     network = nn.Sequential(OrderedDict(stem=stem, **stages(32, B0, InvertedResidual), head=head))
@@ -61,7 +63,9 @@ def efficientnet_lite0() -> nn.Sequential:
 
 
 def efficientnet_face() -> nn.Sequential:
-    """B0's plan for 112x112 crops, narrower and one halving less: (B, 3, 112, 112) -> (B, 192, 7, 7)."""
+    """Build B0's plan for 112x112 crops, narrower and with one halving less: (B, 3, 112, 112) -> (B, 192, 7,
+    7).
+    """
     rows = [(32, 2, 2, 4, 3), (64, 3, 2, 4, 5), (80, 4, 1, 4, 3), (128, 4, 2, 6, 5)]
     stem = ConvNormAct(3, 32, 3, stride=2, act=silu)
     head = ConvNormAct(128, 192, 1, act=silu)

@@ -1,11 +1,12 @@
-"""MobileNet: a convolution split in two costs an eighth (Howard et al. 2017, arXiv:1704.04861; Sandler et al.
-2018, arXiv:1801.04381).
+"""MobileNet: a convolution factored into two costs an eighth (Howard et al. 2017, arXiv:1704.04861; Sandler
+et al. 2018, arXiv:1801.04381).
 
-Version 1 filters each channel by itself, 3x3, then mixes channels, 1x1: for k x k kernels and N outputs 1/N +
-1/k² of the multiplications (section 3.1). Version 2 turns ResNet's bottleneck inside out: wide in the middle,
-where filtering is cheap, with the shortcut between the narrow ends, which stay linear since a ReLU there
-would lose information. Version 1's paper says ReLU; as in its authors' code it is ReLU6, as in version 2. A
-stage is what runs at one resolution, so one stage can hold several rows of the papers' tables.
+Version 1 filters each channel separately with 3x3 kernels, then mixes channels with 1x1 kernels. For k x k
+kernels and N outputs this takes 1/N + 1/k² of the multiplications (section 3.1). Version 2 inverts ResNet's
+bottleneck: it is wide in the middle, where filtering is cheap. The shortcut connects the narrow ends, which
+stay linear because a ReLU there would lose information. Version 1's paper specifies ReLU; its authors' code
+and this one use ReLU6, as in version 2. A stage holds all blocks of one resolution, so it can contain several
+rows of the papers' tables.
 """
 
 from collections import OrderedDict
@@ -29,7 +30,7 @@ class DepthwiseSeparable(nn.Sequential):
 class InvertedResidual(nn.Module):
     """Version 2's block (table 1): widen `expand` times, filter each channel, narrow without activation.
 
-    The shortcut exists only where input and output have the same shape; elsewhere `shortcut` is None.
+    The shortcut exists only where input and output have the same shape; otherwise `shortcut` is None.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ def stages(
     """Build the rows of a paper's table; a row with stride 2 begins a new stage.
 
     Args:
-        in_channels: of the stem's output.
+        in_channels: channels of the stem's output.
         rows: (channels, blocks, stride, *further arguments of the block); the stride is the first block's.
         block: called with in_channels, channels, stride and the further arguments.
 
@@ -79,14 +80,14 @@ def stages(
 
 
 def mobilenet_v1() -> nn.Sequential:
-    """Table 1 of arXiv:1704.04861 up to its last map: (B, 1024, H/32, W/32)."""
+    """Build table 1 of arXiv:1704.04861 up to its last map: (B, 1024, H/32, W/32)."""
     rows = [(64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2)]
     stem = ConvNormAct(3, 32, 3, stride=2, act=relu6)
     return nn.Sequential(OrderedDict(stem=stem, **stages(32, rows, DepthwiseSeparable)))
 
 
 def mobilenet_v2() -> nn.Sequential:
-    """Table 2 of arXiv:1801.04381 up to its last map: (B, 1280, H/32, W/32)."""
+    """Build table 2 of arXiv:1801.04381 up to its last map: (B, 1280, H/32, W/32)."""
     rows = [  # channels, blocks, stride, expansion
         (16, 1, 1, 1), (24, 2, 2, 6), (32, 3, 2, 6), (64, 4, 2, 6),
         (96, 3, 1, 6), (160, 3, 2, 6), (320, 1, 1, 6),
@@ -97,7 +98,7 @@ def mobilenet_v2() -> nn.Sequential:
 
 
 def mobilenet_face() -> nn.Sequential:
-    """Version 2 for 112x112 crops, one halving less: (B, 3, 112, 112) -> (B, 192, 7, 7)."""
+    """Build version 2 for 112x112 crops, with one halving less: (B, 3, 112, 112) -> (B, 192, 7, 7)."""
     rows = [(32, 2, 2, 3), (64, 6, 2, 6), (128, 4, 2, 6)]
     stem = ConvNormAct(3, 32, 3, stride=2, act=relu6)
     head = ConvNormAct(128, 192, 1, act=relu6)

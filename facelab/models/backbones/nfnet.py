@@ -1,10 +1,10 @@
 """NFNet: a residual network without normalization (Brock et al. 2021, arXiv:2102.06171 and arXiv:2101.08692).
 
-Batch norm keeps signals at variance 1; here it is arithmetic that does. Convolutions have standardized
-filters, activations are scaled to keep variance 1, and since each block adds α² to the variance of the sum,
-the next one divides its input by β = the standard deviation expected by then. A gain per block that starts at
-0 (SkipInit) makes each block start as the identity. Large batches need adaptive gradient clipping, which is
-the trainer's. As in the authors' code: GELU, and a head that doubles the channels.
+Batch norm keeps signals at variance 1; here scaling does so without statistics. Convolutions have
+standardized filters, and activations are scaled to keep variance 1. Each block adds α² to the variance of the
+sum, so the next block divides its input by β, the expected standard deviation. A gain per block that starts
+at 0 (SkipInit) makes each block start as the identity. Large batches need adaptive gradient clipping, which
+the trainer provides. As in the authors' code: GELU, and a head that doubles the channels.
 """
 
 import math
@@ -23,7 +23,7 @@ ALPHA = 0.2
 
 
 class ScaledGELU(nn.Module):
-    """GELU that keeps variance 1, of x/β: γ·gelu(x)/β (arXiv:2101.08692)."""
+    """GELU that preserves variance 1, applied to x/β: γ·gelu(x)/β (arXiv:2101.08692)."""
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
@@ -48,14 +48,14 @@ class SkipInit(nn.Module):
 class NFBlock(nn.Module):
     """Pre-activation bottleneck with two grouped 3x3 convolutions (arXiv:2102.06171, figure 3).
 
-    A shortcut that changes the shape takes the activated signal, any other takes x: the variance then starts
-    anew with each stage. The residual ends in its gate and in SkipInit, which also scales by α.
+    A shortcut that changes the shape takes the activated signal, any other takes x; this resets the variance
+    at each stage. The residual ends with its gate and SkipInit, which also scales by α.
 
     Args:
-        in_channels, channels: before and after.
+        in_channels, channels: channels of input and output.
         stride: of the first 3x3 convolution.
         beta: standard deviation of the input at initialization.
-        group_width: channels of each group.
+        group_width: channels per group.
     """
 
     def __init__(
@@ -95,11 +95,12 @@ def nf_network(
     head: int,
     group_width: int,
 ) -> nn.Sequential:
-    """Stem, four stages of which all but the first halve the map, and a last 1x1 convolution, activated.
+    """Build the stem, four stages (all but the first halve the map) and a last 1x1 convolution with
+    activation.
 
     Args:
         stem: (channels, stride) of each 3x3 convolution.
-        channels, depths: of each stage its channels and its number of blocks.
+        channels, depths: channels and number of blocks of each stage.
         head: channels of the last map.
         group_width: channels of each group in the blocks.
     """
@@ -123,12 +124,12 @@ def nf_network(
 
 
 def nfnet_f0() -> nn.Sequential:
-    """The paper's NFNet-F0 (table 1) up to its last feature map: (B, 3072, H/32, W/32)."""
+    """Build the paper's NFNet-F0 (table 1) up to its last feature map: (B, 3072, H/32, W/32)."""
     stem = ((16, 2), (32, 1), (64, 1), (128, 2))
     return nf_network(stem, (256, 512, 1536, 1536), (1, 2, 6, 3), head=3072, group_width=128)
 
 
 def nfnet_face() -> nn.Sequential:
-    """F0 at a quarter of its width for 112x112 crops: (B, 3, 112, 112) -> (B, 256, 4, 4)."""
+    """Build F0 at a quarter of its width for 112x112 crops: (B, 3, 112, 112) -> (B, 256, 4, 4)."""
     stem = ((8, 2), (16, 1), (32, 2))
     return nf_network(stem, (64, 128, 384, 384), (1, 2, 3, 2), head=256, group_width=32)

@@ -1,11 +1,10 @@
-"""ImageNet weights of torchvision and timm in our backbones, for transfer learning.
+"""Load ImageNet weights of torchvision and timm into the backbones, for transfer learning.
 
-Our networks define their layers in the order of the originals, so the map between the two is that order: the
-n-th tensor of ours is the n-th of theirs, shapes must agree, and what is left over is their classifier.
-`LATE` lists the two families in which a tensor comes later in ours. Their networks expect
-(x - mean)/std for x in [0, 1] and ours x in [-1, 1]: the difference is linear, so the first convolution
-absorbs it. Only at the border do outputs differ, as zeros around the image then mean mid-gray instead of the
-mean color.
+The networks here define their layers in the order of the originals, so tensors are matched by position and
+must agree in shape; the remaining tensors belong to the original's classifier. `LATE` lists the two families
+in which a tensor comes later here. The originals expect (x - mean)/std for x in [0, 1], these networks x in
+[-1, 1]. The difference is linear, so the first convolution absorbs it. Outputs differ only at the border,
+where zero padding then means mid-gray instead of the mean color.
 """
 
 import importlib.util
@@ -44,9 +43,9 @@ VERSIONS = "install torchvision 0.26.0 and timm 1.0.31, for which the map was ma
 
 
 def pretrained(name: str) -> nn.Sequential:
-    """A backbone with ImageNet weights, for images in [-1, 1].
+    """Build a backbone with ImageNet weights, for images in [-1, 1].
 
-    The first call for a name downloads with torchvision's or timm's own loader, which keep the file;
+    The first call for a name downloads with torchvision's or timm's loader, which caches the file;
     `efficientnet_lite0` comes from a package and works offline.
 
     Args:
@@ -69,8 +68,8 @@ def matched(name: str, theirs: dict[str, Tensor], network: nn.Sequential) -> dic
 
     Args:
         name: one of PRETRAINED.
-        theirs: their state_dict, in order of definition.
-        network: our backbone of that name.
+        theirs: the original's state_dict, in order of definition.
+        network: the backbone of that name.
 
     Returns:
         A state_dict for `network`.
@@ -91,15 +90,16 @@ def matched(name: str, theirs: dict[str, Tensor], network: nn.Sequential) -> dic
 
 @torch.no_grad()
 def take_signed_input(network: nn.Sequential, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Let the first convolution, made for ((x + 1)/2 - mean)/std, take x in [-1, 1] itself.
+    """Adapt the first convolution, made for ((x + 1)/2 - mean)/std, to take x in [-1, 1] directly.
 
-    Kernels are scaled by 0.5/std, and what (0.5 - mean)/std adds to every output goes into the bias, or is
-    subtracted from the running mean of the batch norm that follows. NFNet's standardized kernels cannot be
-    scaled by channel: there the mean of the three std stands for each, 1.3 % off at most for ImageNet's.
+    Kernels are scaled by 0.5/std. The constant that (0.5 - mean)/std adds to every output goes into the bias,
+    or is subtracted from the running mean of the batch norm that follows. NFNet's standardized kernels cannot
+    be scaled by channel, so the mean of the three std values is used for each; the error is at most 1.3% for
+    ImageNet's.
 
     Args:
         network: a backbone; changed in place.
-        mean, std: of red, green and blue in [0, 1].
+        mean, std: mean and standard deviation of red, green and blue in [0, 1].
     """
     modules = list(network.modules())
     first = next(m for m in modules if isinstance(m, nn.Conv2d))
@@ -119,7 +119,7 @@ def take_signed_input(network: nn.Sequential, mean: Sequence[float], std: Sequen
 
 
 def _in_our_order(keys: list[str], late: Iterable[str]) -> list[str]:
-    """Move the tensors whose names hold one of `late` to the end of their block."""
+    """Move the tensors whose names contain one of `late` to the end of their block."""
     for marker in late:
         for block in sorted({key.split(marker)[0] for key in keys if marker in key}):
             moved = [key for key in keys if key.startswith(block + marker)]
@@ -130,7 +130,9 @@ def _in_our_order(keys: list[str], late: Iterable[str]) -> list[str]:
 
 
 def _without_biases(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Move a convolution's bias into the running mean of the batch norm after it: both are only added."""
+    """Move a convolution's bias into the running mean of the batch norm that follows; both are constants
+    added per channel.
+    """
     out = dict(theirs)
     for key in theirs:
         layer, _, kind = key.rpartition(".")
@@ -142,7 +144,7 @@ def _without_biases(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _downloaded(name: str) -> tuple[dict[str, Tensor], Sequence[float], Sequence[float]]:
-    """Weights, mean and std of a torchvision or timm network, downloaded the first time."""
+    """Return weights, mean and std of a torchvision or timm network, downloaded on first use."""
     if name in TIMM and importlib.util.find_spec("timm") is None:
         raise ValueError(f"the ImageNet weights of {name} come with timm; install it with `pip install timm`")
     try:
@@ -165,7 +167,7 @@ def _downloaded(name: str) -> tuple[dict[str, Tensor], Sequence[float], Sequence
 
 
 def _packaged() -> tuple[dict[str, Tensor], Sequence[float], Sequence[float]]:
-    """Weights, mean and std of EfficientNet-Lite0 from the installed package, which need not be imported."""
+    """Return weights, mean and std of EfficientNet-Lite0 from the installed package, without importing it."""
     spec = importlib.util.find_spec(PACKAGE)
     places = (spec.submodule_search_locations if spec else None) or []
     for file in (file for place in places for file in Path(place).glob("models/efficientnet-lite0-*.pth")):

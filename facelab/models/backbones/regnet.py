@@ -1,8 +1,8 @@
-"""RegNet: ResNeXt whose widths follow one straight line (Radosavovic et al. 2020, arXiv:2003.13678).
+"""RegNet: ResNeXt with block widths on a straight line (Radosavovic et al. 2020, arXiv:2003.13678).
 
-Instead of one network the authors studied a space of them, and found that good ones are simple: the width of
-block j grows linearly, w0 + wa·j, and is rounded to a power of wm so that neighbors form stages. Five
-numbers then say the whole network; the block is ResNeXt's without a bottleneck (X), or with
+The authors studied a design space instead of one network and found that good networks follow a simple rule:
+the width of block j grows linearly, w0 + wa·j, and is rounded to a power of wm so that neighbors form stages.
+Five numbers then define the whole network; the block is ResNeXt's without a bottleneck (X), or with
 squeeze-and-excitation after its 3x3 convolution (Y).
 """
 
@@ -18,11 +18,11 @@ from facelab.models.layers import Activation, ConvNormAct, SqueezeExcite, prelu,
 def regnet_plan(
     depth: int, w0: float, wa: float, wm: float, group_width: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The channels and the number of blocks of each stage (eq. 2 to 4).
+    """Return the channels and the number of blocks of each stage (eq. 2 to 4).
 
     Args:
         depth: number of blocks d.
-        w0, wa: the line, block j wants w0 + wa·j channels.
+        w0, wa: line of the widths; block j has w0 + wa·j channels before rounding.
         wm: neighboring stages differ by a power of this factor, > 1.
         group_width: channels in a group; widths are rounded to its multiples.
 
@@ -40,7 +40,9 @@ def regnet_plan(
 def x_block(
     in_channels: int, channels: int, stride: int, group_width: int, act: Activation = relu
 ) -> Residual:
-    """All three convolutions have the block's width, groups a fixed number of channels (figure 4)."""
+    """Build a block whose three convolutions have the block's width and groups of a fixed width (figure
+    4).
+    """
     residual = bottleneck_branch(
         in_channels, channels, channels, stride, groups=channels // group_width, act=act
     )
@@ -50,28 +52,28 @@ def x_block(
 def y_block(
     in_channels: int, channels: int, stride: int, group_width: int, act: Activation = relu
 ) -> Residual:
-    """The X block with squeeze-and-excitation after the 3x3 convolution, through in_channels/4."""
+    """Build the X block with squeeze-and-excitation after the 3x3 convolution, through in_channels/4."""
     block = x_block(in_channels, channels, stride, group_width, act)
     block.residual.insert(2, SqueezeExcite(channels, round(in_channels / 4)))
     return block
 
 
 def regnet_x_400mf() -> nn.Sequential:
-    """RegNetX-400MF: (B, 384, H/32, W/32)."""
+    """Build RegNetX-400MF: (B, 384, H/32, W/32)."""
     channels, depths = regnet_plan(depth=22, w0=24, wa=24.48, wm=2.54, group_width=16)
     block = partial(x_block, group_width=16)
     return network(ConvNormAct(3, 32, 3, stride=2), block, channels, depths, (2, 2, 2, 2), stem_channels=32)
 
 
 def regnet_y_400mf() -> nn.Sequential:
-    """RegNetY-400MF: (B, 440, H/32, W/32)."""
+    """Build RegNetY-400MF: (B, 440, H/32, W/32)."""
     channels, depths = regnet_plan(depth=16, w0=48, wa=27.89, wm=2.09, group_width=8)
     block = partial(y_block, group_width=8)
     return network(ConvNormAct(3, 32, 3, stride=2), block, channels, depths, (2, 2, 2, 2), stem_channels=32)
 
 
 def regnet_face() -> nn.Sequential:
-    """A RegNetY for 112x112 crops, with PReLU: (B, 3, 112, 112) -> (B, 384, 4, 4)."""
+    """Build a RegNetY for 112x112 crops, with PReLU: (B, 3, 112, 112) -> (B, 384, 4, 4)."""
     channels, depths = regnet_plan(depth=12, w0=64, wa=32, wm=1.8, group_width=16)
     block = partial(y_block, group_width=16, act=prelu)
     return network(face_stem(), block, channels, depths, (2, 2, 2, 2), stem_channels=32)

@@ -1,9 +1,9 @@
-"""ResNeSt: branches compete for every channel (Zhang et al. 2020, arXiv:2004.08955).
+"""ResNeSt: attention over several versions of each channel (Zhang et al. 2020, arXiv:2004.08955).
 
-The 3x3 convolution gives `radix` alternatives, the splits, of every channel; a softmax over the splits,
-computed from the means of their sum as in SENet, says how much of each to take. The block takes two tricks
-from arXiv:1812.01187: maps are halved by average pooling instead of by strides, and three 3x3 convolutions
-replace the stem's 7x7. Simplified: cardinality is 1, as in all of the paper's main networks.
+The 3x3 convolution computes `radix` versions of every channel, the splits. A softmax over the splits,
+computed from the means of their sum as in SENet, weights them. The block adopts two changes from
+arXiv:1812.01187: maps are halved by average pooling instead of by strides, and three 3x3 convolutions replace
+the stem's 7x7. Simplified: cardinality is 1, as in all of the paper's main networks.
 """
 
 from functools import partial
@@ -37,7 +37,7 @@ class SplitAttention(nn.Module):
 
 
 def resnest_block(in_channels: int, channels: int, stride: int, act: Activation = relu) -> Residual:
-    """ResNet's bottleneck with split attention for its 3x3 convolution (figure 1, right)."""
+    """Build ResNet's bottleneck with split attention instead of its 3x3 convolution (figure 1, right)."""
     width = channels // 4
     residual = nn.Sequential(
         ConvNormAct(in_channels, width, 1, act=act),
@@ -50,7 +50,9 @@ def resnest_block(in_channels: int, channels: int, stride: int, act: Activation 
 
 
 def pooled_projection(in_channels: int, channels: int, stride: int) -> nn.Module:
-    """ResNet's shortcut with an average in place of the stride, which would skip three of four values."""
+    """Build ResNet's shortcut with average pooling instead of the stride, which would skip three of four
+    values.
+    """
     if stride == 1 and in_channels == channels:
         return nn.Identity()
     project = ConvNormAct(in_channels, channels, 1, act=None)
@@ -60,7 +62,7 @@ def pooled_projection(in_channels: int, channels: int, stride: int) -> nn.Module
 
 
 def deep_stem(channels: int, act: Activation = relu) -> nn.Sequential:
-    """Three 3x3 convolutions: (B, 3, H, W) -> (B, 2·channels, H/2, W/2)."""
+    """Build three 3x3 convolutions: (B, 3, H, W) -> (B, 2·channels, H/2, W/2)."""
     return nn.Sequential(
         ConvNormAct(3, channels, 3, stride=2, act=act),
         ConvNormAct(channels, channels, 3, act=act),
@@ -69,13 +71,15 @@ def deep_stem(channels: int, act: Activation = relu) -> nn.Sequential:
 
 
 def resnest50() -> nn.Sequential:
-    """The paper's ResNeSt-50 (2s1x64d) up to its last feature map: (B, 2048, H/32, W/32)."""
+    """Build the paper's ResNeSt-50 (2s1x64d) up to its last feature map: (B, 2048, H/32, W/32)."""
     stem = deep_stem(32).append(nn.MaxPool2d(3, stride=2, padding=1))
     return network(stem, resnest_block, (256, 512, 1024, 2048), (3, 4, 6, 3))
 
 
 def resnest_face() -> nn.Sequential:
-    """For 112x112 crops, a stem at half width without pooling, PReLU: (B, 3, 112, 112) -> (B, 512, 4, 4)."""
+    """Build the member for 112x112 crops, with a stem at half width without pooling, and PReLU: (B, 3, 112,
+    112) -> (B, 512, 4, 4).
+    """
     block = partial(resnest_block, act=prelu)
     return network(
         deep_stem(16, prelu), block, (64, 128, 384, 512), (1, 2, 3, 2), (2, 2, 2, 2), stem_channels=32

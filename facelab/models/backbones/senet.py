@@ -1,8 +1,8 @@
 """SENet: ResNet with a gate per channel (Hu et al. 2017, arXiv:1709.01507).
 
-A convolution mixes channels the same way everywhere and for every image. Squeeze-and-excitation looks at the
-whole map once (squeeze: the mean of each channel) and then turns channels up or down for this image
-(excitation: two small linear maps and a sigmoid). One module at the end of ResNet's residual is the change.
+A convolution weights channels in the same way at every position and for every image. Squeeze-and-excitation
+averages each channel over the map (squeeze) and rescales the channels for this image (excitation: two small
+linear maps and a sigmoid). It adds one module at the end of ResNet's residual.
 """
 
 from functools import partial
@@ -14,18 +14,18 @@ from facelab.models.layers import Activation, SqueezeExcite, prelu, relu
 
 
 def se_bottleneck(in_channels: int, channels: int, stride: int, act: Activation = relu) -> Residual:
-    """ResNet's bottleneck with squeeze-and-excitation before the sum (figure 3)."""
+    """Build ResNet's bottleneck with squeeze-and-excitation before the sum (figure 3)."""
     block = bottleneck(in_channels, channels, stride, act)
     block.residual.append(SqueezeExcite(channels, channels // 16))
     return block
 
 
 def se_resnet50() -> nn.Sequential:
-    """The paper's SE-ResNet-50 (table 1) up to its last feature map: (B, 2048, H/32, W/32)."""
+    """Build the paper's SE-ResNet-50 (table 1) up to its last feature map: (B, 2048, H/32, W/32)."""
     return network(imagenet_stem(), se_bottleneck, (256, 512, 1024, 2048), (3, 4, 6, 3))
 
 
 def senet_face() -> nn.Sequential:
-    """For 112x112 crops, with PReLU: (B, 3, 112, 112) -> (B, 512, 4, 4)."""
+    """Build the member for 112x112 crops, with PReLU: (B, 3, 112, 112) -> (B, 512, 4, 4)."""
     block = partial(se_bottleneck, act=prelu)
     return network(face_stem(), block, (96, 192, 384, 512), (2, 3, 4, 2), (2, 2, 2, 2), stem_channels=32)

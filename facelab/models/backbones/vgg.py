@@ -1,11 +1,11 @@
-"""VGG: only 3x3 convolutions, and many of them (Simonyan and Zisserman 2014, arXiv:1409.1556).
+"""VGG: deep networks of 3x3 convolutions only (Simonyan and Zisserman 2014, arXiv:1409.1556).
 
-Two 3x3 layers see as far as one 5x5 layer with fewer weights and one more ReLU (section 2.3), so depth pays:
-11 to 19 layers in five groups, each twice as wide and half as large as the one before. The `_bn` members add
-batch norm (arXiv:1502.03167), without which the deeper ones do not train from scratch. Their convolutions
-have no bias, as the norm subtracts it again: 2,752 (VGG-11) or 4,224 (VGG-16) parameters fewer than
-torchvision's; `pretrained` moves those into the running means. The classifier's three fully connected layers,
-123.6 M parameters, are not part of the backbone.
+Two 3x3 layers have the receptive field of one 5x5 layer, with fewer weights and one more ReLU (section 2.3).
+The networks have 11 to 19 layers in five groups; each group is twice as wide as the one before, at half the
+resolution. The `_bn` members add batch norm (arXiv:1502.03167), without which the deeper ones do not train
+from scratch. Their convolutions have no bias, because the norm would subtract it: 2,752 (VGG-11) or 4,224
+(VGG-16) parameters fewer than in torchvision; `pretrained` moves torchvision's biases into the running means.
+The classifier's three fully connected layers, 123.6 M parameters, are not part of the backbone.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from facelab.models.layers import ConvNormAct
 
 
 def stage(in_channels: int, channels: int, convs: int, pool: bool = True) -> nn.Sequential:
-    """A group of `convs` 3x3 convolutions, the last one followed by 2x2 max pooling."""
+    """Build a group of `convs` 3x3 convolutions, the last one followed by 2x2 max pooling."""
     blocks = [ConvNormAct(in_channels if i == 0 else channels, channels) for i in range(convs)]
     if pool:
         blocks[-1].append(nn.MaxPool2d(2))
@@ -24,7 +24,9 @@ def stage(in_channels: int, channels: int, convs: int, pool: bool = True) -> nn.
 
 
 def vgg(convs: tuple[int, int, int, int, int]) -> nn.Sequential:
-    """The paper's five groups (table 1) of `convs` layers: (B, 512, 7, 7) for images of 32 pixels or more."""
+    """Build the paper's five groups (table 1) of `convs` layers: (B, 512, 7, 7) for images of 32 pixels or
+    more.
+    """
     return nn.Sequential(
         OrderedDict(
             stem=stage(3, 64, convs[0]),
@@ -38,17 +40,17 @@ def vgg(convs: tuple[int, int, int, int, int]) -> nn.Sequential:
 
 
 def vgg11_bn() -> nn.Sequential:
-    """Configuration A: 8 convolutions, and 3 layers of the classifier that is not here."""
+    """Build configuration A: 8 convolutions, without the classifier's 3 layers."""
     return vgg((1, 1, 2, 2, 2))
 
 
 def vgg16_bn() -> nn.Sequential:
-    """Configuration D: 13 convolutions."""
+    """Build configuration D: 13 convolutions."""
     return vgg((2, 2, 3, 3, 3))
 
 
 def vgg_face() -> nn.Sequential:
-    """Configuration A, narrow and without the last pooling: (B, 3, 112, 112) -> (B, 192, 7, 7)."""
+    """Build configuration A, narrow and without the last pooling: (B, 3, 112, 112) -> (B, 192, 7, 7)."""
     return nn.Sequential(
         OrderedDict(
             stem=stage(3, 16, 1),

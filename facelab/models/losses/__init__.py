@@ -1,10 +1,10 @@
-"""The table of losses. Every loss is `loss_fn(embeddings (B, D), labels (B,)) -> scalar`.
+"""List the losses. Each is called as `loss_fn(embeddings (B, D), labels (B,)) -> scalar`.
 
-A loss owns its prototypes, centers and schedules, all in its state_dict; the optimizer takes the parameters
-of model and loss alike, and the trainer has no branch on a loss's name. Optional are `logits(embeddings)`,
-class scores without margin; `end_epoch()`, called after the last step of each epoch, which closes the
-statistics of losses that count epochs; and `parts`, the unweighted terms of the last batch's loss by name.
-Schedules advance by a step in each forward in training mode, and stand still in eval.
+A loss stores its prototypes, centers and schedules in its state_dict. The optimizer takes the parameters of
+model and loss, and the trainer never tests a loss's name. Three members are optional: `logits(embeddings)`,
+class scores without margin; `end_epoch()`, called after the last step of each epoch to finish statistics per
+epoch; and `parts`, the unweighted terms of the last batch's loss by name. Schedules advance by one step per
+forward pass in training mode and do not advance in eval mode.
 
 A pair loss is used alone (`loss="triplet"`, which has no logits) or added to a classification loss with the
 weight `pair_weight` (`loss="softmax+triplet"`). Its margin is called `pair_margin`, so that both fit one flat
@@ -29,8 +29,9 @@ Options = dict[str, float | bool | str]
 
 @dataclass(frozen=True)
 class Loss:
-    """A row of the table: `build(embedding_dim, num_classes, **options)` gives the loss; the rest is its
-    card."""
+    """Describe a loss of the table: `build(embedding_dim, num_classes, **options)` returns it, the other
+    fields fill its card.
+    """
 
     build: Callable[..., nn.Module]
     family: str
@@ -84,10 +85,10 @@ LOSSES: dict[str, Loss] = {
 
 
 def loss_options(name: str) -> tuple[str, ...]:
-    """The recipe fields that a loss understands, e.g. ('label_smoothing', 'bias') for softmax.
+    """Return the recipe fields that a loss accepts, e.g. ('label_smoothing', 'bias') for softmax.
 
     Raises:
-        ValueError: unknown name; the sentence lists the legal ones and the nearest.
+        ValueError: unknown name; the message lists the valid names and the nearest one.
     """
     parts = _parts(name)
     options = [
@@ -97,7 +98,7 @@ def loss_options(name: str) -> tuple[str, ...]:
 
 
 def build_loss(name: str, embedding_dim: int, num_classes: int, options: Options) -> nn.Module:
-    """Build a loss; an option that is left out takes the loss's own default, its paper's.
+    """Build a loss; an option that is omitted takes the loss's default, the value of its paper.
 
     Args:
         name: a name in LOSSES, or a classification and a pair loss joined by +.
@@ -126,7 +127,7 @@ def build_loss(name: str, embedding_dim: int, num_classes: int, options: Options
 
 
 def _parts(name: str) -> list[str]:
-    """'softmax+triplet' -> ['softmax', 'triplet'], each checked."""
+    """Split a name and check each part: 'softmax+triplet' -> ['softmax', 'triplet']."""
     parts = name.split("+")
     for part in parts:
         if part not in LOSSES:

@@ -1,8 +1,8 @@
-"""What may enter a loss, checked once per step, and the precision in which it is computed.
+"""Validate loss inputs once per step; run losses in float32.
 
-Public losses take a label of -100 for "ignore", broadcast a wrong shape and let NaN through to the weights;
-here each is an error with a sentence. Networks may compute in bf16, but angles and log-sum-exps need float32:
-bf16 has three digits, and a scale of 64 makes the third one worth a quarter of a logit.
+PyTorch's losses treat a label of -100 as "ignore", broadcast a wrong shape and propagate NaN to the weights;
+here each raises an error with a message. Networks may compute in bf16, but angles and log-sum-exps need
+float32: bf16 has three digits, and with a scale of 64 the third digit is a quarter of a logit.
 """
 
 import functools
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 
 def check_batch(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
-    """Refuse a batch that the loss cannot mean anything for.
+    """Raise a ValueError if a batch is not valid for the loss.
 
-    Labels and values are judged by one small tensor, read once. On a GPU that is one wait per step, and it
-    comes before the labels index anything, because an index out of range there ends the process. NaN and
-    infinity spread through a sum, so the sum is looked at; rows are searched only when it is not finite.
+    One small tensor summarizes labels and values and is read once. On a GPU this is one synchronization per
+    step; it happens before the labels index anything, because an index out of range there aborts the process.
+    NaN and infinity propagate through a sum, so only the sum is checked; rows are searched only when it is
+    not finite.
 
     Args:
         loss_fn: has `embedding_dim` and `num_classes`.
@@ -25,7 +26,7 @@ def check_batch(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> None:
         labels: (B,) int64 in [0, num_classes).
 
     Raises:
-        ValueError: any of these does not hold; the sentence names the value and the legal set.
+        ValueError: any of these does not hold; the message names the value and the valid range.
     """
     dim, classes = loss_fn.embedding_dim, loss_fn.num_classes
     if embeddings.ndim != 2 or embeddings.shape[1] != dim or not len(embeddings):
@@ -54,7 +55,7 @@ def _refuse_non_finite(embeddings: Tensor) -> None:
 
 
 def in_float32(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Decorate `logits` or `forward`: leave autocast, and widen half-precision embeddings to float32."""
+    """Decorate `logits` or `forward`: disable autocast, and convert half-precision embeddings to float32."""
 
     @functools.wraps(method)
     def wrapper(self: nn.Module, embeddings: Tensor, *labels: Tensor) -> Tensor:
@@ -65,11 +66,13 @@ def in_float32(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def widen(x: Tensor) -> Tensor:
-    """float16 and bfloat16 become float32; other types stay, integers for `check_batch` to refuse."""
+    """Convert float16 and bfloat16 to float32; other types are unchanged, and `check_batch` rejects
+    integers.
+    """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def require(holds: bool, name: str, value: object, legal: str) -> None:
-    """Raise a ValueError that names an option, its value and the legal set, unless `holds`."""
+    """Raise a ValueError that names an option, its value and the valid range, unless `holds`."""
     if not holds:
         raise ValueError(f"{name} is {value}; legal: {legal}")

@@ -1,9 +1,9 @@
-"""Center loss: softmax keeps classes apart while every embedding is pulled to the center of its class.
+"""Center loss: softmax separates classes while each embedding is pulled to the center of its class.
 
 A Discriminative Feature Learning Approach for Deep Face Recognition (Wen et al., ECCV 2016,
-https://doi.org/10.1007/978-3-319-46478-7_31). Centers are no parameters: they follow their class by the
-paper's own rule, with its own rate. Both terms are means over the batch where the paper sums both, so λ means
-the same.
+https://doi.org/10.1007/978-3-319-46478-7_31). Centers are not parameters: they are updated by the paper's
+rule, at the paper's rate. Both terms are means over the batch where the paper uses sums, so λ has the same
+meaning.
 """
 
 import torch
@@ -15,9 +15,9 @@ from facelab.models.losses.classification import linear_layer, linear_logits
 
 
 def center_loss(offsets: Tensor) -> Tensor:
-    """½·mean ‖x - c_y‖² over the batch (eq. 2, divided by B).
+    """Compute ½·mean ‖x - c_y‖² over the batch (eq. 2, divided by B).
 
-    Popular code leaves the ½ out, so its values are twice these.
+    Common implementations omit the ½, so their values are twice as large.
 
     Args:
         offsets: (B, D), each embedding minus the center of its class.
@@ -28,12 +28,13 @@ def center_loss(offsets: Tensor) -> Tensor:
 
 @torch.no_grad()
 def update_centers(centers: Tensor, offsets: Tensor, labels: Tensor, rate: float) -> None:
-    """Move centers, in place, by c_j -= α·Σ (c_j - x_i)/(1 + n_j), over the n_j samples of class j (eq. 4).
+    """Update centers in place by c_j -= α·Σ (c_j - x_i)/(1 + n_j), over the n_j samples of class j (eq. 4).
 
-    The 1 keeps a class with few samples in the batch from jumping onto them; an absent class does not move.
+    The 1 damps the step of a class with few samples in the batch; the center of an absent class does not
+    move.
 
     Args:
-        centers: (C, D), changed.
+        centers: (C, D), changed in place.
         offsets: (B, D), `embeddings - centers[labels]`.
         labels: (B,) int64 in [0, C).
         rate: α in [0, 1].
@@ -47,18 +48,18 @@ def update_centers(centers: Tensor, offsets: Tensor, labels: Tensor, rate: float
 class Center(nn.Module):
     """Softmax + λ·center loss.
 
-    It must be on from the first step of training. Softmax alone soon spreads embeddings far from the origin,
-    each class along a long ray; centers that only then start from zero make the pull larger than the whole
-    softmax loss, and it shrinks everything to a point. From the start, centers and embeddings move together.
+    Use it from the first step of training. Softmax alone soon spreads embeddings far from the origin, each
+    class along a ray. If centers start from zero only then, the center term exceeds the softmax loss and
+    shrinks all embeddings to a point. From the beginning, centers and embeddings move together.
 
-    With a bias in the last layer, classes may differ by it rather than by direction, and the paper's
-    star-shaped picture of 2-D embeddings does not appear; `bias=False` brings it out.
+    With a bias in the last layer, classes may differ by the bias rather than by direction, and 2-D embeddings
+    do not form the star of the paper's figures; with `bias=False` they do.
 
     Args:
         embedding_dim: D.
         num_classes: C.
-        center_weight: λ >= 0; the paper's for faces is 0.003.
-        center_rate: α in [0, 1]; the paper's is 0.5.
+        center_weight: λ >= 0; 0.003 for faces in the paper.
+        center_rate: α in [0, 1]; 0.5 in the paper.
         bias: whether the linear layer has one.
 
     Raises:
@@ -83,7 +84,7 @@ class Center(nn.Module):
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, C) class scores."""
+        """Return class scores: (B, D) -> (B, C)."""
         return linear_logits(self.linear, embeddings)
 
     @in_float32

@@ -1,9 +1,9 @@
-"""Losses that train by naming: a linear layer scores every class and cross-entropy compares with the truth.
+"""Classification losses: a linear layer scores every class and cross-entropy compares with the label.
 
-Classification makes features separable, and the features, not the class scores, are what verification keeps.
-A one-hot target drives logits apart for ever; label smoothing (arXiv:1512.00567, section 7; arXiv:1812.01187)
-asks for a little less than certainty, and online label smoothing (arXiv:2011.12562) learns which classes
-deserve the rest.
+Classification makes features separable; verification uses the features and discards the class scores. With a
+one-hot target the logits grow without bound. Label smoothing (arXiv:1512.00567, section 7; arXiv:1812.01187)
+trains toward a probability below 1, and online label smoothing (arXiv:2011.12562) learns how to distribute
+the remainder over classes.
 """
 
 import torch
@@ -16,9 +16,9 @@ from facelab.models.losses.mining import l2_normalize
 
 
 def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
-    """y_ls = (1-α)·onehot + α/K, the target that label smoothing trains toward.
+    """Return y_ls = (1-α)·onehot + α/K, the target of label smoothing.
 
-    The best logits are then finite: they are ln y_ls, up to a constant.
+    The optimal logits are then finite: ln y_ls, up to a constant.
 
     Args:
         labels: (B,) int64 in [0, K).
@@ -43,7 +43,7 @@ def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> 
 
 
 def linear_layer(embedding_dim: int, num_classes: int, bias: bool) -> nn.Linear:
-    """The last layer, small at first, so that the first loss is ln K."""
+    """Build the last layer, with small weights so that the initial loss is ln K."""
     layer = nn.Linear(embedding_dim, num_classes, bias)
     nn.init.normal_(layer.weight, std=0.01)
     if bias:
@@ -52,7 +52,7 @@ def linear_layer(embedding_dim: int, num_classes: int, bias: bool) -> nn.Linear:
 
 
 def linear_logits(layer: nn.Linear, embeddings: Tensor) -> Tensor:
-    """(B, D) -> (B, K) in the embeddings' type, whatever the layer's."""
+    """Compute (B, D) -> (B, K) in the type of the embeddings, whatever the type of the layer."""
     bias = None if layer.bias is None else layer.bias.to(embeddings.dtype)
     return F.linear(embeddings, layer.weight.to(embeddings.dtype), bias)
 
@@ -84,7 +84,7 @@ class Softmax(nn.Module):
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, K) class scores."""
+        """Return class scores: (B, D) -> (B, K)."""
         return linear_logits(self.linear, embeddings)
 
     @in_float32
@@ -94,15 +94,16 @@ class Softmax(nn.Module):
 
 
 class NormSoftmax(nn.Module):
-    """Softmax on cosines: lengths of embeddings and prototypes no longer matter (NormFace, arXiv:1704.06369).
+    """Softmax on cosines: norms of embeddings and prototypes have no effect (NormFace, arXiv:1704.06369).
 
-    Cosines lie in [-1, 1], where softmax over K classes is never sure, hence the scale (its proposition 2).
-    Simplified: NormFace learns the scale; here it is fixed, by default at 1/0.05 as in arXiv:1811.12649.
+    Cosines lie in [-1, 1], which bounds the probability of softmax over K classes away from 1, hence the
+    scale (proposition 2). Simplified: NormFace learns the scale; here it is fixed, by default at 1/0.05 as in
+    arXiv:1811.12649.
 
     Args:
         embedding_dim: D.
         num_classes: K.
-        scale: s > 0, by which cosines are multiplied.
+        scale: s > 0, the factor of the cosines.
 
     Raises:
         ValueError: the scale is out of range.
@@ -116,7 +117,7 @@ class NormSoftmax(nn.Module):
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, K): s·cos θ."""
+        """Return class scores: (B, D) -> (B, K), s·cos θ."""
         return prototype_scores(l2_normalize(embeddings), self.prototypes) * self.scale
 
     @in_float32
@@ -128,14 +129,14 @@ class NormSoftmax(nn.Module):
 class OnlineLabelSmoothing(nn.Module):
     """Soft labels learned from the network's own correct predictions (arXiv:2011.12562, algorithm 1).
 
-    The soft label of a class is the mean probability vector of its correctly named samples in the epoch
-    before, and says which classes resemble which. In the first epoch it is uniform; a class with no correct
-    sample keeps its label. The trainer closes each epoch with `end_epoch()`. Row k of `soft` is the paper's
-    column k.
+    The soft label of a class is the mean probability vector of its correctly classified samples in the
+    previous epoch; it shows which classes are similar. In the first epoch it is uniform; a class with no
+    correct sample keeps its soft label. The trainer calls `end_epoch()` after each epoch. Row k of `soft` is
+    column k in the paper.
 
     Args:
         embedding_dim: D.
-        num_classes: K, at most 20,000: the table is K x K, and so is its successor in the making.
+        num_classes: K, at most 20,000: the current and the next table are both K x K.
         hard_label_weight: α in [0, 1]: the loss is α·(hard labels) + (1-α)·(soft labels).
         bias: whether the linear layer has one.
 
@@ -162,7 +163,7 @@ class OnlineLabelSmoothing(nn.Module):
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, K) class scores."""
+        """Return class scores: (B, D) -> (B, K)."""
         return linear_logits(self.linear, embeddings)
 
     @in_float32
@@ -181,7 +182,7 @@ class OnlineLabelSmoothing(nn.Module):
 
     @torch.no_grad()
     def end_epoch(self) -> None:
-        """Make this epoch's statistics the soft labels of the next, and start collecting anew."""
+        """Turn this epoch's statistics into the soft labels of the next epoch, and reset the statistics."""
         mass = self.sums.sum(1, keepdim=True)  # the number of correct samples, each of mass 1
         self.soft.copy_(torch.where(mass > 0, self.sums / mass, self.soft))
         self.sums.zero_()

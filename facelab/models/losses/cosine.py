@@ -1,8 +1,8 @@
 """Scores against prototypes, x·w/‖w‖: the linear layer of every loss that compares directions.
 
-Each class has a prototype, a vector of which only the direction counts. Autograd would keep a normalized copy
-of all prototypes for the backward pass; this keeps one number per class instead and projects the gradient,
-which is exact, because moving a prototype along itself changes nothing.
+Each class has a prototype, a vector of which only the direction matters. Autograd would keep a normalized
+copy of all prototypes for the backward pass; this keeps one number per class and projects the gradient. This
+is exact, because scaling a prototype does not change the score.
 """
 
 import torch
@@ -29,13 +29,13 @@ class _PrototypeScores(torch.autograd.Function):
 
 
 def prototype_scores(embeddings: Tensor, prototypes: Tensor) -> Tensor:
-    """x·w_c/‖w_c‖ for every embedding and class; cos θ where the embeddings have length 1.
+    """Compute x·w_c/‖w_c‖ for every embedding and class; this is cos θ for embeddings of length 1.
 
     Args:
         embeddings: (B, D).
-        prototypes: (C, D); a zero row scores 0.
+        prototypes: (C, D); the score for a zero row is 0.
 
     Returns:
-        (B, C). Rounding can put a cosine an ulp outside [-1, 1].
+        (B, C). Through rounding a cosine may exceed [-1, 1] by one ulp.
     """
     return _PrototypeScores.apply(embeddings, prototypes.to(embeddings.dtype))

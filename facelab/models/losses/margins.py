@@ -1,9 +1,9 @@
-"""Margins: the true class has to win by an angle, not just win, which leaves a gap between people.
+"""Margin losses: the true class must win by a margin, which leaves a gap between identities.
 
-SphereFace multiplies the angle to the true prototype (arXiv:1704.08063), CosFace takes a constant off its
-cosine (arXiv:1801.09414), ArcFace adds a constant to the angle (arXiv:1801.07698). Each is a pure curve ψ,
-from the true class's cosine to what stands in for it, used by the loss and by the page that draws it; only
-that one logit per sample changes, so nothing else of the (B, C) scores is touched.
+SphereFace multiplies the angle to the true prototype (arXiv:1704.08063), CosFace subtracts a constant from
+its cosine (arXiv:1801.09414), and ArcFace adds a constant to the angle (arXiv:1801.07698). Each is a function
+ψ of the true class's cosine, used by the loss and by the page that draws it. Only the target logit of each
+sample changes; the other (B, C) scores do not.
 """
 
 import math
@@ -19,15 +19,15 @@ from facelab.models.losses.mining import l2_normalize
 
 
 def arcface_psi(cosine: Tensor, margin: float) -> Tensor:
-    """The true class's cosine after ArcFace's margin: cos(θ + m), continued past θ = π - m.
+    """Compute the true class's cosine with ArcFace's margin: cos(θ + m), continued past θ = π - m.
 
-    cos(θ + m) would rise again there and reward the hardest samples for getting worse: they get
-    cos θ - m·sin m instead. The step at θ = π - m is downwards, from -1 to -(cos m + m·sin m), because
-    cos m + m·sin m grows from 1 on [0, π/2] (its slope is m·cos m); so ψ never rises with θ, for any legal m.
-    sin θ = √(1 - cos²θ) has an infinite slope at cos θ = ±1; there it counts as the constant 0.
+    cos(θ + m) would rise again there and reward the hardest samples for getting worse, so they get cos θ -
+    m·sin m instead. At θ = π - m the value steps down from -1 to -(cos m + m·sin m), because cos m + m·sin m
+    grows from 1 on [0, π/2] (its slope is m·cos m); so ψ never rises with θ, for any valid m. sin θ = √(1 -
+    cos²θ) has an infinite slope at cos θ = ±1; there it is treated as the constant 0.
 
     Args:
-        cosine: any shape, cos θ in [-1, 1]; values a rounding error outside are taken as they are.
+        cosine: any shape, cos θ in [-1, 1], up to rounding.
         margin: m in radians, in [0, π/2).
 
     Returns:
@@ -44,7 +44,7 @@ def arcface_psi(cosine: Tensor, margin: float) -> Tensor:
 
 
 def cosface_psi(cosine: Tensor, margin: float) -> Tensor:
-    """The true class's cosine after CosFace's margin: cos θ - m (arXiv:1801.09414, eq. 4).
+    """Compute the true class's cosine with CosFace's margin: cos θ - m (arXiv:1801.09414, eq. 4).
 
     Args:
         cosine: any shape, in [-1, 1].
@@ -58,15 +58,16 @@ def cosface_psi(cosine: Tensor, margin: float) -> Tensor:
 
 
 def a_softmax_psi(cosine: Tensor, margin: int) -> Tensor:
-    """The true class's cosine after SphereFace's margin: (-1)^k·cos(mθ) - 2k (arXiv:1704.08063, eq. 7).
+    """Compute the true class's cosine with SphereFace's margin: (-1)^k·cos(mθ) - 2k (arXiv:1704.08063, eq.
+    7).
 
-    k counts the multiples of π/m below θ, so the pieces of cos(mθ) join into one falling curve. cos(mθ) is
-    computed as the Chebyshev polynomial T_m(cos θ), whose slope is finite at cos θ = ±1, where that of an
+    k counts the multiples of π/m below θ, so the pieces of cos(mθ) join into one decreasing curve. cos(mθ) is
+    computed as the Chebyshev polynomial T_m(cos θ); its slope is finite at cos θ = ±1, while that of the
     arccosine is not.
 
     Args:
         cosine: any shape, in [-1, 1].
-        margin: m, a whole number >= 1; 1 changes nothing.
+        margin: m, an integer >= 1; 1 means no margin.
 
     Returns:
         Same shape, from 1 at θ = 0 down to 1 - 2m at θ = π.
@@ -85,7 +86,7 @@ def a_softmax_psi(cosine: Tensor, margin: int) -> Tensor:
 
 
 def of_true_class(scores: Tensor, labels: Tensor) -> Tensor:
-    """(B, C), (B,) -> (B,): each sample's score for its own class."""
+    """Return each sample's score for its true class: (B, C), (B,) -> (B,)."""
     return scores[torch.arange(len(labels), device=labels.device), labels]
 
 
@@ -99,7 +100,7 @@ def arcface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
         scale: s, the radius of the hypersphere.
 
     Returns:
-        (B, C) logits: s·cos(θ + m) for the true class (`arcface_psi`: past π - m too), s·cos θ elsewhere.
+        (B, C) logits: s·cos(θ + m) for the true class (`arcface_psi` past π - m), s·cos θ for the others.
 
     Raises:
         ValueError: margin is out of range.
@@ -109,7 +110,7 @@ def arcface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
 
 
 def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
-    """Take a margin off the true-class cosine (CosFace, arXiv:1801.09414, eq. 4).
+    """Subtract a margin from the true-class cosine (CosFace, arXiv:1801.09414, eq. 4).
 
     Args:
         cosine: (B, C), cos θ in [-1, 1].
@@ -118,7 +119,7 @@ def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
         scale: s, the radius of the hypersphere.
 
     Returns:
-        (B, C) logits: s·(cos θ - m) for the true class, s·cos θ elsewhere.
+        (B, C) logits: s·(cos θ - m) for the true class, s·cos θ for the others.
 
     Raises:
         ValueError: margin is out of range.
@@ -128,17 +129,17 @@ def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
 
 
 def a_softmax_logits(scores: Tensor, labels: Tensor, norms: Tensor, margin: int, annealing: float) -> Tensor:
-    """Multiply the true-class angle, mixed with plain softmax (SphereFace, arXiv:1704.08063, eq. 7).
+    """Multiply the true-class angle by m, blended with plain softmax (SphereFace, arXiv:1704.08063, eq. 7).
 
     Args:
         scores: (B, C), ‖x‖·cos θ.
         labels: (B,) int64 in [0, C).
         norms: (B,), ‖x‖.
-        margin: m, a whole number >= 1.
-        annealing: λ >= 0, the weight of the plain cosine against the 1 of ψ.
+        margin: m, an integer >= 1.
+        annealing: λ >= 0, the weight of the plain cosine relative to ψ.
 
     Returns:
-        (B, C) logits: ‖x‖·(λ·cos θ + ψ(θ))/(1 + λ) for the true class, ‖x‖·cos θ elsewhere.
+        (B, C) logits: ‖x‖·(λ·cos θ + ψ(θ))/(1 + λ) for the true class, ‖x‖·cos θ for the others.
 
     Raises:
         ValueError: margin is out of range.
@@ -150,7 +151,9 @@ def a_softmax_logits(scores: Tensor, labels: Tensor, norms: Tensor, margin: int,
 
 
 def annealed_lambda(step: int) -> float:
-    """λ = max(5, 1500/(1 + 0.1·step)): nearly plain softmax at first, a fixed share of it in the end."""
+    """Compute λ = max(5, 1500/(1 + 0.1·step)): nearly plain softmax at first, a constant share of it
+    later.
+    """
     return max(5.0, 1500 / (1 + 0.1 * step))
 
 
@@ -163,9 +166,9 @@ class MarginSoftmax(nn.Module):
         margin_logits: `arcface_logits` or `cosface_logits`.
         margin: m.
         scale: s > 0.
-        margin_warmup: training steps in which the margin grows linearly from 0; 0 starts with all of it. From
-            scratch and with little data the full margin can lose to plain softmax. The step is in the
-            state_dict.
+        margin_warmup: training steps over which the margin grows linearly from 0; 0 uses the full margin from
+            the first step. From scratch and with little data, the full margin can do worse than plain
+            softmax. The step is in the state_dict.
 
     Raises:
         ValueError: margin, scale or warm-up is out of range.
@@ -202,14 +205,14 @@ class MarginSoftmax(nn.Module):
         self.register_buffer("step", torch.tensor(0))
 
     def current_margin(self) -> float:
-        """The margin of the next step."""
+        """Return the margin of the next step."""
         if not self.margin_warmup:
             return self.margin
         return self.margin * min(1.0, self.step.item() / self.margin_warmup)
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, C): s·cos θ, without margin."""
+        """Return class scores without margin: (B, D) -> (B, C), s·cos θ."""
         return prototype_scores(l2_normalize(embeddings), self.prototypes) * self.scale
 
     @in_float32
@@ -225,27 +228,27 @@ class MarginSoftmax(nn.Module):
 def arcface(
     embedding_dim: int, num_classes: int, margin: float = 0.5, scale: float = 64.0, margin_warmup: int = 0
 ) -> MarginSoftmax:
-    """ArcFace with its paper's m = 0.5 rad and s = 64; see `arcface_logits` and `MarginSoftmax`."""
+    """Build ArcFace with the paper's m = 0.5 rad and s = 64; see `arcface_logits` and `MarginSoftmax`."""
     return MarginSoftmax(embedding_dim, num_classes, arcface_logits, margin, scale, margin_warmup)
 
 
 def cosface(
     embedding_dim: int, num_classes: int, margin: float = 0.35, scale: float = 64.0, margin_warmup: int = 0
 ) -> MarginSoftmax:
-    """CosFace with its paper's m = 0.35 and s = 64; see `cosface_logits` and `MarginSoftmax`."""
+    """Build CosFace with the paper's m = 0.35 and s = 64; see `cosface_logits` and `MarginSoftmax`."""
     return MarginSoftmax(embedding_dim, num_classes, cosface_logits, margin, scale, margin_warmup)
 
 
 class ASoftmax(nn.Module):
-    """A-Softmax: normalized prototypes, free embedding lengths, m times the true angle (arXiv:1704.08063).
+    """A-Softmax: normalized prototypes, embeddings of any norm, m times the true angle (arXiv:1704.08063).
 
-    From scratch the full margin does not train; λ mixes in plain softmax and falls from 1500 to 5 along the
-    training steps (`annealed_lambda`). The step is in the state_dict.
+    Training from scratch with the full margin fails, so λ mixes in plain softmax; it falls from 1500 to 5
+    over the training steps (`annealed_lambda`). The step is in the state_dict.
 
     Args:
         embedding_dim: D.
         num_classes: C.
-        margin: m, a whole number >= 1; the paper's is 4.
+        margin: m, an integer >= 1; 4 in the paper.
 
     Raises:
         ValueError: margin is out of range.
@@ -260,7 +263,7 @@ class ASoftmax(nn.Module):
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, C): ‖x‖·cos θ, without margin."""
+        """Return class scores without margin: (B, D) -> (B, C), ‖x‖·cos θ."""
         return prototype_scores(embeddings, self.prototypes)
 
     @in_float32

@@ -1,9 +1,9 @@
-"""Which pairs and triplets of a batch teach anything: distances, masks and mined triplets, as pure functions.
+"""Select the informative pairs and triplets of a batch: distances, masks and mining, as pure functions.
 
-Most triplets of a batch are already in order and give no gradient, so which ones are taken decides whether
-triplet loss works at all: FaceNet (arXiv:1503.03832, section 3.2) takes semi-hard ones, Hermans et al.
-(arXiv:1703.07737, eq. 5) the hardest. Nothing here is random, and everything takes plain tensors, so that
-embeddings gathered from several machines can be passed as well.
+Most triplets of a batch already satisfy the margin and give no gradient, so mining decides whether triplet
+loss works. FaceNet (arXiv:1503.03832, section 3.2) uses semi-hard triplets, Hermans et al. (arXiv:1703.07737,
+eq. 5) the hardest. Nothing here is random. All functions take plain tensors, so embeddings gathered from
+several machines can be passed as well.
 """
 
 from dataclasses import dataclass
@@ -34,9 +34,10 @@ class _Unit(torch.autograd.Function):
 
 
 def l2_normalize(vectors: Tensor) -> Tensor:
-    """Scale the rows of (B, D) to length 1; a zero row stays zero, and its gradient finite.
+    """Scale the rows of (B, D) to length 1; a zero row stays zero and its gradient stays finite.
 
-    The gradient is what lies across the direction, over the length; autograd takes several passes to say so.
+    The gradient is the component orthogonal to the row, divided by its norm; autograd would need several
+    passes to compute it.
     """
     return _Unit.apply(vectors)
 
@@ -59,17 +60,19 @@ class _SquaredDistances(torch.autograd.Function):
 
 
 def squared_distances(embeddings: Tensor) -> Tensor:
-    """(B, D) -> (B, B) squared Euclidean distances, never negative.
+    """Compute squared Euclidean distances, never negative: (B, D) -> (B, B).
 
-    The mean is taken off first: it changes no distance, and equal embeddings far from the origin, the
-    collapsed case, then come out at zero rather than at the rounding error of two large squares. The
-    gradient, Σ_j 2·(g_ij + g_ji)·(x_i - x_j), is one matrix product where autograd would take two.
+    The mean is subtracted first. This changes no distance, and equal embeddings far from the origin
+    (collapse) then have distance zero instead of the rounding error of two large squares. The gradient, Σ_j
+    2·(g_ij + g_ji)·(x_i - x_j), is one matrix product where autograd would need two.
     """
     return _SquaredDistances.apply(embeddings)
 
 
 def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) labels -> (genuine, impostor), two (B, B) boolean masks; a photo with itself is in neither."""
+    """Return two (B, B) boolean masks (genuine, impostor) of (B,) labels; a photo with itself is in
+    neither.
+    """
     same = labels[:, None] == labels
     return same.clone().fill_diagonal_(False), ~same
 
@@ -77,12 +80,12 @@ def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
 def count_inversions(high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
     """Count the pairs with high > low, at each high and at each low, along the last dimension.
 
-    Two sorts and two binary searches replace the H x L table of comparisons: O(n log n). A hinge over
-    every pair needs no more, because Σ max(0, high - low) is linear in the values once the counts are known.
+    Two sorts and two binary searches replace the H x L table of comparisons: O(n log n). The counts suffice
+    for a hinge over all pairs, because Σ max(0, high - low) is linear in the values once they are known.
 
     Args:
-        high: (..., H); -inf takes no part.
-        low: (..., L); +inf takes no part.
+        high: (..., H); -inf is ignored.
+        low: (..., L); +inf is ignored.
 
     Returns:
         int64 counts, (..., H) and (..., L).
@@ -93,7 +96,7 @@ def count_inversions(high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Triplets(NamedTuple):
-    """Indices (T,) into the batch: each anchor with one photo of its own class and one of another."""
+    """Hold indices (T,) into the batch: each anchor with one photo of its class and one of another."""
 
     anchor: Tensor
     positive: Tensor
@@ -101,14 +104,14 @@ class Triplets(NamedTuple):
 
 
 def hard_triplets(distances: Tensor, labels: Tensor) -> Triplets:
-    """For each anchor its farthest positive and its nearest negative (arXiv:1703.07737, eq. 5).
+    """Return the farthest positive and the nearest negative of each anchor (arXiv:1703.07737, eq. 5).
 
     Args:
         distances: (B, B).
         labels: (B,).
 
     Returns:
-        At most B triplets: anchors without a positive or without a negative are left out.
+        At most B triplets: anchors without a positive or without a negative are omitted.
     """
     genuine, impostor = pair_masks(labels)
     distances = distances.detach()
@@ -119,15 +122,17 @@ def hard_triplets(distances: Tensor, labels: Tensor) -> Triplets:
 
 
 def semi_hard_triplets(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
-    """For each genuine pair the nearest negative that is farther than the positive, if within the margin.
+    """Return, for each genuine pair, the nearest negative that is farther than the positive, if within the
+    margin.
 
-    Such negatives are in the right order but too close (FaceNet, arXiv:1503.03832, section 3.2); the hardest
-    ones can drive a fresh network into collapse. One row sort and one binary search per pair: O(B² log B).
+    Such negatives are farther than the positive, but by less than the margin (FaceNet, arXiv:1503.03832,
+    section 3.2); the hardest negatives can make an untrained network collapse. One row sort and one binary
+    search per pair: O(B² log B).
 
     Args:
         distances: (B, B).
         labels: (B,).
-        margin: largest useful excess of the negative's distance, >= 0.
+        margin: largest useful difference of the two distances, >= 0.
 
     Returns:
         At most one triplet per genuine (anchor, positive) pair.
@@ -147,11 +152,11 @@ def all_triplets(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tens
     Args:
         distances: (B, B).
         labels: (B,).
-        margin: of the hinge.
+        margin: margin of the hinge.
 
     Returns:
-        (B, B) int64: of how many non-zero triplets an entry is the positive distance; (B, B) int64: the same
-        for the negative distance; () int64: the number of valid triplets, zero ones included.
+        (B, B) int64: number of non-zero triplets in which an entry is the positive distance; (B, B) int64:
+        the same for the negative distance; () int64: the number of valid triplets, zero ones included.
     """
     genuine, impostor = pair_masks(labels)
     distances = distances.detach()
@@ -162,11 +167,11 @@ def all_triplets(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tens
 
 @dataclass(frozen=True)
 class Mined:
-    """What a strategy found in a batch; the means are NaN where it found nothing.
+    """Hold what a strategy found in a batch; the means are NaN where it found nothing.
 
     Attributes:
-        triplets: how many.
-        nonzero: share of them with a loss above zero, in [0, 1].
+        triplets: number of triplets.
+        nonzero: share of triplets with a loss above zero, in [0, 1].
         positive: mean squared distance from anchor to positive.
         negative: mean squared distance from anchor to negative.
     """
@@ -179,13 +184,13 @@ class Mined:
 
 @torch.no_grad()
 def mine(embeddings: Tensor, labels: Tensor, mining: str, margin: float) -> Mined:
-    """Report what `triplet` with this strategy learns from, on squared distances of unit vectors.
+    """Report what `triplet` learns from with this strategy, on squared distances of unit vectors.
 
     Args:
         embeddings: (B, D), not normalized.
         labels: (B,).
         mining: a name in MINING.
-        margin: of the hinge, on squared distances.
+        margin: margin of the hinge, on squared distances.
 
     Raises:
         ValueError: unknown strategy.
@@ -213,7 +218,9 @@ def mine(embeddings: Tensor, labels: Tensor, mining: str, margin: float) -> Mine
 
 
 def mine_triplets(distances: Tensor, labels: Tensor, mining: str, margin: float) -> Triplets:
-    """The triplets of the strategy `hard` or `semi_hard`; `all` is never listed, see `all_triplets`."""
+    """Return the triplets of the strategy `hard` or `semi_hard`; for `all` see `all_triplets`, which does not
+    list them.
+    """
     if mining == "hard":
         return hard_triplets(distances, labels)
     return semi_hard_triplets(distances, labels, margin)
@@ -227,17 +234,18 @@ def check_mining(mining: str) -> None:
 
 @torch.no_grad()
 def has_collapsed(embeddings: Tensor, loss: float, margin: float, tolerance: float = 0.05) -> bool:
-    """Whether triplet training has collapsed: all embeddings equal, and the loss stuck at the margin.
+    """Return whether triplet training has collapsed: all embeddings are equal and the loss stays at the
+    margin.
 
     Equal embeddings make every hinge max(0, 0 - 0 + margin), and the gradient of a squared distance is zero
-    there, so that training never leaves the point by itself (arXiv:1703.07737). A lower learning
-    rate, `all` or `semi_hard` mining, or a classification loss beside it, prevents it.
+    there, so training cannot leave this point (arXiv:1703.07737). A lower learning rate, `all` or `semi_hard`
+    mining, or an added classification loss prevents it.
 
     Args:
         embeddings: (B, D), not normalized.
         loss: the triplet loss of this batch.
         margin: its margin, on squared distances of unit vectors.
-        tolerance: how near is near, as a share of the margin.
+        tolerance: tolerance as a share of the margin.
 
     Returns:
         True if |loss - margin| and the mean squared distance between unit embeddings are both below

@@ -1,9 +1,9 @@
-"""Losses that train by comparing: photos of one person near each other, photos of different people apart.
+"""Pair losses: photos of one identity close together, photos of different identities apart.
 
-Nothing is named, so nothing but the embedding is learned: contrastive (Hadsell et al. 2006), triplet
-(arXiv:1503.03832) and pairwise, which parts the scores of genuine pairs from those of impostors. All pairs
-or triplets of the batch can be used, at the cost of one B x B matrix; each loss stands alone or, weighted, is
-added to a classification loss.
+They have no classifier and learn the embedding only: contrastive (Hadsell et al. 2006), triplet
+(arXiv:1503.03832) and pairwise, which separates the scores of genuine pairs from those of impostor pairs. All
+pairs or triplets of the batch can be used, at the cost of one B x B matrix; each loss is used alone or added,
+with a weight, to a classification loss.
 """
 
 import torch
@@ -22,11 +22,11 @@ from facelab.models.losses.mining import (
 
 
 def contrastive_loss(distances: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """½·(mean of d² over genuine pairs + mean of max(0, m - d)² over impostor pairs).
+    """Compute ½·(mean of d² over genuine pairs + mean of max(0, m - d)² over impostor pairs).
 
     Hadsell et al. (CVPR 2006, eq. 4) sum over a list of pairs; here all pairs of the batch count, and each
-    kind is averaged by itself, or the few genuine pairs would drown. The distance has no slope at d = 0; it
-    counts as 0.
+    kind is averaged separately, because genuine pairs are few. The distance has no slope at d = 0; it is set
+    to 0.
 
     Args:
         distances: (B, B) squared distances d².
@@ -34,7 +34,7 @@ def contrastive_loss(distances: Tensor, labels: Tensor, margin: float) -> Tensor
         margin: m > 0, in units of d.
 
     Returns:
-        A scalar; a kind of pair that the batch lacks adds 0.
+        A scalar; a kind of pair that is absent from the batch adds 0.
     """
     genuine, impostor = pair_masks(labels)
     apart = distances > 0
@@ -45,17 +45,17 @@ def contrastive_loss(distances: Tensor, labels: Tensor, margin: float) -> Tensor
 
 
 def pairwise_loss(genuine: Tensor, impostor: Tensor, margin: float) -> Tensor:
-    """Mean of max(0, m - (g - i)) over every genuine score g and every impostor score i, exactly.
+    """Compute the mean of max(0, m - (g - i)) over every genuine score g and every impostor score i, exactly.
 
-    The hinge stands in for "an impostor scores above a genuine pair", whose rate over all pairs of pairs is
-    one minus the area under the ROC curve; the aim is that of the histogram loss (arXiv:1611.00822). It is
-    linear once it is known in how many non-zero hinges each score takes part, and sorting tells: O(n log n),
-    and no G x I table.
+    The hinge is a surrogate for "an impostor pair scores above a genuine pair"; the rate of that event is one
+    minus the area under the ROC curve. The aim is that of the histogram loss (arXiv:1611.00822). Given the
+    number of non-zero hinges of each score, the loss is linear; sorting yields these numbers in O(n log n)
+    without a G x I table.
 
     Args:
-        genuine: (G,) scores of pairs of one person.
-        impostor: (I,) scores of pairs of different people.
-        margin: m >= 0, by which every g should exceed every i.
+        genuine: (G,) scores of genuine pairs.
+        impostor: (I,) scores of impostor pairs.
+        margin: m >= 0, the margin by which every g should exceed every i.
 
     Returns:
         A scalar; 0 where either is empty.
@@ -67,12 +67,13 @@ def pairwise_loss(genuine: Tensor, impostor: Tensor, margin: float) -> Tensor:
 
 
 def triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) -> Tensor:
-    """Mean of max(0, d(a,p) - d(a,n) + m) over the mined triplets (FaceNet, arXiv:1503.03832, section 3.1).
+    """Compute the mean of max(0, d(a,p) - d(a,n) + m) over the mined triplets (FaceNet, arXiv:1503.03832,
+    section 3.1).
 
     Args:
         distances: (B, B); FaceNet's are squared distances of unit vectors, in [0, 4].
         labels: (B,).
-        mining: `all` takes every valid triplet, zero ones included; `semi_hard` and `hard` as in
+        mining: `all` uses every valid triplet, including those with zero loss; `semi_hard` and `hard` as in
             `facelab.models.losses.mining`.
         margin: m, on those distances.
 
@@ -94,7 +95,7 @@ class Contrastive(nn.Module):
     Args:
         embedding_dim: D.
         num_classes: C, to check labels against; nothing is learned per class.
-        pair_margin: m > 0, the Euclidean distance beyond which impostor pairs are left alone.
+        pair_margin: m > 0, the Euclidean distance beyond which impostor pairs give no gradient.
         normalize: compare unit vectors (no distance then exceeds 2), as verification by cosine does. False
             compares raw embeddings, as Hadsell's 2-D pictures do.
 
@@ -119,12 +120,13 @@ class Contrastive(nn.Module):
 
 
 class Pairwise(nn.Module):
-    """Every genuine cosine of the batch above every impostor cosine by a margin; see `pairwise_loss`.
+    """Pairwise loss: every genuine cosine of the batch above every impostor cosine by a margin; see
+    `pairwise_loss`.
 
     Args:
         embedding_dim: D.
         num_classes: C, to check labels against; nothing is learned per class.
-        pair_margin: m in [0, 2], on cosines. The default is ours.
+        pair_margin: m in [0, 2], on cosines. The default is this project's choice.
 
     Raises:
         ValueError: the margin is out of range.
@@ -150,11 +152,11 @@ class Triplet(nn.Module):
     Args:
         embedding_dim: D.
         num_classes: C, to check labels against; nothing is learned per class.
-        pair_margin: m in [0, 4], on squared distances; FaceNet's is 0.2.
+        pair_margin: m in [0, 4], on squared distances; 0.2 in FaceNet.
         mining: which triplets: `all`, `semi_hard` (FaceNet's) or `hard`.
 
     Raises:
-        ValueError: margin or strategy is not legal.
+        ValueError: margin or strategy is not valid.
     """
 
     def __init__(
@@ -175,10 +177,10 @@ class Triplet(nn.Module):
 
 
 class Sum(nn.Module):
-    """classification(x, y) + pair_weight·pair(x, y), for a recipe that says `loss="softmax+triplet"`.
+    """classification(x, y) + pair_weight·pair(x, y), for a recipe with `loss="softmax+triplet"`.
 
     Args:
-        classification: a loss with `logits`; this one's are the same.
+        classification: a loss with `logits`, which this loss returns.
         pair: a loss of this file.
         pair_weight: >= 0.
 
@@ -192,7 +194,7 @@ class Sum(nn.Module):
         self.classification, self.pair, self.pair_weight = classification, pair, pair_weight
 
     def logits(self, embeddings: Tensor) -> Tensor:
-        """(B, D) -> (B, C), the classification loss's."""
+        """Return class scores of the classification loss: (B, D) -> (B, C)."""
         return self.classification.logits(embeddings)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
