@@ -1,7 +1,7 @@
-"""What commands keep on this machine between runs: decoded crops, faces that were found, and downloads.
+"""Cache of the commands on this machine: decoded crops, detected faces, and downloads.
 
-Crops are photos, so whoever owns the machine can see them, bound their size and delete them. Only files that
-the project wrote are counted and removed, whatever else lies in the folder.
+Crops are photos, so the machine's owner can list them, limit their size and delete them. Only files that the
+project wrote are counted and removed; other files in the folder are untouched.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ WORDS = {"crops": "decoded crops", "faces": "faces found", "sklearn": "downloads
 
 @dataclass(frozen=True)
 class Entry:
-    """Files that are of use together only.
+    """Hold files that are only useful together.
 
     Attributes:
         kind: "crops", "faces" or "sklearn".
         paths: the files, or one folder of a download.
         size: bytes.
-        used: when they were last read or written, seconds since 1970.
+        used: time of the last read or write, seconds since 1970.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Entry:
 
 
 def unusable(folder: Path) -> str | None:
-    """Why nothing can be kept there, in words, or None."""
+    """Return why nothing can be kept in a folder, as text, or None."""
     if str(folder).startswith("~"):
         return "there is no home folder"
     try:
@@ -47,7 +47,7 @@ def unusable(folder: Path) -> str | None:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """What is kept, the longest unused first."""
+    """Return the entries of the cache, the least recently used first."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for pattern in PATTERNS:
         for path in folder.glob(pattern):
@@ -65,7 +65,7 @@ def _entry(paths: list[Path]) -> Entry:
 
 
 def touch(*paths: Path) -> None:
-    """Note that files are used now."""
+    """Mark files as used now."""
     for path in paths:
         try:
             os.utime(path)
@@ -74,12 +74,12 @@ def touch(*paths: Path) -> None:
 
 
 def trim(folder: Path, most: int, since: float | None = None) -> list[Entry]:
-    """Delete what is longest unused until at most `most` bytes are kept -> what was deleted.
+    """Delete the least recently used entries until at most `most` bytes remain -> deleted entries.
 
     Args:
         folder: the cache.
         most: bytes.
-        since: what was used from then on stays, seconds since 1970; None: nothing need stay.
+        since: entries used from then on are kept, seconds since 1970; None protects nothing.
     """
     kept, gone = entries(folder), []
     total = sum(entry.size for entry in kept)
@@ -94,7 +94,7 @@ def trim(folder: Path, most: int, since: float | None = None) -> list[Entry]:
 
 
 def clear(folder: Path) -> list[Entry]:
-    """Delete all that is kept -> what was deleted."""
+    """Delete the whole cache -> deleted entries."""
     gone = entries(folder)
     for entry in gone:
         _delete(entry)

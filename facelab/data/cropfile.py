@@ -1,9 +1,9 @@
 """Decoded crops in one file on disk, read row by row.
 
 Crops are decoded once; a second start reads no JPEG. The file is an ordinary .npy, but it is not mapped into
-memory: pages of a mapping count as the process's own until the system takes them back, and a file that is
-cut short under a mapping kills the process. Plain reads of 256 crops take 2 ms, and memory stays flat
-whatever the number of crops.
+memory: mapped pages count toward the process's memory until the system reclaims them, and truncating a mapped
+file kills the process. Plain reads of 256 crops take 2 ms, and memory use does not depend on the number of
+crops.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ CROP_BYTES = CROP_SIZE * CROP_SIZE * 3
 
 
 class CropFile:
-    """The first `count` crops of a .npy file: what `crops[rows]` needs of an array (N, 112, 112, 3) uint8.
+    """First `count` crops of a .npy file, read through `crops[rows]` like an array (N, 112, 112, 3) uint8.
 
     Raises:
-        ValueError: not such a file, or cut short.
+        ValueError: not such a file, or truncated.
     """
 
     dtype = np.dtype(np.uint8)
@@ -50,7 +50,9 @@ class CropFile:
         return self.shape[0]
 
     def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
-        """(B, 112, 112, 3) uint8 of a slice or index array; read in file order, which is kind to a disk."""
+        """Return (B, 112, 112, 3) uint8 of a slice or index array, read in file order, which is faster on
+        disks.
+        """
         index = np.arange(len(self))[rows]
         out = np.empty((len(index), *CROP), np.uint8)
         for i in np.argsort(index).tolist():
@@ -59,7 +61,7 @@ class CropFile:
         return out
 
     def _read(self, crop: np.ndarray, start: int) -> int:
-        """Fill a crop from that byte on -> how many there were; safe to call from several threads."""
+        """Fill a crop from a byte offset -> number of bytes read; safe to call from several threads."""
         if hasattr(os, "preadv"):
             return os.preadv(self._file.fileno(), [crop.data], start)
         with open(self.path, "rb", buffering=0) as file:  # where a file that is open cannot be removed
@@ -68,7 +70,7 @@ class CropFile:
 
 
 def is_whole(path: Path, count: int) -> bool:
-    """Whether a file is there and holds `count` crops."""
+    """Return whether a file exists and holds `count` crops."""
     try:
         CropFile(path, count)
     except (OSError, ValueError):
@@ -78,11 +80,12 @@ def is_whole(path: Path, count: int) -> bool:
 
 @contextlib.contextmanager
 def writing_crops(path: Path, count: int) -> Iterator[Callable[[np.ndarray], object]]:
-    """Write a .npy file with room for `count` crops, whole or not at all.
+    """Write a .npy file with room for `count` crops, atomically.
 
     Args:
         path: the file.
-        count: most crops that may come; room for all is claimed at once, so that a full disk is met early.
+        count: maximum number of crops; space for all is reserved first, so that a full disk is detected
+            early.
 
     Yields:
         A function that appends one crop, (112, 112, 3) uint8.
@@ -109,7 +112,7 @@ def writing_crops(path: Path, count: int) -> Iterator[Callable[[np.ndarray], obj
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Delete what killed processes of this machine left half written."""
+    """Delete incomplete files of killed processes of this machine."""
     for part in folder.glob(f"*.{platform.node()}-*.part.npy"):
         owner = part.name.split("-")[-1].split(".")[0]
         if owner.isdecimal() and not may_be_running(int(owner)):
@@ -117,13 +120,15 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def write_index(path: Path, index: dict[str, Any]) -> None:
-    """Write what is known of the crops: labels, identities, names, skipped."""
+    """Write the index of the crops: labels, identities, names, skipped."""
     with replacing(path) as part:
         part.write_text(json.dumps(index))
 
 
 def read_index(path: Path) -> dict[str, Any] | None:
-    """What `write_index` wrote, or None where it is missing, cut short or inconsistent; notes its use."""
+    """Read the result of `write_index`, or None if it is missing, truncated or inconsistent; mark it as
+    used.
+    """
     try:
         index = json.loads(path.read_text())
         labels, names = index["labels"], index["names"]

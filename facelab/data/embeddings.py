@@ -1,9 +1,8 @@
-"""Embeddings in one .npz file, so that another program's vectors can be judged without its model.
+"""Embeddings in one .npz file, so that another program's embeddings can be evaluated without its model.
 
-The file holds `names` (N strings), `embeddings` (N, D) and perhaps `identities` (N strings, "" where nobody
-is known); any program that writes NumPy archives can make one. It may come from a stranger: nothing in it is
-ever unpickled, and what its headers announce is checked, each by itself and against each other, before a
-number or a name is unpacked.
+The file holds `names` (N strings), `embeddings` (N, D) and optionally `identities` (N strings, "" where the
+identity is unknown); any program that writes NumPy archives can create one. The file is untrusted: nothing in
+it is unpickled, and its headers are checked separately and against each other before any data is unpacked.
 """
 
 import io
@@ -33,16 +32,16 @@ def save_embeddings(
     embeddings: np.ndarray,
     identities: Sequence[str] | None = None,
 ) -> None:
-    """Write an .npz file whole or not at all.
+    """Write an .npz file, atomically.
 
     Args:
         path: must end in .npz.
         names: N different strings, e.g. image names.
-        embeddings: (N, D), finite; kept as float32.
-        identities: N strings, who is on each image and "" where that is not known; None keeps none.
+        embeddings: (N, D), finite; stored as float32.
+        identities: N strings, the identity on each image, "" where it is unknown; None stores none.
 
     Raises:
-        ValueError: another suffix, or names and embeddings that do not fit.
+        ValueError: another suffix, or names and embeddings that do not match.
     """
     path = Path(path)
     if path.suffix != ".npz":
@@ -61,7 +60,7 @@ def load_embeddings(path: str | os.PathLike, most: int | None = None) -> tuple[t
 
     Args:
         path: the file.
-        most: N at most; None, as many as memory has room for.
+        most: maximum of N; None is limited by memory only.
 
     Raises:
         ValueError: no such file, damaged, or not `names` (N strings, all different) and `embeddings` (N, D)
@@ -72,7 +71,7 @@ def load_embeddings(path: str | os.PathLike, most: int | None = None) -> tuple[t
 
 
 def load_identities(path: str | os.PathLike) -> tuple[str, ...] | None:
-    """Who is on each image of an .npz file, in the order of its names; None if it does not say.
+    """Return the identity on each image of an .npz file, in the order of its names, or None if it has none.
 
     Raises:
         ValueError: as `load_embeddings`, or not N strings.
@@ -95,7 +94,7 @@ def _as_many(file: str, names: np.ndarray, identities: np.ndarray) -> np.ndarray
 
 
 def _read_arrays(path: str | os.PathLike, arrays: Sequence[str], most: int | None = None) -> list[np.ndarray]:
-    """Some arrays of the file, each checked before it is unpacked."""
+    """Return some arrays of the file, each checked before it is unpacked."""
     name = Path(path).name
     if not os.path.isfile(path):
         raise ValueError(f"{path} does not exist; `python -m facelab embed` writes such a file")
@@ -111,12 +110,12 @@ def _read_arrays(path: str | os.PathLike, arrays: Sequence[str], most: int | Non
 
 
 class _UnusableError(ValueError):
-    """What is wrong with a file, as the end of a sentence that begins with its name."""
+    """Describe a problem with a file, as the end of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
 class _Announced:
-    """What the header of an array says."""
+    """Hold what the header of an array announces."""
 
     entry: zipfile.ZipInfo
     shape: tuple[int, ...]
@@ -124,7 +123,7 @@ class _Announced:
 
 
 def _announced(archive: zipfile.ZipFile, array: str) -> _Announced:
-    """One array's header, after the size that the archive announces for it has been checked."""
+    """Return one array's header, after checking the size that the archive announces for it."""
     if f"{array}.npy" not in archive.namelist():
         raise _UnusableError(f" has no array {array!r}; it needs {' and '.join(ARRAYS)}")
     entry = archive.getinfo(f"{array}.npy")
@@ -146,7 +145,7 @@ def _announced(archive: zipfile.ZipFile, array: str) -> _Announced:
 
 
 def _check_kinds(found: dict[str, _Announced], most: int | None) -> None:
-    """Refuse types and shapes that do not belong, by what the headers say alone."""
+    """Raise an error if the headers announce wrong types or shapes."""
     for array, said in found.items():
         kind = f"{said.dtype} {said.shape}"
         if array == "embeddings":
@@ -172,7 +171,7 @@ def _read_array(archive: zipfile.ZipFile, array: _Announced) -> np.ndarray:
 
 
 def _checked(file: str, names: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
-    """The embeddings as float32, if the two arrays are what they should be."""
+    """Return the embeddings as float32, after checking the two arrays."""
     if names.dtype.kind != "U" or names.ndim != 1:
         raise ValueError(f"{file}: names are {names.dtype} {names.shape}; they must be N strings")
     if embeddings.ndim != 2 or embeddings.dtype.kind != "f" or not embeddings.size:

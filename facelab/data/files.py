@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all.
+"""Atomic writing of files.
 
-Everything that takes a while to write is written beside its target and renamed when it is done, so that a
-killed program or a full disk leaves the old file as it was. A run over many files is summed up by what it
-wrote, what was there and what failed.
+A file is written under a temporary name next to its target and renamed when complete, so that a killed
+program or a full disk leaves the old file unchanged. A run over many files reports which were written, which
+existed and which failed.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Written:
-    """How a run over many files ended.
+    """Report a run over many files.
 
     Attributes:
-        written: files that are new.
-        kept: files that were there before.
+        written: new files.
+        kept: files that existed before.
         failures: (name, reason) of each that could not be written.
-        notes: a sentence each on what was left out or renamed.
+        notes: one sentence on each thing omitted or renamed.
     """
 
     written: int
@@ -36,7 +36,7 @@ class Written:
 
 
 def may_be_running(process: int) -> bool:
-    """Whether a process of this machine is there; True where the system has no harmless way to ask."""
+    """Return whether a process of this machine exists; True if the system has no harmless way to check."""
     if os.name != "posix":
         return True
     try:
@@ -50,7 +50,7 @@ def may_be_running(process: int) -> bool:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to in place of `path`, which it replaces if the block ends well."""
+    """Yield a temporary path that replaces `path` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # the whole name may fill its 255 bytes
     part = path.with_name(f".{short}.{os.getpid()}.part")
@@ -62,7 +62,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def safe_name(name: str) -> str:
-    """A relative name that can be written on any system: what cannot stand in one becomes `_`."""
+    """Return a relative name that is valid on any system: characters that are not become `_`."""
     parts = []
     for part in PurePosixPath(name).parts:
         part = ILLEGAL.sub("_", part)
@@ -72,7 +72,9 @@ def safe_name(name: str) -> str:
 
 
 def shortened(name: str) -> str:
-    """A relative name none of whose parts is too long for a disk; the middle of a long one becomes a hash."""
+    """Return a relative name with no part too long for a file system; a hash replaces the middle of a long
+    part.
+    """
     return "/".join(map(_short, PurePosixPath(name).parts))
 
 

@@ -1,8 +1,8 @@
 """Folder-per-identity datasets, read from a directory or straight from a zip, and split by identity.
 
 Crops are decoded once into one uint8 file on disk and read from there by batch, so a second start reads no
-JPEG and a large set needs no RAM. Splits are by identity: open-set verification is measured on people whom
-training never saw. `identities.py` decides who is on each image.
+JPEG and a large set needs no RAM. Splits are by identity: open-set verification is measured on unseen
+identities. `identities.py` determines the identity on each image.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class CropSet:
         identities: K names, by label.
         names: N relative file names.
         skipped: (name, reason) of files that could not be read.
-        notes: how the sources were read where they are not one folder per identity.
+        notes: how sources were read that do not have one folder per identity.
     """
 
     crops: np.ndarray | CropFile
@@ -56,7 +56,9 @@ class CropSet:
         return len(self.labels)
 
     def select(self, identities: Sequence[int]) -> "Selection":
-        """The rows of some identities, relabeled 0, 1, ... in the order given; crops are not copied."""
+        """Return the rows of some identities, relabeled 0, 1, ... in the given order, without copying
+        crops.
+        """
         new = np.full(len(self.identities), -1, np.int64)
         new[list(identities)] = np.arange(len(identities))
         rows = np.flatnonzero(new[self.labels] >= 0)
@@ -66,14 +68,14 @@ class CropSet:
 
 
 def fewer_than(data: "CropSet | Selection", count: int) -> tuple[str, ...]:
-    """The identities with fewer than `count` crops, e.g. too few for batches of K crops each."""
+    """Return the identities with fewer than `count` crops, e.g. too few for batches of K crops each."""
     crops = np.bincount(data.labels, minlength=len(data.identities))
     return tuple(name for name, n in zip(data.identities, crops) if n < count)
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some rows of a crop array: `crops[rows]` belong to `labels`, which count the `identities` from 0."""
+    """Some rows of a crop array: `crops[rows]` have `labels`, which index `identities`."""
 
     crops: np.ndarray | CropFile
     rows: np.ndarray
@@ -84,15 +86,17 @@ class Selection:
         return len(self.rows)
 
     def batch(self, index: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8; safe to call from several threads."""
+        """Return crops (B, 112, 112, 3) uint8; safe to call from several threads."""
         return self.crops[self.rows[index]]
 
     def take(self, index: np.ndarray) -> "Selection":
-        """Some of these rows; labels stay what they are."""
+        """Return some of these rows with unchanged labels."""
         return Selection(self.crops, self.rows[index], self.labels[index], self.identities)
 
     def batches(self, track: Track = untracked, words: str = "", size: int = 128) -> Iterator[np.ndarray]:
-        """All crops in order, (up to `size`, 112, 112, 3) uint8 at a time; `words` title its progress bar."""
+        """Yield all crops in order, (up to `size`, 112, 112, 3) uint8 at a time; `words` is the title of its
+        progress bar.
+        """
         starts = range(0, len(self), size)
         for start in track(starts, len(starts), words):
             yield self.batch(np.arange(start, min(start + size, len(self))))
@@ -101,9 +105,9 @@ class Selection:
 def load_crops(
     paths: Sequence[str | os.PathLike], cache: Path | None = None, track: Track = untracked
 ) -> CropSet:
-    """Load aligned crops from folders or zips of one folder per identity, from the cache if it is there.
+    """Load aligned crops from folders or zips with one folder per identity, from the cache if possible.
 
-    Identities are named `source/folder`, so that equal folder names of two sources stay two people.
+    Identities are named `source/folder`, so that equal folder names of two sources remain two identities.
 
     Args:
         paths: directories or zips, or one crop file (.npy) of `data convert`.
@@ -111,7 +115,7 @@ def load_crops(
         track: draws progress.
 
     Raises:
-        ValueError: nothing readable, a folder without images, or nobody to be told from the names.
+        ValueError: nothing readable, a folder without images, or names from which no identity follows.
     """
     if not paths:
         raise ValueError("no data was given; name at least one folder or zip of aligned crops")
@@ -156,10 +160,10 @@ Person = tuple[ImageFolder, str, str]  # where, image, identity
 
 
 def _people(sources: list[ImageFolder]) -> tuple[list[Person], list[tuple[str, str]], tuple[str, ...]]:
-    """(every image with its identity, images left out and why, notes).
+    """Return (every image with its identity, omitted images with reasons, notes).
 
     Raises:
-        ValueError: a source whose people cannot be told, or some of whose folders hold nobody.
+        ValueError: a source whose identities cannot be determined, or with folders that hold no image.
     """
     people: list[Person] = []
     unnamed: list[tuple[str, str]] = []
@@ -178,7 +182,7 @@ def _people(sources: list[ImageFolder]) -> tuple[list[Person], list[tuple[str, s
 
 
 def source_titles(sources: list[ImageFolder]) -> list[str]:
-    """What identities of each source are called by: its name, numbered where two sources share one."""
+    """Return the prefix for the identities of each source: its name, numbered where two sources share one."""
     stems = [source.path.resolve().stem for source in sources]
     seen = [stems[: i + 1].count(stem) for i, stem in enumerate(stems)]
     return [stem if n == 1 else f"{stem} ({n})" for stem, n in zip(stems, seen)]
@@ -190,7 +194,7 @@ def _decode(
     write: Callable[[np.ndarray], object],
     track: Track,
 ) -> dict[str, Any]:
-    """Decode every image and write the good ones in order -> labels, identities, names and skipped."""
+    """Decode every image and write the readable ones in order -> labels, identities, names and skipped."""
     known, names, skipped = [], [], list(unnamed)
     results = decoded((source, image) for source, image, _ in people)
     for (_, image, person), result in zip(people, track(results, len(people), "decode")):
@@ -208,9 +212,11 @@ def _decode(
 
 
 def decoded(images: Iterable[tuple[ImageFolder, str]]) -> Iterator[np.ndarray | str]:
-    """The crop (112, 112, 3) uint8 of each image, or why it could not be read; in order, a few ahead.
+    """Yield the crop (112, 112, 3) uint8 of each image, or why it could not be read; in order, a few in
+    advance.
 
-    Pillow decodes outside the interpreter's lock. No more than 64 crops are held, however slow the reader.
+    Pillow releases the interpreter's lock while decoding. At most 64 crops are held, even for a slow
+    consumer.
     """
     images, waiting = iter(images), deque()
     with ThreadPoolExecutor() as pool:
@@ -227,7 +233,7 @@ def decoded(images: Iterable[tuple[ImageFolder, str]]) -> Iterator[np.ndarray | 
 
 
 def _read_crop(entry: tuple[ImageFolder, str]) -> np.ndarray | str:
-    """The crop, or why it could not be read."""
+    """Return the crop, or why it could not be read."""
     source, name = entry
     try:
         pixels = read_photo(source.read(name)).pixels

@@ -1,4 +1,4 @@
-"""The homework's data: CMU 11-785, homework 2 part 2, face classification and verification.
+"""Data of the homework: CMU 11-785, homework 2 part 2, face classification and verification.
 
 Two layouts have been in use. Since fall 2024: `cls_data/{train,dev,test}` with `images/` and `labels.txt`
 (`image label` a line), `ver_data/`, `val_pairs.txt` (`image1 image2 label`) and `test_pairs.txt` without
@@ -31,11 +31,11 @@ PAIRS = {
 
 @dataclass(frozen=True)
 class Homework:
-    """Where everything is; None where a semester does not have it.
+    """Hold the paths of the homework's parts; None where a semester does not have one.
 
     Attributes:
         train, dev, test: folders of classification crops.
-        faces: the folder that pairs are named from.
+        faces: the folder to which the pairs' names are relative.
         val_pairs, test_pairs: lists with and without labels.
     """
 
@@ -74,12 +74,13 @@ def find_homework(root: str | os.PathLike) -> Homework:
 
 
 def homework_of(sources: Sequence[str | os.PathLike]) -> Homework | None:
-    """The homework of which a single source is the root, the folder of classes, or the training classes.
+    """Return the homework whose root, folder of classes or training classes a single source is.
 
-    A folder beside others called `train` alone is no homework: its lists or its folder's name make it one.
+    A folder named `train` alone is not a homework: the homework's lists or its folder's name must exist as
+    well.
 
     Raises:
-        ValueError: it is the homework's archive, in which pairs cannot be read.
+        ValueError: it is the homework's archive, from which pairs cannot be read.
     """
     if len(sources) == 1 and Path(sources[0]).is_file():
         _refuse_archive(Path(sources[0]))
@@ -112,10 +113,10 @@ def _first(paths: Iterable[Path], is_there: Callable[[Path], bool]) -> Path | No
 
 
 def class_labels(train: Path) -> dict[str, str]:
-    """What the homework's files call each class: {identity below `train`: label}.
+    """Return the homework's label of each class: {identity below `train`: label}.
 
-    With `labels.txt` an identity is its label. With folders the label is the folder's place among the sorted
-    names, which is what torchvision's ImageFolder gives and the course's notebooks write.
+    With `labels.txt` an identity is its label. With folders the label is the index of the folder among the
+    sorted names, as in torchvision's ImageFolder and in the course's notebooks.
 
     Raises:
         ValueError: no class in the folder, or a malformed list.
@@ -130,7 +131,7 @@ def class_labels(train: Path) -> dict[str, str]:
 
 
 def class_order(identities: Sequence[str]) -> list[str]:
-    """Identities without the name of their source: `train/n000002` is the class `n000002`."""
+    """Return identities without the name of their source: `train/n000002` is the class `n000002`."""
     return [name.partition("/")[2] or name for name in identities]
 
 
@@ -141,14 +142,14 @@ def load_split(
 
     Args:
         folder: e.g. `Homework.dev`.
-        identities: of the training set by class, as in `CropSet.identities` or `Header.identities`.
+        identities: training identities by class, as in `CropSet.identities` or `Header.identities`.
         cache, track: as in `load_crops`.
 
     Returns:
         The crops of `folder`; labels count `identities`, of which some may have no crop.
 
     Raises:
-        ValueError: as `load_crops`; or a class that the training set does not have.
+        ValueError: as `load_crops`; or a class that is not in the training set.
     """
     data = load_crops([folder], cache, track)
     place = {name: k for k, name in enumerate(class_order(identities))}
@@ -166,14 +167,14 @@ def load_split(
 def write_scores(
     path: Path, first: Sequence[str], second: Sequence[str], scores: np.ndarray, by_name: bool
 ) -> None:
-    """Write the verification submission, whole or not at all.
+    """Write the verification submission, atomically.
 
     Args:
         path: .csv file.
         first: P images.
         second: P images.
-        scores: (P,), higher means more alike; AUC and EER are computed from their order.
-        by_name: rows are called `image1 image2` under `Id,Category`, as up to 2021; else 0, 1, ... under
+        scores: (P,), higher means more similar; AUC and EER depend on their order only.
+        by_name: identify rows by `image1 image2` under `Id,Category`, as up to 2021; else 0, 1, ... under
             `ID,Label`.
     """
     header = ("Id", "Category") if by_name else ("ID", "Label")
@@ -182,7 +183,7 @@ def write_scores(
 
 
 def write_classes(path: Path, images: Sequence[str], labels: Sequence[str]) -> None:
-    """Write the classification submission `id,label`, whole or not at all."""
+    """Write the classification submission `id,label`, atomically."""
     _write_rows(path, ("id", "label"), zip(images, labels))
 
 

@@ -1,9 +1,9 @@
-"""Who is on each image of a source, decided once for every command and every tab.
+"""Identity of each image of a source, determined in one place for every command and every tab.
 
 The plain layout is one folder per identity. Wrapper folders, sessions or cameras below a person, groups of
-people, the splits of a homework and a `labels.txt` are recognized and reported; a layout that can be read in
-two ways is refused in one sentence. Simplified: sessions, splits and groups are recognized by their usual
-English names and by the shape of the tree, never by looking at the images.
+people, the splits of a homework and a `labels.txt` are recognized and reported; an ambiguous layout raises an
+error. Simplified: sessions, splits and groups are recognized by their usual English names and by the shape of
+the tree, never by the images themselves.
 """
 
 import re
@@ -29,13 +29,13 @@ CAMERA = re.compile(  # what cameras, programs and people call any photo
 
 @dataclass(frozen=True)
 class Who:
-    """Who is on the images of a source.
+    """Hold the identities on the images of a source.
 
     Attributes:
         people: {image: identity}, in the order of the images.
-        unnamed: {image: why nobody is known to be on it}; images of other splits are in neither.
+        unnamed: {image: why its identity is unknown}; images of other splits are in neither.
         empty: folders without an image in the part that was taken.
-        notes: how the source was read where it is not the plain layout, a sentence each.
+        notes: how a source without the plain layout was read, one sentence each.
     """
 
     people: dict[str, str]
@@ -48,7 +48,8 @@ def who_is_on(folder: ImageFolder) -> Who:
     """Find the identity of every image of a folder or zip.
 
     Raises:
-        ValueError: nobody can be told from the names, or in two ways; the sentence says what to do.
+        ValueError: no identity follows from the names, or the layout is ambiguous; the message says what to
+            do.
     """
     lists = {name: folder.read_list(name) for name in folder.texts if PurePosixPath(name).name == LABELS}
     found = identify(folder.names, lists, folder.empty, folder.path.name)
@@ -61,13 +62,13 @@ def identify(
     empty: Sequence[str] = (),
     title: str = "the source",
 ) -> Who:
-    """Find the identity of every image by its name.
+    """Determine the identity of every image from its name.
 
     Args:
         names: of the images, with forward slashes.
         lists: {name of a labels.txt: its text}.
         empty: folders without an image.
-        title: what to call the source in a sentence.
+        title: name of the source in messages.
 
     Raises:
         ValueError: as `who_is_on`.
@@ -108,7 +109,7 @@ def _by_folders(
     notes: list,
     title: str,
 ) -> Who:
-    """People by the folders below `top`."""
+    """Return the identities given by the folders below `top`."""
     rest = {name: parts[len(top) :] for name, parts in images.items()}
     flat = _by_file_names(rest, unnamed, notes, title)
     if flat:
@@ -148,7 +149,7 @@ def _by_file_names(
 def _reported(
     listed: dict[str, str], unnamed: dict[str, str], names: Sequence[str], notes: list[str], title: str
 ) -> Who:
-    """What a list says, with the images that it leaves out."""
+    """Return the identities of a list, and report the images that it omits."""
     place, people = listed.pop(""), {name: listed[name] for name in names if name in listed}
     missing = [name for name, label in listed.items() if label == ""]
     people = {name: label for name, label in people.items() if label}
@@ -163,10 +164,11 @@ def _reported(
 def _by_list(
     images: Mapping[str, Parts], top: Parts, name: str, text: str, title: str
 ) -> dict[str, str] | None:
-    """{image: label, or "" if the list leaves it out; "": the list's name}, or None if it is of other things.
+    """Return {image: label, or "" if the list omits it; "": the list's name}, or None for a list of other
+    content.
 
     Raises:
-        ValueError: a malformed line, if the list is beside `images/` or names an image.
+        ValueError: a malformed line, if the list is next to `images/` or names an image.
     """
     rest = {image: parts[len(top) :] for image, parts in images.items()}
     beside = any(parts[0] == "images" and len(parts) > 1 for parts in rest.values())
@@ -187,7 +189,7 @@ def _by_list(
 def _by_lists_below(
     images: Mapping[str, Parts], tables: Mapping[Parts, tuple[str, str]], top: Parts, title: str
 ) -> dict[str, str] | None:
-    """The same for the one list further down that names all images but those outside any folder."""
+    """Return the same for the only deeper list that names all images except those outside any folder."""
     for place in sorted(tables, key=len):
         below = {image: parts for image, parts in images.items() if parts[: len(place)] == place}
         if place[: len(top)] != top or not below:
@@ -202,7 +204,7 @@ def _by_lists_below(
 
 
 def _matched(rest: Mapping[str, Parts], labels: Mapping[str, str]) -> dict[str, str]:
-    """{image: label}: by the place below the list or its `images/`, else by an ending that is unique."""
+    """Return {image: label}, matched by the path below the list or its `images/`, else by a unique ending."""
     exact: dict[str, str] = {}
     endings: dict[str, set[str]] = {}
     for image, parts in rest.items():
@@ -225,8 +227,8 @@ def _matched(rest: Mapping[str, Parts], labels: Mapping[str, str]) -> dict[str, 
 
 
 def parse_labels(text: str, name: str) -> dict[str, str]:
-    """The lines of a labels.txt -> {image: label}; between them a tab, a comma, the space after
-    the image's suffix, or the last space.
+    """Parse the lines of a labels.txt -> {image: label}, separated by a tab, a comma, the space after the
+    image's suffix, or the last space.
 
     Raises:
         ValueError: a line that is not `image label`, or one that contradicts another (its number is given).
@@ -255,7 +257,9 @@ def parse_labels(text: str, name: str) -> dict[str, str]:
 
 
 def canonical(name: str) -> str:
-    """A name as it is compared and shown: composed (NFC), with what cannot be printed escaped."""
+    """Return a name in the form for comparing and showing: composed (NFC), with unprintable characters
+    escaped.
+    """
     return printable(unicodedata.normalize("NFC", name))
 
 

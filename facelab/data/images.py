@@ -1,9 +1,8 @@
-"""Images below a directory or inside a zip, by name, as one thing.
+"""Images below a directory or inside a zip, by name, through one interface.
 
-A zip is never unpacked here: its entries are checked and read in memory, so an archive from a stranger costs
-what its images cost and writes nothing. `unpack.py` is for those who want the files. What looks like a
-picture and is not read is counted and named; links are followed in a directory, once each, and never in a
-zip.
+A zip is not unpacked here: its entries are checked and read in memory, so an untrusted archive writes
+nothing. `unpack.py` extracts files. Files that look like pictures but are not read are counted and listed.
+Links are followed in a directory, once each, and never in a zip.
 """
 
 import hashlib
@@ -40,7 +39,7 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
 def untracked(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """No progress bar; the command line passes one that draws."""
+    """Return the iterable without a progress bar; the command line passes a function that draws one."""
     return items
 
 
@@ -51,13 +50,13 @@ class ImageFolder:
         path: a directory or a .zip file.
 
     Attributes:
-        names: of the images, sorted.
-        texts: of the lists (.txt, .csv) that lie among them.
-        empty: folders that hold no image, although the folder around them holds some.
+        names: names of the images, sorted.
+        texts: names of the lists (.txt, .csv) among them.
+        empty: folders without images inside a folder with images.
         unread: {file that looks like a picture: why it is not among the images}.
 
     Raises:
-        ValueError: no such path, not a zip, no image in it, or an entry that a safe archive does not have.
+        ValueError: no such path, not a zip, no image in it, or an unsafe entry.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -87,7 +86,7 @@ class ImageFolder:
         self.empty = _empty(folders, self.names)
 
     def _open_zip(self) -> tuple[list[str], list[str]]:
-        """(files, folders) of the archive; what is read of it has been checked."""
+        """Return (files, folders) of the archive; what is read of it has been checked."""
         try:
             self._zip = OpenZip(self.path)
             names = entry_names(self._zip.infolist())
@@ -115,7 +114,7 @@ class ImageFolder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence on the files that look like pictures and are not read, and on names in doubt."""
+        """Return one sentence each on unread files that look like pictures, and on undecodable names."""
         title, notes = printable(self.path.name), []
         if self.unread:
             first, why = next(iter(self.unread.items()))
@@ -130,12 +129,12 @@ class ImageFolder:
         return tuple(notes)
 
     def in_doubt(self, name: str) -> bool:
-        """Whether a part of this entry's name could not be decoded."""
+        """Return whether part of this entry's name could not be decoded."""
         info = self._entries.get(name)
         return info is not None and not info.orig_filename.isascii() and bool(ESCAPED.search(name))
 
     def read(self, name: str) -> bytes:
-        """The bytes of one image or list.
+        """Return the bytes of one image or list.
 
         Raises:
             ValueError: it is larger than 64 MB, or its part of the archive is damaged.
@@ -156,7 +155,7 @@ class ImageFolder:
         return open(self.path / name, "rb") if self._zip is None else self._zip.open(self._entries[name])
 
     def read_list(self, name: str) -> str:
-        """The text of a list; bytes that are not UTF-8 become question marks.
+        """Return the text of a list; bytes that are not UTF-8 become question marks.
 
         Raises:
             ValueError: as `read`.
@@ -164,7 +163,7 @@ class ImageFolder:
         return self.read(name).decode("utf-8-sig", "replace")
 
     def fingerprint(self) -> str:
-        """A short hash of names, sizes and times, which changes when the content does."""
+        """Return a short hash of names, sizes and times, which changes with the content."""
         parts: list[object] = [str(self.path.resolve()), self.names]
         lists = [text for text in self.texts if PurePosixPath(text).name == LABELS]
         if self._zip is not None:
@@ -178,10 +177,11 @@ class ImageFolder:
 
 
 def _below(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
-    """(files, folders, {what is left out: why}) below a directory, as relative names with forward slashes.
+    """Return (files, folders, {omitted path: reason}) below a directory, as relative names with forward
+    slashes.
 
-    Links are followed, after all else; a folder that can be reached in two ways is taken once, and one around
-    the directory never.
+    Links are followed last. A folder that is reachable twice is read once; a link to a parent of the
+    directory is not followed.
     """
     files, folders, left_out = [], [], {}
     home = os.path.realpath(root)
@@ -213,30 +213,32 @@ def _below(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
 
 
 def _empty(folders: list[str], names: list[str]) -> tuple[str, ...]:
-    """The outermost folders without an image below them, except hidden ones."""
+    """Return the outermost folders without an image below them, except hidden ones."""
     full = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     parts = (PurePosixPath(folder) for folder in folders if not _is_hidden(folder))
     return tuple(sorted(str(path) for path in parts if str(path) not in full and str(path.parent) in full))
 
 
 def is_shown(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a relative name has one of these suffixes and no part of it is hidden."""
+    """Return whether a relative name has one of these suffixes and no hidden part."""
     return name.lower().endswith(suffixes) and not _is_hidden(name)
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a part of a name begins with a dot or is what systems and network drives leave behind."""
+    """Return whether a part of a name begins with a dot or is a typical leftover of systems and network
+    drives.
+    """
     return any(part.startswith(".") or part.casefold() in JUNK for part in PurePosixPath(name).parts)
 
 
 def leaves(name: str) -> bool:
-    """Whether an archive's name for an entry leads out of its own folder, on any system."""
+    """Return whether an archive's name for an entry leads out of its folder, on any system."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or bool(DRIVE.match(name))
 
 
 def printable(text: str) -> str:
-    """A name with what cannot be printed, or written as UTF-8, escaped: `caf\\xe9.jpg`."""
+    """Return a name with characters that cannot be printed or encoded as UTF-8 escaped: `caf\\xe9.jpg`."""
     return "".join(
         c if c.isprintable() or unicodedata.category(c) == "Zs" or _joins(text, i) else _escape(c)
         for i, c in enumerate(text)
@@ -244,7 +246,9 @@ def printable(text: str) -> str:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Whether a joiner stands between two letters of a script, or parts of an emoji, that need it."""
+    """Return whether a joiner stands between two letters of a script, or parts of an emoji, that require
+    it.
+    """
     beside = text[at - 1 : at] + text[at + 1 : at + 2]
     return text[at] in JOINERS and len(beside) == 2 and all(c > "\u02ff" and c.isprintable() for c in beside)
 
@@ -257,7 +261,7 @@ def _escape(character: str) -> str:
 
 
 def _unusable(name: str, info: zipfile.ZipInfo, archive: Path) -> str:
-    """Why an image or list of a zip is not read; "" if it is.
+    """Return why an image or list of a zip is not read; "" if it is readable.
 
     Raises:
         ValueError: the archive is a bomb, or encrypted.

@@ -1,7 +1,7 @@
-"""At which level of a tree of folders people are told apart.
+"""Level of a folder tree at which identities are separated.
 
-A folder's name may say what it is: a split, a session, a condition, a collection. Where names say nothing,
-the shape does: names that come back below every person are sessions, names that come once are people.
+A folder's name may identify a split, a session, a condition or a collection. Otherwise the shape of the tree
+decides: names that repeat below every person are sessions, names that occur once are people.
 """
 
 import re
@@ -43,7 +43,7 @@ MANY = 10  # folders inside each of several; nobody has as many sessions, all wi
 
 @dataclass(frozen=True)
 class Step:
-    """A folder to go down into, and what to say about those beside it."""
+    """Name a folder to descend into, and what to report about its siblings."""
 
     folder: str
     note: str = ""
@@ -51,18 +51,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Reading:
-    """Which parts of a folder's path are the identity, and what to say about it."""
+    """Name the parts of a folder's path that form the identity, and what to report about it."""
 
     part: slice
     note: str = ""
 
 
 def step_down(folders: set[Parts], place: str) -> Step | None:
-    """The one folder that holds all people: a wrapper, the homework's classes, or the training split.
+    """Return the one folder that holds all people: a wrapper, the homework's classes, or the training split.
 
     Args:
-        folders: those that hold images, below `place`; () is `place` itself.
-        place: what to call it.
+        folders: folders with images, below `place`; () is `place` itself.
+        place: its name in messages.
 
     Raises:
         ValueError: splits without one for training.
@@ -86,7 +86,7 @@ def step_down(folders: set[Parts], place: str) -> Step | None:
 
 
 def _one_person(folders: set[Parts]) -> bool:
-    """Whether one folder with others in it is a person with sessions, rather than a wrapper."""
+    """Return whether one folder with others in it is a person with sessions, rather than a wrapper."""
     (top,) = {folder[0] for folder in folders}
     inner = {folder[1] for folder in folders if len(folder) > 1}
     flat = all(len(folder) <= 2 for folder in folders)
@@ -95,14 +95,14 @@ def _one_person(folders: set[Parts]) -> bool:
 
 
 def identity_level(folders: set[Parts], place: str) -> Reading:
-    """Where people are told apart.
+    """Return the level at which identities are separated.
 
     Args:
-        folders: those that hold images, below `place`.
-        place: what to call it.
+        folders: folders with images, below `place`.
+        place: its name in messages.
 
     Raises:
-        ValueError: it can be read in two ways, or names nobody.
+        ValueError: the layout is ambiguous, or names no one.
     """
     tops = {folder[0] for folder in folders}
     inner: dict[str, set[str]] = {}
@@ -145,7 +145,9 @@ def identity_level(folders: set[Parts], place: str) -> Reading:
 def _without_direct(
     folders: set[Parts], inner: dict[str, set[str]], names: set[str], place: str, below_person: Reading
 ) -> Reading:
-    """Where images lie two levels down or more: people above sessions, or groups above people."""
+    """Return the reading for images two levels down or more: people above sessions, or groups above
+    people.
+    """
     tops, first = set(inner), _first(inner)
     shared = {name for name in names if sum(name in below for below in inner.values()) > 1}
     grouped = all(_says(top, GROUP) or _initial(top, inner[top]) for top in tops)
@@ -181,12 +183,12 @@ def _without_direct(
 
 
 def _plain(name: str) -> str:
-    """A folder's name without case and with one kind of separator: `Train-Data` is `train_data`."""
+    """Return a folder's name in lower case with one kind of separator: `Train-Data` is `train_data`."""
     return re.sub(r"[\s\-.]+", "_", name.casefold()).strip("_")
 
 
 def _says(name: str, words: set[str]) -> bool:
-    """Whether a name is made of these words, numbers and single letters: `Session-01`, `cam_a`."""
+    """Return whether a name consists of these words, numbers and single letters: `Session-01`, `cam_a`."""
     found = [word for word in re.findall(r"[^\W\d_]+", name.casefold()) if len(word) > 1]
     return bool(found) and all(word in words or word[:-1] in words for word in found)
 
@@ -196,12 +198,12 @@ def _is_moment(name: str) -> bool:
 
 
 def _inside_person(name: str) -> bool:
-    """Whether a folder's name says that it divides one person's images."""
+    """Return whether a folder's name marks a subdivision of one person's images."""
     return _is_moment(name) or _says(name, MOMENT | CONDITION | COLLECTION)
 
 
 def _initial(top: str, inside: set[str]) -> bool:
-    """Whether a folder is a letter of the alphabet with the names that begin with it."""
+    """Return whether a folder is a letter of the alphabet that holds names with that initial."""
     return len(top) == 1 and all(name.casefold().startswith(top.casefold()) for name in inside)
 
 
@@ -213,7 +215,7 @@ def _left_out(place: str, taken: str, tops: set[str]) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Up to three names, then how many more."""
+    """Return up to three names, then how many more."""
     some = sorted(f"{printable(name)}/" for name in names)
     more = f" and {len(some) - 3} more" if len(some) > 3 else ""
     return ", ".join(some[:3]) + more

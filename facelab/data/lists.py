@@ -1,6 +1,5 @@
-"""Lists that people write: lines of fields in whatever dress an editor, a spreadsheet or another program gave
-them. UTF-8 and UTF-16 are read, with and without the mark at their beginning; fields lie between tabs,
-semicolons, commas or spaces, in quotes where they must.
+"""Lists written by people: lines of fields, in UTF-8 or UTF-16, with or without a byte order mark. Fields are
+separated by tabs, semicolons, commas or spaces, and may be quoted.
 """
 
 import codecs
@@ -14,13 +13,14 @@ Row = tuple[int, list[str]]  # number of the line, from 1, and its fields
 
 
 def read_rows(path: str | os.PathLike, entry: str = "pair") -> list[Row]:
-    """The lines of a list that are not blank, split into stripped fields.
+    """Return the lines of a list that are not blank, split into stripped fields.
 
-    The separator is the first of tab, semicolon and comma that most lines below the first hold; else spaces.
+    The separator is the first of tab, semicolon and comma that most lines after the first contain; else
+    spaces.
 
     Args:
         path: the file.
-        entry: what a line should hold, in words.
+        entry: what a line should contain, as text.
 
     Raises:
         ValueError: no such file, not text, or empty.
@@ -58,7 +58,7 @@ def _read_text(path: str | os.PathLike) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    """Text of UTF-8 or UTF-16, by its mark or, without one, by where its zero bytes lie.
+    """Decode UTF-8 or UTF-16 text, by its byte order mark or, without one, by the positions of zero bytes.
 
     Raises:
         UnicodeDecodeError: it is neither.

@@ -1,4 +1,4 @@
-"""Which file a list means: names are compared as people mean them, and what stays in doubt is refused.
+"""Matching of names in a list with files; ambiguous names raise an error.
 
 A list may have been written on another machine, for the photos before they were aligned, or with another
 folder in front. Its slashes, its suffixes, its Unicode form and the path before all of its names may
@@ -14,15 +14,15 @@ from facelab.photos.read import IMAGE_SUFFIXES
 
 
 def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Match the images that a list names with the files that are there.
+    """Match the images that a list names with the existing files.
 
     A key matches a whole name, or the end of one after a folder, with its suffix, without one, or with
     another image's, e.g. LFW's `Ann_Veneman/Ann_Veneman_0001` and `lfw/Ann_Veneman/Ann_Veneman_0001.jpg`. If
-    some do not, the leading folders that all keys share are dropped one by one, as long as what is left
-    matches a whole name or still has a folder.
+    some keys do not match, the leading folders that all keys share are dropped one by one, as long as the
+    rest matches a whole name or still has a folder.
 
     Raises:
-        ValueError: images are missing or ambiguous; the first is named.
+        ValueError: images are missing or ambiguous; the message names the first.
     """
     index, exact = _index(names), set(names)
     plain = [_plain(key) for key in keys]
@@ -51,7 +51,7 @@ def _without_suffix(path: PurePosixPath) -> PurePosixPath:
 
 
 def _index(names: Sequence[str]) -> Index:
-    """Every end of a name, with and without its suffix -> the files that end so."""
+    """Map every ending of a name, with and without its suffix, to the files with that ending."""
     index: Index = {}
     for name in names:
         path = _plain(name)
@@ -68,7 +68,7 @@ def _find(path: PurePosixPath, index: Index) -> set[str]:
 def _behind_shared_folders(
     paths: list[PurePosixPath], index: Index, whole: set[PurePosixPath]
 ) -> list[set[str]] | None:
-    """The files of each path without the fewest of the folders that all begin with, or None."""
+    """Return the files of each path without the fewest of the shared leading folders, or None."""
     levels = zip(*(path.parent.parts for path in paths))
     shared = len(list(itertools.takewhile(lambda parts: len(set(parts)) == 1, levels)))
     stems = {_without_suffix(path) for path in whole}

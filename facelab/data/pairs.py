@@ -1,9 +1,9 @@
-"""Pairs files: which two images to compare, and whether they show one person.
+"""Pairs files: which two images to compare, and whether they show the same person.
 
 Three forms are read. LFW's lists `name i j` and `name1 i name2 j` under a header of folds; the same as a
 table under `name,imagenum1,imagenum2`, as Kaggle gives them; and the plain one, `image1 image2 label` or
-`label image1 image2` a line, as in course homeworks, which is dealt into ten folds that hold both labels
-evenly. What can be read in two ways is refused.
+`label image1 image2` a line, as in course homeworks, which is split into ten folds with both labels in equal
+shares. An ambiguous file raises an error.
 """
 
 import os
@@ -38,7 +38,7 @@ EXPECTED = "expected `image1 image2 label`, label 0 or 1 (-1 or 1, true or false
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """P pairs: image keys, truth and fold."""
+    """P pairs: image keys, labels and folds."""
 
     first: tuple[str, ...]
     second: tuple[str, ...]
@@ -53,7 +53,7 @@ def read_pairs(path: str | os.PathLike) -> Pairs:
     """Read a pairs file of any form.
 
     Raises:
-        ValueError: no such file, not text, or a line that fits no form (its number is given).
+        ValueError: no such file, not text, or a line that matches no form (the message gives its number).
     """
     name, rows = Path(path).name, read_rows(path)
     first_line = rows[0][1]
@@ -73,7 +73,7 @@ def _read_lfw(name: str, rows: list[Row]) -> Pairs:
 
 
 def _read_lfw_table(name: str, rows: list[Row]) -> Pairs:
-    """LFW's list without its header of folds: they are told by stretches of equal truth that are as long."""
+    """Read LFW's list without its header of folds: stretches of equal labels and equal length mark them."""
     rows = rows[1:]
     if not rows:
         raise ValueError(f"{name} is empty below its header; it needs one pair a line")
@@ -116,7 +116,7 @@ def _read_plain(name: str, rows: list[Row]) -> Pairs:
 
 
 def _without_title(rows: list[Row]) -> tuple[list[str], list[Row]]:
-    """(titles of the columns in small letters, or none; the rows below them)."""
+    """Return (titles of the columns in lower case, or none; the rows below them)."""
     title, rest = [field.lower() for field in rows[0][1]], rows[1:]
     ends = {title[0], title[-1]} & LABEL_TITLES
     images = sum(bool(IMAGE_TITLE.fullmatch(field)) for field in title) == 2
@@ -128,7 +128,7 @@ def _without_title(rows: list[Row]) -> tuple[list[str], list[Row]]:
 
 
 def _same_family(title: list[str], rest: list[Row]) -> bool:
-    """Whether a first row that ends in such a word answers as the rows below it do."""
+    """Return whether the label of a first row has the vocabulary of the rows below it."""
     return all(
         any(title[place] in a | b and row[place].lower() in a | b for a, b in FAMILIES)
         for _, row in rest
@@ -137,7 +137,7 @@ def _same_family(title: list[str], rest: list[Row]) -> bool:
 
 
 def _without_index(rows: list[Row], width: int) -> list[Row]:
-    """The rows without a first column that merely counts them."""
+    """Return the rows without a first column that only numbers them."""
     if len(rows) > 1 and all(len(row) == width for _, row in rows):
         for start in (0, 1):
             if [row[0] for _, row in rows] == [str(i + start) for i in range(len(rows))]:
@@ -146,7 +146,7 @@ def _without_index(rows: list[Row], width: int) -> list[Row]:
 
 
 def _truth(name: str, title: list[str], rows: list[Row]) -> tuple[int, np.ndarray]:
-    """(the label's place in a row, 0 or -1; (P,) boolean, whether a pair shows one person)."""
+    """Return (position of the label in a row, 0 or -1; (P,) boolean, whether a pair is genuine)."""
     read = {place: _labels(rows, place) for place in (-1, 0)}
     for place, opposite in ((-1, 0), (0, -1)):
         labels, good = read[place]
@@ -160,7 +160,9 @@ def _truth(name: str, title: list[str], rows: list[Row]) -> tuple[int, np.ndarra
 
 
 def _labels(rows: list[Row], place: int) -> tuple[list[bool], int]:
-    """(truth of the rows that can be read with the label there; how many these are, from the first)."""
+    """Return (labels of the rows that can be read with the label at that position; their number, from the
+    first).
+    """
     best: list[bool] = []
     for yes, no in FAMILIES:
         labels: list[bool] = []
@@ -173,7 +175,7 @@ def _labels(rows: list[Row], place: int) -> tuple[list[bool], int]:
 
 
 def _dealt(same: np.ndarray) -> np.ndarray:
-    """(P,) folds that hold both labels evenly; one fold where a label is too rare."""
+    """Return (P,) folds with both labels in equal shares; one fold where a label is too rare."""
     folds = np.zeros(len(same), int)
     if min(same.sum(), (~same).sum()) >= FOLDS:
         for kind in (same, ~same):
@@ -186,13 +188,13 @@ def _shown(row: list[str]) -> str:
 
 
 def read_unlabeled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read a course's test list, `image1 image2` a line, whose truth only the course knows.
+    """Read a course's test list, `image1 image2` a line, whose labels only the course has.
 
     Returns:
         (P first images, P second images).
 
     Raises:
-        ValueError: no such file, not text, empty, or a line of another form (its number is given).
+        ValueError: no such file, not text, empty, or a line of another form (the message gives its number).
     """
     name, rows = Path(path).name, read_rows(path)
     if sum(bool(IMAGE_TITLE.fullmatch(field.lower())) for field in rows[0][1]) == 2:
@@ -210,7 +212,8 @@ def read_unlabeled_pairs(path: str | os.PathLike) -> tuple[tuple[str, ...], tupl
 
 
 def read_people(path: str | os.PathLike) -> list[str]:
-    """The names in one of LFW's people files (`name count` a line below headers of bare numbers or titles).
+    """Return the names in one of LFW's people files (`name count` a line below headers of bare numbers or
+    titles).
 
     Raises:
         ValueError: no such file, not text, or empty.
@@ -222,15 +225,15 @@ def read_people(path: str | os.PathLike) -> list[str]:
 
 
 def suspicious(names: Sequence[str], same: np.ndarray) -> dict[str, int]:
-    """How many pairs of a list say nothing or nothing new.
+    """Count the pairs of a list that carry no new information.
 
     Args:
-        names: 2P images, of all first ones and then of all second ones.
-        same: (P,) whether a pair shows one person.
+        names: 2P images, all first images, then all second images.
+        same: (P,) whether a pair is genuine.
 
     Returns:
-        {"self_pairs": of an image with itself, "repeated_pairs": that were there before with the same label,
-        in either order, "contradicting_pairs": pairs of images that have both labels}.
+        {"self_pairs": pairs of an image with itself, "repeated_pairs": repeats of a pair with the same label,
+        in either order, "contradicting_pairs": pairs of images with both labels}.
     """
     couples = [tuple(sorted(couple)) for couple in zip(names[: len(same)], names[len(same) :])]
     times = Counter(zip(couples, same.tolist()))

@@ -1,9 +1,9 @@
-"""Two classic sets of faces, through scikit-learn's own fetchers, as a folder of images per person.
+"""Two classic face datasets, through scikit-learn's fetchers, as a folder of images per person.
 
 LFW (Huang et al., University of Massachusetts Amherst, technical report 07-49, 2007) has 13,233 press photos
 of 5,749 people and the lists of pairs that verification papers report on. The Olivetti faces (AT&T
 Laboratories Cambridge, 1992 to 1994) are 400 gray portraits of 40 people. scikit-learn downloads, checks and
-keeps the originals; what is added here is files that everything else in the project can read.
+caches the originals; this module writes files that the rest of the project can read.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ OFFLINE = "{} could not be downloaded ({}); connect to the internet, or copy sci
 
 
 def lfw(out: str | os.PathLike, cache: Path, track: Track = untracked) -> Written:
-    """Write LFW's funneled photos to `out/NAME/NAME_0001.jpg`, and its lists of pairs beside them.
+    """Write LFW's funneled photos to `out/NAME/NAME_0001.jpg`, and its lists of pairs next to them.
 
-    The files are the originals, byte for byte. Those that are there are kept.
+    The files are byte-identical to the originals. Existing files are kept.
 
     Args:
         out: the folder.
@@ -42,7 +42,7 @@ def lfw(out: str | os.PathLike, cache: Path, track: Track = untracked) -> Writte
         track: draws progress.
 
     Raises:
-        ValueError: no connection, or what scikit-learn keeps is incomplete.
+        ValueError: no connection, or scikit-learn's cache is incomplete.
     """
     with explained():  # here: it is slow to import and nothing else needs it
         from sklearn.datasets import fetch_lfw_people
@@ -97,7 +97,9 @@ def olivetti(out: str | os.PathLike, cache: Path, track: Track = untracked) -> W
 
 
 def _fetch(title: str, cache: Path, fetch: Callable[[str], Any]) -> Any:
-    """Call one of scikit-learn's fetchers, which print to stdout and answer no connection in many ways."""
+    """Call one of scikit-learn's fetchers, which print to stdout and raise various errors without a
+    connection.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     try:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings(action="ignore"):

@@ -1,8 +1,8 @@
-"""Archives of images, unpacked with care.
+"""Safe unpacking of archives of images.
 
-A zip or tar may come from a stranger. All its entries are looked at before one is written: a name that leads
-out of the folder, a link or a device, or a size that no photo collection has refuses the whole archive. Only
-images and lists (.txt, .csv) are written, each whole or not at all, so a stopped run goes on where it was.
+Archives are untrusted. All entries are checked before one is written: a name that leads out of the folder, a
+link, a device or an implausible size rejects the whole archive. Only images and lists (.txt, .csv) are
+written, each atomically, so an interrupted run can continue.
 """
 
 import bz2
@@ -61,7 +61,7 @@ class Entry:
 def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = untracked) -> Written:
     """Unpack the images and lists of a zip or tar (.tar, .tar.gz, .tar.xz, .tar.bz2) into a folder.
 
-    Hidden files and other kinds are left out. Files that are there with the right size are kept.
+    Hidden files and other types are omitted. Existing files of the right size are kept.
 
     Args:
         archive: the file.
@@ -69,8 +69,8 @@ def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = un
         track: draws progress.
 
     Raises:
-        ValueError: not such an archive, cut short, without an image, or one that a careful reader refuses:
-            entries that lead out of the folder, links, devices, encryption, or sizes out of all proportion.
+        ValueError: not such an archive, truncated, without an image, or unsafe: entries that lead out of the
+            folder, links, devices, encryption, or implausible sizes.
         OSError: the disk is full.
     """
     path, out = Path(archive), Path(out)
@@ -92,7 +92,7 @@ def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = un
 
 
 def _targets(entries: list[Entry]) -> dict[str, str]:
-    """{name: where it is written}: the same, but for characters that not every disk takes."""
+    """Return {name: path to write}: the same, except for characters that not every file system allows."""
     names = {entry.name for entry in entries}
     targets: dict[str, str] = {}
     taken = {name for name in names if safe_name(name) == str(PurePosixPath(name))}
@@ -116,7 +116,7 @@ def _notes(title: str, targets: dict[str, str]) -> tuple[str, ...]:
 
 
 def _write(source: "_Zip | Tar", entry: Entry, target: Path) -> bool:
-    """Write one file, unless it is there."""
+    """Write one file, unless it exists."""
     try:
         if target.is_file() and target.stat().st_size == entry.size:
             return False
@@ -131,7 +131,7 @@ def _write(source: "_Zip | Tar", entry: Entry, target: Path) -> bool:
 
 
 def _accepted(path: Path, source: "_Zip | Tar") -> list[Entry]:
-    """The entries to write, after all have been judged."""
+    """Return the entries to write, after checking all of them."""
     entries, total, seen = [], 0, set()
     limit = min(MAX_BYTES, MAX_RATIO * max(path.stat().st_size, SMALL))
     try:
@@ -250,7 +250,7 @@ class Tar:
 
 
 def _whole(file: BinaryIO, entry: Entry) -> bytes:
-    """All bytes of an entry, neither more nor fewer than announced."""
+    """Return all bytes of an entry, exactly as many as announced."""
     content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"is larger than {MAX_FILE_BYTES // 2**20} MB; reduce it first")
@@ -260,7 +260,7 @@ def _whole(file: BinaryIO, entry: Entry) -> bytes:
 
 
 class _Bounded:
-    """A file for tarfile, which trusts a header and would read gigabytes of names at once."""
+    """Limit the reads of tarfile, which trusts a header and would read gigabytes of names at once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,9 +1,10 @@
-"""The names in a zip, decoded only as far as there is no doubt.
+"""Names in a zip, decoded where the encoding is certain.
 
-A zip says of a name that it is UTF-8, or nothing: then it is in the code page of whoever packed it. Here all
-names of an archive are tried in the usual code pages; a reading counts if every word looks like one of its
-language (letters of one script, no capital after a small letter, kana or the common ideographs), and it is
-taken if it is the only one. Where several remain, the bytes are shown as `%89`, and nobody is called so.
+A zip either declares a name as UTF-8 or declares nothing; then the name is in the code page of the computer
+that packed it. All names of an archive are tried in the usual code pages. A reading is plausible if every
+word looks like one of its language (letters of one script, no capital after a small letter, kana or the
+common ideographs). If exactly one reading is plausible, it is used; otherwise the bytes are shown as `%89`
+and never used as an identity.
 """
 
 import itertools
@@ -20,7 +21,7 @@ ESCAPED = re.compile("%[89A-F][0-9A-F]")  # how a byte is shown that could not b
 
 
 def entry_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
-    """The name of each entry, with forward slashes; bytes in doubt as `%89`."""
+    """Return the name of each entry, with forward slashes; uncertain bytes as `%89`."""
     raw = [_raw(info) for info in infos]
     unknown = [name for name in raw if isinstance(name, bytes)]
     reading = _reading(unknown)
@@ -28,7 +29,7 @@ def entry_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
 
 
 def _raw(info: zipfile.ZipInfo) -> str | bytes:
-    """The name if it is sure, else its bytes."""
+    """Return the name if it is certain, else its bytes."""
     name = info.orig_filename.partition("\0")[0]
     if info.flag_bits & UTF8_FLAG or name.isascii():
         return name
@@ -52,7 +53,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 
 def _reading(names: list[bytes]) -> Callable[[bytes], str]:
-    """What decodes all names of an archive: UTF-8, the one code page that fits, or escapes."""
+    """Return the decoder of all names of an archive: UTF-8, the one code page that fits, or escapes."""
     if not names:
         return _escaped
     for name in names:
@@ -85,7 +86,7 @@ def _escaped(name: bytes) -> str:
 
 
 def _is_latin(word: str) -> bool:
-    """Letters with and without accents, at least as many without."""
+    """Return whether a word has letters with and without accents, at least as many without."""
     foreign = [c for c in word if not c.isascii()]
     plain = sum(c.isascii() and c.isalpha() for c in word)
     latin = all(unicodedata.name(c, "").startswith("LATIN") and c.isalpha() for c in foreign)
@@ -100,12 +101,12 @@ def _is_cyrillic(word: str) -> bool:
 
 
 def _cased(word: str) -> bool:
-    """Whether no capital follows a small letter."""
+    """Return whether no capital follows a small letter."""
     return not any(a.islower() and b.isupper() for a, b in itertools.pairwise(word))
 
 
 def _is_chinese(word: str) -> bool:
-    """Ideographs of GB 2312, most of them of its first and common level."""
+    """Return whether a word has ideographs of GB 2312, most of them of its first and common level."""
     pairs = [c.encode("gbk") for c in word if not (c.isascii() and c.isdigit())]
     return word.isascii() or (
         all(len(pair) == 2 and 0xB0 <= pair[0] <= 0xF7 and pair[1] >= 0xA1 for pair in pairs)
@@ -114,7 +115,7 @@ def _is_chinese(word: str) -> bool:
 
 
 def _only(codec: str, allowed: Callable[[int, int], bool]) -> Callable[[str], bool]:
-    """Words of digits and of double bytes in the part of a code page that is in common use."""
+    """Return whether a word has digits and double bytes in the part of a code page that is in common use."""
 
     def fits(word: str) -> bool:
         pairs = [c.encode(codec) for c in word if not (c.isascii() and c.isdigit())]

@@ -1,7 +1,7 @@
-"""Opening a zip whose table of contents may be the attack: it is read whole before any entry is looked at.
+"""Safe opening of a zip: its table of contents is read and bounded before any entry is parsed.
 
-Python's reader makes an object of each entry, so a file of 25 MB that holds nothing but half a million empty
-ones costs hundreds of megabytes and seconds. What an archive of use holds is larger than the list of it.
+Python's reader makes an object of each entry, so a file of 25 MB with half a million empty entries takes
+hundreds of megabytes and seconds. A legitimate archive's content is larger than its table of contents.
 """
 
 import os
@@ -13,7 +13,7 @@ SMALL = 2**20  # bytes; a smaller table is never refused
 
 
 class _Bounded:
-    """A file for zipfile, which reads the table of contents at once."""
+    """Limit the reads of zipfile, which reads the table of contents at once."""
 
     def __init__(self, file: BinaryIO, most: int) -> None:
         self._file, self.most = file, most
@@ -46,6 +46,6 @@ class OpenZip(zipfile.ZipFile):
         bounded.most = size  # entries are read by what the table, now checked, says
 
     def close(self) -> None:
-        """Close the archive and the file under it."""
+        """Close the archive and the underlying file."""
         super().close()
         self._own.close()

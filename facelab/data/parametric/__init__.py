@@ -1,10 +1,10 @@
-"""Parametric faces: a dataset that ships as code, whose identity and nuisance are known numbers.
+"""Parametric faces: synthetic faces rendered by code, with known identity and nuisance parameters.
 
-A face is a row of identity (what makes a person) and a row of nuisance (pose, light, expression, what is
-worn, what the camera adds); `render` draws it, and `landmarks` says where its eyes, nose and mouth are.
-Turn one nuisance and keep identity fixed, and any change of a score is the model's doing. Simplified: these
-are illustrations, and results on them say nothing about accuracy on people; real-photo figures must always
-stand beside them.
+A face is a row of identity (the person) and a row of nuisance (pose, light, expression, accessories, camera
+effects). `render` draws it, and `landmarks` returns the positions of eyes, nose and mouth. If one nuisance
+parameter changes and identity is fixed, any change of a score is due to the model. Simplified: these are
+illustrations, and results on them do not indicate accuracy on people; always report figures on real photos
+next to them.
 """
 
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ _NUISANCE_SEED = 0x51F15EED
 
 
 def sample_identities(n: int, seed: int) -> Tensor:
-    """Draw n people: (n, K) float32, one column per parameter of IDENTITY.
+    """Draw n identities: (n, K) float32, one column per parameter of IDENTITY.
 
     Row i depends on seed and i alone, so a larger draw starts with the smaller one.
     """
@@ -63,10 +63,10 @@ def sample_identities(n: int, seed: int) -> Tensor:
 
 
 def sample_nuisances(n: int, seed: int, difficulty: float = DEFAULT_DIFFICULTY) -> Tensor:
-    """Draw n photographic conditions, independent of who is in the picture.
+    """Draw n photographic conditions, independently of identity.
 
     Args:
-        n: how many rows.
+        n: number of rows.
         seed: any integer; row i depends on seed and i alone.
         difficulty: 0 is the frontal, neutral, evenly lit portrait; 0.5 is the default; 1 is the hardest.
 
@@ -80,15 +80,15 @@ def sample_nuisances(n: int, seed: int, difficulty: float = DEFAULT_DIFFICULTY) 
 
 
 def relative(identity: Tensor, distance: float, seed: int) -> Tensor:
-    """Turn each person toward a stranger: twins near 0, siblings around 0.4, an unrelated person at 1.
+    """Move each identity toward another one: twins near 0, siblings around 0.4, an unrelated person at 1.
 
-    In the normal scores z behind the draw, the relative is cos(a) z + sin(a) stranger, a = distance * π / 2:
-    the distribution of people stays as it is.
+    In the normal scores z of the draw, the relative is cos(a) z + sin(a) other, a = distance * π / 2, which
+    preserves the distribution of identities.
 
     Args:
-        identity: (B, K) people.
+        identity: (B, K) identities.
         distance: in [0, 1]; 0 returns the same people.
-        seed: which strangers; row i depends on seed and i alone.
+        seed: selects the other identities; row i depends on seed and i alone.
 
     Returns:
         (B, K) float32.
@@ -113,10 +113,10 @@ def relative(identity: Tensor, distance: float, seed: int) -> Tensor:
 
 
 def render(identity: Tensor, nuisance: Tensor, size: int) -> Tensor:
-    """Draw portraits, with room round the head as a detector needs it.
+    """Draw portraits, with the margin around the head that a detector needs.
 
     Args:
-        identity: (B, K) people, as from sample_identities.
+        identity: (B, K) identities, as from sample_identities.
         nuisance: (B, M) conditions, as from sample_nuisances.
         size: side of the picture in pixels, 64 to 512.
 
@@ -132,7 +132,7 @@ def render(identity: Tensor, nuisance: Tensor, size: int) -> Tensor:
 
 
 def landmarks(identity: Tensor, nuisance: Tensor, size: int) -> Tensor:
-    """Where eyes, nose tip and mouth corners are in `render`'s picture, in image order: left before right.
+    """Return eyes, nose tip and mouth corners in the picture of `render`, in image order: left before right.
 
     Returns:
         (B, 5, 2) float32 pixel coordinates x, y; the center of the first pixel is (0, 0).
@@ -145,30 +145,30 @@ def landmarks(identity: Tensor, nuisance: Tensor, size: int) -> Tensor:
 def crops(identity: Tensor, nuisance: Tensor) -> Tensor:
     """Draw faces aligned to the ArcFace 112 template: (B, 112, 112, 3) uint8 RGB.
 
-    Roll is taken out and a share of shift and scale is left, as after a real detector.
+    Roll is removed and a share of shift and scale remains, as after a real detector.
     """
     values = _values(identity, nuisance)
     return _drawn(values, aligned_frame(values, CROP)).permute(0, 2, 3, 1).contiguous()
 
 
 def crop_landmarks(identity: Tensor, nuisance: Tensor) -> Tensor:
-    """(B, 5, 2) float32 pixel coordinates of the five landmarks in the picture that `crops` draws."""
+    """Return (B, 5, 2) float32 pixel coordinates of the five landmarks in the picture of `crops`."""
     values = _values(identity, nuisance)
     return project(values, aligned_frame(values, CROP))
 
 
 class ParametricFaces(Dataset):
-    """Rendered faces as a dataset: item i is (crop (112, 112, 3) uint8, label), drawn when asked for.
+    """Rendered faces as a dataset: item i is (crop (112, 112, 3) uint8, label), drawn on access.
 
-    Faces of one identity are neighbors: item i shows identity i // per_identity. Nothing is kept, so memory
-    does not grow with the number of faces. Conditions are drawn independently of identity.
+    Faces of one identity are consecutive: item i shows identity i // per_identity. Nothing is stored, so
+    memory does not grow with the number of faces. Conditions are drawn independently of identity.
 
     Args:
-        identities: how many people, one or more.
-        per_identity: how many faces of each, one or more.
+        identities: number of identities, one or more.
+        per_identity: number of faces of each, one or more.
         seed: any integer.
-        difficulty: how far the conditions stray from the neutral portrait, in [0, 1].
-        first: number of the first identity; people 0..199 and 200..249 of one seed never meet.
+        difficulty: deviation of the conditions from the neutral portrait, in [0, 1].
+        first: number of the first identity; identities 0..199 and 200..249 of one seed are disjoint.
 
     Raises:
         ValueError: a count or the difficulty is out of range.
@@ -204,11 +204,11 @@ class ParametricFaces(Dataset):
 
     @property
     def targets(self) -> Tensor:
-        """(len(self),) int64 labels in order, without drawing a face."""
+        """Return (len(self),) int64 labels in order, without drawing a face."""
         return torch.arange(self.identities).repeat_interleave(self.per_identity)
 
     def parameters(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Identity (B, K) and nuisance (B, M) of the faces at (B,) int64 indices."""
+        """Return identity (B, K) and nuisance (B, M) of the faces at (B,) int64 indices."""
         person = indices // self.per_identity + self.first
         face = person * self.per_identity + indices % self.per_identity
         conditions = _nuisances(face, self.seed ^ _NUISANCE_SEED, self.difficulty)
@@ -224,7 +224,9 @@ class ParametricFaces(Dataset):
             yield self.rows(indices)
 
     def crop_set(self, track: Track = untracked) -> CropSet:
-        """Draw all faces into memory, 38 kB each, as `train` takes them; identities are named by number."""
+        """Draw all faces into memory, 38 kB each, in the form that `train` takes; identities are named by
+        number.
+        """
         pixels = np.empty((len(self), CROP_SIZE, CROP_SIZE, 3), np.uint8)
         drawn = (crop for batch, _ in self.batches(BATCH) for crop in batch)
         for i, crop in enumerate(track(drawn, len(self), "draw")):
@@ -235,7 +237,7 @@ class ParametricFaces(Dataset):
 
 
 def _identities(rows: Tensor, seed: int) -> Tensor:
-    """People at the given row numbers."""
+    """Return identities at the given row numbers."""
     low, high, middle, spread = bounds(IDENTITY)
     offset = exact.logit((middle - low) / (high - low))
     share = exact.sigmoid(offset + spread * normals(rows, len(IDENTITY), seed))
@@ -243,7 +245,7 @@ def _identities(rows: Tensor, seed: int) -> Tensor:
 
 
 def _nuisances(rows: Tensor, seed: int, difficulty: float) -> Tensor:
-    """Conditions at the given row numbers; what falls outside a range is folded back into it."""
+    """Return conditions at the given row numbers; values outside a range are reflected into it."""
     _check_unit("difficulty", difficulty)
     low, high, middle, spread = bounds(NUISANCE)
     value = middle + 2.0 * difficulty * spread * normals(rows, len(NUISANCE), seed)
@@ -253,12 +255,12 @@ def _nuisances(rows: Tensor, seed: int, difficulty: float) -> Tensor:
 
 
 def _inside(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """float32 rows that rounding has not pushed out of their ranges."""
+    """Return float32 rows that rounding has not moved out of their ranges."""
     return torch.minimum(torch.maximum(values.float(), low.float()), high.float())
 
 
 def _values(identity: Tensor, nuisance: Tensor) -> Values:
-    """Checked parameters, side by side."""
+    """Return checked parameters, side by side."""
     identity, nuisance = check(identity, IDENTITY), check(nuisance, NUISANCE)
     if len(identity) != len(nuisance):
         raise ValueError(
@@ -268,7 +270,7 @@ def _values(identity: Tensor, nuisance: Tensor) -> Values:
 
 
 def _drawn(values: Values, frame: Frame) -> Tensor:
-    """(B, 3, H, W) uint8 pictures, drawn a few at a time."""
+    """Return (B, 3, H, W) uint8 pictures, drawn a few at a time."""
     total, size = len(frame.turn), frame.size
     pictures = torch.empty(total, 3, size, size, dtype=torch.uint8, device=frame.turn.device)
     for start in range(0, total, BATCH):

@@ -1,9 +1,9 @@
-"""What a camera adds to a rendered picture: softness, sensor noise and the losses of JPEG.
+"""Camera effects on a rendered picture: blur, sensor noise and the losses of JPEG.
 
-Each is written out in elementwise arithmetic with a fixed order, so that the same numbers give the same
-pixels in any batch and on any machine, which no codec library promises. Simplified: noise is gray, and
-compression quantizes the luminance as JPEG does (8 x 8 cosine transform, the standard table) and leaves the
-color differences alone.
+Each is elementwise arithmetic in a fixed order, so that the same numbers give the same pixels in any batch
+and on any machine, which no codec library guarantees. Simplified: noise is gray, and compression quantizes
+the luminance as JPEG does (8 x 8 cosine transform, the standard table) and leaves the color differences
+unchanged.
 """
 
 import math
@@ -32,7 +32,9 @@ _GRAIN = 2**18  # length of the one row of noise from which every picture takes 
 
 
 def expose(shot: Shot, picture: Tensor) -> Tensor:
-    """Blur, noise and compression on (B, 3, H, W) sRGB in [0, 1], in place, each where it can be seen."""
+    """Apply blur, noise and compression to (B, 3, H, W) sRGB in [0, 1], in place, each only where it is
+    visible.
+    """
     for name, least, step in (
         ("blur", 0.1, _blur),
         ("noise", 0.01, _noise),
@@ -45,7 +47,9 @@ def expose(shot: Shot, picture: Tensor) -> Tensor:
 
 
 def _blur(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
-    """Gaussian blur, standard deviation 1.5 % of the frame times blur; 7 taps, spread wider pass by pass."""
+    """Apply Gaussian blur, standard deviation 1.5% of the frame times blur; 7 taps, with growing distance per
+    pass.
+    """
     size = picture.shape[-1]
     steps = [2**k for k in range(max(1, (size // 112).bit_length()))]
     sigma = 0.015 * size * shot.values["blur"][rows] / math.sqrt(sum(step * step for step in steps))
@@ -60,7 +64,7 @@ def _blur(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
 
 
 def _smooth(picture: Tensor, weights: Tensor, step: int, axis: int) -> Tensor:
-    """One symmetric filter along an axis; borders repeat."""
+    """Apply one symmetric filter along an axis; borders repeat."""
     size = picture.shape[axis]
     first, last = picture.narrow(axis, 0, 1), picture.narrow(axis, size - 1, 1)
     margin = [3 * step if other == axis else count for other, count in enumerate(picture.shape)]
@@ -73,7 +77,9 @@ def _smooth(picture: Tensor, weights: Tensor, step: int, axis: int) -> Tensor:
 
 
 def _noise(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
-    """Gray noise, standard deviation a tenth of full scale times noise, in the pattern that grain names."""
+    """Add gray noise, standard deviation a tenth of full scale times noise, in the pattern selected by
+    grain.
+    """
     start = mix((shot.values["grain"][rows] * 2.0**30).long(), 11) & (_GRAIN - 1)
     count, grain = picture.shape[-1] * picture.shape[-2], _grain()
     gray = torch.stack([grain[first : first + count] for first in start.tolist()]).to(picture.device)
@@ -83,7 +89,9 @@ def _noise(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
 
 @cache
 def _grain() -> Tensor:
-    """(2 * _GRAIN,) float32 standard normal numbers, the same on every machine; the row comes twice."""
+    """Return (2 * _GRAIN,) float32 standard normal numbers, the same on every machine; the row is repeated
+    once.
+    """
     return normals(torch.arange(_GRAIN), 1, 13)[:, 0].float().repeat(2)
 
 
@@ -112,7 +120,7 @@ def _compress(picture: Tensor, shot: Shot, rows: Tensor) -> Tensor:
 
 
 def _cosines() -> Tensor:
-    """(8, 8) float32 orthonormal cosine basis: row k is the wave of frequency k."""
+    """Return the (8, 8) float32 orthonormal cosine basis: row k is the wave of frequency k."""
     k, n = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8, dtype=torch.float64)
     basis = exact.sin_cos(torch.pi / 8.0 * (n + 0.5) * k)[1] * 0.5
     basis[0] = basis[0] * math.sqrt(0.5)

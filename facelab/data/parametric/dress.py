@@ -1,8 +1,8 @@
-"""What a rendered person wears and stands before: clothes, a hat, glasses, a mask, a plain background.
+"""Clothes, hat, glasses, mask and background of a rendered person.
 
-All of it is nuisance: it is drawn independently of who wears it. Glasses live on a plane before the eyes,
-the hat is the shell of the hair swollen a little, the mask is painted on the face, the body is two
-ellipsoids that stay upright while the head turns. Simplified: one cut of garment, one kind of hat.
+All of it is nuisance and drawn independently of identity. Glasses lie on a plane in front of the eyes, the
+hat is a slightly enlarged shell of the hair, the mask is painted on the face, and the body is two ellipsoids
+that stay upright while the head turns. Simplified: one cut of garment, one kind of hat.
 """
 
 import torch
@@ -29,12 +29,12 @@ CLOTH = "c9dde3"
 
 
 def garment_color(values: Values) -> Tensor:
-    """(B, 3) color of clothes and hat; glasses are a dark shade of it."""
+    """Return the (B, 3) color of clothes and hat; glasses have a dark shade of it."""
     return hue(values["garment_hue"], 0.2 + 0.5 * values["garment_tone"], 0.24)
 
 
 def backdrop(shot: Shot) -> Tensor:
-    """(B, 3, H, W) background: one color, lighter behind the head."""
+    """Return the (B, 3, H, W) background: one color, lighter behind the head."""
     base = hue(shot.values["background_hue"], 0.32 + 0.55 * shot.values["background_tone"], 0.1)
     u, v = shot.u - 0.3, shot.v + 0.3
     glow = (u * u * (-1 / 6.5) + 1.15 - v * v * (1 / 6.5)).clamp_(min=0.45)
@@ -42,7 +42,7 @@ def backdrop(shot: Shot) -> Tensor:
 
 
 def wear_garment(shot: Shot, colors: Palette, face: Surface, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """Neck and shoulders in a band of rows: color (B, 3, h, W), normal and cover.
+    """Draw neck and shoulders in a band of rows: color (B, 3, h, W), normal and cover.
 
     The neck follows the head; the shadow of the head falls on it.
     """
@@ -73,7 +73,7 @@ def wear_garment(shot: Shot, colors: Palette, face: Surface, rows: slice) -> tup
 
 
 def wear_hat(shot: Shot) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-    """Knitted hats, where hat is above 0.5: rows, color (b, 3, H, W), normal, cover; or None."""
+    """Draw knitted hats, where hat is above 0.5: rows, color (b, 3, H, W), normal, cover; or None."""
     rows, part = pick(shot, shot.values["hat"] > 0.5)
     if part is None:
         return None
@@ -89,7 +89,9 @@ def wear_hat(shot: Shot) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
 
 
 def wear_glasses(shot: Shot, picture: Tensor, face: Surface) -> None:
-    """Frames on a plane before the eyes and arms along the temples, in place, where glasses are above 0.5."""
+    """Draw frames on a plane in front of the eyes and arms along the temples, in place, where glasses are
+    above 0.5.
+    """
     rows, part = pick(shot, shot.values["glasses"] > 0.5)
     if part is None:
         return
@@ -118,7 +120,9 @@ def wear_glasses(shot: Shot, picture: Tensor, face: Surface) -> None:
 
 
 def wear_mask(shot: Shot, picture: Tensor, face: Surface) -> None:
-    """A cloth mask over nose and mouth with straps to the ears, in place, where face_mask is above 0.5."""
+    """Draw a cloth mask over nose and mouth with straps to the ears, in place, where face_mask is above
+    0.5.
+    """
     rows, part = pick(shot, shot.values["face_mask"] > 0.5)
     if part is None:
         return

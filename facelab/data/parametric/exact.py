@@ -1,10 +1,10 @@
 """Square roots, circle functions, exponentials and normal scores that have the same bits on every processor.
 
-torch hands these functions to a math library that picks other code for other processors, and their last bits
-differ. IEEE 754 fixes the result of + - * / and of the square root, so a function that is written out as one
-sequence of these has one result everywhere (tables and reductions after Muller, "Elementary Functions").
-Arguments are float64; results are within two units of the last place over the ranges stated below. They are
-numbers per face, not per pixel, and few: numpy starts a short operation faster than torch does.
+torch calls a math library that selects different code for different processors, so results differ in the last
+bits. IEEE 754 defines the result of + - * / and of the square root, so a function written as one sequence of
+these has the same result everywhere (tables and reductions after Muller, "Elementary Functions"). Arguments
+are float64; results are within two units of the last place over the ranges stated below. These are a few
+numbers per face, not per pixel, and numpy starts a short operation faster than torch.
 """
 
 import math
@@ -73,12 +73,14 @@ _TAIL = (
 
 
 def sqrt(x: Tensor) -> Tensor:
-    """Square root of float32 or float64, correctly rounded, in a new tensor."""
+    """Compute the square root of float32 or float64, correctly rounded, in a new tensor."""
     return sqrt_(x.clone())
 
 
 def sqrt_(x: Tensor) -> Tensor:
-    """Square root in place, correctly rounded: by numpy, whose root is the processor's own instruction."""
+    """Compute the square root in place, correctly rounded: by numpy, which uses the processor's
+    instruction.
+    """
     if x.device.type != "cpu":
         return x.sqrt_()
     np.sqrt(x.numpy(), out=x.numpy())
@@ -86,7 +88,7 @@ def sqrt_(x: Tensor) -> Tensor:
 
 
 def sin_cos(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Sine and cosine of float64 radians, up to some thousand turns."""
+    """Compute sine and cosine of float64 radians, up to some thousand turns."""
     angle = x.cpu().numpy()
     quarters = np.rint(angle * (2.0 / math.pi))
     rest = angle - quarters * _QUARTER_HIGH - quarters * _QUARTER_LOW
@@ -100,7 +102,9 @@ def sin_cos(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def angle(x: Tensor, y: Tensor) -> Tensor:
-    """Angle in radians, in [-π, π], of float64 points (x, y) other than the origin: atan2(y, x)."""
+    """Compute the angle in radians, in [-π, π], of float64 points (x, y) other than the origin: atan2(y,
+    x).
+    """
     right, up = x.cpu().numpy(), y.cpu().numpy()
     wide, high = np.abs(right), np.abs(up)
     tangent = np.minimum(wide, high) / np.maximum(wide, high)
@@ -113,23 +117,23 @@ def angle(x: Tensor, y: Tensor) -> Tensor:
 
 
 def exp(x: Tensor) -> Tensor:
-    """e to the x, for float64 x between -700 and 700, where it is held."""
+    """Compute e to the x for float64 x, clamped to between -700 and 700."""
     return _tensor(_exp(x.cpu().numpy()), x)
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)), for float64 x."""
+    """Compute 1 / (1 + exp(-x)), for float64 x."""
     return _tensor(1.0 / (1.0 + _exp(-x.cpu().numpy())), x)
 
 
 def logit(p: Tensor) -> Tensor:
-    """Log-odds of float64 p in (0, 1)."""
+    """Compute the log-odds of float64 p in (0, 1)."""
     share = p.cpu().numpy()
     return _tensor(_log(share / (1.0 - share)), p)
 
 
 def normal_score(p: Tensor) -> Tensor:
-    """The normal deviate below which a share p lies, for float64 p at least 2⁻³³ from 0 and 1."""
+    """Compute the normal deviate below which a share p lies, for float64 p at least 2⁻³³ from 0 and 1."""
     share = p.cpu().numpy()
     q = share - 0.5
     r = 0.180625 - q * q
@@ -156,7 +160,9 @@ def _log(x: NDArray) -> NDArray:
 
 
 def _polynomial(x: NDArray, coefficients: list[float] | tuple[float, ...]) -> NDArray:
-    """Horner's scheme, highest power first; product and sum are rounded one by one, never fused."""
+    """Evaluate a polynomial by Horner's scheme, highest power first; product and sum are rounded one by one,
+    never fused.
+    """
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total *= x

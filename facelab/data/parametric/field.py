@@ -1,7 +1,7 @@
 """Arithmetic on planes of pixels from which a rendered face is built: edges, bumps and ellipsoids.
 
 A plane is (B, H, W) float32, one number per pixel; one number per face is (B, 1, 1). Only + - * / sqrt,
-comparisons and integers touch planes: IEEE rounds those in one way, so a face has the same pixels in any
+comparisons and integers are used on planes: IEEE defines their rounding, so a face has the same pixels in any
 batch, with any thread count, on any machine. The camera is orthographic (a very long lens), so the depth of
 an ellipsoid is closed-form.
 """
@@ -21,7 +21,7 @@ _NEAR_HEIGHT = math.sqrt(1.0 + ROUND * ROUND) - ROUND
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the camera stands: in-plane turn (B,), pixels per dm (B,), pixel of the head's origin (B, 2)."""
+    """Describe the camera: in-plane rotation (B,), pixels per dm (B,), pixel of the head's origin (B, 2)."""
 
     turn: Tensor
     pixels_per_dm: Tensor
@@ -29,7 +29,9 @@ class Frame:
     size: int
 
     def grid(self) -> tuple[Tensor, Tensor]:
-        """View coordinates of the pixel centers in dm: u (B, 1, W) to the right and v (B, H, 1) down."""
+        """Return view coordinates of the pixel centers in dm: u (B, 1, W) to the right and v (B, H, 1)
+        down.
+        """
         steps = torch.arange(self.size, dtype=torch.float64, device=self.turn.device)
         u = (steps - self.origin[:, :1]) / self.pixels_per_dm[:, None]
         v = (steps - self.origin[:, 1:]) / self.pixels_per_dm[:, None]
@@ -37,27 +39,29 @@ class Frame:
 
 
 def plane(value: Tensor) -> Tensor:
-    """(B,) numbers, any dtype, as (B, 1, 1) float32: one number per face, ready to meet planes."""
+    """Return (B,) numbers, any dtype, as (B, 1, 1) float32: one number per face, ready to combine with
+    planes.
+    """
     return value.float()[:, None, None]
 
 
 def edge(distance: Tensor, width: Tensor | float) -> Tensor:
-    """Coverage in [0, 1] from the signed distance to an outline, positive inside: a ramp of width."""
+    """Compute coverage in [0, 1] from the signed distance to an outline, positive inside: a ramp of width."""
     return distance.div(width).add_(0.5).clamp_(0.0, 1.0)
 
 
 def line(offset: Tensor, half_width: Tensor | float) -> Tensor:
-    """A soft stroke: 1 on the curve where offset is 0, falling to 0 at half_width on either side."""
+    """Compute a soft stroke: 1 on the curve where offset is 0, falling to 0 at half_width on either side."""
     return (1.0 - offset.abs_().div_(half_width)).clamp_(min=0.0)
 
 
 def rise(value: Tensor, low: float, high: float) -> Tensor:
-    """A ramp from 0 at low to 1 at high, flat outside."""
+    """Compute a ramp from 0 at low to 1 at high, flat outside."""
     return ((value - low) / (high - low)).clamp(0.0, 1.0)
 
 
 def bump(x: Tensor, y: Tensor, center: tuple, radii: tuple) -> Tensor:
-    """A round hill of height 1 that reaches 0, with slope 0, at the ellipse of the given radii."""
+    """Compute a round hill of height 1 that reaches 0, with slope 0, at the ellipse of the given radii."""
     a = (x - center[0]).mul_(1.0 / radii[0])
     b = (y - center[1]).mul_(1.0 / radii[1])
     hill = (1.0 - a.mul_(a)).sub_(b.mul_(b)).clamp_(min=0.0)
@@ -65,26 +69,28 @@ def bump(x: Tensor, y: Tensor, center: tuple, radii: tuple) -> Tensor:
 
 
 def smooth_max(a: Tensor, b: Tensor, blend: float) -> Tensor:
-    """Maximum whose crease is rounded over a width of blend; its curvature is continuous (cubic)."""
+    """Compute a maximum whose crease is rounded over a width of blend; its curvature is continuous
+    (cubic).
+    """
     overlap = (a - b).abs_().neg_().add_(blend).clamp_(min=0.0)
     return torch.maximum(a, b).add_((overlap * overlap).mul_(overlap).mul_(1.0 / (6.0 * blend * blend)))
 
 
 def ripple(phase: Tensor) -> Tensor:
-    """A smooth wave of period 1 between 0 and 1: a polynomial where one would write (1 - cos 2πx) / 2."""
+    """Compute a smooth wave of period 1 between 0 and 1: a polynomial in place of (1 - cos 2πx) / 2."""
     t = phase - phase.floor()
     t.mul_(1.0 - t)
     return t.mul_(t).mul_(16.0)
 
 
 def speckle(column: Tensor, row: Tensor, key: Tensor) -> Tensor:
-    """Random numbers in [0, 1) for integer cells: (…) int64 columns and rows and per-face keys, hashed."""
+    """Hash integer cells to numbers in [0, 1): (…) int64 columns and rows and per-face keys."""
     cells = (column & 0xFFFF) + (row & 0xFFFF) * 0x10000
     return mix(cells ^ key, 7).float() / 2.0**32
 
 
 def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Matrices (…, 3, 3) float64 that nod, then turn, then tilt; radians, axes right, down, near."""
+    """Return matrices (…, 3, 3) float64 that nod, then turn, then tilt; radians, axes right, down, near."""
     sin, cos = exact.sin_cos(torch.stack([yaw, pitch, roll]).double())
     (sy, sp, sr), (cy, cp, cr) = sin, cos
     x = torch.stack([cr * cy, -cr * sy * sp - sr * cp, cr * sy * cp - sr * sp], dim=-1)
@@ -94,7 +100,7 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 
 
 def times(a: Tensor, b: Tensor) -> Tensor:
-    """Product of matrices (…, I, 3) and (…, 3, J), summed in a fixed order: no batch size changes a bit."""
+    """Multiply matrices (…, I, 3) and (…, 3, J), summed in a fixed order: the batch size changes no bit."""
     parts = a[..., None] * b[..., None, :, :]
     return parts[..., 0, :] + parts[..., 1, :] + parts[..., 2, :]
 
@@ -105,7 +111,7 @@ def apply(matrix: Tensor, points: Tensor) -> Tensor:
 
 
 def quadrics(axes: Tensor, centers: Tensor, radii: Tensor) -> Tensor:
-    """What `ellipsoid` needs to know of S ellipsoids per face.
+    """Return the coefficients that `ellipsoid` needs for S ellipsoids per face.
 
     Args:
         axes: (B, S, 3, 3) float64, from the ellipsoid's axes to the view.
@@ -131,15 +137,15 @@ def quadrics(axes: Tensor, centers: Tensor, radii: Tensor) -> Tensor:
 
 
 def ellipsoid(u: Tensor, v: Tensor, quadric: Tensor) -> tuple[Tensor, Tensor]:
-    """Near side of one ellipsoid, continued smoothly beyond its outline.
+    """Return the near side of one ellipsoid, continued smoothly beyond its outline.
 
     Args:
         u, v: view coordinates in dm that broadcast to planes.
         quadric: (10, B, 1, 1), one row of `quadrics`.
 
     Returns:
-        depth plane toward the viewer in dm; and a plane that is positive inside the outline, to be multiplied
-        by the last row of the quadric for the distance to the outline in dm.
+        depth plane toward the viewer in dm; and a plane that is positive inside the outline; multiplied by
+        the last row of the quadric, it is the distance to the outline in dm.
     """
     center_u, center_v, uu, uv, vv, height, flat, lean_u, lean_v, _ = quadric.unbind(0)
     du, dv = u - center_u, v - center_v
@@ -151,7 +157,9 @@ def ellipsoid(u: Tensor, v: Tensor, quadric: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def slopes(depth: Tensor, pixel: Tensor) -> Tensor:
-    """Unit normals (B, 3, H, W) of a depth plane in dm, by central differences; pixel (B, 1, 1) in dm."""
+    """Compute unit normals (B, 3, H, W) of a depth plane in dm, by central differences; pixel (B, 1, 1) in
+    dm.
+    """
     normal = depth.new_empty(len(depth), 3, *depth.shape[1:])
     x, y, z = normal.unbind(1)
     torch.sub(depth[:, :, :-2], depth[:, :, 2:], out=x[:, :, 1:-1])

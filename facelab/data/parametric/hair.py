@@ -1,8 +1,8 @@
-"""Hair: a shell round the skull, cut off along a hairline, and a curtain that hangs behind the face.
+"""Hair: a shell around the skull, cut off along a hairline, and a curtain that hangs behind the face.
 
-Shell, curtain and bun are ellipsoids, so they turn with the head and hide what is behind them; the hairline
-is a curve in head coordinates where the shell is met. Simplified: hair does not fall under its own weight,
-and strands are a texture that fans out from the parting.
+Shell, curtain and bun are ellipsoids, so they turn with the head and occlude what is behind them; the
+hairline is a curve in head coordinates on the shell. Simplified: gravity has no effect on hair, and strands
+are a texture that fans out from the parting.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ FAR = 9.0  # dm: pushed this far back, a solid is out of the picture
 
 @dataclass(frozen=True)
 class Hair:
-    """Hair before light falls on it, and where it is, as planes (B, H, W)."""
+    """Hold the hair's color before lighting, and its position, as planes (B, H, W)."""
 
     picture: Tensor  # (B, 3, H, W)
     normal: Tensor  # (B, 3, H, W)
@@ -30,12 +30,14 @@ class Hair:
 
 
 def thickness(values: Values) -> Tensor:
-    """How far the hair stands off the skull, in dm."""
+    """Return the thickness of the hair above the skull, in dm."""
     return (0.035 + 0.19 * values["hair_volume"]) * (0.3 + 0.7 * rise(values["hair_length"], 0.1, 0.45))
 
 
 def shell(shot: Shot, gap: float) -> tuple[Tensor, Tensor]:
-    """Depth of the skull swollen by the hair and by a gap in dm, and the distance inside its outline."""
+    """Compute the depth of the skull enlarged by the hair and a gap in dm, and the distance inside its
+    outline.
+    """
     values = shot.values
     thick = thickness(values) + gap
     center = (0.0, -0.20 - 0.25 * thick, -0.1)
@@ -44,7 +46,7 @@ def shell(shot: Shot, gap: float) -> tuple[Tensor, Tensor]:
 
 
 def _alone(shot: Shot, center: tuple, radii: tuple) -> tuple[Tensor, Tensor]:
-    """Depth of one ellipsoid and the distance inside its outline."""
+    """Compute the depth of one ellipsoid and the distance inside its outline."""
     quadric = placed(shot.pose, [center], [radii], [0.0])[0]
     depth, inside = ellipsoid(shot.u, shot.v, quadric)
     return depth, inside.mul_(quadric[-1])
@@ -63,20 +65,22 @@ def _add(
 
 
 def _curtain(values: Values) -> tuple[tuple, tuple]:
-    """Long hair as (center, radii)."""
+    """Return long hair as (center, radii)."""
     bottom, top = 0.55 + 1.4 * rise(values["hair_length"], 0.5, 1.0), -0.75
     wide = 0.73 * values["head_width"] + 0.75 * thickness(values) + 0.1
     return (0.0, 0.5 * (bottom + top), -0.12), (wide, 0.5 * (bottom - top), 0.66)
 
 
 def _bun(values: Values) -> tuple[tuple, tuple]:
-    """A bun on top of the head as (center, radii)."""
+    """Return a bun on top of the head as (center, radii)."""
     size = 0.1 + 0.2 * rise(values["hair_bun"], 0.65, 0.9)
     return (0.0, -1.16 * values["forehead"] - 0.9 * thickness(values) - 0.05, -0.2), (size, size, size)
 
 
 def _hairline(look: Values, x: Tensor, z: Tensor) -> Tensor:
-    """Lowest y of the hair shell at head coordinates x and z: brow, temples, sideburns and nape."""
+    """Return the lowest y of the hair shell at head coordinates x and z: brow, temples, sideburns and
+    nape.
+    """
     fringe = rise(look["hair_fringe"], 0.45, 0.9) * rise(look["hair_length"], 0.15, 0.3)
     thin = rise(look["hair_recession"], 0.72, 1.0)
     front = -0.61 * look["forehead"] - look["hairline"] + 0.33 * fringe - 0.5 * thin
@@ -89,7 +93,9 @@ def _hairline(look: Values, x: Tensor, z: Tensor) -> Tensor:
 
 
 def _strands(look: Values, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Texture of hair in [0, 1] at head coordinates: fans out from the parting, and curls."""
+    """Compute the texture of hair in [0, 1] at head coordinates, which fans out from the parting, and its
+    curls.
+    """
     across = x - (0.3 - y).clamp_(0.0, 1.0).mul_(0.3 * look["hair_parting"])
     fan = across / (across.abs() + (z + 0.3).abs_() + 0.05)
     fan.add_(ripple(y * 1.7 + fan).mul_(0.06 * rise(look["hair_curl"], 0.25, 0.7)))
@@ -132,7 +138,7 @@ def grow_hair(shot: Shot, colors: Palette, face: Surface) -> Hair:
 
 
 def _colored(look: Values, colors: Palette, strands: Tensor, down: Tensor) -> Tensor:
-    """(B, 3, H, W) color of the strands, with the sheen that runs across them where the normal leans up."""
+    """Return the (B, 3, H, W) color of the strands, with the sheen across them where the normal points up."""
     band = (down + 0.42).mul_(1 / 0.36).square_().neg_().add_(1.0).clamp_(min=0.0)
     sheen = band.mul_(band).mul_(strands).mul_(0.09 - 0.05 * rise(look["hair_curl"], 0.5, 1.0))
     color = colors.hair.float()[:, :, None, None]

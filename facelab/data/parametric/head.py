@@ -1,9 +1,9 @@
-"""The solid under a rendered face: a head of blended ellipsoids with a relief, and where it is drawn.
+"""Solid of a rendered face: a head of blended ellipsoids with a relief, and its position in the picture.
 
-Lengths are in decimetres, with x to the image's right, y down and z toward the viewer; the origin lies
+Lengths are in decimeters, with x to the image's right, y down and z toward the viewer; the origin lies
 between the eyes, on the axis of the head. The depth of each ellipsoid under an orthographic camera is
-closed-form, and a smooth maximum joins them; sockets, lids, lips and cheeks are small hills and hollows
-added on top. Simplified: the two halves mirror each other, and the blend happens along the line of sight.
+closed-form, and a smooth maximum joins them; sockets, lids, lips and cheeks are small hills and hollows added
+on top. Simplified: the two halves mirror each other, and the blend happens along the line of sight.
 """
 
 import torch
@@ -33,27 +33,27 @@ RESIDUAL = 0.4  # share of the portrait's shift and scale that is left after ali
 
 
 def eye_x(values: Values) -> Tensor:
-    """x of the center of the eye on the positive side; the axis of the eye lies at y = 0."""
+    """Return x of the center of the eye on the positive side; the axis of the eye lies at y = 0."""
     return EYE_X * values["eye_spacing"] * (0.5 + 0.5 * values["head_width"])
 
 
 def eye_width(values: Values) -> Tensor:
-    """Half the width of the opening of an eye."""
+    """Return half the width of the opening of an eye."""
     return 0.152 * values["eye_size"]
 
 
 def lids(values: Values) -> tuple[Tensor, Tensor]:
-    """How far the open lids reach above and below the axis of the eye, in units of its half-width."""
+    """Return how far the open lids reach above and below the axis of the eye, in units of its half-width."""
     return 0.53 * values["eye_openness"], 0.33 * (0.4 + 0.6 * values["eye_openness"])
 
 
 def nose_tip(values: Values) -> Tensor:
-    """y of the tip of the nose."""
+    """Return y of the tip of the nose."""
     return NOSE_Y * values["nose_length"] * (0.4 + 0.6 * values["face_length"])
 
 
 def mouth_line(values: Values) -> tuple[Tensor, Tensor, Tensor]:
-    """Half-width of the mouth, y of its middle, and how far its corners rise above the middle."""
+    """Return the half-width of the mouth, y of its middle, and how far its corners rise above the middle."""
     smile = values["smile"]
     half = MOUTH_HALF * values["mouth_width"] * (1.0 + 0.16 * smile - 0.1 * values["mouth_open"])
     y = MOUTH_Y * values["face_length"] + values["mouth_height"] + 0.04 * (values["nose_length"] - 1.0)
@@ -61,9 +61,9 @@ def mouth_line(values: Values) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _solids(values: Values) -> list[tuple[tuple, tuple, float, float, float]]:
-    """The head as (center, radii, lean, blend, blend of the outline): ellipsoids in head axes.
+    """Return the head as (center, radii, lean, blend, blend of the outline): ellipsoids in head axes.
 
-    Lean turns about the x axis, in radians. The outline is left alone where its blend is 0.
+    Lean turns about the x axis, in radians. The outline is unchanged where its blend is 0.
     """
     wide, long = values["head_width"], values["face_length"]
     full, jaw, chin, ahead = (
@@ -92,7 +92,7 @@ def _solids(values: Values) -> list[tuple[tuple, tuple, float, float, float]]:
 
 
 def _relief(values: Values, side: Tensor, y: Tensor) -> Tensor:
-    """Height added along z, in dm, at |x| and y in head coordinates."""
+    """Compute the height added along z, in dm, at |x| and y in head coordinates."""
     eye, cheek = eye_x(values), values["cheek_fullness"]
     half, mouth, _ = mouth_line(values)
     lips, grin = values["lip_fullness"], values["smile"].clamp(min=0.0)
@@ -117,7 +117,7 @@ def _relief(values: Values, side: Tensor, y: Tensor) -> Tensor:
 
 
 def head_of(shot: Shot) -> Surface:
-    """The head with its ears, without hair, as the camera sees it."""
+    """Return the head with its ears, without hair, as the camera sees it."""
     return _head(
         shot.values,
         shot.look,
@@ -130,7 +130,9 @@ def head_of(shot: Shot) -> Surface:
 def _head(
     values: Values, look: Values, view: tuple[Tensor, Tensor, Tensor], nose: Window, relief: Window
 ) -> Surface:
-    """The head in a view (pose, u, v); nose and relief are worked out where the picture can show them."""
+    """Return the head in a view (pose, u, v); nose and relief are computed only where the picture can show
+    them.
+    """
     pose, u, v = view
     centers, radii, leans, blends, outlines = zip(*_solids(values), strict=True)
     parts = placed(pose, list(centers), list(radii), list(leans))
@@ -163,7 +165,7 @@ def _join(hull: tuple[Tensor, Tensor], solid: tuple[Tensor, Tensor], quadric: Te
 
 
 def landmark_points(values: Values) -> Tensor:
-    """(B, 5, 3) float64 head coordinates of eyes, nose tip and mouth corners, in image order."""
+    """Return (B, 5, 3) float64 head coordinates of eyes, nose tip and mouth corners, in image order."""
     eye, tip, (high, low) = eye_x(values), nose_tip(values), lids(values)
     half, mouth, lift = mouth_line(values)
     gaze = 0.5 * (low - high) * eye_width(values)  # the middle between the open lids
@@ -177,7 +179,7 @@ def landmark_points(values: Values) -> Tensor:
 
 
 def portrait_frame(values: Values, size: int) -> Frame:
-    """The camera of a portrait: the head in the middle, moved and scaled by the nuisance."""
+    """Return the camera of a portrait: the head in the middle, moved and scaled by the nuisance."""
     middle = (size - 1) / 2.0
     pixels_per_dm = size / PORTRAIT_DM * exact.exp(values["scale"])
     x = middle + size * values["shift_x"]
@@ -186,9 +188,10 @@ def portrait_frame(values: Values, size: int) -> Frame:
 
 
 def aligned_frame(values: Values, size: int) -> Frame:
-    """The camera that puts the five landmarks on the ArcFace template, as a similarity fit in least squares.
+    """Return the camera that maps the five landmarks to the ArcFace template, a least-squares similarity
+    transform.
 
-    A share of the nuisance's shift and scale is left over, as it is after a real detector.
+    A share of the nuisance's shift and scale remains, as after a real detector.
     """
     still = torch.zeros_like(values["yaw"])
     points = apply(head_pose(values, still), landmark_points(values))[..., :2]
@@ -212,6 +215,6 @@ def _sum_of_five(values: Tensor) -> Tensor:
 
 
 def project(values: Values, frame: Frame) -> Tensor:
-    """(B, 5, 2) float32 pixel coordinates of the five landmarks."""
+    """Return (B, 5, 2) float32 pixel coordinates of the five landmarks."""
     view = apply(head_pose(values, frame.turn), landmark_points(values))[..., :2]
     return (view * frame.pixels_per_dm[:, None, None] + frame.origin[:, None]).float()

@@ -1,9 +1,8 @@
-"""What is painted on a rendered face: skin, eyes, brows, lips, beard and lines, as 2-D shapes on a solid.
+"""Painted parts of a rendered face: skin, eyes, brows, lips, beard and lines, as 2-D shapes on a solid.
 
 Each shape is a signed distance in head coordinates (dm, seen from the front), so it turns with the head and
-keeps a crisp edge one pixel wide at any size. Colors are linear light with a gamma of 2: a swatch is
-squared on the way in, the picture takes a square root on the way out. Simplified: skin has one color plus
-tints, and hairs are a texture.
+has a crisp edge one pixel wide at any size. Colors are linear light with a gamma of 2: swatches are squared,
+and the final picture is the square root. Simplified: skin has one color plus tints, and hairs are a texture.
 """
 
 from dataclasses import dataclass
@@ -37,13 +36,13 @@ class Palette:
 
 
 def swatch(*colors: str) -> Tensor:
-    """(N, 3) linear colors of hex codes such as 'e3b48d'."""
+    """Return (N, 3) linear colors of hex codes such as 'e3b48d'."""
     codes = [[int(code[i : i + 2], 16) / 255.0 for i in (0, 2, 4)] for code in colors]
     return torch.tensor(codes, dtype=torch.float64) ** 2
 
 
 def ramp(colors: tuple[str, ...], position: Tensor) -> Tensor:
-    """(B, 3) colors at position (B,) in [0, 1] along evenly spaced stops."""
+    """Return (B, 3) colors at position (B,) in [0, 1] along evenly spaced stops."""
     stops = swatch(*colors).to(position.device)
     place = position.clamp(0.0, 1.0) * (len(stops) - 1)
     index = place.floor().long().clamp(max=len(stops) - 2)
@@ -51,12 +50,14 @@ def ramp(colors: tuple[str, ...], position: Tensor) -> Tensor:
 
 
 def mixed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """(B, 3) colors a + share (b - a), share (B,)."""
+    """Return (B, 3) colors a + share (b - a), share (B,)."""
     return a + share[:, None] * (b.to(a.device) - a)
 
 
 def hue(position: Tensor, tone: Tensor, strength: float) -> Tensor:
-    """(B, 3) colors from a position (B,) on the color circle, a tone (B,), and how far channels differ."""
+    """Return (B, 3) colors from a position (B,) on the color circle, a tone (B,), and how far channels
+    differ.
+    """
     third = torch.arange(3, dtype=torch.float64, device=position.device) / 3.0
     wave = exact.sin_cos(2.0 * torch.pi * (position[:, None] - third))[1]
     return (tone[:, None] * (1.0 + strength * wave)).clamp(0.0, 1.0) ** 2
@@ -74,19 +75,21 @@ def palette(values: Values) -> Palette:
 
 
 def lay(picture: Tensor, color: Tensor, cover: Tensor) -> None:
-    """Cover picture (B, 3, H, W), in place, with a color (B, 3) or (1, 3), where cover (B, H, W) says so."""
+    """Cover picture (B, 3, H, W), in place, with a color (B, 3) or (1, 3), in proportion to cover (B, H,
+    W).
+    """
     color = color.to(picture)[:, :, None, None]
     picture.add_((color - picture).mul_(cover[:, None]))  # exactly the picture where cover is 0
 
 
 def darken(picture: Tensor, cover: Tensor, tint: tuple[float, float, float]) -> None:
-    """Multiply picture, in place, by 1 - tint * cover, channel by channel: a stain."""
+    """Multiply picture, in place, by 1 - tint * cover, channel by channel, to paint a stain."""
     for channel, amount in enumerate(tint):
         picture[:, channel].mul_((cover * -amount).add_(1.0))
 
 
 def paint_face(shot: Shot, colors: Palette, face: Surface) -> Tensor:
-    """(B, 3, H, W) color of the head before light falls on it."""
+    """Return the (B, 3, H, W) color of the head before lighting."""
     picture = colors.skin.float()[:, :, None, None].expand(-1, 3, *face.y.shape[1:]).clone()
     rows, columns = place = window(shot, *SKIN_BOX)
     part, area = window_of(face, place), picture[..., rows, columns]
@@ -104,7 +107,7 @@ def paint_face(shot: Shot, colors: Palette, face: Surface) -> Tensor:
 
 
 def _tints(look: Values, picture: Tensor, face: Surface) -> None:
-    """Blush, nostrils, the shade under nose and lip, and the inside of the ears, in place."""
+    """Paint blush, nostrils, the shade under nose and lip, and the inside of the ears, in place."""
     side, y, tip = face.x.abs(), face.y, nose_tip(look)
     under = bump(side, y, (0.0, tip + 0.10), (0.19 * look["nose_width"], 0.09))
     under.add_(bump(side, y, (0.0, mouth_line(look)[1] + 0.19), (0.22, 0.08)).mul_(0.7))
@@ -119,7 +122,7 @@ def _tints(look: Values, picture: Tensor, face: Surface) -> None:
 
 
 def _lines(look: Values, picture: Tensor, face: Surface) -> None:
-    """Creases, in place: from nose to mouth, under the eyes, and across the forehead."""
+    """Paint creases, in place: from nose to mouth, under the eyes, and across the forehead."""
     side, y = face.x.abs(), face.y
     age, eye, tip = rise(look["age"], 0.3, 1.0), eye_x(look), nose_tip(look)
     half, mouth, _ = mouth_line(look)
@@ -137,7 +140,7 @@ def _lines(look: Values, picture: Tensor, face: Surface) -> None:
 
 
 def _freckles(shot: Shot, picture: Tensor, face: Surface) -> None:
-    """Small round spots over nose and cheeks, in place, one at most in each cell of a grid."""
+    """Paint small round spots over nose and cheeks, in place, one at most in each cell of a grid."""
     rows = (shot.values["freckles"] > 0.6).nonzero()[:, 0]
     if len(rows) == 0:
         return
@@ -157,7 +160,9 @@ def _freckles(shot: Shot, picture: Tensor, face: Surface) -> None:
 
 
 def _eyes(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
-    """Eyeball, lashes and the fold of the lid, in place. Eye coordinates: 1 is half the width of an eye."""
+    """Paint eyeball, lashes and the fold of the lid, in place. Eye coordinates: 1 is half the width of an
+    eye.
+    """
     width = eye_width(look)
     unit = pixel / width
     right = (face.x > 0).float().mul_(2.0).sub_(1.0)
@@ -187,7 +192,9 @@ def _eyes(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: 
 def _eyeball(
     look: Values, colors: Palette, picture: Tensor, eye: tuple, opening: Tensor, unit: Tensor
 ) -> None:
-    """White, iris, pupil, catch light and the shade of the upper lid, in place, where the lids are open."""
+    """Paint white, iris, pupil, catch light and the shade of the upper lid, in place, where the lids are
+    open.
+    """
     x, y, above, right = eye
     lay(picture, swatch(WHITE), opening)
     across, down = x - right * (0.3 * look["gaze_x"]), y - (0.2 * look["gaze_y"] - 0.05)
@@ -206,7 +213,7 @@ def _eyeball(
 
 
 def _brows(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
-    """Eyebrows, in place: a tapering stroke with a texture of hairs."""
+    """Paint eyebrows, in place: a tapering stroke with a texture of hairs."""
     side, tilt, arch = face.x.abs(), look["brow_tilt"], look["brow_arch"]
     t = (side - (eye_x(look) - 0.185)).mul_(1 / 0.39)
     height = -0.195 - look["brow_height"] - 0.045 * look["brow_raise"] - 0.45 * arch + 0.12 * tilt
@@ -224,7 +231,7 @@ def _brows(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel:
 
 
 def _mouth(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel: Tensor) -> None:
-    """Lips, the line between them, and what an open mouth shows, in place."""
+    """Paint lips, the line between them, and what an open mouth shows, in place."""
     half, mouth, lift = mouth_line(look)
     lips = look["lip_fullness"]
     gape = look["mouth_open"] + 0.28 * rise(look["smile"], 0.45, 1.0)
@@ -253,7 +260,7 @@ def _mouth(look: Values, colors: Palette, picture: Tensor, face: Surface, pixel:
 
 
 def _beards(shot: Shot, colors: Palette, picture: Tensor, face: Surface) -> None:
-    """Stubble, beard and moustache, in place, with a texture of hairs."""
+    """Paint stubble, beard and moustache, in place, with a texture of hairs."""
     rows, part = pick(shot, (shot.values["beard"] > 0.45) | (shot.values["moustache"] > 0.5))
     if part is None:
         return

@@ -1,9 +1,9 @@
-"""From a shot to a picture: layers from back to front, then one light over all of them, then the camera.
+"""From a shot to a picture: layers from back to front, one light for all of them, then the camera.
 
-Layers carry color and surface normal; they are composed first and lit once, so that light costs the same
-however much a person wears. Light is a key with a soft, warm terminator (wrapped Lambert, a stand-in for
-light that scatters in skin), a sky-and-ground ambient, and a broad highlight. Simplified: shadows are
-painted where they usually fall.
+Layers have color and surface normal; they are composed first and lit once, so that the cost of lighting does
+not depend on accessories. The light is a key light with a soft, warm terminator (wrapped Lambert, an
+approximation of scattering in skin), a sky-and-ground ambient, and a broad highlight. Simplified: shadows are
+painted at their usual positions.
 """
 
 import torch
@@ -26,7 +26,7 @@ _WRAP = ((0.5, 0.12), (0.36, 0.0), (0.28, -0.16))  # per channel: how far light 
 
 
 def draw(shot: Shot) -> Tensor:
-    """(B, 3, H, W) float32 sRGB picture in [0, 1]."""
+    """Draw the (B, 3, H, W) float32 sRGB picture in [0, 1]."""
     colors = palette(shot.values)
     face = head_of(shot)
     hair = grow_hair(shot, colors, face)
@@ -53,7 +53,7 @@ def draw(shot: Shot) -> Tensor:
 
 
 def _over(below: Scene, layer: tuple[Tensor, Tensor, Tensor | float], cover: Tensor) -> None:
-    """Lay color, normal and gloss over a scene, in place, where cover (B, H, W) says so."""
+    """Blend color, normal and gloss over a scene, in place, in proportion to cover (B, H, W)."""
     picture, normal, gloss = layer
     clear = 1.0 - cover
     below[0].mul_(clear[:, None]).add_(picture.mul_(cover[:, None]))
@@ -67,7 +67,7 @@ def _hide(cover: Tensor, new: Tensor) -> None:
 
 
 def _put_on_hat(shot: Shot, scene: Scene, cover: Tensor) -> None:
-    """Hats over everything else, in place, on the heads that wear one."""
+    """Draw hats over everything else, in place, on the heads that wear one."""
     worn = wear_hat(shot)
     if worn is None:
         return
@@ -80,7 +80,7 @@ def _put_on_hat(shot: Shot, scene: Scene, cover: Tensor) -> None:
 
 
 def _light(values: Values, turn: Tensor) -> Tensor:
-    """(B, 3, 1, 1) direction of the key light, which stays where it is when the camera turns."""
+    """Return the (B, 3, 1, 1) direction of the key light, which is fixed when the camera turns."""
     azimuth, elevation = (torch.deg2rad(values[name]) for name in ("light_azimuth", "light_elevation"))
     (across, ahead), (up, level) = exact.sin_cos(azimuth), exact.sin_cos(elevation)
     x, y, z = across * level, -up, ahead * level
@@ -89,13 +89,15 @@ def _light(values: Values, turn: Tensor) -> Tensor:
 
 
 def _facing(normal: Tensor, direction: Tensor) -> Tensor:
-    """Cosine between normals (B, 3, H, W) and a direction (B, 3)."""
+    """Compute the cosine between normals (B, 3, H, W) and a direction (B, 3)."""
     along = direction.float()[..., None, None]
     return (normal[:, 0] * along[:, 0]).add_(normal[:, 1] * along[:, 1]).add_(normal[:, 2] * along[:, 2])
 
 
 def _lit(shot: Shot, scene: Scene) -> Tensor:
-    """(B, 3, H, W) linear light that a scene sends to the camera; the scene's colors are used up."""
+    """Return the (B, 3, H, W) linear light that a scene sends to the camera; the scene's colors are
+    overwritten.
+    """
     picture, normal, gloss = scene
     key, warmth = shot.look["light_strength"], shot.look["light_warmth"]
     light = _light(shot.values, shot.frame.turn)

@@ -1,9 +1,8 @@
-"""Faces before a camera: their numbers by name, the pose of the head, and which pixels can show what.
+"""Faces before a camera: parameters by name, pose of the head, and visible pixels.
 
-A shot holds everything that drawing needs and nothing that is drawn; parts of it (some faces, some rows of
-the picture) are taken so that a beard or a hat costs nothing on faces without one. Head coordinates are in
-decimetres, x to the image's right, y down, z toward the viewer, with the origin between the eyes on the
-axis of the head.
+A shot holds the input of drawing. Parts of it (some faces, some rows of the picture) can be selected, so that
+a beard or a hat costs nothing on faces without one. Head coordinates are in decimeters, x to the image's
+right, y down, z toward the viewer, with the origin between the eyes on the axis of the head.
 """
 
 import math
@@ -21,7 +20,7 @@ _COLUMN = {name: column for column, name in enumerate((*IDENTITY, *NUISANCE))}
 
 @dataclass(frozen=True)
 class Values:
-    """Parameters by name: (B,) float64 to compute with, or (B, 1, 1) float32 to meet planes."""
+    """Parameters by name: (B,) float64 to compute with, or (B, 1, 1) float32 to combine with planes."""
 
     numbers: Tensor  # (B, P), or (B, P, 1, 1): identity and nuisance side by side
 
@@ -54,18 +53,20 @@ class Surface:
 
 
 def planes(values: Values) -> Values:
-    """(B,) float64 parameters as (B, 1, 1) float32."""
+    """Return (B,) float64 parameters as (B, 1, 1) float32."""
     return Values(values.numbers.float()[:, :, None, None])
 
 
 def take_shot(values: Values, frame: Frame) -> Shot:
-    """Put faces before the camera."""
+    """Compute the view of each face from its parameters."""
     pose = head_pose(values, frame.turn)
     return Shot(frame, pose, *frame.grid(), plane(1.0 / frame.pixels_per_dm), values, planes(values))
 
 
 def pick(shot: Shot, chosen: Tensor) -> tuple[Tensor, Shot | None]:
-    """Row numbers where chosen (B,) is true, and a shot of these faces alone (None if there are none)."""
+    """Return row numbers where chosen (B,) is true, and a shot of these faces alone (None if there are
+    none).
+    """
     rows = chosen.nonzero()[:, 0]
     if len(rows) == 0:
         return rows, None
@@ -77,7 +78,7 @@ def pick(shot: Shot, chosen: Tensor) -> tuple[Tensor, Shot | None]:
 
 
 def faces_of(surface: Surface, rows: Tensor) -> Surface:
-    """The surface of some faces."""
+    """Return the surface of some faces."""
     return Surface(
         *(getattr(surface, name).index_select(0, rows) for name in ("depth", "inside", "x", "y", "z"))
     )
@@ -87,13 +88,13 @@ Window = tuple[slice, slice]  # rows and columns of the picture
 
 
 def window_of(surface: Surface, part: Window) -> Surface:
-    """The surface in a window of the picture."""
+    """Return the surface in a window of the picture."""
     rows, columns = part
     return Surface(*(getattr(surface, name)[:, rows, columns] for name in ("depth", "inside", "x", "y", "z")))
 
 
 def window(shot: Shot, x: tuple, y: tuple, z: tuple) -> Window:
-    """Where the picture can show what lies inside a box of the head, over all faces of the shot.
+    """Return the window of the picture that can show a box of the head, over all faces of the shot.
 
     The box is given as (low, high) along each axis, in dm.
     """
@@ -105,19 +106,21 @@ def window(shot: Shot, x: tuple, y: tuple, z: tuple) -> Window:
 
 
 def _span(first: float, last: float, size: int) -> slice:
-    """Pixels from first to last and two more on either side, one at least."""
+    """Return the pixels from first to last and two more on either side, at least one."""
     low = min(max(math.floor(first) - 2, 0), size - 1)
     return slice(low, min(max(math.ceil(last) + 3, low + 1), size))
 
 
 def head_pose(values: Values, turn: Tensor) -> Tensor:
-    """(B, 3, 3) from head axes to the view, with the camera's in-plane turn (B,) added to the roll."""
+    """Return (B, 3, 3) from head axes to the view, with the camera's in-plane rotation (B,) added to the
+    roll.
+    """
     yaw, pitch, roll = (torch.deg2rad(values[name]) for name in ("yaw", "pitch", "roll"))
     return rotation(yaw, pitch, roll + turn)
 
 
 def to_head(pose: Tensor, u: Tensor, v: Tensor, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Head coordinates x, y, z of view points: the transpose of the pose applied to (u, v, depth)."""
+    """Compute head coordinates x, y, z of view points: the transpose of the pose applied to (u, v, depth)."""
     turned = pose.float()[..., None, None]
     return tuple(
         (depth * turned[:, 2, k]).add_(u * turned[:, 0, k]).add_(v * turned[:, 1, k]) for k in range(3)
@@ -125,13 +128,13 @@ def to_head(pose: Tensor, u: Tensor, v: Tensor, depth: Tensor) -> tuple[Tensor, 
 
 
 def _stacked(numbers: list[tuple], like: Tensor) -> Tensor:
-    """(B, S, 3) float64 from S triples of numbers and (B,) tensors."""
+    """Return (B, S, 3) float64 from S triples of numbers and (B,) tensors."""
     columns = [n if isinstance(n, Tensor) else torch.full_like(like, n) for triple in numbers for n in triple]
     return torch.stack(columns, dim=1).reshape(len(like), len(numbers), 3)
 
 
 def placed(pose: Tensor, centers: list[tuple], radii: list[tuple], leans: list[float]) -> Tensor:
-    """`quadrics` of ellipsoids given in axes that the pose (B, 3, 3) turns to the view."""
+    """Return `quadrics` of ellipsoids given in axes that the pose (B, 3, 3) rotates to the view."""
     like = pose[:, 0, 0]
     axes = times(pose[:, None], _tilts(tuple(leans)).to(pose.device)[None])
     return quadrics(axes, apply(pose, _stacked(centers, like)), _stacked(radii, like))
@@ -139,6 +142,6 @@ def placed(pose: Tensor, centers: list[tuple], radii: list[tuple], leans: list[f
 
 @cache
 def _tilts(leans: tuple[float, ...]) -> Tensor:
-    """(S, 3, 3) float64 turns about the x axis by so many radians."""
+    """Return (S, 3, 3) float64 rotations about the x axis by angles in radians."""
     nod = torch.tensor(leans, dtype=torch.float64)
     return rotation(torch.zeros_like(nod), nod, torch.zeros_like(nod))

@@ -1,9 +1,9 @@
-"""The named numbers behind a rendered face: what each one means, its legal range, and how it is drawn.
+"""Parameters of a rendered face: meaning, valid range and distribution of each.
 
 A face is two rows of numbers, identity and nuisance, and each column has a name in a table below. Random
 numbers come from a counter hash (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): row i,
-column j of seed s is one fixed value, whichever rows are drawn beside it and on whichever machine.
-Simplified: columns are drawn independently, while in people hair, skin, age and shape go together.
+column j of seed s is one fixed value on every machine, independent of the other rows drawn. Simplified:
+columns are drawn independently, while in people hair, skin, age and shape are correlated.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ _MASK32 = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named number: its legal range [low, high], middle, spread of the draw, and meaning."""
+    """Describe one parameter: its valid range [low, high], middle, standard deviation of the draw, and
+    meaning.
+    """
 
     low: float
     high: float
@@ -127,7 +129,7 @@ NUISANCE: dict[str, Parameter] = {
 
 
 def check(values: Tensor, table: dict[str, Parameter]) -> Tensor:
-    """Return values as (B, K) float32 if every one is legal.
+    """Return values as (B, K) float32 if every one is valid.
 
     Raises:
         ValueError: wrong shape, or a value outside its range; the message names parameter, value and range.
@@ -149,19 +151,21 @@ def check(values: Tensor, table: dict[str, Parameter]) -> Tensor:
 
 
 def bounds(table: dict[str, Parameter]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The table's columns low, high, middle and spread, each (K,) float64."""
+    """Return the table's columns low, high, middle and spread, each (K,) float64."""
     rows = [(p.low, p.high, p.middle, p.spread) for p in table.values()]
     low, high, middle, spread = torch.tensor(rows, dtype=torch.float64).unbind(1)
     return low, high, middle, spread
 
 
 def typical(table: dict[str, Parameter], n: int) -> Tensor:
-    """(n, K) float32 rows in which every parameter has its middle value: average head, or neutral photo."""
+    """Return (n, K) float32 rows in which every parameter has its middle value: average head, or neutral
+    photo.
+    """
     return bounds(table)[2].float().expand(n, -1).clone()
 
 
 def with_values(values: Tensor, table: dict[str, Parameter], changes: dict[str, float | Tensor]) -> Tensor:
-    """A copy of values (B, K) in which the named columns are replaced by a number or a (B,) tensor.
+    """Return a copy of values (B, K) in which the named columns are replaced by a number or a (B,) tensor.
 
     Raises:
         ValueError: a name is not in the table, or a value is out of range.
@@ -176,11 +180,11 @@ def with_values(values: Tensor, table: dict[str, Parameter], changes: dict[str, 
 
 
 def normals(rows: Tensor, columns: int, seed: int) -> Tensor:
-    """Standard normal numbers that depend on (seed, row, column) and on nothing else.
+    """Draw standard normal numbers that depend on (seed, row, column) only.
 
     Args:
         rows: (n,) int64 row numbers, zero or more.
-        columns: how many numbers a row has.
+        columns: numbers per row.
         seed: any integer.
 
     Returns:
