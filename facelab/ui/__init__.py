@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.ui import api
+from facelab.ui import api, header
 from facelab.ui.architectures import tab as architectures
 from facelab.ui.calibration import tab as calibration
 from facelab.ui.compare import tab as compare
@@ -17,12 +17,13 @@ from facelab.ui.losses import tab as losses
 from facelab.ui.preview import describe_page
 from facelab.ui.regularization import tab as regularization
 from facelab.ui.space import tab as space
+from facelab.ui.start import tab as start
 from facelab.ui.train import tab as train
 from facelab.ui.transfer import tab as transfer
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.chart import serve_plotly
 
-TABS = (compare, identify, space, calibration, losses, architectures, regularization, transfer, train)
+TABS = (start, compare, identify, space, calibration, losses, architectures, regularization, transfer, train)
 TITLE, LEAD = (
     "FaceLab",
     "Explore how a CNN classifies and verifies faces, and how the loss shapes its embeddings.",
@@ -46,19 +47,26 @@ class Page(Guarded):
         return api.documented(super().get_api_info(all_endpoints=False, page=page))
 
 
+def link_name(tab: Any) -> str:
+    """Return how a link names a tab."""
+    return tab.TITLE.lower().replace(" ", "-")
+
+
 def build_app() -> gr.Blocks:
     """All tabs and the public endpoints; `serve` deletes what is uploaded after at most twenty minutes."""
     serve_plotly()
     describe_page(TITLE, LEAD)
     with Page(title=TITLE, analytics_enabled=False) as app:
-        gr.Markdown(f"# {TITLE}\n{LEAD}")
+        gr.HTML(header.bar(TITLE, LEAD), elem_id="header", padding=False)
+        gr.HTML(header.pipeline(), elem_id="pipeline", padding=False)
         linked = []
-        with gr.Tabs() as tabs:
-            for tab in TABS:
-                name = tab.TITLE.lower().replace(" ", "-")
-                with gr.Tab(tab.TITLE, id=name) as item:
+        with gr.Tabs(elem_id="fl-tabs", overflow_behavior="wrap") as tabs:
+            for tab, after in zip(TABS, (*TABS[1:], None)):
+                with gr.Tab(tab.TITLE, id=link_name(tab)) as item:
                     controls = tab.build()
-                linked.append(LinkedTab(name, item, controls))
+                    following = after and (f"?tab={link_name(after)}", after.TITLE)
+                    gr.HTML(header.foot(following), padding=False)
+                linked.append(LinkedTab(link_name(tab), item, controls))
         connect(app, tabs, linked)
         api.build()
     return app

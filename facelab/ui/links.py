@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 from gradio.components import Component
@@ -23,6 +24,7 @@ WRITE = """(...values) => {{
   if (chosen && !window.facelabTab) return void (window.facelabTab = tab);  // the page's own first choice
   if (chosen) window.facelabTab = tab;
   if (!chosen && open !== tab) return;  // a setting of a tab that is not in sight
+  if (open !== tab) for (const name of ['at', 'open']) address.searchParams.delete(name);
   for (const name of known) address.searchParams.delete(name);  // others stay, such as gradio's theme
   address.searchParams.set('tab', tab);
   names.forEach((name, i) => {{
@@ -65,6 +67,13 @@ def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
 
     everything = [tabs, *(control for tab in linked for control in tab.controls.values())]
     app.load(follow, None, everything, api_visibility="private", show_progress="hidden")
+    go, address = gr.Button(visible="hidden", elem_id="facelab-go"), gr.Textbox(visible="hidden")
+
+    def jump(text: str) -> list[Any]:
+        return open_link(linked, dict(parse_qsl(text.lstrip("?"))), exact=True)
+
+    go.click(jump, address, everything, js="() => window.location.search", api_visibility="private",
+             show_progress="hidden", queue=False)  # fmt: skip
 
 
 def _write(tab: LinkedTab, chosen: bool, known: list[str]) -> str:
@@ -77,8 +86,14 @@ def _written(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def open_link(linked: list[LinkedTab], wanted: Mapping[str, str]) -> list[Any]:
-    """What a link changes: which tab is open, then each setting of every tab."""
+def open_link(linked: list[LinkedTab], wanted: Mapping[str, str], exact: bool = False) -> list[Any]:
+    """Return what a link changes: which tab is open, then each setting of every tab.
+
+    Args:
+        linked: all tabs.
+        wanted: the link's parameters.
+        exact: on a page in use, settings of its tab that it does not name go back to their start.
+    """
     names = [tab.name for tab in linked]
     wanted = {FORMER_NAMES.get(name, name): value for name, value in wanted.items()}
     opened = FORMER_NAMES.get(wanted.get("tab", ""), wanted.get("tab", ""))
@@ -87,7 +102,10 @@ def open_link(linked: list[LinkedTab], wanted: Mapping[str, str]) -> list[Any]:
     for tab in linked:
         for name, control in tab.controls.items():
             value = legal_value(control, wanted.get(name)) if tab.name == shown else None
-            out.append(gr.skip() if value is None or value == control.value else value)
+            if exact and tab.name == shown:
+                out.append(control.value if value is None else value)
+            else:
+                out.append(gr.skip() if value is None or value == control.value else value)
     return out
 
 

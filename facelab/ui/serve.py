@@ -163,7 +163,7 @@ def serve(port: int) -> None:
         import spaces  # noqa: F401  before anything that may look for a GPU
     import torch
 
-    from facelab.ui import build_app
+    from facelab.ui import build_app, header
     from facelab.ui.requests import routes
     from facelab.ui.theme import CSS, LAYOUT, SCRIPT, theme
     from facelab.ui.widgets.chart import HEAD
@@ -174,7 +174,7 @@ def serve(port: int) -> None:
         server_port=port,
         theme=theme(),
         css_paths=CSS,
-        head=HEAD + LAYOUT + SCRIPT,
+        head=HEAD + LAYOUT + header.script() + SCRIPT,
         max_file_size=f"{settings.max_upload_mb():g}mb",
         run_history=False,
         show_error=False,

@@ -9,11 +9,27 @@ MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
 CSS = Path(__file__).parent / "style.css"  # gradio puts its own class before each of its selectors
 LAYOUT = f"<style>{(Path(__file__).parent / 'layout.css').read_text()}</style>"  # as it is written
-SCRIPT = f"<script>{(Path(__file__).parent / 'page.js').read_text()}</script>"
+SCRIPT = "".join(
+    f"<script>{(Path(__file__).parent / name).read_text()}</script>" for name in ("page.js", "shell.js")
+)
 
 
 def theme() -> gr.themes.Base:
     """Built in, with system fonts only; notes are dark enough to be read (4.8 : 1 on white)."""
     return gr.themes.Base(
         primary_hue="blue", neutral_hue="slate", font=list(FONTS), font_mono=list(MONO), radius_size="md"
-    ).set(body_text_color_subdued="*neutral_500")
+    ).set(
+        body_text_size="15px",
+        block_info_text_size="13px",
+        block_title_text_size="14px",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        color_accent="*primary_700",
+        checkbox_background_color_selected="*primary_700",
+        checkbox_border_color_selected="*primary_700",
+        checkbox_border_color_focus="*primary_700",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_300",
+    )

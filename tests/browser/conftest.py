@@ -1,7 +1,6 @@
 """A served app and a real Chromium; without one, tests are skipped unless FACELAB_BROWSER=1 demands it."""
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -83,12 +82,8 @@ class Watch:
 
 
 def choose_tab(page, name):
-    """Choose a tab as a visitor does; on a phone most of them are in the menu behind the dots."""
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if tab.count() and tab.first.is_visible():
-        return tab.first.click()
-    page.locator(".overflow-menu > button").first.click()
-    page.locator(".overflow-dropdown button", has_text=re.compile(f"^\\s*{name}\\s*$")).first.click()
+    """Choose a tab as a visitor does; on a phone their strip scrolls sideways."""
+    page.get_by_role("tab", name=name, exact=True).first.click()
 
 
 def until(page, condition, arg=None, timeout=30_000):
@@ -120,7 +115,7 @@ def visit(served, chromium):
         )
         page = context.new_page()
         watch = Watch(page)
-        page.goto(f"{served}?__theme={scheme}" + (f"&{link}" if link else ""))
+        page.goto(f"{served}?__theme={scheme}&{link or 'tab=compare'}")
         if link is None:
             page.wait_for_selector("#chart .main-svg", timeout=60_000)
         contexts.append(context)

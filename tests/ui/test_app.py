@@ -22,6 +22,7 @@ from facelab.ui.compare import tab as compare
 from facelab.ui.widgets import cards, controls
 from facelab.ui.widgets.chart import HEAD, Chart
 from facelab.ui.widgets.examples import example_pairs
+from facelab.ui.widgets.photo_input import PhotoInput
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_photo_input_hands_on_an_unreadable_file(tmp_path, monkeypatch):
     bad.parent.mkdir()
     bad.write_bytes(b"")
     with gr.Blocks():
-        field = compare.PhotoInput("Photo A", "x", Image.fromarray(np.zeros((50, 50, 3), np.uint8)))
+        field = PhotoInput("Photo A", "x", Image.fromarray(np.zeros((50, 50, 3), np.uint8)))
     payload = field.data_model(path=str(bad), orig_name="bad.jpg")
     assert field.preprocess(payload) == str(bad) and field.preprocess(None) is None
 
@@ -111,7 +112,7 @@ def test_photo_input_hands_on_an_unreadable_file(tmp_path, monkeypatch):
 def test_an_opening_picture_reaches_the_button_unchanged(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 50, 3), np.uint8)
     with gr.Blocks():
-        field = compare.PhotoInput("Photo A", "x", Image.fromarray(pixels))
+        field = PhotoInput("Photo A", "x", Image.fromarray(pixels))
     assert (np.asarray(Image.open(field.value["path"])) == pixels).all()
 
 

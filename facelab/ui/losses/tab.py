@@ -31,6 +31,7 @@ def build() -> Controls:
     gr.Markdown(LEAD, elem_classes="fl-lead")
     controls: Controls = {}
     for title, module in SECTIONS.items():
-        with gr.Accordion(title, open=not controls):
+        panel = f"losses-{module.__name__.rpartition('.')[2]}"  # links open it by this name
+        with gr.Accordion(title, open=not controls, elem_id=panel):
             controls |= module.section()
     return controls

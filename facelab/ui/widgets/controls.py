@@ -31,14 +31,6 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     `prefix` goes before their ids.
     """
     names = model_names()
-    model = gr.Dropdown(
-        model_choices(names),
-        value=names[0],
-        filterable=False,
-        label="Model",
-        info="The network that computes the embeddings.",
-        elem_id=f"{prefix}model",
-    )
     with live():
         slider = gr.Slider(
             1,
@@ -50,6 +42,14 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
             "2 is 1%, 3 is 0.1%, 4 is 0.01%.",
             elem_id=f"{prefix}strictness",
         )
+    model = gr.Dropdown(
+        model_choices(names),
+        value=names[0],
+        filterable=False,
+        label="Model",
+        info="The network that computes the embeddings.",
+        elem_id=f"{prefix}model",
+    )
     if REFERENCE not in names:
         gr.Markdown(WITHOUT_REFERENCE)
     return model, slider

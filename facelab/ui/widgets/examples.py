@@ -12,6 +12,7 @@ SIZE = 384
 SEEDS = (6, 5)  # two identities that both models tell apart
 PEOPLE = {"Ada": 1, "Ben": 36, "Cleo": 43, "Dan": 5, "Eve": 52, "Finn": 53}  # all apart at a FAR of 0.001
 STRANGER = 31  # in nobody's gallery, and apart from all of these
+SHEET_SEEDS, SHEET_SIDE = (6, 36, 43, 5, 52, 53, 1, 31, 12, 23, 8, 17), 160
 TWICE = 4  # the first so many have a second photo
 POSES = ({"yaw": 12.0, "smile": 0.5}, {"yaw": 3.0, "smile": 0.2}, {"yaw": -10.0, "smile": 0.0})
 
@@ -51,6 +52,17 @@ def example_probes() -> dict[str, Image.Image]:
         "Enrolled person": portrait(dan, POSES[2]),
         "Look-alike (unenrolled)": portrait(relative(cleo, 0.3, 1), POSES[1]),
     }
+
+
+@functools.cache
+def sheet_of_people() -> Image.Image:
+    """Return a contact sheet of twelve varied people, 6 by 2: what the page opens on."""
+    sheet = Image.new("RGB", (6 * SHEET_SIDE, 2 * SHEET_SIDE))
+    for i, seed in enumerate(SHEET_SEEDS):
+        pose = {"yaw": (-14.0, 4.0, 12.0)[i % 3], "smile": (0.5, 0.2, 0.7, 0.0)[i % 4]}
+        face = portrait(sample_identities(1, seed), pose, 2 * SHEET_SIDE).resize((SHEET_SIDE, SHEET_SIDE))
+        sheet.paste(face, (i % 6 * SHEET_SIDE, i // 6 * SHEET_SIDE))
+    return sheet
 
 
 def portrait(identity: Tensor, conditions: dict[str, float], size: int = SIZE) -> Image.Image:
