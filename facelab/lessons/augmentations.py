@@ -1,7 +1,7 @@
-"""Variants of one crop, as training sees it: each augmentation alone, then all together.
+"""Variants of one crop as in training: each augmentation alone, then all together.
 
-All rows take the same random numbers, so a column is one draw: what an augmentation does alone can be found
-again in the last row. The pictures come from `facelab.training.augment`, which trains.
+All rows take the same random numbers, so a column is one draw: the effect of each augmentation also appears
+in the last row. The pictures come from `facelab.training.augment`, which training uses.
 """
 
 from dataclasses import replace
@@ -22,15 +22,15 @@ def variants(crop: np.ndarray, strengths: dict[str, float], count: int, seed: in
 
     Args:
         crop: (112, 112, 3) uint8.
-        strengths: of each of KINDS, as the recipe's field of that name.
-        count: variants a row.
-        seed: of the draw.
+        strengths: strength of each of KINDS, as the recipe's field of that name.
+        count: variants per row.
+        seed: seed of the draw.
 
     Returns:
         By kind and under TOGETHER, (count, 112, 112, 3) uint8.
 
     Raises:
-        ValueError: an unknown kind, or a strength that a recipe refuses.
+        ValueError: an unknown kind, or a strength that is invalid in a recipe.
     """
     for kind in strengths:
         if kind not in KINDS:
@@ -43,5 +43,5 @@ def variants(crop: np.ndarray, strengths: dict[str, float], count: int, seed: in
 
 
 def _pixels(x: torch.Tensor) -> np.ndarray:
-    """(B, 3, H, W) in [-1, 1] -> (B, H, W, 3) uint8."""
+    """Convert (B, 3, H, W) in [-1, 1] -> (B, H, W, 3) uint8."""
     return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -1,10 +1,10 @@
-"""What smoothing does to confidence, measured once for each checkpoint and shipped as a small file.
+"""Effect of label smoothing on confidence, measured once for each checkpoint and stored in a small file.
 
-A checkpoint names the people whom it was trained on in photos of theirs that training never saw. Half of
-those photos set one temperature, the other half is what the page shows: how sure the network was of each
-photo, at a few temperatures, and whether it was right (Guo et al., arXiv:1706.04599). Beside them stand its
-error on people whom it never met, and for online label smoothing (arXiv:2011.12562) the look-alikes that it
-learned. No file holds an image or a name.
+A checkpoint classifies held-out photos of its training identities. Half of those photos fit one temperature;
+the page shows the other half: the confidence in each photo, at a few temperatures, and whether the prediction
+was correct (Guo et al., arXiv:1706.04599). The file also holds the verification error on unseen identities
+and, for online label smoothing (arXiv:2011.12562), the similar classes that it learned. No file holds an
+image or a name.
 """
 
 import os
@@ -41,24 +41,24 @@ FORMER_NAMES = {"bare": "overfit"}  # of arrays in files of earlier versions
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """One checkpoint's confidence in N photos, at T temperatures.
+    """Hold one checkpoint's confidence in N photos, at T temperatures.
 
     Attributes:
         model: the checkpoint's name.
-        loss: what it was trained with.
+        loss: its loss in training.
         label_smoothing: its α; 0 for losses that have none.
-        overfit: trained without augmentation and weight decay, so that it learns its photos by heart.
-        identities: K, the people among whom it chooses.
+        overfit: trained without augmentation and weight decay, so that it overfits its photos.
+        identities: K, the number of classes.
         temperatures: (T,) rising, from 0.25 to 4; 1 and `fitted` are among them.
-        fitted: the one with the best likelihood on other photos than these N.
+        fitted: the temperature with the highest likelihood on photos other than these N.
         confidence: (T, N) highest probability of each photo, in [0, 1].
-        correct: (N,) bool, whether that class was right; no temperature changes it.
+        correct: (N,) bool, whether that class was correct, at every temperature.
         nll: (T,) mean of -log p of the true class, in nats.
-        eer: equal error rate of verification on people whom training never saw, mirrored crops added; NaN
-            if none were held out.
-        strangers: how many people those are.
-        similarity: (M, M) of online label smoothing: row i is person i's soft label, cut to the M who are
-            taken for each other most; (0, 0) for other losses.
+        eer: equal error rate of verification on unseen identities, mirrored crops added; NaN if none were
+            held out.
+        strangers: number of these unseen identities.
+        similarity: (M, M) of online label smoothing: row i is the soft label of identity i, cut to the M most
+            similar identities; (0, 0) for other losses.
     """
 
     model: str
@@ -76,28 +76,28 @@ class Calibration:
     similarity: np.ndarray
 
     def nearest(self, temperature: float) -> int:
-        """Which of `temperatures` is nearest."""
+        """Return the index of the nearest of `temperatures`."""
         return int(np.abs(self.temperatures - temperature).argmin())
 
     def reliability(self, temperature: float = 1.0, bins: int = BINS) -> Reliability:
-        """Claims against truth at the nearest temperature that was kept."""
+        """Return the reliability at the nearest stored temperature."""
         return reliability(self.confidence[self.nearest(temperature)], self.correct, bins)
 
     def eces(self, bins: int = BINS) -> np.ndarray:
-        """(T,) expected calibration error at every temperature."""
+        """Return (T,) expected calibration error at every temperature."""
         return np.array([reliability(row, self.correct, bins).ece() for row in self.confidence])
 
     def accuracy(self) -> float:
-        """Share of the photos that are named rightly."""
+        """Return the share of photos classified correctly."""
         return float(self.correct.mean())
 
 
 def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
-    """Measure one checkpoint on what its own recipe held out of these crops.
+    """Measure one checkpoint on the photos that its own recipe held out of these crops.
 
     Args:
         model: a checkpoint's name or path.
-        data: all crops that it was trained from, those that it held out included.
+        data: all crops of its training, including those it held out.
         track: draws progress.
 
     Raises:
@@ -134,7 +134,7 @@ def _invites_overfitting(recipe: Recipe) -> bool:
 
 
 def _check_people(name: str, header: checkpoint.Header, parts: Split) -> None:
-    """Whether a split of these crops is the one that the checkpoint was trained with."""
+    """Check that a split of these crops is the one of the checkpoint's training."""
     known, given = header.identities, parts.training.identities
     if known != given if known else header.num_classes != len(given):
         raise ValueError(
@@ -147,7 +147,7 @@ def _check_people(name: str, header: checkpoint.Header, parts: Split) -> None:
 
 
 def _at_temperatures(logits: np.ndarray, labels: np.ndarray, fitted: float) -> dict[str, object]:
-    """The fields of a `Calibration` that depend on the temperature, and the truth."""
+    """Return the fields of a `Calibration` that depend on the temperature, and the labels."""
     grid = np.arange(LOWEST, HIGHEST + STEP / 2, STEP).round(2)
     temperatures = np.union1d(grid, [fitted])
     return {
@@ -167,10 +167,10 @@ def _equal_error_rate(network: FaceModel, people: Selection, track: Track) -> fl
 
 
 def look_alikes(soft: np.ndarray, count: int = ALIKE) -> np.ndarray:
-    """The corner of a table of soft labels in which people resemble each other most.
+    """Return the part of a table of soft labels in which identities are most similar.
 
-    Pairs are taken in the order of soft[i, j] + soft[j, i] until `count` people are together, so those who
-    resemble each other stand side by side.
+    Pairs are taken in the order of soft[i, j] + soft[j, i] until `count` people are together, so similar
+    identities are adjacent.
 
     Args:
         soft: (K, K), rows sum to 1.
@@ -191,7 +191,7 @@ def look_alikes(soft: np.ndarray, count: int = ALIKE) -> np.ndarray:
 
 
 def save(path: str | os.PathLike, lesson: Calibration) -> None:
-    """Write an .npz file of plain arrays, whole or not at all."""
+    """Write an .npz file of plain arrays, atomically."""
     arrays = {field.name: np.asarray(getattr(lesson, field.name)) for field in fields(lesson)}
     arrays["confidence"] = np.round(lesson.confidence * LEVELS).astype(np.uint16)
     arrays["similarity"] = lesson.similarity.astype(np.float16)
@@ -200,7 +200,7 @@ def save(path: str | os.PathLike, lesson: Calibration) -> None:
 
 
 def load(path: str | os.PathLike) -> Calibration:
-    """Read what `save` wrote.
+    """Read the result of `save`.
 
     Raises:
         ValueError: no such file, or another one.
@@ -222,7 +222,9 @@ def load(path: str | os.PathLike) -> Calibration:
 
 
 def load_all(folder: Path = FOLDER) -> list[Calibration]:
-    """Every lesson of a folder: plain softmax first, then by α, other losses, the overfit ones last."""
+    """Return every lesson of a folder: plain softmax first, then by α, other losses, the overfit ones
+    last.
+    """
     found = [load(path) for path in sorted(folder.glob("*.npz"))]
     return sorted(
         found,

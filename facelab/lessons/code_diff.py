@@ -1,9 +1,9 @@
-"""What a paper adds, counted in lines of code: a network against its parent, function by function.
+"""Lines of code that a paper adds: a network against its parent, function by function.
 
-Compared is the code alone, one statement a line, without comments and docstrings. A renamed block or network
-is no change, a function or class that the parent does not use counts in full, and tables of numbers beside
-the functions (EfficientNet's plan) are left out. The course says that ResNeXt takes about 3 lines of ResNet,
-SENet 20 and RegNet 10: here it can be checked.
+Only code is compared, one statement a line, without comments and docstrings. A renamed block or network is
+not a change, a function or class that the parent does not use counts in full, and tables of numbers outside
+the functions (EfficientNet's plan) are not counted. The course states that ResNeXt needs about 3 changed
+lines of ResNet, SENet 20 and RegNet 10; this module checks it.
 """
 
 import ast
@@ -25,7 +25,7 @@ RESNET = "resnet50"
 
 @dataclass(frozen=True)
 class Part:
-    """One function or class before and after, as lines; `before` is empty for a new one."""
+    """Hold one function or class before and after, as lines; `before` is empty for a new one."""
 
     name: str
     before: tuple[str, ...]
@@ -33,18 +33,18 @@ class Part:
 
     @property
     def written(self) -> int:
-        """Lines that have to be written: those of `after` that are not there before."""
+        """Return the number of lines of `after` that are not in `before`."""
         blocks = SequenceMatcher(None, self.before, self.after, autojunk=False).get_matching_blocks()
         return len(self.after) - sum(block.size for block in blocks)
 
 
 @functools.cache
 def changes(name: str, base: str | None = None) -> tuple[Part, ...]:
-    """What differs between a network and another: its block, its plan, and what is new beside them.
+    """Return the differences between two networks: block, plan, and new definitions.
 
     Args:
         name: in BACKBONES.
-        base: the network that it is held against; None is its parent, and for the first of all nothing.
+        base: the network to compare with; None is its parent, or nothing for the first network.
 
     Raises:
         ValueError: no such backbone.
@@ -64,14 +64,14 @@ def changes(name: str, base: str | None = None) -> tuple[Part, ...]:
 
 
 def written(name: str, base: str | None = None) -> int:
-    """Lines to write for a network when one has the other; see `changes`."""
+    """Return the number of lines to write for a network, given the other one; see `changes`."""
     return sum(part.written for part in changes(name, base))
 
 
 def _twins(name: str, base: str, own: dict[str, Definition]) -> dict[str, str]:
-    """The names that the base has for this network's block and for the network itself.
+    """Return the base's names for this network's block and for the network itself.
 
-    A block that calls the base's own is no twin of it, but a new one around it.
+    A block that calls the base's block is a new block around it.
     """
     pairs = (
         (BACKBONES[name].block.__name__, BACKBONES[base].block.__name__),
@@ -82,8 +82,9 @@ def _twins(name: str, base: str, own: dict[str, Definition]) -> dict[str, str]:
 
 @functools.cache
 def definitions(name: str) -> dict[str, Definition]:
-    """Every function and class of this project that a network uses, by name: its block first, then from the
-    network down."""
+    """Return every function and class of this project that a network uses, by name: its block first, then
+    from the network down.
+    """
     row = BACKBONES[name]
     found: dict[str, Definition] = {}
     todo: list[Definition] = [row.block, row.build]
@@ -96,7 +97,7 @@ def definitions(name: str) -> dict[str, Definition]:
 
 
 def _used(thing: Definition) -> list[Definition]:
-    """What the code of a definition names, if it is a function or a class of ours."""
+    """Return the names that the code of a definition uses, if it is a function or class of this project."""
     room = vars(sys.modules[thing.__module__])
     names = dict.fromkeys(node.id for node in ast.walk(_tree(thing)) if isinstance(node, ast.Name))
     things = (room.get(name) for name in names)
@@ -108,7 +109,7 @@ def _used(thing: Definition) -> list[Definition]:
 
 
 def code(thing: Definition, renamed: dict[str, str]) -> tuple[str, ...]:
-    """A definition without comments and docstrings, one statement a line, with some names replaced."""
+    """Return a definition without comments and docstrings, one statement a line, with some names replaced."""
     tree = _tree(thing)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -125,5 +126,5 @@ def _tree(thing: Definition) -> ast.Module:
 
 
 def block_source(name: str) -> str:
-    """The code of a network's block as it stands in the project, to be read beside the paper."""
+    """Return the source code of a network's block, to be shown with the paper."""
     return inspect.getsource(BACKBONES[name].block)

@@ -1,8 +1,8 @@
-"""What three kinds of dropout hide of a feature map, how much of it, and what its neighbors still tell.
+"""Three kinds of dropout on a feature map: what they drop, and how well its neighbors predict it.
 
-Dropout hides single values, which the values around them give away; spatial dropout hides whole channels, and
-DropBlock regions (arXiv:1810.12890, figure 1). The masks are those of `facelab.models.regularizers`,
-which train; what they did to trained networks is read from the headers of what was trained.
+Dropout drops single values, which their neighbors predict; spatial dropout drops whole channels, and
+DropBlock regions (arXiv:1810.12890, figure 1). The masks are those of `facelab.models.regularizers`, which
+training uses; their effect on trained networks is read from the checkpoints' headers.
 """
 
 from dataclasses import dataclass, fields
@@ -23,13 +23,13 @@ ROWS = (PLAIN, "dropout", "dropout_maps", "drop_block", "label_smoothing", "drop
 
 @dataclass(frozen=True, eq=False)
 class Dropped:
-    """One kind of dropout on one map.
+    """Hold the result of one kind of dropout on one map.
 
     Attributes:
         stays: (C, h, w) boolean, the first draw's mask.
-        shares: (DRAWS,) share of values hidden in each draw.
-        told: share of the hidden values' variance that the mean of their visible neighbors explains, over
-            some draws, in [0, 1]; NaN where nothing is hidden.
+        shares: (DRAWS,) share of values dropped in each draw.
+        told: share of the dropped values' variance that the mean of their visible neighbors explains, over
+            some draws, in [0, 1]; NaN where nothing is dropped.
     """
 
     keep_mask: np.ndarray
@@ -38,14 +38,14 @@ class Dropped:
 
 
 def drop(maps: np.ndarray, rate: float, block_size: int, seed: int, draws: int = DRAWS) -> dict[str, Dropped]:
-    """Hide parts of a map in three ways, many times over.
+    """Drop parts of a map in three ways, in several draws.
 
     Args:
         maps: (C, h, w) float32.
-        rate: share to hide, in [0, 1).
+        rate: share to drop, in [0, 1).
         block_size: side of DropBlock's blocks, >= 1.
-        seed: of all draws.
-        draws: how many.
+        seed: seed of all draws.
+        draws: number of draws.
 
     Raises:
         ValueError: rate or block size is out of range.
@@ -68,18 +68,18 @@ def drop(maps: np.ndarray, rate: float, block_size: int, seed: int, draws: int =
 
 
 def neighbor_r2(maps: Tensor, keep_mask: Tensor) -> float:
-    """How much of what is hidden can be read off the eight values around it.
+    """Return R²: how well the eight values around a dropped value predict it.
 
-    A hidden value is guessed as the mean of its visible neighbors in its channel; where none is visible, as
-    the mean of all that is visible in the channel, and in a hidden channel as that of the others.
+    A dropped value is predicted as the mean of its visible neighbors in its channel; where none is visible,
+    as the mean of all visible values of the channel; in a dropped channel, as the mean of the other channels.
 
     Args:
         maps: (C, h, w).
         stays: (N, C, h, w) boolean, N draws.
 
     Returns:
-        1 - (squared error of the guesses) / (squared distance from the channel's mean), at least 0; NaN where
-        nothing is hidden.
+        1 - (squared error of the prediction) / (squared distance from the channel's mean), at least 0; NaN
+        where nothing is dropped.
     """
     seen = keep_mask.float()
     values = seen * maps
@@ -99,15 +99,15 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a training with one regularizer reached; figures are None where they are not measured.
+    """Hold the results of a training with one regularizer; figures are None where they are not measured.
 
     Attributes:
-        name: of recipe and checkpoint.
-        change: the recipe's fields that differ from the plain one's, in words.
+        name: name of recipe and checkpoint.
+        change: the recipe's fields that differ from the plain recipe's, as text.
         measured: whether it was trained and measured.
-        top_1: share of new photos of training people that are named rightly.
-        ece: gap between confidence and truth there.
-        eer: verification's error rate on people never seen.
+        top_1: top-1 accuracy on held-out photos of training identities.
+        ece: expected calibration error on these photos.
+        eer: equal error rate of verification on unseen identities.
         lfw: accuracy on LFW's 6,000 pairs.
     """
 
@@ -121,7 +121,7 @@ class Effect:
 
 
 def effects() -> list[Effect]:
-    """The zoo's rows on regularization, from the headers of what was trained."""
+    """Return the zoo's rows on regularization, from the headers of the checkpoints."""
     return [_effect(name) for name in ROWS if name in RECIPES]
 
 

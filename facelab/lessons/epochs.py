@@ -1,10 +1,10 @@
-"""Ten people, two numbers per face: runs whose embeddings need no map, because they are one.
+"""Ten people in 2-D embeddings: training runs whose embeddings need no projection.
 
-A network with embeddings of length 2 is trained to tell ten people apart, and after every epoch all photos
-are embedded, those that it learns from and others of the same people. This is the picture of the center loss
-paper (Wen et al. 2016, https://doi.org/10.1007/978-3-319-46478-7_31, figures 2 and 3), with faces for digits.
-Simplified: the convolutions come trained from a checkpoint that never saw these people and stay as they are,
-so that a run takes minutes on a CPU; only the layer that makes the two numbers and the loss's are learned.
+A network with 2-D embeddings is trained to classify ten people. After every epoch all photos are embedded,
+training photos and held-out photos of the same people. This reproduces the figures of the center loss paper
+(Wen et al. 2016, https://doi.org/10.1007/978-3-319-46478-7_31, figures 2 and 3), with faces instead of
+digits. Simplified: the convolutions come from a checkpoint that was not trained on these people and are
+frozen, so that a run takes minutes on a CPU; only the embedding layer and the loss's parameters are trained.
 """
 
 import functools
@@ -47,15 +47,15 @@ RUNS: dict[str, Recipe] = {  # beside each: its accuracy in the end on training 
 
 @dataclass(frozen=True, eq=False)
 class Epochs:
-    """What one file holds: E epochs of K people, N training photos and M others of them.
+    """Hold the content of one file: E epochs of K people, N training photos and M held-out photos.
 
     Attributes:
-        training: (E, N, 2) embeddings of the photos that are learned.
-        others: (E, M, 2) of photos held out.
+        training: (E, N, 2) embeddings of the training photos.
+        others: (E, M, 2) embeddings of held-out photos.
         training_labels, other_labels: (N,), (M,) person, from 0.
         prototypes: (E, K, 2) rows of the last layer's weight.
-        bias: (E, K) of the last layer; zeros where it has none.
-        accuracy: (E, 2) share named rightly of the training photos and of the others.
+        bias: (E, K) bias of the last layer; zeros where it has none.
+        accuracy: (E, 2) accuracy on the training photos and on the held-out ones.
     """
 
     training: np.ndarray
@@ -68,11 +68,11 @@ class Epochs:
 
 
 def ten_people(data: CropSet, start: str = START_MODEL) -> CropSet:
-    """The ten people with the most crops, up to 30 of each, among those whom a checkpoint never saw.
+    """Return the ten people with the most crops, up to 30 of each, among those unseen by a checkpoint.
 
     Args:
-        data: the crops that the checkpoint was trained on and tested with.
-        start: its name or path.
+        data: the crops of the checkpoint's training and test.
+        start: name or path of the checkpoint.
 
     Raises:
         ValueError: fewer than ten people were held out.
@@ -99,9 +99,9 @@ def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track
     """Train, and embed every photo after every epoch.
 
     Args:
-        recipe: of a loss with logits, and with held_out_images above 0.
+        recipe: has a loss with logits, and held_out_images above 0.
         data: crops of K people.
-        start: the checkpoint whose convolutions are taken.
+        start: the checkpoint that provides the convolutions.
         track: draws progress.
 
     Raises:
@@ -127,7 +127,7 @@ def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track
 
 
 def _new_neck(path: Path, recipe: Recipe, start: str) -> None:
-    """Write a checkpoint of a fresh network with the trained convolutions of another, to begin from."""
+    """Write a checkpoint of a new network with the trained convolutions of another, as a starting point."""
     source, _, header = checkpoint.load(find_checkpoint(start))
     if header.recipe.backbone != recipe.backbone:
         raise ValueError(f"{start} is a {header.recipe.backbone}; the runs need a {recipe.backbone}")
@@ -142,7 +142,7 @@ def _new_neck(path: Path, recipe: Recipe, start: str) -> None:
 def _last_layer(
     loss_fn: nn.Module, embeddings: tuple[np.ndarray, ...], labels: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """(prototypes (K, 2), bias (K,), accuracy on each set) of a loss."""
+    """Return (prototypes (K, 2), bias (K,), accuracy on each set) of a loss."""
     linear = getattr(loss_fn, "linear", None)
     prototypes = loss_fn.prototypes if linear is None else linear.weight
     bias = torch.zeros(len(prototypes)) if linear is None or linear.bias is None else linear.bias
@@ -152,7 +152,7 @@ def _last_layer(
 
 
 def save(path: Path, epochs: Epochs) -> None:
-    """Write a .npz file of plain arrays, whole or not at all."""
+    """Write an .npz file of plain arrays, atomically."""
     arrays = {field.name: np.asarray(getattr(epochs, field.name), np.float16) for field in fields(epochs)}
     for name in ("training_labels", "other_labels"):
         arrays[name] = getattr(epochs, name).astype(np.uint8)
@@ -161,7 +161,7 @@ def save(path: Path, epochs: Epochs) -> None:
 
 
 def names() -> list[str]:
-    """Runs that have a file here, in the order of RUNS."""
+    """Return the runs that have a file here, in the order of RUNS."""
     return [name for name in RUNS if (FOLDER / f"{name}.npz").is_file()]
 
 

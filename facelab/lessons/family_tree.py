@@ -1,9 +1,8 @@
-"""Who descends from whom among the backbones, what each of them costs, and what it reached.
+"""Family tree of the backbones, with the cost and results of each.
 
 A row of BACKBONES names its parent and its one change, so the table is a family tree. Costs are exact counts
-by `facelab.models.backbones.describe`, which takes a second a network; they are therefore kept in a small
-file, and a test holds them against the networks. Speed depends on the machine and is measured when it is
-asked for.
+by `facelab.models.backbones.describe`, which takes a second per network; they are stored in a small file, and
+a test compares them with the networks. Latency depends on the machine and is measured on request.
 """
 
 import functools
@@ -36,11 +35,11 @@ class Paper:
 
     Attributes:
         label: the family, with the year where it has several papers.
-        year: of the paper.
-        idea: in one sentence.
+        year: year of the paper.
+        idea: its idea in one sentence.
         members: rows of BACKBONES.
-        parent: label of the paper that it changes, None for the first.
-        change: what it changes there, in one sentence.
+        parent: label of the paper that it modifies, None for the first.
+        change: how it differs from its parent, in one sentence.
     """
 
     label: str
@@ -53,13 +52,14 @@ class Paper:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a backbone takes for one 112x112 crop, without neck or head.
+    """Hold the cost of a backbone for one 112x112 crop, without neck or head.
 
     Attributes:
         parameters: learned values.
-        macs: multiply-adds.
-        activation_bytes: what training keeps of one crop.
-        receptive_field: side in pixels of what one value of the last map sees; can exceed the crop.
+        macs: MACs.
+        activation_bytes: activation memory per crop in training.
+        receptive_field: side in pixels of the square that influences one value of the last map; can exceed
+            the crop.
         shape: (C, h, w) of the last map.
     """
 
@@ -72,14 +72,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Score:
-    """What a training reached on LFW's 6,000 pairs.
+    """Hold a training's result on LFW's 6,000 pairs.
 
     Attributes:
-        name: of recipe and checkpoint.
+        name: name of recipe and checkpoint.
         accuracy: in [0, 1].
-        loss: as its recipe calls it.
+        loss: the loss as in its recipe.
         epochs: passes over the photos.
-        equal: whether it is the training that all networks had, so that they can be compared.
+        equal: whether it used the training that is the same for all networks, so that they can be compared.
     """
 
     name: str
@@ -99,13 +99,13 @@ class Budget:
 
     @property
     def total(self) -> int:
-        """What the homework's limit is about."""
+        """Return the number that the homework limits."""
         return self.backbone + self.neck + self.head
 
 
 @functools.cache
 def papers() -> dict[str, Paper]:
-    """Every paper by label, in the table's order, which is history's."""
+    """Return every paper by label, in the order of the table, which is historical."""
     members: dict[str, list[str]] = {}
     for name, row in BACKBONES.items():
         members.setdefault(row.paper, []).append(name)
@@ -123,7 +123,7 @@ def papers() -> dict[str, Paper]:
 
 
 def paper_of(name: str) -> Paper:
-    """The paper that a row of BACKBONES comes from.
+    """Return the paper of a row of BACKBONES.
 
     Raises:
         ValueError: no such row.
@@ -133,13 +133,13 @@ def paper_of(name: str) -> Paper:
 
 
 def lineage(label: str) -> tuple[str, ...]:
-    """Labels from the first paper of all down to this one."""
+    """Return labels from the first paper down to this one."""
     parent = papers()[label].parent
     return (*(lineage(parent) if parent else ()), label)
 
 
 def lanes() -> dict[str, int]:
-    """A line for each paper as in a list of folders: below its parent, the youngest subtree last."""
+    """Return a lane for each paper as in a list of folders: below its parent, the latest subtree last."""
     order: list[str] = []
 
     def visit(parent: str | None) -> None:
@@ -169,7 +169,7 @@ def measure_cost(name: str) -> Cost:
 
 
 def write_costs(path: Path = COSTS) -> None:
-    """Count all backbones and keep that in a file, one line a network."""
+    """Count all backbones and write the result to a file, one line per network."""
     rows = (f'"{name}": {json.dumps(asdict(measure_cost(name)))}' for name in BACKBONES)
     with replacing(path) as part:
         part.write_text("{\n" + ",\n".join(rows) + "\n}\n")
@@ -177,7 +177,7 @@ def write_costs(path: Path = COSTS) -> None:
 
 @functools.cache
 def costs(path: Path = COSTS) -> dict[str, Cost]:
-    """Every backbone's cost by name, from the file; a network that is not in it is counted now."""
+    """Return every backbone's cost by name, from the file; a network that is not in it is counted now."""
     kept = json.loads(path.read_text()) if path.is_file() else {}
     return {
         name: Cost(**kept[name] | {"shape": tuple(kept[name]["shape"])})
@@ -188,7 +188,7 @@ def costs(path: Path = COSTS) -> dict[str, Cost]:
 
 
 def scores() -> dict[str, tuple[Score, ...]]:
-    """What was reached on LFW, by backbone; untrained ones are left out.
+    """Return the results on LFW, by backbone, without untrained ones.
 
     The training that is the same for all comes first, then the others, best first.
     """
@@ -206,13 +206,13 @@ def scores() -> dict[str, tuple[Score, ...]]:
 
 
 def budget(name: str, neck: str, embedding_dim: int, classes: int) -> Budget:
-    """Parameters of backbone, neck and softmax head, counted on the modules themselves.
+    """Count the parameters of backbone, neck and softmax head on the modules themselves.
 
     Args:
         name: in BACKBONES.
         neck: in NECKS.
         embedding_dim: D.
-        classes: K people that the head tells apart.
+        classes: K classes of the head.
 
     Raises:
         ValueError: no such backbone or neck, or a size below 1.
@@ -234,10 +234,10 @@ def budget(name: str, neck: str, embedding_dim: int, classes: int) -> Budget:
 
 @torch.inference_mode()
 def latency(name: str, repeats: int = REPEATS) -> float:
-    """Milliseconds that a backbone with fresh weights takes for one crop on this machine, now.
+    """Measure the milliseconds that a backbone with new weights takes for one crop on this machine.
 
-    The median of several runs on the CPU with as many threads as PyTorch has: what other programs do at the
-    same time is in it.
+    It is the median of several runs on the CPU with PyTorch's number of threads; other programs on the
+    machine affect it.
 
     Raises:
         ValueError: no such backbone.

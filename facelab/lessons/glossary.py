@@ -18,7 +18,7 @@ class Term:
         means: its definition in one sentence of at most twenty words, without a full stop.
         symbol: its abbreviation or symbol; empty if there is none.
         written: further spellings that are marked on the page.
-        room: the heading under which it is listed.
+        room: heading of its section.
     """
 
     name: str
@@ -151,7 +151,7 @@ The terms of the page, the command line and the documents, with the symbols of t
 
 @functools.cache
 def spellings() -> dict[str, Term]:
-    """Return what may be marked on the page -> its term: names, abbreviations and `WRITTEN`."""
+    """Return all spellings to mark on the page, with their terms: names, abbreviations and `WRITTEN`."""
     by_name = {term.name: term for term in TERMS}
     symbols = {term.symbol: term for term in TERMS if re.fullmatch(r"[A-Z@]{3,}", term.symbol)}
     return by_name | symbols | {text: by_name[name] for text, name in WRITTEN.items()}

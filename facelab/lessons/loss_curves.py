@@ -1,9 +1,8 @@
-"""What the Losses tab draws: the arrays behind its curves, from the very functions that train.
+"""Arrays of the Losses tab's curves, computed by the functions that training uses.
 
-A margin is drawn by giving `facelab.models.losses.margins` cosines of our choosing, and a gradient by asking
-autograd; triplets are sorted by `facelab.models.losses.mining`, pairs are weighed by
-`facelab.models.losses.pairs`. No loss is written down a second time here, so the page cannot drift from the
-training. All of it is float64.
+Margins come from `facelab.models.losses.margins` at given cosines, gradients from autograd, triplets from
+`facelab.models.losses.mining` and pair gradients from `facelab.models.losses.pairs`. No loss is implemented a
+second time here, so page and training cannot differ. Everything is float64.
 """
 
 import math
@@ -35,17 +34,17 @@ GENUINE, IMPOSTOR = PEOPLE * PHOTOS * (PHOTOS - 1) // 2, PEOPLE * (PEOPLE - 1) /
 
 
 def papers(*names: str) -> dict[str, Loss]:
-    """Year, paper and idea of some losses, from the table that trains."""
+    """Return year, paper and idea of some losses, from the table of losses."""
     return {name: LOSSES[name] for name in names}
 
 
 @dataclass(frozen=True)
 class Margins:
-    """What the sliders set; the defaults are the papers'.
+    """Values of the sliders; the defaults are the papers'.
 
     Attributes:
-        a_softmax: m, a whole number >= 1, that multiplies the angle.
-        cosface: m in [0, 1], taken off the cosine.
+        a_softmax: m, an integer >= 1, that multiplies the angle.
+        cosface: m in [0, 1], subtracted from the cosine.
         arcface: m in radians, in [0, π/2), added to the angle.
         scale: s > 0; for A-Softmax, which has none, the length of the embedding.
         annealing: λ >= 0, A-Softmax's share of plain softmax; its training ends at 5.
@@ -58,7 +57,7 @@ class Margins:
     annealing: float = 5.0
 
     def logits(self, name: str, cosine: Tensor, labels: Tensor) -> Tensor:
-        """(B, C) cosines -> (B, C) logits with the margin for the true class, of one of COMPARED.
+        """Compute logits with the margin for the true class, of one of COMPARED: (B, C) cosines -> (B, C).
 
         Raises:
             ValueError: unknown name, or a margin or scale that is out of range.
@@ -76,13 +75,13 @@ class Margins:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """One loss against the angle θ between an embedding and its own prototype; arrays (A,).
+    """One loss as a function of the angle θ between an embedding and its class weight vector; arrays (A,).
 
     Attributes:
         target: the true class's logit, margin included.
-        loss: cross-entropy, with every other prototype at a right angle, as in many dimensions they nearly
-            are.
-        gradient: |∂loss/∂θ| per radian: how hard one sample is turned.
+        loss: cross-entropy, with every other prototype at a right angle, which is nearly true in many
+            dimensions.
+        gradient: |∂loss/∂θ| per radian.
     """
 
     target: np.ndarray
@@ -91,12 +90,12 @@ class Curves:
 
 
 def margin_curves(margins: Margins, num_classes: int, degrees: np.ndarray) -> dict[str, Curves]:
-    """Each of COMPARED at the angles θ.
+    """Compute each of COMPARED at the angles θ.
 
-    C - 1 classes with one and the same logit z count in a softmax as one class with z + ln(C - 1).
+    In a softmax, C - 1 classes with the same logit z act as one class with z + ln(C - 1).
 
     Args:
-        margins: of the losses.
+        margins: margins of the losses.
         num_classes: C >= 2.
         degrees: (A,), in [0, 180].
     """
@@ -115,26 +114,26 @@ def margin_curves(margins: Margins, num_classes: int, degrees: np.ndarray) -> di
 
 
 def best_probability(scale: np.ndarray | float, num_classes: int) -> np.ndarray | float:
-    """The surest that softmax on s·cos θ can be: 1 / (1 + (C-1)·exp(-s·C/(C-1))).
+    """Return the maximum of softmax on s·cos θ: 1 / (1 + (C-1)·exp(-s·C/(C-1))).
 
-    Reached where the embedding lies on its own prototype and the C prototypes are as far from each other as
-    they can be, at cosines of -1/(C-1); the bound of NormFace (arXiv:1704.06369, proposition 2) as a
-    probability.
+    It is attained where the embedding lies on its class weight vector and the C prototypes are as far from
+    each other as possible, at cosines of -1/(C-1); the bound of NormFace (arXiv:1704.06369, proposition 2) as
+    a probability.
     """
     others = num_classes - 1
     return 1 / (1 + others * np.exp(-np.asarray(scale) * num_classes / others))
 
 
 def decision_regions(margins: Margins, prototypes: np.ndarray, degrees: np.ndarray) -> dict[str, np.ndarray]:
-    """Which class each direction of the plane satisfies, margin included.
+    """Return the class whose decision region contains each direction of the plane, margin included.
 
-    A direction belongs to class c if a sample of class c there would win against all others although the
-    margin is held against it. Where no class does, training goes on pushing: that is the gap.
+    A direction belongs to class c if a sample of class c there has the highest logit despite its margin. In
+    the gap between regions no class does, and training continues to move samples.
 
     Args:
-        margins: of the losses.
+        margins: margins of the losses.
         prototypes: (P,) directions in degrees.
-        degrees: (A,) directions to ask for.
+        degrees: (A,) directions.
 
     Returns:
         For each of COMPARED (A,) integers, a class in [0, P) or NO_CLASS.
@@ -151,7 +150,7 @@ def decision_regions(margins: Margins, prototypes: np.ndarray, degrees: np.ndarr
 
 
 def on_circle(degrees: list[float]) -> Tensor:
-    """Directions in degrees -> (N, 2) unit vectors."""
+    """Convert directions in degrees -> (N, 2) unit vectors."""
     angles = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
     return torch.stack([angles.cos(), angles.sin()], 1)
 
@@ -168,7 +167,9 @@ class OneTriplet:
 
 
 def one_triplet(points: Tensor, margin: float) -> OneTriplet:
-    """max(0, d(a,p)² - d(a,n)² + m) of an anchor, a positive and a negative (3, D), on unit vectors."""
+    """Compute max(0, d(a,p)² - d(a,n)² + m) of an anchor, a positive and a negative (3, D), on unit
+    vectors.
+    """
     points = points.detach().requires_grad_()
     distances = squared_distances(l2_normalize(points))
     hinge = (distances[0, 1] - distances[0, 2] + margin).clamp(min=0)
@@ -180,10 +181,10 @@ def one_triplet(points: Tensor, margin: float) -> OneTriplet:
 
 @torch.no_grad()
 def triplet_kinds(points: Tensor, labels: Tensor, anchor: int, positive: int, margin: float) -> np.ndarray:
-    """What each photo would be as the negative of one anchor and positive (arXiv:1503.03832, section 3.2).
+    """Classify each photo as negative of one anchor and positive (arXiv:1503.03832, section 3.2).
 
-    Easy: the hinge is zero. Semi-hard: farther than the positive, but by less than the margin. Hard: not even
-    farther. `facelab.models.losses.mining` counts the hinges; only their order is looked at here.
+    Easy: the hinge is zero. Semi-hard: farther than the positive, but by less than the margin. Hard: not
+    farther. `facelab.models.losses.mining` counts the hinges; this function only compares distances.
 
     Args:
         points: (B, D).
@@ -192,7 +193,7 @@ def triplet_kinds(points: Tensor, labels: Tensor, anchor: int, positive: int, ma
         margin: m, on squared distances of unit vectors.
 
     Returns:
-        (B,) indices into KINDS; NO_CLASS where the photo is of the anchor's own class.
+        (B,) indices into KINDS; NO_CLASS where the photo is of the anchor's class.
     """
     negatives = (labels != labels[anchor]).nonzero().squeeze(1)
     batch = torch.cat([torch.tensor([anchor, positive]), negatives])
@@ -208,20 +209,22 @@ def triplet_kinds(points: Tensor, labels: Tensor, anchor: int, positive: int, ma
 def mined_for(
     points: Tensor, labels: Tensor, anchor: int, mining: str, margin: float
 ) -> list[tuple[int, int]]:
-    """The (positive, negative) rows that `hard` or `semi_hard` mining takes for one anchor of a batch."""
+    """Return the (positive, negative) rows that `hard` or `semi_hard` mining selects for one anchor of a
+    batch.
+    """
     found = mine_triplets(squared_distances(l2_normalize(points)), labels, mining, margin)
     mine = found.anchor == anchor
     return list(zip(found.positive[mine].tolist(), found.negative[mine].tolist()))
 
 
 def normal_scores(mean: float, spread: float, count: int) -> np.ndarray:
-    """`count` cosines spread as a normal distribution, by its quantiles, kept within [-0.999, 0.999]."""
+    """Return `count` cosines at the quantiles of a normal distribution, clipped to [-0.999, 0.999]."""
     shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     return (mean + spread * torch.special.ndtri(shares)).clamp(-0.999, 0.999).numpy()
 
 
 def histogram_scores(edges: tuple[float, ...], shares: tuple[float, ...], count: int) -> np.ndarray:
-    """`count` cosines spread as a measured histogram, even within each bin."""
+    """Return `count` cosines distributed as a measured histogram, uniformly within each bin."""
     reached = np.concatenate([[0.0], np.cumsum(shares)])
     wanted = (np.arange(count) + 0.5) / count * reached[-1]
     return np.interp(wanted, reached, edges).clip(-0.999, 0.999)
@@ -229,7 +232,8 @@ def histogram_scores(edges: tuple[float, ...], shares: tuple[float, ...], count:
 
 @dataclass(frozen=True, eq=False)
 class PairGradients:
-    """A pair loss on two sets of scores: its value, and -∂loss/∂score of each, as if its kind had one pair.
+    """A pair loss on two sets of scores: its value, and -∂loss/∂score of each, scaled as if there were one
+    pair of its kind.
 
     Attributes:
         loss: the value.
@@ -243,7 +247,9 @@ class PairGradients:
 
 
 def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> PairGradients:
-    """`contrastive_loss` on GENUINE and IMPOSTOR cosines: the pairs of a batch of 8 people with 8 photos."""
+    """Compute `contrastive_loss` on GENUINE and IMPOSTOR cosines: the pairs of a batch of 8 people with 8
+    photos.
+    """
     scores = [torch.from_numpy(values).requires_grad_() for values in (genuine, impostor)]
     labels = torch.arange(PEOPLE).repeat_interleave(PHOTOS)
     above = torch.zeros(len(labels), len(labels), dtype=torch.float64)
@@ -254,7 +260,7 @@ def weigh_contrastive(genuine: np.ndarray, impostor: np.ndarray, margin: float) 
 
 
 def weigh_pairwise(genuine: np.ndarray, impostor: np.ndarray, margin: float) -> PairGradients:
-    """`pairwise_loss` on any number of cosines of both kinds."""
+    """Compute `pairwise_loss` on any number of cosines of both kinds."""
     scores = [torch.from_numpy(values).requires_grad_() for values in (genuine, impostor)]
     return _pair_gradients(pairwise_loss(*scores, margin), scores)
 
@@ -265,5 +271,5 @@ def _pair_gradients(loss: Tensor, scores: list[Tensor]) -> PairGradients:
 
 
 def separation(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float, float]:
-    """(EER, its threshold, share of genuine-impostor couples in the wrong order), each in [0, 1]."""
+    """Return (EER, its threshold, share of ranking errors 1 - AUC), each in [0, 1]."""
     return *equal_error_rate(genuine, impostor), 1 - auc(genuine, impostor)

@@ -1,8 +1,8 @@
-"""Maps: hundreds of numbers per face squeezed into two or three, so that an eye can look at them.
+"""Maps: embeddings projected to two or three dimensions.
 
-PCA (Pearson 1901) keeps the directions of largest spread: it is linear and exact, a shadow of the cloud.
-UMAP (McInnes et al. 2018, arXiv:1802.03426) keeps neighbors: it shows clusters well, while distances between
-them, their sizes and their places mean little. Both mislead, each in its way; measure in the original space.
+PCA (Pearson 1901) keeps the directions of largest variance and is an exact linear projection. UMAP (McInnes
+et al. 2018, arXiv:1802.03426) keeps neighbors: it shows clusters well, while distances between clusters,
+their sizes and their positions mean little. Both can mislead; measure in the original space.
 """
 
 import functools
@@ -20,12 +20,12 @@ NEAREST = 5  # neighbors among which a new point is placed
 
 @dataclass(frozen=True, eq=False)
 class Pca:
-    """The mean and the leading principal axes of a cloud.
+    """Mean and leading principal axes of a set of points.
 
     Attributes:
         mean: (D,).
         axes: (d, D), orthonormal rows, largest spread first; the largest entry of each is positive.
-        share: of the cloud's variance that lies along these axes, in [0, 1].
+        share: share of the variance along these axes, in [0, 1].
     """
 
     mean: np.ndarray
@@ -33,12 +33,14 @@ class Pca:
     share: float
 
     def project(self, embeddings: np.ndarray) -> np.ndarray:
-        """(N, D) -> (N, d) float32; linear, so a point that was not fitted lands where it belongs."""
+        """Project (N, D) -> (N, d) float32; the map is linear, so points that were not fitted are projected
+        exactly.
+        """
         return ((embeddings - self.mean) @ self.axes.T).astype(np.float32)
 
 
 def fit_pca(embeddings: np.ndarray, dims: int) -> Pca:
-    """Principal component analysis by singular values, exact.
+    """Compute principal components by singular values, exactly.
 
     Args:
         embeddings: (N, D), finite.
@@ -56,14 +58,14 @@ def fit_pca(embeddings: np.ndarray, dims: int) -> Pca:
 
 
 def umap_map(embeddings: np.ndarray, dims: int, neighbors: int = NEIGHBORS, seed: int = 0) -> np.ndarray:
-    """UMAP under the cosine distance: (N, D) -> (N, d) float32; equal seeds give equal maps.
+    """Compute UMAP with the cosine distance: (N, D) -> (N, d) float32; equal seeds give equal maps.
 
     The first call of a process compiles for half a minute; see `warm_up`.
 
     Args:
         embeddings: (N, D), finite.
         dims: d, 2 or 3.
-        neighbors: n_neighbors, 2 to N - 1; few show small clusters, many the large ones.
+        neighbors: n_neighbors, 2 to N - 1; small values show small clusters, large values large ones.
         seed: 0, 1, 2, ...
 
     Raises:
@@ -81,7 +83,9 @@ def umap_map(embeddings: np.ndarray, dims: int, neighbors: int = NEIGHBORS, seed
 
 @functools.cache
 def warm_up() -> threading.Thread:
-    """Let UMAP compile in the background, once a process; `join` what it returns to wait for it."""
+    """Start UMAP's compilation in the background, once per process; `join` the returned thread to wait for
+    it.
+    """
     cloud = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     thread = threading.Thread(target=umap_map, args=(cloud, 2), daemon=True, name="umap-warm-up")
     thread.start()
@@ -89,13 +93,13 @@ def warm_up() -> threading.Thread:
 
 
 def place(coordinates: np.ndarray, cosines: np.ndarray) -> np.ndarray:
-    """Where a new point goes on a finished map: among its 5 nearest, each weighted by its cosine.
+    """Place a new point on a finished map: among its 5 nearest points, each weighted by its cosine.
 
-    Approximate: a real map would have bent a little to make room for it.
+    Approximate: a map fitted with the point would differ slightly.
 
     Args:
         coordinates: (N, d) of the map.
-        cosines: (N,) of the new point with each of the map's; negative ones weigh nothing.
+        cosines: (N,) of the new point with each point of the map; negative ones have weight zero.
 
     Returns:
         (d,) float32.

@@ -1,8 +1,8 @@
-"""Label smoothing by hand: one photo, K classes, and how far apart its logits want to be.
+"""Label smoothing step by step: one photo, K classes, and the optimal gap of its logits.
 
-A one-hot target is reached only by infinite logits, so its loss falls for ever; a smoothed one,
-y = (1-α)·onehot + α/K, is reached at a finite gap, beyond which the loss rises again (arXiv:1512.00567,
-section 7; arXiv:1812.01187). Every number comes from the loss that trains.
+Only infinite logits reach a one-hot target, so its loss keeps falling; a smoothed target, y = (1-α)·onehot +
+α/K, is reached at a finite gap, and the loss rises beyond it (arXiv:1512.00567, section 7; arXiv:1812.01187).
+Every number comes from the loss used in training.
 """
 
 import functools
@@ -19,13 +19,13 @@ CLASS_0 = torch.tensor([0])
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One photo of class 0 before an optimizer's step.
+    """State of one photo of class 0 before an optimizer's step.
 
     Attributes:
-        target: (K,) y, what the probabilities should be.
+        target: (K,) y, the target probabilities.
         probabilities: (K,) p = softmax(logits).
         loss: cross-entropy -Σ y·ln p, in nats.
-        gradient: (K,) of the loss by the logits, which is p - y: the step goes against it.
+        gradient: (K,) gradient with respect to the logits, p - y; the step is opposite to it.
     """
 
     target: np.ndarray
@@ -35,7 +35,7 @@ class Step:
 
 
 def step(logits: list[float], label_smoothing: float) -> Step:
-    """Loss and gradient of one photo of class 0.
+    """Compute loss and gradient of one photo of class 0.
 
     Args:
         logits: K >= 2 class scores.
@@ -53,7 +53,7 @@ def step(logits: list[float], label_smoothing: float) -> Step:
 
 
 def targets(classes: int, label_smoothing: float) -> np.ndarray:
-    """(K,) the smoothed target of class 0.
+    """Return (K,) the smoothed target of class 0.
 
     Raises:
         ValueError: α is out of range, or K below 2.
@@ -64,7 +64,7 @@ def targets(classes: int, label_smoothing: float) -> np.ndarray:
 
 
 def optimal_gap(classes: int, label_smoothing: float) -> float:
-    """How far the true logit stands above the others where the loss is lowest.
+    """Return the gap between the true logit and the others at the minimum of the loss.
 
     There p = y, so the gap is ln((1-α+α/K) / (α/K)); infinite for a one-hot target.
 
@@ -77,7 +77,7 @@ def optimal_gap(classes: int, label_smoothing: float) -> float:
 
 @functools.lru_cache(maxsize=64)
 def loss_curve(classes: int, label_smoothing: float, furthest: float, points: int = 43) -> np.ndarray:
-    """The loss at logits [gap, 0, ..., 0].
+    """Compute the loss at logits [gap, 0, ..., 0].
 
     Returns:
         (2, `points`): gaps from 0 to `furthest`, and the loss at each.
@@ -95,7 +95,7 @@ def loss_curve(classes: int, label_smoothing: float, furthest: float, points: in
 
 
 def _loss_fn(prototypes: Tensor, label_smoothing: float) -> Softmax:
-    """The training loss with a given last layer (K, D) and no bias."""
+    """Build the training loss with a given last layer (K, D) and no bias."""
     classes, dim = prototypes.shape
     with torch.device("meta"):  # no weights are drawn, only to be replaced
         loss_fn = Softmax(dim, classes, label_smoothing, bias=False)

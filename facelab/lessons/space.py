@@ -1,8 +1,8 @@
-"""The embedding space of one model: sixteen people whom training never saw, and sixteen whom it learned.
+"""Embedding space of one model: sixteen unseen identities and sixteen training identities.
 
-Who is shown follows from names alone, so that all models trained on one split show the same photos. Vectors
-and UMAP's coordinates are stored; angles and error rates are measured in the original space, on all people
-held out and as many others. Neither names nor images are kept: a person is a number.
+The selection depends on names only, so that all models trained on one split show the same photos. Embeddings
+and UMAP coordinates are stored; angles and error rates are measured in the original space, on all held-out
+identities and as many training identities. Names and images are not stored: a person is a number.
 """
 
 import functools
@@ -37,13 +37,13 @@ MAKE = "make it with `python -m facelab lessons space MODEL --data CROPS`"
 
 @dataclass(frozen=True)
 class Figures:
-    """Measured in the original space, mirrored crops added.
+    """Figures of the original space, mirrored crops added.
 
     Attributes:
-        intra: mean angle of a photo to its person's center, degrees.
-        inter: mean angle of a center to the nearest other one, degrees.
-        eer, auc: of all pairs.
-        people, photos: how many of each.
+        intra: mean angle of a photo to its identity's center, degrees.
+        inter: mean angle of a center to the nearest other center, degrees.
+        eer, auc: figures of all pairs.
+        people, photos: numbers of identities and photos.
     """
 
     intra: float
@@ -62,7 +62,7 @@ class Crowd:
         embeddings: (N, D) float32, not normalized.
         labels: (N,) person, from 0.
         umap: (N, 2) and (N, 3) by dimension.
-        figures: of these and more people of their kind.
+        figures: figures of these and more people of their kind.
     """
 
     embeddings: np.ndarray
@@ -73,13 +73,13 @@ class Crowd:
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """What one file holds.
+    """Content of one file.
 
     Attributes:
-        unseen: people whom training never saw.
-        seen: people and photos that were learned.
+        unseen: unseen identities.
+        seen: training identities and photos.
         umap_variants: (6, N, 2) more UMAPs of `unseen`, one for each of UMAP_VARIANTS.
-        sample: says which photos are shown; equal in files that show the same.
+        sample: identifies the photos shown; equal in files that show the same photos.
     """
 
     unseen: Crowd
@@ -89,7 +89,7 @@ class Space:
 
 
 def ranked(people: Selection) -> list[int]:
-    """Identities in the order in which they are taken: with 12 crops first, then by their name's hash."""
+    """Return identities in order of selection: with 12 crops first, then by their name's hash."""
     counts = np.bincount(people.labels, minlength=len(people.identities))
     return sorted(
         range(len(counts)), key=lambda i: (-min(int(counts[i]), PHOTOS), hashed(people.identities[i]))
@@ -97,11 +97,12 @@ def ranked(people: Selection) -> list[int]:
 
 
 def chosen(people: Selection, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """At most 16 identities and 12 crops of each -> (indices into `people`, labels from 0), no model asked.
+    """Select at most 16 identities and 12 crops of each -> (indices into `people`, labels from 0), for any
+    model.
 
     Args:
-        people: to choose from.
-        names: of its crops, in order.
+        people: identities to choose from.
+        names: names of its crops, in order.
     """
     index, labels = [], []
     for label, identity in enumerate(ranked(people)[:PEOPLE]):
@@ -112,21 +113,22 @@ def chosen(people: Selection, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
 
 
 def hashed(text: str) -> str:
-    """A name's SHA-256, by which people and photos are put in an order that nobody chose."""
+    """Return a name's SHA-256, which puts people and photos in an arbitrary order."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
-    """Embed the sample and what is measured, and draw the maps; minutes on a CPU.
+    """Embed the sample and the measured set, and compute the maps; takes minutes on a CPU.
 
     Args:
         model: a checkpoint's name or path.
-        data: the crops that it was trained on, but none that it only imitated; its recipe says which of them
-            it never saw.
+        data: the labeled crops of its training, without those for distillation only; its recipe says which
+            were held out.
         track: draws progress.
 
     Raises:
-        ValueError: other crops than it was trained on, nobody held out, or too few people for a map.
+        ValueError: crops other than those of its training, no held-out identities, or too few people for a
+            map.
     """
     network, _, header = checkpoint.load(find_checkpoint(model))
     recipe = header.recipe
@@ -153,7 +155,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
 
 
 def _crowd(network: FaceModel, data: CropSet, people: Selection, track: Track) -> tuple[Crowd, str]:
-    """(sample and figures of some people, the sample's names)."""
+    """Return (sample and figures of some people, the sample's names)."""
     names = [f"{people.identities[k]}/{data.names[row]}" for k, row in zip(people.labels, people.rows)]
     embeddings = embed_all(network, people.batches(track, "embed"))
     index, labels = chosen(people, names)
@@ -164,7 +166,7 @@ def _crowd(network: FaceModel, data: CropSet, people: Selection, track: Track) -
 
 
 def figures_of(embeddings: np.ndarray, labels: np.ndarray) -> Figures:
-    """Angles and error rates of embeddings (N, D) of labeled people (N,).
+    """Compute angles and error rates of embeddings (N, D) with labels (N,).
 
     Raises:
         ValueError: no two photos of one person, or one person only.
@@ -176,7 +178,7 @@ def figures_of(embeddings: np.ndarray, labels: np.ndarray) -> Figures:
 
 
 def save(path: Path, space: Space) -> None:
-    """Write a .npz file of plain arrays, whole or not at all; float16 keeps angles to a tenth of a degree."""
+    """Write an .npz file of plain arrays, atomically; float16 keeps angles to a tenth of a degree."""
     arrays = {
         "umap_variants": space.umap_variants.astype(np.float16),
         "sample": np.frombuffer(bytes.fromhex(space.sample), "u1"),
@@ -197,7 +199,7 @@ def save(path: Path, space: Space) -> None:
 
 
 def names() -> list[str]:
-    """Models that have a file here, the default first."""
+    """Return the models that have a file here, the default first."""
     found = sorted(path.stem for path in FOLDER.glob("*.npz"))
     return sorted(found, key=lambda name: name != DEFAULT_MODEL)
 
@@ -241,12 +243,12 @@ def _read_crowd(arrays: dict[str, np.ndarray], kind: str) -> Crowd:
 
 @functools.lru_cache(maxsize=64)
 def pca(name: str, kind: str, dims: int) -> projection.Pca:
-    """Principal axes of a crowd's unit vectors; `kind` is one of KINDS."""
+    """Return principal axes of a crowd's unit vectors; `kind` is one of KINDS."""
     return projection.fit_pca(normalized(getattr(load(name), kind).embeddings), dims)
 
 
 def coordinates(name: str, kind: str, method: str, dims: int) -> np.ndarray:
-    """A finished map of a crowd's unit vectors, (N, dims); `method` is `umap` or `pca`."""
+    """Return a finished map of a crowd's unit vectors, (N, dims); `method` is `umap` or `pca`."""
     crowd: Crowd = getattr(load(name), kind)
     if method == "umap":
         return crowd.umap[dims]
@@ -254,19 +256,21 @@ def coordinates(name: str, kind: str, method: str, dims: int) -> np.ndarray:
 
 
 def place(name: str, kind: str, method: str, dims: int, vector: np.ndarray) -> np.ndarray:
-    """Where a vector (D,) goes on that map, (dims,): exactly on PCA's, among its nearest on UMAP's."""
+    """Place an embedding (D,) on that map, (dims,): exactly for PCA, among its nearest neighbors for UMAP."""
     if method == "pca":
         return pca(name, kind, dims).project(normalized(vector)[None])[0]
     return projection.place(coordinates(name, kind, method, dims), cosines(name, kind, vector))
 
 
 def cosines(name: str, kind: str, vector: np.ndarray) -> np.ndarray:
-    """(N,) of a vector (D,) of the same model with every photo of a crowd."""
+    """Return (N,) cosines of an embedding (D,) of the same model with every photo of a crowd."""
     return cosine_matrix(getattr(load(name), kind).embeddings, vector[None])[:, 0]
 
 
 def comparable() -> tuple[list[str], list[str]]:
-    """(models whose files show the same photos, sentences about the others), the default model first."""
+    """Return (models whose files show the same photos, sentences about the others), the default model
+    first.
+    """
     good, notes, sample = [], [], None
     for name in names():
         try:
@@ -283,7 +287,9 @@ def comparable() -> tuple[list[str], list[str]]:
 
 
 def nearest_people(name: str, kind: str, vector: np.ndarray, count: int = 3) -> list[tuple[int, float]]:
-    """The people of a crowd nearest to a vector (D,): (person from 0, highest cosine), best first."""
+    """Return the people of a crowd nearest to an embedding (D,): (person from 0, highest cosine), best
+    first.
+    """
     labels, scores = getattr(load(name), kind).labels, cosines(name, kind, vector)
     best = np.full(labels.max() + 1, -np.inf)
     np.maximum.at(best, labels, scores)

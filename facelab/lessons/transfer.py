@@ -1,8 +1,8 @@
-"""Two ways of transfer, measured on a small set of new people: initialize from trained weights and train
-everything, or freeze them and train a new head; against starting from nothing.
+"""Two ways of transfer on a small set of new identities, compared with training from random weights:
+fine-tune all layers, or freeze them and train a new head.
 
-The question is which wins with how many photos of each person. Every run takes the same number of steps and
-is judged on the same photos, which no run trains on. Images per person, starts and seeds are all combined;
+Which is better depends on the number of photos per person. Every run takes the same number of steps and is
+evaluated on the same held-out photos. All combinations of photos per person, initialization and seed are run;
 the result is a small table of accuracies.
 """
 
@@ -39,7 +39,7 @@ SCRATCH = Recipe(
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: where it began, photos of each person, seed, and the share of new photos named rightly."""
+    """One run: initialization, photos of each person, seed, and accuracy on held-out photos."""
 
     start: str
     shots: int
@@ -48,10 +48,10 @@ class Outcome:
 
 
 def starts(face: str) -> dict[str, Recipe]:
-    """The ways to begin, by name.
+    """Return the initializations, by name.
 
     Args:
-        face: our checkpoint to start from, a name or path.
+        face: checkpoint to start from, a name or path.
     """
     ours = replace(SCRATCH, init_from=face, lr=0.01)
     imagenet = replace(ours, backbone="efficientnet_lite0", neck="pool", init_from="imagenet")
@@ -65,9 +65,9 @@ def starts(face: str) -> dict[str, Recipe]:
 
 
 def few_shot_split(data: CropSet, shots: int, seed: int) -> tuple[CropSet, Selection]:
-    """Photos to learn from and photos to be judged by -> (K people with `shots` crops each, their tests).
+    """Split photos for training and evaluation -> (K people with `shots` crops each, their test photos).
 
-    The tests depend on the seed alone, so all numbers of photos are judged alike.
+    The test photos depend on the seed alone, so all numbers of photos use the same ones.
 
     Raises:
         ValueError: somebody has fewer than `shots` + `TEST` photos.
@@ -87,7 +87,7 @@ def few_shot_split(data: CropSet, shots: int, seed: int) -> tuple[CropSet, Selec
 
 
 def run(recipe: Recipe, data: CropSet, shots: int, seed: int) -> float:
-    """Train on a few photos of each person -> the share of their other photos that is named rightly."""
+    """Train on a few photos of each person -> accuracy on their other photos."""
     few, tests = few_shot_split(data, shots, seed)
     epochs = STEPS // max(1, len(few) // BATCH)
     for progress in train(replace(recipe, epochs=epochs, seed=seed), few):
@@ -96,7 +96,7 @@ def run(recipe: Recipe, data: CropSet, shots: int, seed: int) -> float:
 
 
 def accuracy(model: FaceModel, loss_fn: nn.Module, tests: Selection) -> float:
-    """The share of crops whose highest logit is their label's, flip-averaged."""
+    """Return the top-1 accuracy on crops, flip-averaged."""
     logits = class_logits(loss_fn, embed_all(model, tests.batches()) / 2)
     return float((logits.argmax(1) == tests.labels).mean())
 
@@ -104,7 +104,9 @@ def accuracy(model: FaceModel, loss_fn: nn.Module, tests: Selection) -> float:
 def measure(
     face: str, data: CropSet, seeds: int = 3, shots: tuple[int, ...] = SHOTS, track: Track = untracked
 ) -> Iterator[Outcome]:
-    """All starts with all numbers of photos and seeds, one outcome after another."""
+    """Run all combinations of initialization, number of photos and seed, and yield one outcome after
+    another.
+    """
     runs = [(name, n, seed) for seed in range(seeds) for n in shots for name in starts(face)]
     for name, n, seed in track(runs, len(runs), "runs"):
         yield Outcome(name, n, seed, run(starts(face)[name], data, n, seed))
@@ -117,5 +119,5 @@ def save(outcomes: list[Outcome], path: Path = FILE) -> None:
 
 
 def load(path: Path = FILE) -> list[Outcome]:
-    """The measured table; empty if none was shipped."""
+    """Return the measured table; empty if there is none."""
     return [Outcome(**row) for row in json.loads(path.read_text())] if path.is_file() else []

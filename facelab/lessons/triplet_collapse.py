@@ -1,9 +1,9 @@
-"""Collapse of triplet loss, on a learner small enough to watch: a few seconds from the first step to the end.
+"""Collapse of triplet loss, on a model small enough to watch: a run takes a few seconds.
 
-Mined for its hardest triplets from the start, triplet loss can shrink every embedding onto one point, where
-its gradient is zero and its value the margin (Hermans et al., arXiv:1703.07737; FaceNet, arXiv:1503.03832,
-section 3.2). Loss, mining and the rule that calls it collapsed are those of the real training; simplified are
-the photos, which are points of overlapping normal clouds, and the network, which has three layers.
+With hard mining from the start, triplet loss can shrink all embeddings to one point, where its gradient is
+zero and its value is the margin (Hermans et al., arXiv:1703.07737; FaceNet, arXiv:1503.03832, section 3.2).
+Loss, mining and the collapse criterion are those of the real training. Simplified: photos are points of
+overlapping normal clouds, and the network has three layers.
 """
 
 import itertools
@@ -33,14 +33,14 @@ IN_A_ROW = 10  # steps that must look collapsed before it is called so
 
 @dataclass(frozen=True)
 class CollapseConfig:
-    """One run of the learner; the defaults collapse.
+    """Configuration of one run; the defaults collapse.
 
     Attributes:
         mining: a name in facelab.models.losses.mining.MINING.
         lr: learning rate > 0 of SGD with momentum 0.9.
-        warmup: steps >= 0 in which it grows linearly to that.
+        warmup: steps >= 0 of linear warm-up of the learning rate.
         margin: m > 0, on squared distances of unit vectors.
-        seed: of clouds and first weights.
+        seed: seed of clouds and initial weights.
     """
 
     mining: str = "hard"
@@ -52,14 +52,14 @@ class CollapseConfig:
 
 @dataclass(frozen=True, eq=False)
 class CollapseState:
-    """What the page shows after some steps.
+    """State that the page shows after some steps.
 
     Attributes:
-        losses, spreads: at every step so far; spread is the mean squared distance of unit embeddings, in
-            [0, 2].
+        losses, spreads: values at every step so far; spread is the mean squared distance of unit embeddings,
+            in [0, 2].
         embeddings: (48, 2) unit vectors, before the last of those steps.
         labels: (48,) int64, in [0, 6).
-        ordered: share of genuine-impostor couples of pairs in the right order, in [0, 1]: 0.5 is chance.
+        ordered: share of pairs ranked correctly (AUC), in [0, 1]; chance level is 0.5.
         collapsed: whether `facelab.models.losses.mining.has_collapsed` has held for the last ten steps.
     """
 
@@ -72,8 +72,9 @@ class CollapseState:
 
 
 def clouds(seed: int) -> tuple[Tensor, Tensor]:
-    """(48, 16) points and (48,) labels: six people, eight photos each, as far from their own middle in every
-    direction as the middles are from zero."""
+    """Draw (48, 16) points and (48,) labels: six people, eight photos each; the standard deviation within a
+    person equals that of the centers.
+    """
     generator = torch.Generator().manual_seed(seed)
     middles = torch.randn(PEOPLE, INPUTS, generator=generator)
     labels = torch.arange(PEOPLE).repeat_interleave(PHOTOS)
@@ -81,7 +82,9 @@ def clouds(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def network(seed: int) -> nn.Sequential:
-    """16 inputs to 2 outputs through two hidden layers, as PyTorch draws the first weights from a seed."""
+    """Build a network of 16 inputs and 2 outputs with two hidden layers, with PyTorch's initial weights for a
+    seed.
+    """
     sizes = (INPUTS, WIDTH, WIDTH, 2)
     with Seeded(seed):
         first, second, third = (nn.Linear(*pair, bias=False) for pair in itertools.pairwise(sizes))
@@ -118,7 +121,9 @@ def learn(setting: CollapseConfig, steps: int = STEPS) -> Iterator[CollapseState
 
 
 def _ordered(distances: Tensor, labels: Tensor) -> float:
-    """The area under the ROC curve of all pairs: in how many couples the impostor pair lies farther apart."""
+    """Return the area under the ROC curve of all pairs: the share of cases in which the impostor pair lies
+    farther apart.
+    """
     genuine, impostor = (distances[mask] for mask in pair_masks(labels))
     farther, _ = count_inversions(impostor, genuine)
     return (farther.sum() / (len(genuine) * len(impostor))).item()

@@ -1,1 +1,1 @@
-"""Arrays in, numbers out: verification, identification, calibration, geometry; no model and no file."""
+"""Metrics on arrays: verification, identification, calibration and geometry, without models or files."""

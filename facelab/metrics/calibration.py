@@ -1,9 +1,9 @@
-"""Calibration: does a network that says 0.9 turn out right nine times in ten?
+"""Calibration: of the predictions with confidence 0.9, are 90% correct?
 
-Reliability bins compare what was claimed with what came true, and the expected calibration error (ECE) is
-their mean gap. Temperature scaling divides all logits by one number T, which changes no decision and usually
-mends most of the gap (Guo et al., "On Calibration of Modern Neural Networks", arXiv:1706.04599). For scores
-of pairs, `isotonic` and operating points' logistic fit turn a similarity into a probability.
+Reliability bins compare confidence with accuracy, and the expected calibration error (ECE) is their mean
+absolute difference. Temperature scaling divides all logits by one number T, which changes no decision and
+usually removes most of the error (Guo et al., "On Calibration of Modern Neural Networks", arXiv:1706.04599).
+For scores of pairs, `isotonic` and operating points' logistic fit map a similarity to a probability.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ TEMPERATURES = (0.01, 100.0)
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """What was claimed and what came true, by equal bins of the claim: [0, 1/M), ..., [1 - 1/M, 1].
+    """Confidence and accuracy by equal bins of the confidence: [0, 1/M), ..., [1 - 1/M, 1].
 
     Attributes:
         edges: (M + 1,) from 0 to 1.
-        count: (M,) int64, how many claims fell into each bin.
-        confidence: (M,) their mean; NaN in an empty bin.
-        accuracy: (M,) share that came true; NaN in an empty bin.
+        count: (M,) int64, predictions per bin.
+        confidence: (M,) mean confidence; NaN in an empty bin.
+        accuracy: (M,) share of correct predictions; NaN in an empty bin.
     """
 
     edges: np.ndarray
@@ -33,28 +33,33 @@ class Reliability:
     accuracy: np.ndarray
 
     def ece(self) -> float:
-        """Expected calibration error: mean of |accuracy - confidence|, weighed by count (eq. 3)."""
+        """Return the expected calibration error: mean of |accuracy - confidence|, weighted by count (eq.
+        3).
+        """
         gap = np.abs(self.accuracy - self.confidence)
         return float(np.nansum(gap * self.count) / self.count.sum())
 
     def mce(self) -> float:
-        """Maximum calibration error: the largest |accuracy - confidence| of a filled bin (eq. 5)."""
+        """Return the maximum calibration error: the largest |accuracy - confidence| of a non-empty bin (eq.
+        5).
+        """
         return float(np.nanmax(np.abs(self.accuracy - self.confidence)))
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Reliability:
-    """Count claims into equal bins.
+    """Count predictions into equal bins of confidence.
 
-    For a classifier the claim is the highest probability and it comes true if that class is right; for a pair
-    of photos it is P(same person) and it comes true if they are.
+    For a classifier the confidence is the highest probability, and the prediction is correct if that class is
+    the label. For a pair of photos the confidence is P(same person), and it is correct if the pair is
+    genuine.
 
     Args:
-        confidence: (N,) claims in [0, 1].
+        confidence: (N,) in [0, 1].
         correct: (N,) bool.
         bins: M.
 
     Raises:
-        ValueError: no claim, a claim outside [0, 1], unequal lengths, or bins below 1.
+        ValueError: no prediction, a confidence outside [0, 1], unequal lengths, or bins below 1.
     """
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, bool)
     if confidence.ndim != 1 or not len(confidence) or confidence.shape != correct.shape:
@@ -74,7 +79,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 
 
 def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean squared error of probabilities, summed over classes (Brier, 1950): in [0, 2].
+    """Compute the mean squared error of probabilities, summed over classes (Brier, 1950): in [0, 2].
 
     For two classes this is twice the score that counts one class only.
 
@@ -91,7 +96,7 @@ def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -log softmax(logits) at the true class, in nats.
+    """Compute the mean of -log softmax(logits) at the true class, in nats.
 
     Args:
         logits: (N, K).
@@ -107,17 +112,18 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (N, K) float64 of logits (N, K)."""
+    """Compute probabilities (N, K) float64 of logits (N, K)."""
     logits = np.asarray(logits, np.float64)
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T in [0.01, 100] for which softmax(logits / T) has the lowest negative log-likelihood.
+    """Return the T in [0.01, 100] for which softmax(logits / T) has the lowest negative log-likelihood.
 
-    The likelihood is convex in 1/T, so its slope, the mean of Σ p·z - z_true, has one zero at most; where it
-    has none, as when every photo is right, the answer is the end at which the likelihood is best.
+    The likelihood is convex in 1/T, so its slope, the mean of Σ p·z - z_true, has at most one zero; where it
+    has none, e.g. when every prediction is correct, the result is the end of the range with the higher
+    likelihood.
 
     Args:
         logits: (N, K).
@@ -145,30 +151,30 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Isotonic:
-    """P(same person) as a rising function of the score: straight between knots, level outside.
+    """P(same person) as an increasing function of the score: linear between knots, constant outside.
 
     Attributes:
-        scores: (M,) rising.
-        probabilities: (M,) rising, in [0, 1].
+        scores: (M,) increasing.
+        probabilities: (M,) increasing, in [0, 1].
     """
 
     scores: np.ndarray
     probabilities: np.ndarray
 
     def probability(self, score: np.ndarray | float) -> np.ndarray:
-        """P(same person | score) for even odds beforehand; any shape."""
+        """Return P(same person | score) for a 50:50 prior; any shape."""
         return np.interp(score, self.scores, self.probabilities)
 
 
 def fit_isotonic(genuine: np.ndarray, impostor: np.ndarray) -> Isotonic:
-    """The rising function of the score with the lowest squared error (Zadrozny and Elkan, 2002).
+    """Fit the increasing function of the score with the lowest squared error (Zadrozny and Elkan, 2002).
 
-    It assumes no shape, where the logistic fit assumes a sigmoid, and needs more pairs for that: about a
-    thousand of each kind. Both kinds weigh the same in total.
+    It assumes no shape, while the logistic fit assumes a sigmoid, so it needs more pairs: about a thousand of
+    each kind. Both kinds have the same total weight.
 
     Args:
-        genuine: (G,) scores of pairs of one person.
-        impostor: (I,) scores of pairs of two people.
+        genuine: (G,) scores of genuine pairs.
+        impostor: (I,) scores of impostor pairs.
 
     Raises:
         ValueError: a side is empty or holds NaN.
@@ -191,7 +197,7 @@ def fit_isotonic(genuine: np.ndarray, impostor: np.ndarray) -> Isotonic:
 
 
 def checked_logits(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (N, K) as float64 and labels (N,) in [0, K) as int64.
+    """Return values (N, K) as float64 and labels (N,) in [0, K) as int64, after checking them.
 
     Raises:
         ValueError: another shape, no row, NaN, or a label out of range.

@@ -1,8 +1,8 @@
-"""Closed set: every photo is of one of K people whom the network was trained on, and logits name one of them.
+"""Closed set: every photo shows one of K training identities, and the logits predict which.
 
-Top-k accuracy says how often the true name is among the k highest logits, and the pairs that are confused
-most often say which people the network takes for each other. The report adds calibration, because a network
-can be right and too sure at the same time.
+Top-k accuracy is the share of photos whose true class is among the k highest logits; the most confused pairs
+show which identities the network mistakes for each other. The report adds calibration, because an accurate
+network can be overconfident.
 """
 
 import numpy as np
@@ -18,12 +18,13 @@ from facelab.metrics.calibration import (
 
 
 def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Share of rows whose true class is among the k highest logits; of equal logits the lower class is first.
+    """Return the share of rows whose true class is among the k highest logits; of equal logits the lower
+    class is first.
 
     Args:
         logits: (N, K).
         labels: (N,) int in [0, K).
-        k: 1 or more; from K on the answer is 1.
+        k: 1 or more; from K on the result is 1.
 
     Raises:
         ValueError: wrong shapes, NaN, a label out of range, or k below 1.
@@ -38,15 +39,15 @@ def top_k_accuracy(logits: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
 
 
 def most_confused(logits: np.ndarray, labels: np.ndarray, count: int = 10) -> list[tuple[int, int, int]]:
-    """The identities taken for each other most often.
+    """Return the identities confused with each other most often.
 
     Args:
         logits: (N, K).
         labels: (N,) int in [0, K).
-        count: how many pairs at most.
+        count: maximum number of pairs.
 
     Returns:
-        [(true class, class it was taken for, how often), ...], most frequent first, then by class.
+        [(true class, predicted class, count), ...], most frequent first, then by class.
 
     Raises:
         ValueError: wrong shapes, NaN, or a label out of range.
@@ -60,10 +61,10 @@ def most_confused(logits: np.ndarray, labels: np.ndarray, count: int = 10) -> li
 
 
 def classification_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """The closed-set figures of one set of photos.
+    """Return the closed-set figures of one set of photos.
 
-    The temperature is fitted to these very photos, so `ece_after_temperature` is what temperature scaling can
-    reach at best; for an honest figure fit it with `fit_temperature` on others.
+    The temperature is fitted to the same photos, so `ece_after_temperature` is the best case of temperature
+    scaling; for an unbiased figure fit it with `fit_temperature` on other photos.
 
     Args:
         logits: (N, K), without margin.

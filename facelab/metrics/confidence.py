@@ -1,9 +1,9 @@
-"""Bootstrap confidence intervals: how far a figure could be off because other photos might have been taken.
+"""Bootstrap confidence intervals: uncertainty of a figure due to the choice of photos.
 
-A test set is drawn again and again from itself, with replacement, and the middle 95 % of the figures that
-it then gives is the interval (Efron's percentile method, 1979). What is drawn matters: the pairs of a list
-may be drawn one by one, but all pairs among a few people hang together, and there whole people must be drawn
-(the subset bootstrap of Bolle, Ratha and Pankanti, 2004) or the interval comes out far too narrow.
+The test set is resampled from itself many times, with replacement, and the middle 95% of the resulting
+figures is the interval (Efron's percentile method, 1979). The unit of resampling matters: the pairs of a list
+may be drawn individually, but all pairs among a few people are dependent, so whole people must be drawn (the
+subset bootstrap of Bolle, Ratha and Pankanti, 2004); otherwise the interval is far too narrow.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,13 +21,13 @@ Interval = tuple[float, float]
 def intervals_by_pair(
     genuine: np.ndarray, impostor: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, object]:
-    """95 % intervals of a pairs list, for which genuine and impostor pairs are drawn separately.
+    """Return 95% intervals of a pairs list, for which genuine and impostor pairs are drawn separately.
 
     Args:
-        genuine: (G,) scores of pairs of one person.
-        impostor: (I,) scores of pairs of two people.
-        resamples: how often the list is drawn.
-        seed: of the draws.
+        genuine: (G,) scores of genuine pairs.
+        impostor: (I,) scores of impostor pairs.
+        resamples: number of draws.
+        seed: seed of the draws.
 
     Returns:
         {"eer", "auc", "tar_at_far": {rate: ...}}, each (low, high).
@@ -46,15 +46,15 @@ def difference_by_pair(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, object]:
-    """How much two models differ on one list, with 95 % intervals for which both meet the same draws.
+    """Return the differences of two models on one list, with 95% intervals from common draws.
 
-    What makes a list hard or easy for both then cancels (the paired bootstrap), so that the interval is
-    narrower than what two intervals side by side suggest.
+    The difficulty of the list for both models cancels (paired bootstrap), so the interval is narrower than
+    two separate intervals suggest.
 
     Args:
         first, second: each model's scores, (G,) of the genuine and (I,) of the impostor pairs, in one order.
-        resamples: how often the list is drawn.
-        seed: of the draws.
+        resamples: number of draws.
+        seed: seed of the draws.
 
     Returns:
         {"eer", "auc", "tar_at_far": {rate: ...}}, each (first minus second, low, high).
@@ -86,18 +86,18 @@ def intervals_by_identity(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, object]:
-    """95 % intervals of all pairs among some people, for which whole people are drawn.
+    """Return 95% intervals of all pairs among some people, for which whole people are drawn.
 
     Someone drawn twice counts twice in their own pairs and in all pairs with others; the two copies are not
     compared with each other.
 
     Args:
-        genuine: (G,) scores of pairs of one person.
-        impostor: (I,) scores of pairs of two people.
-        genuine_identity: (G,) whose pair it is, in [0, K).
-        impostor_identities: (I, 2) whose pair it is, in [0, K).
-        resamples: how often the people are drawn.
-        seed: of the draws.
+        genuine: (G,) scores of genuine pairs.
+        impostor: (I,) scores of impostor pairs.
+        genuine_identity: (G,) identity of each pair, in [0, K).
+        impostor_identities: (I, 2) identities of each pair, in [0, K).
+        resamples: number of draws.
+        seed: seed of the draws.
 
     Returns:
         {"eer", "auc", "tar_at_far": {rate: ...}}, each (low, high).
@@ -120,13 +120,13 @@ def intervals_by_identity(
 def mean_interval(
     values: np.ndarray, identities: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """95 % interval of a mean, such as a rank-1 rate, for which whole people are drawn.
+    """Return the 95% interval of a mean, such as a rank-1 rate, for which whole people are drawn.
 
     Args:
-        values: (P,) one number a probe.
-        identities: (P,) whose probe it is.
-        resamples: how often the people are drawn.
-        seed: of the draws.
+        values: (P,) one number per probe.
+        identities: (P,) identity of each probe.
+        resamples: number of draws.
+        seed: seed of the draws.
     """
     _, person = np.unique(identities, return_inverse=True)
     total, count = np.bincount(person, np.asarray(values, np.float64)), np.bincount(person)
@@ -142,7 +142,7 @@ def _enough(resamples: int) -> int:
 
 
 def _counts(n: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n is taken in n draws with replacement."""
+    """Return the count of each of n items in n draws with replacement."""
     return np.bincount(rng.integers(0, n, n), minlength=n) if n else np.empty(0, np.int64)
 
 
@@ -163,7 +163,7 @@ def _intervals(
 def _samples(
     genuine: np.ndarray, impostor: np.ndarray, drawn: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Iterator[dict[str, object]]:
-    """The figures of every draw that holds both kinds of pair."""
+    """Return the figures of every draw that has both kinds of pair."""
     thresholds = roc(genuine, impostor).thresholds
     # Place of each score among the falling thresholds; sorted once, a draw only weighs it anew.
     genuine_place, impostor_place = (np.searchsorted(-thresholds, -side) for side in (genuine, impostor))
@@ -176,12 +176,12 @@ def _samples(
 
 
 def _flat(figures: dict[str, object]) -> dict[str, float]:
-    """EER, AUC and the rates in one table."""
+    """Return EER, AUC and the rates in one table."""
     return {"eer": figures["eer"], "auc": figures["auc"]} | figures["tar_at_far"]
 
 
 def _weighted(place: np.ndarray, weight: np.ndarray, length: int) -> np.ndarray:
-    """Share of the weight at or above each threshold."""
+    """Return the share of the weight at or above each threshold."""
     above = np.cumsum(np.bincount(place, weight, length))
     return above / above[-1]
 

@@ -1,10 +1,11 @@
-"""Geometry on the hypersphere: how tight each identity is, how far apart two are, and where prototypes stand.
+"""Geometry on the hypersphere: compactness of identities, distances between them, and positions of
+prototypes.
 
 Angles are in degrees between normalized vectors. These are the statistics of ArcFace's table 3
 (arXiv:1801.07698): W-EC is `prototype_to_center_angle`, W-Inter `nearest_prototype_angle`, Intra
 `intra_class_angle` and Inter `inter_class_angle`; the paper's Intra1 and Inter1 are measured on the training
-set (CASIA), Intra2 and Inter2 on people whom training never saw (LFW). A center is the mean of an identity's
-normalized embeddings.
+set (CASIA), Intra2 and Inter2 on unseen identities (LFW). A center is the mean of an identity's normalized
+embeddings.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ CHUNK = 1024
 
 
 def class_centers(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding feature centers, float64 and normalized: (N, D), (N,) -> ((K, D), (K,) sorted identities).
+    """Compute feature centers, float64 and normalized: (N, D), (N,) -> ((K, D), (K,) sorted identities).
 
     Raises:
         ValueError: wrong shapes or NaN.
@@ -28,9 +29,9 @@ def class_centers(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
 
 
 def intra_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
-    """Intra: mean over embeddings of the angle to their own center, in degrees.
+    """Compute Intra: mean over embeddings of the angle to the center of their class, in degrees.
 
-    An identity with one photo is its own center and would count as perfect, so it is left out.
+    An identity with one photo equals its center and would count as perfect, so it is omitted.
 
     Raises:
         ValueError: wrong shapes, NaN, or no identity with two photos.
@@ -45,7 +46,7 @@ def intra_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
 
 
 def inter_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
-    """Inter: mean over identities of the smallest angle between their center and another's, in degrees.
+    """Compute Inter: mean over identities of the smallest angle between their center and another, in degrees.
 
     Raises:
         ValueError: wrong shapes, NaN, or one identity only.
@@ -54,15 +55,15 @@ def inter_class_angle(embeddings: np.ndarray, labels: np.ndarray) -> float:
 
 
 def prototype_to_center_angle(prototypes: np.ndarray, embeddings: np.ndarray, labels: np.ndarray) -> float:
-    """W-EC: mean over identities of the angle between their prototype and their center, in degrees.
+    """Compute W-EC: mean over identities of the angle between their prototype and their center, in degrees.
 
     Args:
         prototypes: (C, D), the rows of the last layer's weight.
         embeddings: (N, D).
-        labels: (N,) int in [0, C); classes without an embedding are left out.
+        labels: (N,) int in [0, C); classes without an embedding are omitted.
 
     Raises:
-        ValueError: wrong shapes, NaN, or a label that no prototype has.
+        ValueError: wrong shapes, NaN, or a label without a prototype.
     """
     prototypes, _ = checked(prototypes, np.arange(len(prototypes)))
     centers, classes = class_centers(embeddings, labels)
@@ -74,7 +75,7 @@ def prototype_to_center_angle(prototypes: np.ndarray, embeddings: np.ndarray, la
 
 
 def nearest_prototype_angle(prototypes: np.ndarray) -> float:
-    """W-Inter: mean over prototypes (C, D) of the smallest angle to another, in degrees.
+    """Compute W-Inter: mean over prototypes (C, D) of the smallest angle to another, in degrees.
 
     Raises:
         ValueError: wrong shape, NaN, or one prototype only.
@@ -83,7 +84,7 @@ def nearest_prototype_angle(prototypes: np.ndarray) -> float:
 
 
 def nearest_angles(vectors: np.ndarray) -> np.ndarray:
-    """Angle from each vector to its nearest other: (K, D) -> (K,) degrees, in [0, 180].
+    """Compute the angle from each vector to its nearest other vector: (K, D) -> (K,) degrees, in [0, 180].
 
     Raises:
         ValueError: wrong shape, NaN, or one vector only.
@@ -102,7 +103,7 @@ def nearest_angles(vectors: np.ndarray) -> np.ndarray:
 
 
 def norm_statistics(embeddings: np.ndarray) -> dict[str, float]:
-    """{"mean", "std", "min", "median", "max"} of the lengths of embeddings (N, D) before normalization.
+    """Return {"mean", "std", "min", "median", "max"} of the norms of embeddings (N, D) before normalization.
 
     Raises:
         ValueError: wrong shape or NaN.
@@ -114,6 +115,8 @@ def norm_statistics(embeddings: np.ndarray) -> dict[str, float]:
 
 
 def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Angles of paired unit rows, in degrees; exact near 0 and 180, where arccos loses half the digits."""
+    """Compute angles of paired unit rows, in degrees; accurate near 0 and 180, where arccos loses half the
+    digits.
+    """
     apart, together = (np.linalg.norm(v, axis=-1) for v in (a - b, a + b))
     return np.degrees(2 * np.arctan2(apart, together))

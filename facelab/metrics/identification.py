@@ -1,9 +1,9 @@
-"""Identification: one photo against a gallery of N people. Who is it, and is it any of them at all?
+"""Identification: one photo against a gallery of N people, closed set and open set.
 
-Each person in the gallery is one template. In the closed set every probe has its mate there, and rank-k is
-the share of probes whose mate is among the k best. In the open set some probes have none: a threshold must
-keep these from being taken for someone, and the detection and identification rate (DIR) says how many of
-the others are still found (Phillips, Grother and Micheals, "Evaluation Methods in Face Recognition", 2011).
+Each person in the gallery is one template. In the closed set every probe has a mate in the gallery, and
+rank-k is the share of probes whose mate is among the k best. In the open set some probes have none and must
+be rejected by a threshold; the detection and identification rate (DIR) is the share of the other probes that
+are still identified (Phillips, Grother and Micheals, "Evaluation Methods in Face Recognition", 2011).
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ CHUNK = 512  # probes at once: 40 MB at most against 10,000 templates
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What a gallery answered to P probes.
+    """Result of searching a gallery with P probes.
 
     Attributes:
-        top: (P,) the best score that a template reached.
-        mate: (P,) the score of the probe's own template; NaN for an unmated probe.
+        top: (P,) the best score of any template.
+        mate: (P,) the score of the probe's mate; NaN for an unmated probe.
         rank: (P,) int64, the mate's rank from 1; 0 for an unmated probe. Templates that tie with the mate
-            stand before it, so that a model which gives one score to everybody identifies nobody.
+            rank before it, so that a model with constant scores identifies no one.
     """
 
     top: np.ndarray
@@ -33,7 +33,7 @@ class Search:
 
     @property
     def mated(self) -> np.ndarray:
-        """(P,) whether the probe's identity is in the gallery."""
+        """Return (P,) whether the probe's identity is in the gallery."""
         return self.rank > 0
 
 
@@ -42,7 +42,7 @@ class DirCurve:
     """Open-set rates at every distinct threshold, from strictest to loosest.
 
     Attributes:
-        thresholds: (T,) falling, the first +inf, where nobody is detected.
+        thresholds: (T,) decreasing, the first +inf, where no one is detected.
         far: (T,) share of unmated probes whose best score is at or above it.
         dir: (T,) share of mated probes whose mate has rank 1 and a score at or above it.
     """
@@ -53,7 +53,8 @@ class DirCurve:
 
 
 def templates(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One template a person: the mean of their normalized embeddings, so that each photo weighs the same.
+    """Compute one template per person: the mean of the normalized embeddings, so that each photo has the same
+    weight.
 
     Args:
         embeddings: (N, D).
@@ -82,11 +83,11 @@ def search(
     """Compare every probe with every template, a few hundred probes at a time.
 
     Args:
-        gallery: (G, D), one row a person.
+        gallery: (G, D), one row per person.
         gallery_labels: (G,) identities, all different.
         probes: (P, D).
-        probe_labels: (P,) identities; one that the gallery does not have makes its probe unmated.
-        score: every pair of two sets -> similarities.
+        probe_labels: (P,) identities; a probe whose identity is not in the gallery is unmated.
+        score: function of two sets -> similarities of every pair.
 
     Raises:
         ValueError: wrong shapes, NaN, or an identity with two templates.
@@ -111,7 +112,8 @@ def search(
 
 
 def cmc(found: Search, ranks: int) -> np.ndarray:
-    """Cumulative match characteristic: (ranks,) share of mated probes whose mate has rank k or better.
+    """Compute the cumulative match characteristic: (ranks,) share of mated probes whose mate has rank k or
+    better.
 
     Raises:
         ValueError: there is no mated probe.
@@ -121,7 +123,8 @@ def cmc(found: Search, ranks: int) -> np.ndarray:
 
 
 def dir_at_far(found: Search, far: float) -> float:
-    """Detection and identification rate at rank 1, at the threshold whose false-alarm rate is at most `far`.
+    """Compute the detection and identification rate at rank 1, at the threshold whose false-alarm rate is at
+    most `far`.
 
     DIR(t) is the share of mated probes whose mate has rank 1 and a score of t or more; FAR(t) is the share of
     unmated probes whose best score is t or more.
@@ -133,7 +136,7 @@ def dir_at_far(found: Search, far: float) -> float:
 
 
 def dir_curve(found: Search) -> DirCurve:
-    """DIR and FAR at every distinct score.
+    """Compute DIR and FAR at every distinct score.
 
     Raises:
         ValueError: there is no mated or no unmated probe.
@@ -146,7 +149,9 @@ def dir_curve(found: Search) -> DirCurve:
 
 
 def _detected(found: Search) -> np.ndarray:
-    """The mate's score of each mated probe; -inf where it is not at rank 1 and no threshold finds it."""
+    """Return the mate's score of each mated probe; -inf where it is not at rank 1 and no threshold finds
+    it.
+    """
     return np.where(_mated(found, found.rank) == 1, _mated(found, found.mate), -np.inf)
 
 

@@ -1,8 +1,7 @@
-"""Operating points: what scores mean for one model, measured once on a named calibration set.
+"""Operating points: meaning of scores for one model, measured once on a named calibration set.
 
-They answer three questions of a single score without any more data: which threshold keeps false accepts
-below a chosen rate, where the score lies among genuine and impostor pairs, and how probable it is that both
-photos show one person when either answer was equally likely beforehand (Platt's logistic fit, 1999).
+For a single score and without more data they give the threshold for a false accept rate, the position of the
+score among genuine and impostor pairs, and P(same) for a 50:50 prior (Platt's logistic fit, 1999).
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -25,15 +24,16 @@ KINDS = {str: "text", int: "whole number", float: "finite number", tuple: "list 
 
 @dataclass(frozen=True)
 class OperatingPoints:
-    """Thresholds, error rates, histograms and the score's probability, with the set they were measured on.
+    """Thresholds, error rates, histograms and the probability of a score, with the name of the calibration
+    set.
 
     Attributes:
-        source: the calibration set, in words.
-        genuine_pairs, impostor_pairs: how many pairs of each kind.
-        eer, eer_threshold: equal error rate and where it lies.
-        far: false-accept rates, falling from 0.1.
-        threshold: for each, the lowest threshold that keeps to it.
-        frr: for each, the share of genuine pairs refused there.
+        source: the calibration set, as text.
+        genuine_pairs, impostor_pairs: number of pairs of each kind.
+        eer, eer_threshold: equal error rate and its threshold.
+        far: false accept rates, decreasing from 0.1.
+        threshold: for each rate, the lowest threshold that does not exceed it.
+        frr: for each rate, the share of genuine pairs rejected.
         edges: BINS + 1 edges of the histograms.
         genuine, impostor: share of pairs in each bin; each sums to 1.
         slope, intercept: P(same) = 1 / (1 + exp(-(slope·score + intercept))).
@@ -54,26 +54,26 @@ class OperatingPoints:
     intercept: float
 
     def threshold_for(self, far: float) -> float:
-        """The threshold for a false-accept rate, interpolated in log FAR between the measured ones.
+        """Return the threshold for a false accept rate, interpolated in log FAR between the measured rates.
 
         Raises:
-            ValueError: far is no number, NaN or outside the measured range.
+            ValueError: far is not a number, NaN, or outside the measured range.
         """
         self._check(far)
         return float(np.interp(-np.log(far), -np.log(self.far), self.threshold))
 
     def covers(self, far: float) -> bool:
-        """Whether the calibration set was large enough for this false-accept rate."""
+        """Return whether the calibration set was large enough for this false accept rate."""
         low, high = self.far[-1], self.far[0]
         return low * (1 - 1e-9) <= far <= high * (1 + 1e-9)
 
     def frr_for(self, far: float) -> float:
-        """The share of genuine pairs that is refused at that threshold."""
+        """Return the share of genuine pairs rejected at that threshold."""
         self._check(far)
         return float(np.interp(-np.log(far), -np.log(self.far), self.frr))
 
     def probability(self, score: float) -> float:
-        """P(same person | score), in [0, 1], for even odds beforehand."""
+        """Return P(same person | score), in [0, 1], for a 50:50 prior."""
         return float(1 / (1 + np.exp(-np.clip(self.slope * score + self.intercept, -50, 50))))
 
     def _check(self, far: float) -> None:
@@ -84,15 +84,18 @@ class OperatingPoints:
             )
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON; numbers rounded to nine digits, which tell any two float32 scores apart."""
+        """Return plain values for JSON; numbers are rounded to nine digits, which distinguish any two float32
+        scores.
+        """
         return {key: _rounded(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "OperatingPoints":
-        """The inverse of `to_dict`.
+        """Build operating points from the result of `to_dict`.
 
         Raises:
-            ValueError: keys are missing or unknown, or values are not of their kind, finite or in order.
+            ValueError: keys are missing or unknown, or values have a wrong type, are not finite, or are not
+                in order.
         """
         legal = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != legal:
@@ -107,7 +110,7 @@ class OperatingPoints:
         return points
 
     def _check_order(self) -> None:
-        """Refuse lists that do not belong together, or that interpolation would misread."""
+        """Raise a ValueError for lists that do not match each other or cannot be interpolated."""
         lengths = len(self.far), len(self.threshold), len(self.frr)
         if not 1 <= lengths[0] <= MOST or len(set(lengths)) > 1:
             raise ValueError(
@@ -130,7 +133,7 @@ class OperatingPoints:
 
 
 def _is_kind(value: object, kind: type) -> bool:
-    """Whether a value of JSON is a text, a whole number, a finite number, or a list of these."""
+    """Return whether a value of JSON is a text, an integer, a finite number, or a list of these."""
     if kind is tuple:
         return isinstance(value, list | tuple) and all(_is_kind(item, float) for item in value)
     if kind is str:
@@ -148,7 +151,7 @@ def _rounded(value: object) -> object:
 def measure_operating_points(genuine: np.ndarray, impostor: np.ndarray, source: str) -> OperatingPoints:
     """Measure all operating points from the scores of a calibration set.
 
-    The lowest false-accept rate offered is the one that at least ten impostor pairs stand behind.
+    The lowest false accept rate is the one that at least ten impostor pairs support.
 
     Raises:
         ValueError: too few pairs, or scores that are not finite.
@@ -187,11 +190,11 @@ def _limits(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
 
 
 def fit_logistic(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
-    """Fit P(same) = σ(slope·score + intercept), both kinds of pair weighing the same in total.
+    """Fit P(same) = σ(slope·score + intercept), with the same total weight for both kinds of pair.
 
-    The fit is made on standardized scores, so that it does not depend on their unit: the small penalty that
-    keeps the slope of separable scores finite would flatten it where scores spread by 1e-4. The slope is 0 if
-    all scores are equal.
+    The fit uses standardized scores, so that it does not depend on their unit: the small penalty that keeps
+    the slope of separable scores finite would flatten it for scores with a standard deviation of 1e-4. The
+    slope is 0 if all scores are equal.
     """
     # Imported here because it takes a second, for which the page would wait.
     with explained():

@@ -1,8 +1,8 @@
 """The ROC of all pairs of a large set, streamed: LFW's 13,233 photos have 87 million pairs.
 
-Square tiles of the score matrix are counted into a fine histogram and forgotten, so memory does not grow with
-the number of pairs. The ROC at every edge of a bin is exact; what lies between two edges is not resolved,
-and `error` says how much that can be.
+Square tiles of the score matrix are counted into a fine histogram and discarded, so memory does not grow with
+the number of pairs. The ROC at every edge of a bin is exact; values between two edges are not resolved, and
+`error` bounds the resulting error.
 """
 
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ TILE = 1024  # rows and columns; larger tiles need more memory and are no faster
 
 @dataclass(frozen=True, eq=False)
 class StreamedRoc:
-    """A ROC on the edges of a histogram.
+    """ROC on the edges of a histogram.
 
     Attributes:
-        curve: the exact error rates at those edges between which there are scores.
-        genuine_pairs, impostor_pairs: how many pairs of each kind.
-        error: the largest share of a kind in one bin; EER, AUC and any TAR@FAR are nearer than this to those
-            of the sorted scores.
+        curve: the exact error rates at the edges of non-empty bins.
+        genuine_pairs, impostor_pairs: number of pairs of each kind.
+        error: the largest share of a kind in one bin; EER, AUC and TAR@FAR differ by less than this from
+            those of the sorted scores.
     """
 
     curve: Roc
@@ -40,16 +40,16 @@ def stream_roc(
     score: ScoreMatrix = cosine_matrix,
     limits: tuple[float, float] = (-1.0, 1.0),
 ) -> StreamedRoc:
-    """ROC over all N(N-1)/2 pairs, in memory that does not depend on their number (50 MB).
+    """Compute the ROC over all N(N-1)/2 pairs, in memory that does not depend on their number (50 MB).
 
     Args:
         embeddings: (N, D).
         labels: (N,) identities.
-        score: every pair of two sets -> similarities.
-        limits: lowest and highest score; what lies outside counts into the first or last bin.
+        score: function of two sets -> similarities of every pair.
+        limits: lowest and highest score; scores outside count into the first or last bin.
 
     Raises:
-        ValueError: wrong shapes, NaN, or no pair of one of the kinds.
+        ValueError: wrong shapes, NaN, or no genuine or no impostor pair.
     """
     embeddings, labels = checked(embeddings, labels)
     both, genuine = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
@@ -67,7 +67,7 @@ def stream_roc(
 
 
 def _tiles(n: int) -> Iterator[tuple[slice, slice]]:
-    """The upper triangle of an n x n matrix, diagonal included, as squares."""
+    """Yield the upper triangle of an n x n matrix, diagonal included, as squares."""
     for i in range(0, n, TILE):
         for j in range(i, n, TILE):
             yield slice(i, min(i + TILE, n)), slice(j, min(j + TILE, n))

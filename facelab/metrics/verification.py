@@ -1,7 +1,7 @@
-"""Verification metrics: two photos, one score, same person or not.
+"""Verification metrics: error rates of genuine and impostor scores.
 
 Scores are similarities and a pair is accepted when `score >= threshold`. The false-accept rate (FAR) is the
-share of impostor pairs accepted, the false-reject rate (FRR) the share of genuine pairs refused; every
+share of impostor pairs accepted, the false-reject rate (FRR) the share of genuine pairs rejected. Every
 figure here comes from sorting the scores once, so it is exact, ties included.
 """
 
@@ -16,12 +16,12 @@ FARS = (1e-1, 1e-2, 1e-3)
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """The error rates at every distinct threshold, from strictest to loosest.
+    """Error rates at every distinct threshold, from strictest to loosest.
 
     Attributes:
-        thresholds: (T,) falling, the first +inf, where nothing is accepted.
-        far: (T,) false-accept rates, rising from 0 to 1.
-        tar: (T,) true-accept rates, rising from 0 to 1.
+        thresholds: (T,) decreasing, the first +inf, where nothing is accepted.
+        far: (T,) false-accept rates, increasing from 0 to 1.
+        tar: (T,) true-accept rates, increasing from 0 to 1.
     """
 
     thresholds: np.ndarray
@@ -30,15 +30,17 @@ class Roc:
 
     @property
     def frr(self) -> np.ndarray:
-        """(T,) false-reject rates, falling from 1 to 0."""
+        """Return (T,) false-reject rates, decreasing from 1 to 0."""
         return 1 - self.tar
 
     def auc(self) -> float:
-        """Area under the curve by trapezoids, which counts a tie of a genuine and an impostor pair half."""
+        """Return the area under the curve by trapezoids, which counts a tie of a genuine and an impostor pair
+        half.
+        """
         return float(np.trapezoid(self.tar, self.far))
 
     def equal_error_rate(self) -> tuple[float, float]:
-        """(EER, its threshold), where FAR = FRR on the straight lines between the points."""
+        """Return (EER, its threshold), where FAR = FRR on the straight lines between the points."""
         gap = self.far - self.frr  # rises from -1 to 1
         after = int(np.argmax(gap >= 0))
         before = after - 1
@@ -49,7 +51,7 @@ class Roc:
         return float(rate), float(high + share * (low - high))
 
     def tar_at_far(self, far: float) -> float:
-        """The highest true-accept rate of the points whose false-accept rate is at most `far`.
+        """Return the highest true-accept rate of the points whose false-accept rate is at most `far`.
 
         Raises:
             ValueError: far is not in (0, 1].
@@ -58,19 +60,19 @@ class Roc:
         return float(self.tar[np.searchsorted(self.far, far + 1e-12, side="right") - 1])
 
     def figures(self, fars: Sequence[float] = FARS) -> dict[str, object]:
-        """{"eer", "auc", "tar_at_far": {rate: TAR}}, as a report prints them."""
+        """Return {"eer", "auc", "tar_at_far": {rate: TAR}}, as a report prints them."""
         tar = {f"{far:g}": self.tar_at_far(far) for far in fars}
         return {"eer": self.equal_error_rate()[0], "auc": self.auc(), "tar_at_far": tar}
 
 
 def supported_fars(fars: Sequence[float], impostors: int) -> list[float]:
-    """The rates that data can show: those at which at least one of the impostors may be accepted.
+    """Return the rates that the data support: those at which at least one impostor pair may be accepted.
 
-    Below that the threshold lies above every impostor, and the figure says nothing about its rate.
+    Below that the threshold lies above every impostor score, and the figure does not estimate the rate.
 
     Args:
         fars: rates in (0, 1].
-        impostors: how many impostor pairs (or unmated probes) there are.
+        impostors: number of impostor pairs (or unmated probes).
     """
     return [far for far in fars if far * impostors >= 1 - 1e-9]  # 0.001 of 1,000 is 1, however it is rounded
 
@@ -94,16 +96,16 @@ def _finite(name: str, scores: np.ndarray) -> np.ndarray:
 
 
 def _accepted(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """How many scores are at or above each threshold."""
+    """Return how many scores are at or above each threshold."""
     return len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
 
 
 def roc(genuine: np.ndarray, impostor: np.ndarray) -> Roc:
-    """Receiver operating characteristic over all distinct scores.
+    """Compute the receiver operating characteristic over all distinct scores.
 
     Args:
-        genuine: (G,) scores of pairs of one person.
-        impostor: (I,) scores of pairs of two people.
+        genuine: (G,) scores of genuine pairs.
+        impostor: (I,) scores of impostor pairs.
 
     Raises:
         ValueError: a side is empty or holds NaN.
@@ -117,32 +119,34 @@ def roc(genuine: np.ndarray, impostor: np.ndarray) -> Roc:
 
 
 def auc(genuine: np.ndarray, impostor: np.ndarray) -> float:
-    """Area under the ROC: the chance that a genuine pair outscores an impostor pair, ties counting half."""
+    """Compute the area under the ROC: the probability that a genuine pair outscores an impostor pair, ties
+    counting half.
+    """
     return roc(genuine, impostor).auc()
 
 
 def equal_error_rate(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
-    """EER and its threshold: where FAR = FRR on the ROC's line segments.
+    """Compute the EER and its threshold: where FAR = FRR on the ROC's line segments.
 
-    Between two thresholds the curve is taken as straight, which decides the figure when scores tie.
+    Between two thresholds the curve is linear, which determines the figure when scores tie.
     """
     return roc(genuine, impostor).equal_error_rate()
 
 
 def thresholds_at_far(impostor: np.ndarray, fars: Sequence[float]) -> np.ndarray:
-    """For each rate, the lowest threshold that accepts at most that share of the impostor pairs.
+    """Return, for each rate, the lowest threshold that accepts at most that share of the impostor pairs.
 
-    For a rate of 1, which any threshold keeps to, it is the lowest impostor score.
+    For a rate of 1, which no threshold exceeds, it is the lowest impostor score.
 
     Args:
-        impostor: (I,) scores of pairs of two people.
+        impostor: (I,) scores of impostor pairs.
         fars: F rates in (0, 1].
 
     Returns:
         (F,) thresholds.
 
     Raises:
-        ValueError: a rate is out of range, or there is no score, or one that is NaN.
+        ValueError: a rate is out of range, there is no score, or one is NaN.
     """
     for far in fars:
         _check_rate(far)
@@ -153,18 +157,20 @@ def thresholds_at_far(impostor: np.ndarray, fars: Sequence[float]) -> np.ndarray
 
 
 def threshold_at_far(impostor: np.ndarray, far: float) -> float:
-    """`thresholds_at_far` for one rate."""
+    """Return `thresholds_at_far` for one rate."""
     return float(thresholds_at_far(impostor, [far])[0])
 
 
 def tar_at_far(genuine: np.ndarray, impostor: np.ndarray, far: float) -> float:
-    """True-accept rate at the threshold whose false-accept rate is at most `far`."""
+    """Return the true-accept rate at the threshold whose false-accept rate is at most `far`."""
     genuine, impostor = _checked(genuine, impostor)
     return float((genuine >= threshold_at_far(impostor, far)).mean())
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The threshold with the most right decisions; of several, the middle of the highest-scoring stretch."""
+    """Return the threshold with the highest accuracy; of several, the middle of the highest-scoring
+    interval.
+    """
     order = np.argsort(-scores, kind="stable")
     ordered, truth = scores[order], same[order].astype(bool)
     right = np.concatenate([[0], np.cumsum(np.where(truth, 1, -1))]) + (~truth).sum()
@@ -177,12 +183,12 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
 
 
 def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """LFW's protocol: each fold is judged at the threshold that is best on all other folds.
+    """Compute LFW's accuracy: each fold is evaluated at the threshold that is best on all other folds.
 
     Args:
         scores: (P,) similarities.
-        same: (P,) whether the pair is one person.
-        folds: (P,) fold of each pair; with a single fold, its own best threshold is used.
+        same: (P,) whether the pair is genuine.
+        folds: (P,) fold of each pair; with a single fold, the threshold is its best one.
 
     Returns:
         (F,) accuracy of each fold, in [0, 1]; their mean is the published figure.
@@ -200,7 +206,7 @@ def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> np
 
 
 def verification_report(scores: np.ndarray, same: np.ndarray, folds: np.ndarray) -> dict[str, object]:
-    """The figures of one pairs list: accuracy and its standard deviation over folds, EER, AUC and TAR.
+    """Return the figures of one pairs list: accuracy and its standard deviation over folds, EER, AUC and TAR.
 
     TAR is given at those of FARS that the list's impostor pairs support.
     """
@@ -215,7 +221,9 @@ def verification_report(scores: np.ndarray, same: np.ndarray, folds: np.ndarray)
 
 
 def cosine(gallery: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """Cosine similarity of paired rows: (N, D), (N, D) -> (N,) in [-1, 1]; 0 where a vector is zero."""
+    """Compute the cosine similarity of paired rows: (N, D), (N, D) -> (N,) in [-1, 1]; 0 where a vector is
+    zero.
+    """
     norms = np.linalg.norm(gallery, axis=-1) * np.linalg.norm(probe, axis=-1)
     return np.clip((gallery * probe).sum(-1) / np.maximum(norms, 1e-12), -1, 1)
 
@@ -223,14 +231,14 @@ def cosine(gallery: np.ndarray, probe: np.ndarray) -> np.ndarray:
 def all_pairs(
     embeddings: np.ndarray, labels: np.ndarray, score: Score = cosine
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of all N(N-1)/2 pairs -> (genuine, impostor), float32.
+    """Compute the scores of all N(N-1)/2 pairs -> (genuine, impostor), float32.
 
     Meant for a few thousand embeddings: the scores are held in memory.
 
     Args:
         embeddings: (N, D).
         labels: (N,) identities.
-        score: paired rows -> similarities.
+        score: function of paired rows -> similarities.
     """
     genuine, impostor = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
     for i in range(len(embeddings) - 1):

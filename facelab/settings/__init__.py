@@ -1,7 +1,7 @@
-"""What is set from outside: the environment variables that FaceLab reads, each with its check.
+"""Settings from outside: the environment variables that FaceLab reads, each with its check.
 
 This is the only module that reads them. A value is checked whenever it is read, and `check` reads them all,
-so that a server with a wrong one ends at its start with a sentence instead of in front of a visitor.
+so that a server with an invalid setting stops at its start with a message, not while visitors use it.
 """
 
 import ipaddress
@@ -50,9 +50,9 @@ class Setting:
     """One environment variable.
 
     Attributes:
-        default: what holds without it, in words.
-        meaning: what it does, in words.
-        read: its text -> its value; a ValueError says what it must be.
+        default: what applies without it, as text.
+        meaning: what it does, as text.
+        read: its text -> its value; a ValueError states the valid values.
     """
 
     default: str
@@ -83,10 +83,10 @@ SETTINGS = {
 
 
 def _value(name: str) -> object | None:
-    """The value of a setting, or None where it is not set.
+    """Return the value of a setting, or None if it is not set.
 
     Raises:
-        ValueError: one sentence that names it and what it must be.
+        ValueError: the message names the setting and its valid values.
     """
     text = os.environ.get(name)
     if text is None or not (text or name == "PORT"):  # an empty port is a slip, the others mean "not set"
@@ -101,16 +101,16 @@ def check() -> None:
     """Read every setting.
 
     Raises:
-        ValueError: the first wrong one, in a sentence.
+        ValueError: for the first invalid setting.
     """
     for name in SETTINGS:
         _value(name)
 
 
 def host() -> str:
-    """Return the address to listen at.
+    """Return the address to listen on.
 
-    A HOST that is no address is left aside, because some shells put the machine's name there by themselves.
+    A HOST that is not an address is ignored, because some shells set it to the machine's name.
     """
     try:
         return str(ipaddress.ip_address(str(_value("HOST"))))
@@ -119,7 +119,7 @@ def host() -> str:
 
 
 def port() -> int:
-    """Return the port to listen at, 0 to 65535."""
+    """Return the port to listen on, 0 to 65535."""
     value = _value("PORT")
     return 7860 if value is None else int(value)
 
@@ -130,9 +130,10 @@ def _asked_to_host() -> bool:
 
 
 def hosted() -> bool:
-    """Whether others reach this page: visitors must not read this machine's folders then, nor keep it busy.
+    """Return whether others can reach this page; visitors may then not read this machine's folders or keep it
+    busy.
 
-    A page that listens to more than this machine is hosted unless FACELAB_HOSTED says that it is not.
+    A page that listens beyond this machine is hosted unless FACELAB_HOSTED denies it.
     """
     if _value("FACELAB_HOSTED") is not None or _asked_to_host():
         return _asked_to_host()
@@ -140,7 +141,7 @@ def hosted() -> bool:
 
 
 def training() -> bool:
-    """Whether visitors may train."""
+    """Return whether visitors may train."""
     return _value("FACELAB_TRAINING") is not False
 
 
@@ -156,25 +157,25 @@ def checkpoints() -> Path | None:
 
 
 def cache() -> Path:
-    """Return the folder of what commands keep between runs; it need not exist."""
+    """Return the cache folder of the commands; it need not exist."""
     return Path(os.path.expanduser(str(_value("FACELAB_CACHE") or "~/.cache/facelab")))
 
 
 def cache_bytes() -> int:
-    """Return how many bytes may be kept there."""
+    """Return the maximum number of bytes in the cache."""
     value = _value("FACELAB_CACHE_GB")
     return int((20.0 if value is None else float(value)) * 1e9)
 
 
 def zero_gpu() -> bool:
-    """Whether this is a ZeroGPU Space, which lends a GPU to marked functions only.
+    """Return whether this is a ZeroGPU Space, which lends a GPU to marked functions only.
 
-    The variable is the Space's own, read as its library reads it.
+    The Space sets the variable; it is read as its library reads it.
     """
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 def table() -> str:
-    """The settings as a Markdown table."""
+    """Return the settings as a Markdown table."""
     rows = [f"| `{name}` | {row.default} | {row.meaning} |" for name, row in SETTINGS.items()]
     return "\n".join(["| setting | without it | meaning |", "|---|---|---|", *rows])

@@ -1,8 +1,8 @@
-"""The packages beyond the core, and the sentence for one that is not installed.
+"""Packages beyond the core, and the message for a missing one.
 
-`pip install facelab` brings what networks, losses, metrics and embeddings of aligned crops need; the rest
-comes in extras (pyproject.toml). A package of an extra is imported where it is used, inside `explained`, so
-that its absence names the extra instead of a module.
+`pip install facelab` installs the requirements of networks, losses, metrics and embeddings of aligned crops;
+the rest is in extras (pyproject.toml). A package of an extra is imported where it is used, inside
+`explained`, so that the error names the extra instead of a module.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ EXTRAS = {  # extra: (what it is for, what it brings, by the names that are impo
 
 
 class MissingExtraError(ImportError):
-    """A package is not installed; the message is one sentence that names its extra."""
+    """Report that a package is not installed; the message is one sentence that names its extra."""
 
 
 def sentence(extra: str) -> str:
-    """What to do where an extra is not installed."""
+    """Return what to do if an extra is not installed."""
     install = f'`pip install "facelab[{extra}]"`'
     return f"what {EXTRAS[extra][0]} needs is not installed; install it with {install}"
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turn the absence of a package of an extra into the extra's sentence.
+    """Turn the missing import of an extra's package into the extra's message.
 
     Raises:
         MissingExtraError: a package of EXTRAS is not installed.

@@ -1,7 +1,7 @@
-"""A run as a series of snapshots: what there is to see of a training, and the network that it leaves.
+"""A run as a series of snapshots of its progress, and the network that it produces.
 
 The steps are those of `facelab.training.loop`, so a run here and the same recipe on a command line are the
-same. Who trains where (a thread of this process, a process with a lent GPU) is another module's matter.
+same. Other modules decide where a run trains (a thread of this process, a process with a lent GPU).
 """
 
 import contextlib
@@ -32,7 +32,7 @@ STOPPED = "You stopped it."
 
 @dataclass(frozen=True, eq=False)
 class Map:
-    """Embeddings of held-out people squeezed flat: (N, 2) coordinates and (N,) labels."""
+    """Hold embeddings of held-out people projected to 2-D: (N, 2) coordinates and (N,) labels."""
 
     coordinates: np.ndarray
     labels: np.ndarray
@@ -40,14 +40,14 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a run leaves: the network and the loss in eval mode, and what a checkpoint says of them."""
+    """Hold the result of a run: the network and the loss in eval mode, and its checkpoint's header."""
 
     model: FaceModel
     loss_fn: nn.Module
     header: checkpoint.Header
 
     def content(self) -> bytes:
-        """The checkpoint, as `python -m facelab train` would have written it."""
+        """Return the checkpoint as `python -m facelab train` would write it."""
         with tempfile.TemporaryDirectory(prefix="facelab-") as folder:
             path = Path(folder) / "live.safetensors"
             checkpoint.save(path, self.model, self.loss_fn, self.header)
@@ -56,7 +56,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What there is to see of a run.
+    """Hold the visible state of a run.
 
     Attributes:
         state: waiting, starting, training, ending, stopped, finished or failed.
@@ -64,11 +64,11 @@ class Snapshot:
         message: why it was stopped or failed, in a sentence.
         step, steps, epoch, epochs: done so far, and in all.
         losses, accuracies: of each step so far; accuracies run smoothly and are NaN without logits.
-        figures: (step, validation) at the end of each epoch, as `Progress` has it.
-        map: of held-out people after the last epoch, or None.
-        images_per_second, seconds_left: the pace.
+        figures: (step, validation) at the end of each epoch, as in `Progress`.
+        map: map of held-out people after the last epoch, or None.
+        images_per_second, seconds_left: speed and estimated remaining time.
         seconds: since the run began.
-        result: when it has ended with something to keep.
+        result: the result, when the run has ended with one.
     """
 
     state: str
@@ -92,7 +92,7 @@ Course = Callable[[Recipe, TrainingData, float, Callable[[], bool]], Iterator[Sn
 
 
 def failed(latest: Snapshot, error: Exception) -> Snapshot:
-    """What to say of a run that an error has ended."""
+    """Return the snapshot of a run that ended with an error."""
     said = " ".join(str(error).split())
     words = said if isinstance(error, ValueError) else "training broke off; try a smaller run"
     return replace(latest, state="failed", message=words)
@@ -101,13 +101,13 @@ def failed(latest: Snapshot, error: Exception) -> Snapshot:
 def course(
     recipe: Recipe, pool: TrainingData, seconds: float, stop: Callable[[], bool]
 ) -> Iterator[Snapshot]:
-    """Train step by step to the end, or until it is stopped, and measure what was learned.
+    """Train step by step until the end or a stop, and measure the network.
 
     Args:
         recipe: what to train.
-        pool: on what.
-        seconds: after which it is stopped.
-        stop: asked after each step.
+        pool: training data.
+        seconds: time limit.
+        stop: called after each step; True stops the run.
 
     Yields:
         a snapshot after each step, one in state `ending`, and the last, with the result.
@@ -130,7 +130,7 @@ def course(
 def _after(
     progress: Progress, before: Snapshot, recipe: Recipe, pool: TrainingData, seconds: float
 ) -> Snapshot:
-    """The snapshot after one more step."""
+    """Return the snapshot after one more step."""
     figures, flat = before.figures, before.map
     if progress.epoch_done:
         figures = (*figures, (progress.step, progress.validation))
@@ -152,7 +152,7 @@ def _after(
 
 
 def _concluded(last: Progress, now: Snapshot, recipe: Recipe, pool: TrainingData) -> Snapshot:
-    """Measure what it learned, as the command line does, and keep it."""
+    """Measure the trained network as the command line does, and return the result."""
     parts, figures = split(pool.data, recipe), last.validation
     if not last.epoch_done:  # what the last epoch measured was another network
         classes = validate_classes(last.model, last.loss_fn, parts.images)
@@ -168,7 +168,7 @@ def _concluded(last: Progress, now: Snapshot, recipe: Recipe, pool: TrainingData
 def _header(
     recipe: Recipe, source: str, parts: Split, figures: dict[str, float], model: FaceModel
 ) -> checkpoint.Header:
-    """What the command line writes into the same run's checkpoint."""
+    """Return the checkpoint header that the command line would write for the same run."""
     points = None
     if len(parts.people):
         with contextlib.suppress(ValueError):  # too few pairs to set thresholds from
@@ -178,11 +178,12 @@ def _header(
 
 
 def flat_map(model: FaceModel, people: Selection, before: Map | None) -> Map | None:
-    """PCA of a few held-out people's unit embeddings, turned to lie like the map before; None without them.
+    """Project a few held-out people's unit embeddings by PCA, aligned with the previous map; None without
+    such people.
 
     Args:
         model: the network.
-        people: who was held out.
+        people: the held-out identities.
         before: an earlier map of the same photos.
     """
     rows = np.flatnonzero(people.labels < MAP_PEOPLE)[:MAP_FACES]

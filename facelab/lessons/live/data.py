@@ -1,8 +1,8 @@
-"""What a visitor trains on: rendered people, drawn when a step first asks for them, or photos of their own.
+"""Training data of a visitor: rendered faces, drawn on first access, or the visitor's photos.
 
-Drawing two thousand faces takes seconds, and a first step needs thirty-two of them; so the crops look like
-an array in memory and each is drawn once, when it is read. Photos are read in memory and nothing of them is
-written; photos that are no 112x112 crops yet are aligned like everywhere else in the project.
+Drawing two thousand faces takes seconds, and the first step needs thirty-two of them. So the crops act as an
+array in memory and each is drawn once, when it is read. Photos are read in memory and never written; photos
+that are not 112x112 crops are aligned as elsewhere in the project.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ RENDERED = "rendered faces"
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Crops to train on, and where they came from.
+    """Hold crops to train on, and their source.
 
     Attributes:
         data: the crops.
         source: `rendered faces`, or the name of the zip (without its suffix) or folder.
         per_identity: rendered faces of each person; 0 for photos.
-        aligned: whether every image was a 112x112 crop already, so that `train --data` reads the same.
-        path: what `train --data` is given: a zip's file name or a folder's path; empty for rendered faces.
+        aligned: whether every image was a 112x112 crop, so that `train --data` reads the same data.
+        path: argument of `train --data`: a zip's file name or a folder's path; empty for rendered faces.
     """
 
     data: CropSet
@@ -43,7 +43,7 @@ class TrainingData:
     path: str = ""
 
     def digest(self) -> str:
-        """Return a name that two pools of photos share if they hold the same crops of the same people."""
+        """Return a name that two pools of photos share if they have the same crops of the same people."""
         found = hashlib.blake2b(digest_size=16)
         for part in (self.data.identities, self.data.labels.tolist()):
             found.update(repr(part).encode())
@@ -57,7 +57,7 @@ class TrainingData:
 
 
 class DrawnCrops:
-    """`ParametricFaces` as an array (N, 112, 112, 3) uint8 that draws a face when it is first read.
+    """`ParametricFaces` as an array (N, 112, 112, 3) uint8 that draws a face on first access.
 
     Args:
         faces: the dataset; its rows are this array's.
@@ -73,7 +73,7 @@ class DrawnCrops:
         return self._pixels.shape
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8 of (B,) row numbers; safe to call from several threads."""
+        """Return (B, 112, 112, 3) uint8 of (B,) row numbers; safe to call from several threads."""
         with self._lock:
             todo = np.unique(rows[~self.drawn[rows]])
             if len(todo):
@@ -83,11 +83,11 @@ class DrawnCrops:
 
 
 def rendered(identities: int, per_identity: int, seed: int) -> TrainingData:
-    """The same crops, labels and names as `ParametricFaces(...).crop_set()`, without a wait.
+    """Return the crops, labels and names of `ParametricFaces(...).crop_set()`, without drawing them first.
 
     Args:
-        identities: how many people.
-        per_identity: how many faces of each.
+        identities: number of people.
+        per_identity: number of faces of each.
         seed: a recipe's, as `python -m facelab train` takes it.
     """
     faces = ParametricFaces(identities, per_identity, seed)
@@ -99,16 +99,17 @@ def rendered(identities: int, per_identity: int, seed: int) -> TrainingData:
 
 
 def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track = untracked) -> TrainingData:
-    """Crops of a zip or folder, by person as `who_is_on` finds them, named and ordered as in `load_crops`.
+    """Read crops of a zip or folder, by person as determined by `who_is_on`, named and ordered as in
+    `load_crops`.
 
     Args:
         path: the zip, which may be deleted while it is read, or the folder.
-        most: photos that are taken at most.
-        least: photos that everyone must have.
+        most: maximum number of photos.
+        least: minimum number of photos per person.
         track: draws progress.
 
     Raises:
-        ValueError: neither a folder nor a safe zip of images, nobody to be told from the names, an empty
+        ValueError: neither a folder nor a safe zip of images, names from which no identity follows, an empty
             folder, one person only, too many photos, or too few with a face.
     """
     title, source = Path(path).name, Path(path).resolve().stem
@@ -138,7 +139,9 @@ def from_photos(path: str | os.PathLike, most: int, least: int = 2, track: Track
 
 
 def read_crop(source: Source) -> tuple[np.ndarray, bool]:
-    """(112, 112, 3) uint8 of a photo's main face, or of what is a crop already, and whether it was one."""
+    """Return the main face of a photo, or a crop unchanged, as (112, 112, 3) uint8, and whether it was a
+    crop.
+    """
     photo = read_photo(source)
     if photo.pixels.shape[:2] == (CROP_SIZE, CROP_SIZE):
         return photo.pixels, True
@@ -146,7 +149,7 @@ def read_crop(source: Source) -> tuple[np.ndarray, bool]:
 
 
 def _check_folders(found: Who, title: str, most: int, least: int) -> None:
-    """Refuse by names alone, before a photo is read."""
+    """Raise a ValueError based on names alone, before a photo is read."""
     if len(found.people) > most:
         raise ValueError(f"{title} holds {len(found.people):,} photos; leave at most {most:,} in it")
     if found.empty:

@@ -1,7 +1,7 @@
-"""A run written down: as a Python script and as a command line, which repeat it to the last bit.
+"""A run as a Python script and as a command line, which reproduce it bit by bit.
 
-Only what differs from a default is said. Both ask for one thread, as the page has, because sums in another
-order differ in their last bits; on another kind of processor bits may differ all the same.
+Only values that differ from a default are written. Both set one thread, as on the page, because sums in
+another order differ in their last bits; on another kind of processor bits may still differ.
 """
 
 import os
@@ -17,12 +17,12 @@ OUT = "live.safetensors"
 
 @dataclass(frozen=True)
 class Data:
-    """What a run is trained on, for somebody who has the same zip or none.
+    """Describe the training data for a user who has the same zip or none.
 
     Attributes:
-        identities, per_identity: of rendered faces, where there is no zip.
+        identities, per_identity: numbers of rendered faces, without a zip.
         photos: a zip's file name or a folder's path, one folder per person in it; empty for rendered faces.
-        aligned: whether they are 112x112 crops; photos are aligned first, into a folder beside them.
+        aligned: whether they are 112x112 crops; photos are aligned first, into a folder next to them.
     """
 
     identities: int = 0
@@ -32,17 +32,17 @@ class Data:
 
     @property
     def path(self) -> str:
-        """What `--data` is given."""
+        """Return the argument of `--data`."""
         beside = self.photos.rstrip("/\\").removesuffix(".zip")
         return self.photos if self.aligned else f"{beside}-crops"
 
 
 def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
-    """The command line that trains a recipe, for a POSIX shell.
+    """Return the command line that trains a recipe, for a POSIX shell.
 
     Args:
         recipe: the run.
-        data: what it was trained on; rendered faces are drawn from the recipe's seed.
+        data: its training data; rendered faces are drawn from the recipe's seed.
         out: checkpoint to write.
     """
     base = _base(recipe)
@@ -60,7 +60,7 @@ def as_command(recipe: Recipe, data: Data, out: str = OUT) -> str:
 
 
 def _base(recipe: Recipe) -> str:
-    """Return the recipe to start from: that of the same loss where there is one."""
+    """Return the recipe to start from: one with the same loss, if it exists."""
     name = recipe.loss.replace("+", "_")
     return name if name in RECIPES and RECIPES[name].loss == recipe.loss else BASE
 
@@ -70,12 +70,12 @@ def _line(words: list[str]) -> str:
 
 
 def _argument(path: str) -> str:
-    """A path that is not taken for a flag."""
+    """Return a path that is not parsed as a flag."""
     return f"./{path}" if path.startswith("-") else path
 
 
 def _quoted(word: str) -> str:
-    """A word for a POSIX shell; line ends and bytes that are no text are spelled out, on one line."""
+    """Quote a word for a POSIX shell, on one line; line breaks and undecodable bytes are escaped."""
     if word.isprintable():
         return shlex.quote(word)
     plain = set(range(32, 127)) - set(b"'\\")
@@ -83,7 +83,7 @@ def _quoted(word: str) -> str:
 
 
 def _flag(name: str, value: object) -> list[str]:
-    """A field as the command line takes it; one that may be None is given a word even if it is a bool."""
+    """Return a field as a command-line flag; one that may be None gets a word even if it is a bool."""
     option = name.replace("_", "-")
     if isinstance(getattr(RECIPES[BASE], name), bool):
         return [f"--{option}" if value else f"--no-{option}"]
@@ -92,7 +92,7 @@ def _flag(name: str, value: object) -> list[str]:
 
 
 def _difference(recipe: Recipe, base: Recipe) -> dict[str, object]:
-    """The fields of a recipe that are not those of another."""
+    """Return the fields of a recipe that differ from another's."""
     other = base.to_dict()
     return {name: value for name, value in recipe.to_dict().items() if value != other[name]}
 
@@ -124,11 +124,11 @@ checkpoint.save({out!r}, progress.model, progress.loss_fn, header)
 
 
 def as_python(recipe: Recipe, data: Data, out: str = OUT) -> str:
-    """A script that trains a recipe, prints each step's loss and writes a checkpoint.
+    """Return a script that trains a recipe, prints each step's loss and writes a checkpoint.
 
     Args:
         recipe: the run.
-        data: what it was trained on.
+        data: its training data.
         out: checkpoint to write.
     """
     fields = "".join(f"    {name}={value!r},\n" for name, value in _difference(recipe, Recipe()).items())

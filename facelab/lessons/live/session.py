@@ -1,8 +1,8 @@
-"""Training for an audience: one run at a time in this process, and a line of those who wait.
+"""Training for an audience: one run at a time in this process, and a queue.
 
-A run has a thread of its own, so that the page answers while a step computes; whoever follows it gets a
-`Snapshot` twice a second, may stop it, and may go away and come back, as a page does that is loaded again. A
-run that nobody follows for `PATIENCE` seconds ends at the next step and its memory is given back.
+A run has a separate thread, so that the page responds while a step computes. A follower gets a `Snapshot`
+twice a second, may stop the run, and may leave and return, as a reloaded page does. A run without followers
+for `PATIENCE` seconds ends at the next step and its memory is freed.
 """
 
 import contextlib
@@ -26,24 +26,24 @@ POLL = 0.4  # seconds between two snapshots
 
 
 def give_back_memory() -> None:
-    """Free what a run has left, to the system too where its library can be asked (glibc)."""
+    """Free the memory of a finished run, and return it to the system where the library allows it (glibc)."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class Training:
-    """One run, from its place in the line to its result.
+    """One run, from the queue to its result.
 
     Args:
         recipe: what to train.
-        pool: on what; it is given up when the run ends.
-        seconds: after which it is stopped.
-        visitor: whose it is; whoever knows this name may follow and stop the run.
-        tab: from where.
-        about: what its page says of it, for a page that finds it again.
-        line: where it waits.
-        borrow: what trains in place of `course`, on another device.
+        pool: training data; forgotten when the run ends.
+        seconds: time limit.
+        visitor: name of its owner; anyone who knows it may follow and stop the run.
+        tab: tab of the page.
+        about: description for a page that finds it again.
+        line: its queue.
+        borrow: function that trains in place of `course`, on another device.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Training:
         self._keep, self._seen, self._began, self._lock = True, time.monotonic(), math.nan, threading.Lock()
 
     def follow(self) -> Iterator[Snapshot]:
-        """Wait for its turn, train, and tell; who closes the generator may follow again within `PATIENCE`."""
+        """Wait in the queue, train, and yield snapshots; a follower may return within `PATIENCE`."""
         self._line.join(self)
         while not self.started and (ahead := self._line.position(self)):
             yield Snapshot("waiting", ahead=ahead)
@@ -82,7 +82,7 @@ class Training:
         self._line.forget(self)
 
     def _begin(self) -> None:
-        """Start the thread, once, however many follow."""
+        """Start the thread once, for any number of followers."""
         with self._lock:
             if not self.started:
                 self.started, self._began = True, time.monotonic()
@@ -92,19 +92,19 @@ class Training:
                 ).start()
 
     def stop(self) -> None:
-        """End after the step that is being computed, and measure what it has learned so far."""
+        """Stop after the current step, and measure the network so far."""
         self._stop.set()
 
     def is_abandoned(self) -> bool:
-        """Whether nobody has asked for a snapshot for a long time."""
+        """Return whether there has been no follower for a long time."""
         return time.monotonic() - self._seen > live_queue.PATIENCE
 
     def is_lost(self) -> bool:
-        """Return whether it was given up, so that there is nothing to come back to."""
+        """Return whether the run was abandoned, so that there is nothing to come back to."""
         return not self._keep
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end -> whether it came; then nothing of the run is held here."""
+        """Wait for the end -> whether it came; afterwards the run holds no memory."""
         return self._done.wait(seconds)
 
     def _work(self) -> None:

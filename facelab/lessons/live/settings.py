@@ -1,7 +1,7 @@
-"""From what a visitor picks to a recipe, and the limits within which a page may train.
+"""From a visitor's choices to a recipe, and the limits of training on a page.
 
-The page asks for a dozen things and a recipe has forty; the rest is set here, for small sets of faces and
-runs of a minute. Margins of ArcFace and CosFace are gentler than their papers', which assume millions of
+The page offers a dozen settings and a recipe has forty; the rest is set here, for small sets of faces and
+runs of a minute. Margins of ArcFace and CosFace are smaller than in their papers, which use millions of
 photos.
 """
 
@@ -31,7 +31,7 @@ STILL = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one run may take: faces in all, passes, and seconds of training."""
+    """Limits of one run: faces in total, epochs, and seconds of training."""
 
     faces: int
     epochs: int
@@ -43,27 +43,27 @@ LENT = Limits(4_000, 20, 45.0)  # of the sixty seconds for which a GPU is lent; 
 
 
 def limits() -> Limits:
-    """Those of a lent GPU or a public page where there is one, else those of one's own machine."""
+    """Return the limits of a lent GPU or a public page if there is one, else those of a local machine."""
     return LENT if zero_gpu() else HOSTED if hosted() else HERE
 
 
 def require_training() -> None:
-    """Refuse to train where the page's owner has switched it off.
+    """Raise a ValueError where the page's owner has disabled training.
 
     Raises:
-        ValueError: as said.
+        ValueError: training is disabled.
     """
     if not training():
         raise ValueError("training is switched off on this page; on your own machine FaceLab trains")
 
 
 def networks() -> dict[str, str]:
-    """The compact backbones: name -> family and year."""
+    """Return the compact backbones: name -> family and year."""
     return {name: f"{row.family}, {row.year}" for name, row in BACKBONES.items() if name.endswith("_face")}
 
 
 def losses() -> dict[str, str]:
-    """What can be minimized: name -> its idea in a sentence."""
+    """Return the losses: name -> idea in one sentence."""
     pairs = [name for name, loss in LOSSES.items() if loss.family == "pair"]
     sums = {f"softmax+{name}": f"Both at once: {LOSSES[name].idea}" for name in pairs}
     return {name: loss.idea for name, loss in LOSSES.items()} | sums
@@ -71,7 +71,7 @@ def losses() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the page asks for; fields as in `Recipe`, but for `augment`: whether crops are varied at all."""
+    """Settings of the page; fields as in `Recipe`, except `augment`: whether crops are augmented at all."""
 
     backbone: str = "resnet_face"
     loss: str = "softmax"
@@ -87,10 +87,10 @@ class Choice:
 
 
 def compose(choice: Choice, most: Limits) -> Recipe:
-    """The recipe of a choice.
+    """Return the recipe of a choice.
 
     Raises:
-        ValueError: a value that is out of range, or a loss that does not take it.
+        ValueError: a value that is out of range, or not accepted by the loss.
     """
     if choice.epochs > most.epochs:
         raise ValueError(f"epochs is {choice.epochs}; here a run takes {most.epochs} at most")
@@ -120,10 +120,10 @@ def compose(choice: Choice, most: Limits) -> Recipe:
 
 
 def check_faces(faces: int, most: Limits) -> None:
-    """Refuse more faces than a run may take.
+    """Raise a ValueError if there are more faces than a run may use.
 
     Raises:
-        ValueError: as said.
+        ValueError: too many faces.
     """
     if faces > most.faces:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""The run that the Train tab opens on: one that was made beforehand, exactly as a visitor's would be.
+"""The run with which the Train tab opens: made in advance, exactly as a visitor's run.
 
-Only what is drawn is kept: the course of the loss, the figures of every epoch and the map of the last. It is
-a small JSON file beside the other lessons.
+Only drawn data are stored: the loss per step, the figures of every epoch and the last map, in a small JSON
+file next to the other lessons.
 """
 
 import json
@@ -25,7 +25,7 @@ PEOPLE, FACES = 60, 8
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A finished run: what was chosen, on how many people and faces of each, and its last snapshot."""
+    """Hold a finished run: its settings, the numbers of people and of faces each, and its last snapshot."""
 
     choice: Choice
     people: int
@@ -34,10 +34,10 @@ class Shown:
 
 
 def measure(choice: Choice = Choice(), people: int = PEOPLE, faces: int = FACES) -> Shown:  # noqa: B008  frozen
-    """Train on rendered people, and keep what is drawn.
+    """Train on rendered people and return what is drawn.
 
     Raises:
-        ValueError: the run failed; its own words.
+        ValueError: the run failed; the message is the run's.
     """
     run = Training(
         compose(choice, HERE), rendered(people, faces, choice.seed), HERE.seconds, line=TrainingQueue()
@@ -49,7 +49,7 @@ def measure(choice: Choice = Choice(), people: int = PEOPLE, faces: int = FACES)
 
 
 def save(shown: Shown, path: Path = FILE) -> None:
-    """Write it as JSON; a NaN is written as null."""
+    """Write a run as JSON, with NaN as null."""
     last = shown.last
     values = {
         "choice": asdict(shown.choice),
@@ -67,7 +67,7 @@ def save(shown: Shown, path: Path = FILE) -> None:
 
 
 def load(path: Path = FILE) -> Shown | None:
-    """What was measured, or None if none was shipped."""
+    """Return the stored run, or None if there is none."""
     if not path.is_file():
         return None
     values = json.loads(path.read_text())

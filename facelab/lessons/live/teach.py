@@ -1,8 +1,8 @@
-"""Teaching a shipped network new people from a few photos of each, and asking it to name one more.
+"""Fine-tuning of a shipped network on new identities from a few photos each, and classification of one more
+photo.
 
-Either way of transfer: frozen trains a new head alone on the network's embeddings, whole goes on training
-everything with small steps. A share of everyone's photos is held back to be judged by; guessing would name
-one in K of them rightly.
+Both ways of transfer: `frozen` trains only a new head on the network's embeddings; otherwise all layers are
+fine-tuned with small steps. A share of each person's photos is held out for evaluation; chance level is 1/K.
 """
 
 import math
@@ -27,25 +27,25 @@ MOST, PHOTOS = 400, 3  # photos at most, and of everyone at least: two to learn 
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """Everyone's probability, highest first, and the crop (112, 112, 3) that was named."""
+    """Probability of each person, highest first, and the classified crop (112, 112, 3)."""
 
     ranks: tuple[tuple[str, float], ...]
     crop: np.ndarray
 
 
 def starts() -> list[str]:
-    """Checkpoints that come with the project."""
+    """Return the checkpoints of the project."""
     return checkpoint_names()
 
 
 def lesson_recipe(start: str, frozen: bool, pool: TrainingData, seed: int) -> Recipe:
-    """The run that teaches the people of a pool to a checkpoint.
+    """Return the recipe that fine-tunes a checkpoint on the identities of a pool.
 
     Args:
         start: the checkpoint's name or path.
-        frozen: leave its network as it is and train a new head alone.
+        frozen: freeze the network and train a new head only.
         pool: at least two people with three photos each.
-        seed: of the head, the order and the photos held back.
+        seed: seed of the head, the order and the held-out photos.
 
     Raises:
         ValueError: no such checkpoint.
@@ -70,13 +70,13 @@ def lesson_recipe(start: str, frozen: bool, pool: TrainingData, seed: int) -> Re
 
 
 def held_back(pool: TrainingData) -> int:
-    """How many photos `split_images` keeps to judge by."""
+    """Return the number of photos that `split_images` holds out."""
     counts = np.bincount(pool.data.labels).tolist()
     return sum(min(max(1, round(HELD_OUT * n)), n - 2) for n in counts)
 
 
 def chance_bound_95(pool: TrainingData) -> float:
-    """The share of held-back photos that guessing names rightly at best, but for one time in twenty.
+    """Return the accuracy on held-out photos that chance exceeds in at most one of twenty cases.
 
     The 95 % quantile of the binomial distribution of n photos at 1/K, as a share.
     """
@@ -86,15 +86,15 @@ def chance_bound_95(pool: TrainingData) -> float:
 
 
 def held_back_photo(result: Result, pool: TrainingData, turn: int) -> tuple[np.ndarray, str]:
-    """A photo that a taught network did not learn from: its crop (112, 112, 3), and who it is.
+    """Return a held-out photo of a fine-tuned network: its crop (112, 112, 3), and its person.
 
     Args:
-        result: of `lesson_recipe`.
-        pool: what it was taught.
-        turn: which photo, in a mixed order that begins anew after the last.
+        result: result of `lesson_recipe`.
+        pool: its training data.
+        turn: index of the photo, in a shuffled order that repeats after the last.
 
     Raises:
-        ValueError: the pool is not what it was taught.
+        ValueError: the pool is not its training data.
     """
     photos = split(pool.data, result.header.recipe).images
     if photos.identities != result.header.identities:
@@ -104,12 +104,12 @@ def held_back_photo(result: Result, pool: TrainingData, turn: int) -> tuple[np.n
 
 
 def _short(identity: str) -> str:
-    """A person's name without the source's."""
+    """Return a person's name without the source's."""
     return identity.split("/")[-1]
 
 
 def name_photo(result: Result, source: Source) -> Named:
-    """Whom a taught network sees on a photo; it must name one of its own people.
+    """Classify a photo with a fine-tuned network, among its training identities.
 
     Raises:
         ValueError: the photo cannot be read, or has no face.
