@@ -99,7 +99,7 @@ def embed_batches(model: FaceModel, batches: Iterable[np.ndarray], flip: bool = 
     model.eval()
     for crops in batches:
         with torch.inference_mode():
-            x = to_tensor(crops).to(device)
+            x = to_tensor(torch.from_numpy(crops).to(device))  # as bytes, a quarter of float32's
             faces = IN_CACHE // (2 if flip else 1) if device.type == "cpu" else len(x)
             embeddings = torch.cat([_embed(model, part, flip) for part in x.split(faces)])
         yield embeddings.float().cpu().numpy()

@@ -141,8 +141,8 @@ class Recipe:
     the others. None: those of all."""
     held_out_images: float = 0.0
     """Share of each training identity's crops held out, for classification."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of convolutions: auto uses bf16 where it is fast."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of convolutions: auto uses bf16 where it is fast, and fp16 on GPUs of capability 7.x."""
     compile: bool = False
     """Use torch.compile: minutes at the start, faster steps on a GPU."""
     seed: int = 0

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from facelab.metrics.operating import OperatingPoints
 from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matrix
 from facelab.metrics.verification import Score, cosine
 from facelab.models import checkpoint
+from facelab.models.device import CPU
 from facelab.models.model import embed
 from facelab.models.names import nearest
 from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint, folders
@@ -72,12 +74,13 @@ def listed(name: str) -> str:
     return name
 
 
-def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
+def load(name: str = DEFAULT_MODEL, flip: bool = True, device: torch.device = CPU) -> Embedder:
     """Load an embedder by a checkpoint's name or path, or `reference`.
 
     Args:
         name: which one.
         flip: add the embedding of the mirrored crop, for our checkpoints; thresholds were measured so.
+        device: where our checkpoints compute; the reference has the CPU only.
 
     Raises:
         ValueError: unknown name, damaged file, or the reference is not installed.
@@ -86,11 +89,12 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True) -> Embedder:
         return _load_reference()
     path = find_checkpoint(name)
     keep = path.parent in folders()  # a file from elsewhere goes when its caller does
-    return (_kept if keep else _load_checkpoint)(name, path, path.stat().st_mtime_ns, flip)
+    return (_kept if keep else _load_checkpoint)(name, path, path.stat().st_mtime_ns, flip, device)
 
 
-def _load_checkpoint(name: str, path: Path, modified: int, flip: bool) -> Embedder:
+def _load_checkpoint(name: str, path: Path, modified: int, flip: bool, device: torch.device) -> Embedder:
     model, _, header = checkpoint.load(path)
+    model.to(device)
 
     def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
         return embed(model, np.stack([face.crop for face in faces]), flip)

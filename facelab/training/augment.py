@@ -6,6 +6,7 @@ GPU, so a step's batch depends on the seed and the step alone. Erasing is random
 with gray fill.
 """
 
+import functools
 import math
 
 import torch
@@ -26,13 +27,12 @@ def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
         crops: (B, H, W, 3) uint8.
         recipe: its fields flip, rotate, zoom, shift, jitter, saturation, gray and random_erasing are the
             strengths.
-        draw: (DRAWS, B) uniform in [0, 1), a column per crop.
+        draw: (DRAWS, B) uniform in [0, 1), a column per crop; where the crops are.
 
     Returns:
         (B, 3, H, W) float32, in [-1, 1].
     """
     x = to_tensor(crops)
-    draw = draw.to(x.device)
     x = _affine(x, recipe, draw[:5])
     x = _color(x, recipe, draw[5:9])
     return _erase(x, recipe, draw[9:])
@@ -52,12 +52,18 @@ def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
 def _color(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
     """Colors fade or deepen, or turn gray; then brightness is added and contrast scaled about the mean."""
-    luma = torch.einsum("bchw,c->bhw", x, x.new_tensor(LUMA)).unsqueeze(1)
+    luma = torch.einsum("bchw,c->bhw", x, _luma(x.device)).unsqueeze(1)
     saturation = torch.where(draw[0] < recipe.gray, 0.0, 1 + (draw[3] * 2 - 1) * recipe.saturation)
     x = torch.lerp(luma, x, saturation.view(-1, 1, 1, 1))
     brightness, contrast = ((draw[1:3] * 2 - 1) * recipe.jitter).view(2, -1, 1, 1, 1)
     mean = luma.mean((2, 3), keepdim=True)
     return ((x - mean) * (1 + contrast) + mean + brightness).clamp_(-1, 1)
+
+
+@functools.cache
+def _luma(device: torch.device) -> Tensor:
+    """The weights of red, green and blue, sent to a device once."""
+    return torch.tensor(LUMA, device=device)
 
 
 def _erase(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:

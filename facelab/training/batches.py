@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facelab.data.cropfile import CropFile
 from facelab.data.folders import Selection
 from facelab.models.losses import LOSSES
 from facelab.models.recipe import Recipe
@@ -102,16 +103,27 @@ def _deal(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def on_device(data: Selection, device: torch.device) -> Tensor | None:
-    """All crops of a selection on a GPU, (N, 112, 112, 3) uint8, if they fit there; else None."""
-    if device.type != "cuda":
+    """All crops of a selection on a GPU, (N, 112, 112, 3) uint8, if they fit there; else None.
+
+    Crops that are drawn when they are first read stay where they are, or all would be drawn before a step.
+    """
+    if device.type != "cuda" or not isinstance(data.crops, np.ndarray | CropFile):
         return None
     free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own cache
     if len(data) * int(np.prod(data.crops.shape[1:])) > RESIDENT_SHARE * free:
         return None
     crops = torch.empty((len(data), *data.crops.shape[1:]), dtype=torch.uint8, device=device)
-    for rows in np.array_split(np.arange(len(data)), max(1, len(data) // 4096)):
-        crops[torch.from_numpy(rows).to(device)] = torch.from_numpy(data.batch(rows)).to(device)
+    for start in range(0, len(data), 4096):
+        rows = np.arange(start, min(start + 4096, len(data)))
+        crops[start : start + len(rows)] = torch.from_numpy(data.batch(rows)).to(device)
     return crops
+
+
+def sent(values: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU it is copied while the host goes on."""
+    values = torch.as_tensor(values)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
 def read_batches(
@@ -126,7 +138,7 @@ def read_batches(
         resident: what `on_device` gave.
     """
     if resident is not None:
-        yield from (resident[torch.from_numpy(rows).to(device)] for rows in order)
+        yield from (resident[sent(rows, device)] for rows in order)
         return
     with ThreadPoolExecutor(1) as ahead:
         coming = None

@@ -6,7 +6,7 @@ without a line in any loss. Batch norms share their statistics too. Accelerate f
 processes, started by `torchrun` or `accelerate launch`; alone, all of this is the identity.
 """
 
-import multiprocessing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,74 +14,104 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+from facelab.models.device import choose
 from facelab.models.losses.batch import widen
-from facelab.settings import zero_gpu
 from facelab.settings.extras import explained
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from accelerate.state import PartialState
 
+PATIENCE = timedelta(hours=12)  # for another process, e.g. while the first one decodes a large data set
+
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """bf16 where asked for, or on `auto` where the hardware multiplies it natively; None means float32.
+    """Return what convolutions and matrix products compute in; None means float32.
 
-    float16 is never chosen: CPUs emulate it about a hundred times slower.
+    `auto` is bf16 where the hardware multiplies it natively, and float16 on the GPUs before that (compute
+    capability 7.x, as the T4 and V100 that Colab and Kaggle lend).
+
+    Raises:
+        ValueError: float16 is asked for on a CPU, which emulates it about a hundred times slower.
     """
-    if precision == "auto":
-        cuda = device.type == "cuda"
-        native = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if cuda
-            else torch.cpu._is_avx512_bf16_supported()
+    cuda = device.type == "cuda"
+    if precision == "fp16" and not cuda:
+        raise ValueError(
+            "precision fp16 needs a GPU; give --precision auto, which chooses what this machine can"
         )
-        return torch.bfloat16 if native else None
-    return {"fp32": None, "bf16": torch.bfloat16}[precision]
+    if precision == "auto":
+        if not cuda:
+            return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else None
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16
+        return torch.float16 if torch.cuda.get_device_capability(device)[0] == 7 else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def has_cuda() -> bool:
-    """Whether this process may use a CUDA GPU.
-
-    A ZeroGPU Space says everywhere that there is one, but lends it only to processes that it forks.
-    """
-    if zero_gpu() and multiprocessing.parent_process() is None:
-        return False
-    return torch.cuda.is_available()
-
-
-def processes() -> "PartialState":
-    """This process among those that `torchrun` or `accelerate launch` started; alone, the first of one."""
-    with explained():
-        from accelerate.state import AcceleratorState, PartialState
-    cuda = has_cuda()
-    if PartialState._shared_state and (PartialState().device.type == "cuda") != cuda:
-        AcceleratorState._reset_state(reset_partial_state=True)  # forked from a process that has no GPU
-    return PartialState(cpu=not cuda)  # left to itself it would not look for other CPUs
-
-
-def start(precision: str) -> "Accelerator":
-    """Join the other processes, if there are any, on a CUDA GPU each or on CPUs.
+def processes(device: str = "auto") -> "PartialState":
+    """This process among those that `torchrun` or `accelerate launch` started; alone, the first of one.
 
     Args:
-        precision: `auto`, `fp32` or `bf16`, as in a recipe.
+        device: as `facelab.models.device.choose` takes it.
+
+    Raises:
+        ValueError: no such device, or one GPU by its number for several processes.
+    """
+    chosen = choose(device)
+    with explained():
+        from accelerate.state import AcceleratorState, PartialState
+    if PartialState._shared_state and PartialState().device.type != chosen.type:
+        AcceleratorState._reset_state(reset_partial_state=True)  # forked from a process that has no GPU
+    # Left to itself it would not look for other CPUs; the others wait while the first one decodes crops.
+    state = PartialState(cpu=chosen.type != "cuda", timeout=PATIENCE)
+    if state.num_processes == 1:
+        state.device = chosen
+    elif device.startswith("cuda:"):
+        raise ValueError(
+            f"--device {device} is one GPU for {state.num_processes} processes; give --device cuda"
+        )
+    if state.device.type == "cuda":
+        torch.cuda.set_device(state.device)
+    return state
+
+
+def start(precision: str, device: str = "auto") -> "Accelerator":
+    """Join the other processes, if there are any, on a CUDA GPU each or on CPUs.
+
+    Float32 products stay float32 (PyTorch's default): logits of a head with scale 64 cannot bear TF32.
+
+    Args:
+        precision: `auto`, `fp32`, `bf16` or `fp16`, as in a recipe.
+        device: as `facelab.models.device.choose` takes it.
     """
     with explained():
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
-    cuda = processes().device.type == "cuda"
-    dtype = autocast_dtype(precision, torch.device("cuda" if cuda else "cpu"))
+    state = processes(device)
+    dtype = autocast_dtype(precision, state.device)
     AcceleratorState._reset_state()  # one process may train in bf16 first and in float32 then
-    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if dtype else "no")
-    if cuda:
-        torch.set_float32_matmul_precision("high")  # TF32 for what stays in float32
-    return accelerator
+    names = {None: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+    return Accelerator(cpu=state.device.type != "cuda", mixed_precision=names[dtype])
+
+
+def loss_scaler(accelerator: "Accelerator") -> torch.amp.GradScaler | None:
+    """Return what scales a float16 loss, so that small gradients stay above zero; None for other precisions.
+
+    It starts at 2^10: from PyTorch's 2^16 the logits of ArcFace overflow for many steps.
+    """
+    if accelerator.mixed_precision != "fp16":
+        return None
+    return torch.amp.GradScaler(accelerator.device.type, init_scale=2.0**10)
 
 
 def distribute(model: nn.Module, accelerator: "Accelerator") -> nn.Module:
     """The module to call in training: `model` itself, or one that averages its gradients over processes."""
     if accelerator.num_processes == 1:
         return model
-    _synchronise_norms(model)
+    if accelerator.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place: its kernels take a fifth of the launches
+    else:
+        _synchronise_norms(model)
     if not any(p.requires_grad for p in model.parameters()):
         return model
     device = accelerator.device
@@ -150,8 +180,7 @@ def _synchronise_norms(model: nn.Module) -> None:
 
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the batch of all processes, on CPU and GPU alike; torch's own `SyncBatchNorm` refuses
-    CPUs.
+    """Batch norm over the batch of all processes, for CPUs, which torch's own `SyncBatchNorm` refuses.
 
     (Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1.) Shards must be equally large.
     """

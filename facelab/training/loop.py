@@ -8,26 +8,29 @@ uint8 until they lie on the device, where augmentation runs. Several processes t
 """
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facelab.data.folders import CropSet, Selection
 from facelab.models.losses import build_loss
+from facelab.models.losses.batch import checked
 from facelab.models.model import FaceModel, build_model
 from facelab.models.recipe import Recipe
 from facelab.models.regularizers import draw_from, set_progress
 from facelab.models.seeding import Seeded
 from facelab.training import distributed, resume
 from facelab.training.augment import DRAWS, augment
-from facelab.training.batches import epoch_order, on_device, read_batches, require_pairs
+from facelab.training.batches import epoch_order, on_device, read_batches, require_pairs, sent
 from facelab.training.distillation import load_teacher
+from facelab.training.fetch import fetch
 from facelab.training.optim import Average, build_optimizer, clip_adaptively, learning_rate
+from facelab.training.pace import Pace
 from facelab.training.resume import Run
 from facelab.training.splits import Split, split
 from facelab.training.transfer import freeze, initialize
@@ -77,23 +80,26 @@ class Progress:
     validation: dict[str, float] = field(default_factory=dict)
 
 
-def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[Progress]:
+def train(
+    recipe: Recipe, data: CropSet, state: Path | None = None, device: str = "auto"
+) -> Iterator[Progress]:
     """Train a recipe on crops, one `Progress` per step.
 
     Args:
         recipe: describes the run.
         data: all crops, those to hold out included.
         state: what `resume.save` wrote, to go on from there; None begins.
+        device: where to train: auto, cpu, cuda or cuda:N.
 
     Raises:
-        ValueError: data that do not suit the recipe, a state that is not of this run, or a loss that is no
-            longer finite.
+        ValueError: an unknown device, data that do not suit the recipe, a state that is not of this run, or
+            a loss that is no longer finite.
     """
-    accelerator = distributed.start(recipe.precision)
+    accelerator = distributed.start(recipe.precision, device)
     parts_of_data = split(data, recipe)
     training = parts_of_data.training
     require_pairs(training, recipe)
-    run, frozen = _begin(recipe, training, accelerator.device)
+    run, frozen = _begin(recipe, training, accelerator)
     run.teacher = load_teacher(recipe, data, training, accelerator.device)
     if state is not None:
         resume.restore(state, run)
@@ -102,19 +108,18 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
     network = distributed.distribute(run.model, accelerator)
     network = torch.compile(network) if recipe.compile else network
     resident = on_device(training, accelerator.device)
-    labels = torch.from_numpy(training.labels).to(accelerator.device)
     each = len(epoch_order(training, recipe, 0))
-    pace = _Pace(run.step, each * recipe.epochs)
+    pace = Pace(run.step, each * recipe.epochs)
     for epoch in range(run.step // each, recipe.epochs):
         pace.begin_epoch()
         order = epoch_order(training, recipe, epoch)[run.step - epoch * each :]
         mine = order[:, distributed.share_of(order.shape[1], accelerator)]
         for rows, crops in zip(order, read_batches(training, mine, accelerator.device, resident)):
             _train_mode(run.model, run.loss_fn, frozen)
-            rows = torch.from_numpy(rows).to(accelerator.device)
             lr = learning_rate(recipe, run.step, pace.steps)
             set_progress(run.model, run.step / pace.steps)
-            loss, parts = _step(run, network, crops, rows, labels[rows], lr, accelerator, masks)
+            batch = _batch(run, crops, rows, training.labels[rows], accelerator)
+            loss, parts = _step(run, network, batch, lr, accelerator, masks)
             done = run.step == (epoch + 1) * each
             validation = _end_epoch(run, parts_of_data, run.step == pace.steps) if done else {}
             speed, left = pace.after(run.step, len(rows))
@@ -125,24 +130,7 @@ def train(recipe: Recipe, data: CropSet, state: Path | None = None) -> Iterator[
             )  # fmt: skip
 
 
-class _Pace:
-    """Images per second, and the time that is left."""
-
-    def __init__(self, done: int, steps: int) -> None:
-        self.done, self.steps, self.started = done, steps, time.perf_counter()
-        self.begin_epoch()
-
-    def begin_epoch(self) -> None:
-        self.images, self.epoch_started = 0, time.perf_counter()
-
-    def after(self, step: int, images: int) -> tuple[float, float]:
-        now = time.perf_counter()
-        self.images += images
-        left = (now - self.started) / (step - self.done) * (self.steps - step)
-        return self.images / (now - self.epoch_started), left
-
-
-def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[Run, list[nn.Module]]:
+def _begin(recipe: Recipe, training: Selection, accelerator: "Accelerator") -> tuple[Run, list[nn.Module]]:
     """A run before its first step, and the stages that stay in eval mode."""
     with Seeded(recipe.seed):
         model = build_model(recipe)
@@ -150,10 +138,12 @@ def _begin(recipe: Recipe, training: Selection, device: torch.device) -> tuple[R
         loss_fn = build_loss(recipe.loss, recipe.embedding_dim, classes, recipe.loss_options())
     initialize(model, loss_fn, recipe, training.identities)
     frozen = freeze(model, recipe.freeze)
+    device = accelerator.device
     model, loss_fn = model.to(device, memory_format=torch.channels_last), loss_fn.to(device)
     optimizer = build_optimizer(recipe, [model, loss_fn])
     average = Average([model, loss_fn], recipe.ema_decay) if recipe.ema_decay else None
-    return Run(recipe, resume.fingerprint(training), model, loss_fn, optimizer, average), frozen
+    scaler = distributed.loss_scaler(accelerator)
+    return Run(recipe, resume.fingerprint(training), model, loss_fn, optimizer, average, scaler), frozen
 
 
 def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -> None:
@@ -183,57 +173,75 @@ def _step_seed(recipe: Recipe, step: int) -> int:
     return (recipe.seed * 1_000_003 + step) % 2**63
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What a step works on, on the device.
+
+    Attributes:
+        crops: this process's.
+        draws: their random numbers.
+        labels: of those crops of all processes of which it is known who they are.
+        known: their places among all crops; None where all are known.
+        rows: all crops' rows of the training selection, for a teacher; else None.
+    """
+
+    crops: Tensor
+    draws: Tensor
+    labels: Tensor
+    known: Tensor | None
+    rows: Tensor | None
+
+
+def _batch(
+    run: Run, crops: Tensor, rows: np.ndarray, labels: np.ndarray, accelerator: "Accelerator"
+) -> _Batch:
+    """Send what belongs to some crops after them; who is known the host can say without asking a GPU."""
+    device, known = accelerator.device, np.flatnonzero(labels >= 0)
+    places = None if len(known) == len(labels) else sent(known, device)
+    draws = sent(_draws(run.recipe, run.step, len(rows), accelerator), device)
+    return _Batch(
+        crops, draws, sent(labels[known], device), places, sent(rows, device) if run.teacher else None
+    )
+
+
 def _step(
-    run: Run,
-    network: nn.Module,
-    crops: Tensor,
-    rows: Tensor,
-    labels: Tensor,
-    lr: float,
-    accelerator: "Accelerator",
-    masks: torch.Generator,
+    run: Run, network: nn.Module, batch: _Batch, lr: float, accelerator: "Accelerator", masks: torch.Generator
 ) -> tuple[float, dict[str, float]]:
     """One optimizer step -> (loss, its parts); `masks` is what dropout draws from."""
-    x = augment(crops, run.recipe, _draws(run.recipe, run.step, len(labels), accelerator))
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = augment(batch.crops, run.recipe, batch.draws).contiguous(memory_format=torch.channels_last)
     masks.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)
     with accelerator.autocast():
         embeddings = distributed.gather(network(x), accelerator)
-        _require_finite(embeddings, "embedding", lr)
-        loss, parts = _labeled_loss(run.loss_fn, embeddings, labels)
+        named = embeddings if batch.known is None else embeddings[batch.known]
+        loss, parts = _labeled_loss(run.loss_fn, named, batch.labels)
         loss = run.recipe.loss_weight * loss
         if run.teacher is not None:
-            parts["teacher"] = run.teacher(embeddings, rows)
+            parts["teacher"] = run.teacher(embeddings, batch.rows)
             loss = loss + parts["teacher"]
-    value, parts, hits = _read(loss, parts, embeddings, labels, run.loss_fn)
-    _require_finite(torch.tensor(value), "loss", lr)
+    figures = _figures(loss, parts, embeddings, named, batch.labels, run.loss_fn)
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss if run.scaler is None else run.scaler.scale(loss)).backward()
     distributed.share_gradients(run.loss_fn, accelerator)
     _update(run, lr)
     run.step += 1
-    if not math.isnan(hits):  # a batch may hold nobody who is known
-        keep = min(SMOOTHING, run.judged / (run.judged + 1))  # a plain mean at first
-        run.accuracy = hits if run.judged == 0 else keep * run.accuracy + (1 - keep) * hits
-        run.judged += 1
     if run.average:
         run.average.update(run.step)
-    return value, parts
+    return _read(run, figures, list(parts), lr)
 
 
 def _labeled_loss(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, its parts) of those crops of which it is known who they are."""
-    known = labels >= 0
-    if not known.all():
-        if not known.any():
-            return embeddings.new_zeros(()), {}
-        embeddings, labels = embeddings[known], labels[known]
-    loss = loss_fn(embeddings, labels)
+    """(loss, its parts) of crops of which it is known who they are; 0 where there are none."""
+    if not len(labels):
+        return embeddings.new_zeros(()), {}
+    with checked():  # the labels are a split's, and `_figures` looks at the embeddings
+        loss = loss_fn(embeddings, labels)
     return loss, dict(getattr(loss_fn, "parts", {}))
 
 
 def _update(run: Run, lr: float) -> None:
     """Clip the gradient and take the optimizer's step."""
+    if run.scaler:
+        run.scaler.unscale_(run.optimizer)
     if run.recipe.clip_adaptive:
         clip_adaptively(run.model.parameters(), run.recipe.clip_adaptive)
     if run.recipe.grad_clip:
@@ -241,26 +249,44 @@ def _update(run: Run, lr: float) -> None:
         nn.utils.clip_grad_norm_(parameters, run.recipe.grad_clip)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
-    run.optimizer.step()
+    if run.scaler is None:
+        run.optimizer.step()
+    else:
+        run.scaler.step(run.optimizer)  # left out where a gradient overflowed
+        run.scaler.update()
 
 
 @torch.no_grad()
-def _read(
-    loss: Tensor, parts: dict[str, Tensor], embeddings: Tensor, labels: Tensor, loss_fn: nn.Module
-) -> tuple[float, dict[str, float], float]:
-    """(loss, its parts, accuracy of the batch), fetched from the device in one go."""
-    hits = loss.new_tensor(float("nan"))
+def _figures(
+    loss: Tensor,
+    parts: dict[str, Tensor],
+    embeddings: Tensor,
+    named: Tensor,
+    labels: Tensor,
+    loss_fn: nn.Module,
+) -> Callable[[], list[float]]:
+    """What a step has to say, on its way to the host: whether the embeddings are finite, the loss, the
+    accuracy on crops of known people (NaN without any), the loss's parts.
+    """
+    hits = loss.new_full((), float("nan"))
     if hasattr(loss_fn, "logits"):
-        known = labels >= 0
-        hits = (loss_fn.logits(embeddings.detach()[known]).argmax(1) == labels[known]).float().mean()
-    value, hits, *terms = torch.stack(
-        [loss.float(), hits.float(), *(p.float() for p in parts.values())]
-    ).tolist()
-    return value, dict(zip(parts, terms)), hits
+        hits = (loss_fn.logits(named.detach()).argmax(1) == labels).float().mean()
+    finite = embeddings.isfinite().all()
+    return fetch(torch.stack([x.detach().float() for x in (finite, loss, hits, *parts.values())]))
 
 
-def _require_finite(value: Tensor, name: str, lr: float) -> None:
-    if not torch.isfinite(value).all():
-        raise ValueError(
-            f"the {name} became NaN or infinite at learning rate {lr:.3g}; lower --lr or raise --warmup"
-        )
+def _read(
+    run: Run, figures: Callable[[], list[float]], names: list[str], lr: float
+) -> tuple[float, dict[str, float]]:
+    """Wait for a step's figures, refuse those of a run that is lost -> (loss, its parts)."""
+    finite, loss, hits, *terms = figures()
+    for name, good in (("embedding", finite), ("loss", math.isfinite(loss))):
+        if not good:
+            raise ValueError(
+                f"the {name} became NaN or infinite at learning rate {lr:.3g}; lower --lr or raise --warmup"
+            )
+    if not math.isnan(hits):  # a batch may hold nobody who is known
+        keep = min(SMOOTHING, run.judged / (run.judged + 1))  # a plain mean at first
+        run.accuracy = hits if run.judged == 0 else keep * run.accuracy + (1 - keep) * hits
+        run.judged += 1
+    return loss, dict(zip(names, terms))

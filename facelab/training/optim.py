@@ -76,13 +76,22 @@ def clip_adaptively(parameters: Iterable[Tensor], clipping: float, eps: float = 
         clipping: λ > 0; the paper's are 0.01 to 0.16.
         eps: least norm that weights count with.
     """
-    for p in parameters:
-        if p.grad is None:
-            continue
-        dims = None if is_vector(p) else tuple(range(1, p.ndim))
-        weight = torch.linalg.vector_norm(p, dim=dims, keepdim=True).clamp_(min=eps)
-        gradient = torch.linalg.vector_norm(p.grad, dim=dims, keepdim=True)
-        p.grad.mul_((clipping * weight / gradient.clamp(min=1e-6)).clamp_(max=1.0))
+    with_gradient = [p for p in parameters if p.grad is not None]
+    if not with_gradient:
+        return
+    gradients = [p.grad for p in with_gradient]
+    most = torch._foreach_clamp_min(list(map(_unit_norms, with_gradient)), eps)
+    torch._foreach_mul_(most, clipping)
+    norms = torch._foreach_clamp_min([_unit_norms(p.grad) for p in with_gradient], 1e-6)
+    torch._foreach_div_(most, norms)
+    torch._foreach_clamp_max_(most, 1.0)
+    torch._foreach_mul_(gradients, most)
+
+
+def _unit_norms(values: Tensor) -> Tensor:
+    """The norm of each unit of weights or of their gradient."""
+    dims = None if is_vector(values) else tuple(range(1, values.ndim))
+    return torch.linalg.vector_norm(values, dim=dims, keepdim=True)
 
 
 class Average:
@@ -100,13 +109,17 @@ class Average:
         self.source = nn.ModuleList(modules)
         self.copy = copy.deepcopy(self.source).eval().requires_grad_(False)
         self.decay = decay
+        pairs = list(zip(self.copy.state_dict().values(), self.source.state_dict().values()))
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counted = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 1."""
         keep = min(self.decay, (1 + step) / (10 + step))
-        for mean, value in zip(self.copy.state_dict().values(), self.source.state_dict().values()):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - keep)
-            else:
-                mean.copy_(value)
+        means, values = map(list, zip(*self._averaged))
+        torch._foreach_lerp_(means, values, 1 - keep)
+        for here in (True, False):  # the step of a schedule stays on the host
+            counted = [(count, now) for count, now in self._counted if (count.device.type == "cpu") == here]
+            if counted:
+                torch._foreach_copy_(*map(list, zip(*counted)))

@@ -22,6 +22,7 @@ from facelab.training.distillation import Teacher
 from facelab.training.optim import Average
 
 FORMAT = "facelab-run/1"
+SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 
 
 @dataclass(eq=False)
@@ -34,6 +35,7 @@ class Run:
         model, loss_fn: in training.
         optimizer: of both.
         average: moving average of both, or None.
+        scaler: of a float16 loss, or None.
         teacher: what is imitated, or None.
         step: steps done.
         accuracy: running accuracy, as Progress shows it.
@@ -46,6 +48,7 @@ class Run:
     loss_fn: nn.Module
     optimizer: torch.optim.Optimizer
     average: Average | None
+    scaler: torch.amp.GradScaler | None = None
     teacher: Teacher | None = None
     step: int = 0
     accuracy: float = math.nan
@@ -75,7 +78,7 @@ def steps_done(path: Path) -> int:
     Raises:
         ValueError: no such file, or damaged.
     """
-    return _read(path)[2]
+    return _read(path).step
 
 
 def save(path: Path, run: Run) -> None:
@@ -86,6 +89,8 @@ def save(path: Path, run: Run) -> None:
     """
     header = {"recipe": run.recipe.to_dict(), "data": run.data, "step": run.step}
     header |= {"accuracy": run.accuracy, "judged": run.judged}
+    if run.scaler:
+        header["scaler"] = run.scaler.state_dict()
     checkpoint.write(path, _tensors(run), {"format": FORMAT, "run": json.dumps(header)})
 
 
@@ -97,14 +102,28 @@ def restore(path: Path, run: Run) -> None:
     """
     if not path.is_file():
         raise ValueError(f"there is nothing to resume: {path} does not exist; leave --resume out to begin")
-    was, data, step, accuracy, judged, tensors = _read(path)
-    _require_same(was, data, run, path)
-    _load(run, tensors, path)
-    run.step, run.accuracy, run.judged = step, accuracy, judged
+    saved = _read(path)
+    _require_same(saved.recipe, saved.data, run, path)
+    _load(run, saved.tensors, path)
+    if run.scaler and saved.scaler:  # without: it was saved on a device that needs none
+        run.scaler.load_state_dict(saved.scaler)
+    run.step, run.accuracy, run.judged = saved.step, saved.accuracy, saved.judged
 
 
-def _read(path: Path) -> tuple[Recipe, str, int, float, int, dict[str, Tensor]]:
-    """(recipe, data, step, accuracy, judged, tensors) of a saved state."""
+@dataclass(frozen=True, eq=False)
+class _Saved:
+    """What a file says of a run."""
+
+    recipe: Recipe
+    data: str
+    step: int
+    accuracy: float
+    judged: int
+    scaler: dict[str, float]
+    tensors: dict[str, Tensor]
+
+
+def _read(path: Path) -> _Saved:
     metadata, tensors = checkpoint.read(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} is not the state of a run; leave --resume out to begin anew")
@@ -113,9 +132,12 @@ def _read(path: Path) -> tuple[Recipe, str, int, float, int, dict[str, Tensor]]:
         was = Recipe.from_dict(header["recipe"])
         data, step = str(header["data"]), int(header["step"])
         accuracy, judged = float(header["accuracy"]), int(header["judged"])
+        scaler = {str(name): value + 0 for name, value in header.get("scaler", {}).items()}
+        if scaler and (set(scaler) != SCALER or not 0 < scaler["scale"] < math.inf):
+            raise ValueError("scaler")
     except Exception as error:  # a tampered header makes its readers raise anything
         raise ValueError(f"{path.name} has a damaged header; leave --resume out to begin anew") from error
-    return was, data, step, accuracy, judged, tensors
+    return _Saved(was, data, step, accuracy, judged, scaler, tensors)
 
 
 def _require_same(was: Recipe, data: str, run: Run, path: Path) -> None:

@@ -14,8 +14,14 @@ from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
 from facelab.models.losses import build_loss
-from facelab.models.losses.mining import hard_triplets, l2_normalize, squared_distances
-from facelab.models.losses.pairs import contrastive_loss, pairwise_loss, triplet_loss
+from facelab.models.losses.mining import hard_triplets, l2_normalize, pair_masks, squared_distances
+from facelab.models.losses.pairs import (
+    contrastive_loss,
+    masked_pairwise_loss,
+    masked_triplet_loss,
+    pairwise_loss,
+    triplet_loss,
+)
 
 
 def batch(size: int = 14, people: int = 4, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -198,3 +204,21 @@ def test_collapsed_triplets_lose_exactly_the_margin() -> None:
     embeddings = torch.full((14, 5), 123.456)
     for mining in ("all", "hard"):
         assert build("triplet", mining=mining)(embeddings, labels).item() == pytest.approx(0.2, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 3, 4, 5, 6], [0] * 7])
+def test_masked_forms_for_gpus_equal_the_listed_ones(labels):
+    # A GPU cannot list pairs without making the host wait for their number.
+    labels = torch.tensor(labels)
+    x = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    genuine, impostor = pair_masks(labels)
+    cosine, distances = l2_normalize(x) @ l2_normalize(x).T, squared_distances(l2_normalize(x))
+    listed = pairwise_loss(cosine[genuine.triu()], cosine[impostor.triu()], 0.5)
+    cases = [(listed, masked_pairwise_loss(cosine, labels, 0.5))]
+    for mining in ("hard", "semi_hard"):
+        listed = triplet_loss(distances, labels, mining, 0.5)
+        cases.append((listed, masked_triplet_loss(distances, labels, mining, 0.5)))
+    for listed, masked in cases:
+        assert masked.item() == pytest.approx(listed.item(), abs=1e-14)
+        (a,), (b,) = (torch.autograd.grad(value, x, retain_graph=True) for value in (listed, masked))
+        assert torch.allclose(a, b, atol=1e-14)

@@ -113,17 +113,29 @@ def test_one_process_may_change_its_precision():
     assert AcceleratorState().device == PartialState().device
 
 
-@pytest.mark.parametrize(("native", "emulated"), [(False, False), (False, True), (True, True)])
-def test_bf16_that_a_gpu_only_emulates_is_not_chosen(monkeypatch, native, emulated):
+@pytest.mark.parametrize(
+    ("capability", "native", "emulated", "expected"),
+    [
+        ((6, 1), False, False, None),
+        ((7, 0), False, True, torch.float16),
+        ((7, 5), False, True, torch.float16),
+        ((8, 0), True, True, torch.bfloat16),
+    ],
+)
+def test_bf16_that_a_gpu_only_emulates_is_not_chosen(monkeypatch, capability, native, emulated, expected):
     # PyTorch calls bf16 supported on a T4 or V100, where every product is converted there and back.
     def supported(including_emulation: bool = True) -> bool:
         return emulated if including_emulation else native
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert autocast_dtype("auto", torch.device("cuda")) == (torch.bfloat16 if native else None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert autocast_dtype("auto", torch.device("cuda")) == expected
     assert autocast_dtype("bf16", torch.device("cuda")) == torch.bfloat16
+    assert autocast_dtype("fp16", torch.device("cuda")) == torch.float16
 
 
-def test_float16_is_never_chosen():
+def test_a_cpu_never_computes_in_float16():
     for precision in ("auto", "fp32", "bf16"):
         assert autocast_dtype(precision, torch.device("cpu")) in (None, torch.bfloat16)
+    with pytest.raises(ValueError, match="precision fp16 needs a GPU; give --precision auto"):
+        distributed.start("fp16", "cpu")

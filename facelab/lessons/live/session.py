@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from facelab.lessons.live import queue as live_queue
 from facelab.lessons.live.course import STOPPED, Course, Snapshot, course, failed
 from facelab.lessons.live.data import TrainingData
@@ -26,8 +28,10 @@ POLL = 0.4  # seconds between two snapshots
 
 
 def give_back_memory() -> None:
-    """Free the memory of a finished run, and return it to the system where the library allows it (glibc)."""
+    """Free the memory of a finished run, and return it to the GPU and to the system where the library allows it (glibc)."""
     gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -177,8 +177,10 @@ class OnlineLabelSmoothing(nn.Module):
         return self.hard_label_weight * hard + (1 - self.hard_label_weight) * soft
 
     def _collect(self, log_p: Tensor, labels: Tensor) -> None:
-        correct = log_p.argmax(1) == labels
-        self.sums.index_add_(0, labels[correct], log_p[correct].exp().to(self.sums.dtype))
+        correct = (
+            log_p.argmax(1) == labels
+        )  # as a factor: to pick rows by a mask, a GPU has to be asked how many
+        self.sums.index_add_(0, labels, (log_p.exp() * correct[:, None]).to(self.sums.dtype))
 
     @torch.no_grad()
     def end_epoch(self) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facelab.models.losses.batch import check_batch, in_float32, require
+from facelab.models.losses.batch import Scheduled, check_batch, in_float32, require
 from facelab.models.losses.cosine import prototype_scores
 from facelab.models.losses.mining import l2_normalize
 
@@ -77,8 +77,9 @@ def a_softmax_psi(cosine: Tensor, margin: int) -> Tensor:
     """
     require(margin >= 1 and margin % 1 == 0, "margin", margin, "1, 2, 3, ...")
     margin = int(margin)
-    joints = cosine.new_tensor([math.cos(math.pi * k / margin) for k in range(1, margin)])
-    k = (cosine[..., None] < joints).sum(-1)
+    k = torch.zeros_like(cosine, dtype=torch.int64)
+    for joint in range(1, margin):  # plain numbers: a tensor of them would have to be sent to a GPU
+        k += cosine < math.cos(math.pi * joint / margin)
     before, multiple = torch.ones_like(cosine), cosine
     for _ in range(margin - 1):
         before, multiple = multiple, 2 * cosine * multiple - before
@@ -157,7 +158,7 @@ def annealed_lambda(step: int) -> float:
     return max(5.0, 1500 / (1 + 0.1 * step))
 
 
-class MarginSoftmax(nn.Module):
+class MarginSoftmax(Scheduled):
     """Softmax on scaled cosines with a margin for the true class; `arcface` and `cosface` build it.
 
     Args:
@@ -202,7 +203,6 @@ class MarginSoftmax(nn.Module):
             margin_warmup,
         )
         self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
-        self.register_buffer("step", torch.tensor(0))
 
     def current_margin(self) -> float:
         """Return the margin of the next step."""
@@ -239,7 +239,7 @@ def cosface(
     return MarginSoftmax(embedding_dim, num_classes, cosface_logits, margin, scale, margin_warmup)
 
 
-class ASoftmax(nn.Module):
+class ASoftmax(Scheduled):
     """A-Softmax: normalized prototypes, embeddings of any norm, m times the true angle (arXiv:1704.08063).
 
     Training from scratch with the full margin fails, so λ mixes in plain softmax; it falls from 1500 to 5
@@ -259,7 +259,6 @@ class ASoftmax(nn.Module):
         a_softmax_psi(torch.zeros(1), margin)  # checks the margin
         self.embedding_dim, self.num_classes, self.margin = embedding_dim, num_classes, margin
         self.prototypes = nn.Parameter(torch.randn(num_classes, embedding_dim) * 0.01)
-        self.register_buffer("step", torch.tensor(0))
 
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:

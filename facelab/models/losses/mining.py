@@ -113,12 +113,38 @@ def hard_triplets(distances: Tensor, labels: Tensor) -> Triplets:
     Returns:
         At most B triplets: anchors without a positive or without a negative are omitted.
     """
+    mined, positive, negative = mined_places(distances, labels, "hard")
+    anchor = mined.squeeze(1).nonzero().squeeze(1)
+    return Triplets(anchor, positive[anchor, 0], negative[anchor, 0])
+
+
+def mined_places(
+    distances: Tensor, labels: Tensor, mining: str, margin: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the triplets of a strategy stand, as masks and columns of a fixed size.
+
+    Args:
+        distances: (B, B).
+        labels: (B,).
+        mining: `hard` or `semi_hard`.
+        margin: of `semi_hard`.
+
+    Returns:
+        Three (B, K): whether it is a triplet of the anchor that its row is, the column of its positive and
+        of its negative. K is 1 for `hard`, B for `semi_hard`.
+    """
     genuine, impostor = pair_masks(labels)
     distances = distances.detach()
-    farthest, positive = distances.masked_fill(~genuine, -torch.inf).max(1)
-    nearest, negative = distances.masked_fill(~impostor, torch.inf).min(1)
-    anchor = (farthest.isfinite() & nearest.isfinite()).nonzero().squeeze(1)
-    return Triplets(anchor, positive[anchor], negative[anchor])
+    if mining == "hard":
+        farthest, positive = distances.masked_fill(~genuine, -torch.inf).max(1, keepdim=True)
+        nearest, negative = distances.masked_fill(~impostor, torch.inf).min(1, keepdim=True)
+        return farthest.isfinite() & nearest.isfinite(), positive, negative
+    ordered, index = distances.masked_fill(~impostor, torch.inf).sort(1)
+    place = torch.searchsorted(ordered, distances, right=True)  # in range: each row ends in its own inf,
+    place = place.clamp_(max=len(place) - 1)  # unless there are NaNs, and a GPU ends a process for an index
+    within = genuine & (ordered.gather(1, place) < distances + margin)
+    positive = torch.arange(len(labels), device=labels.device).expand_as(place)
+    return within, positive, index.gather(1, place)
 
 
 def semi_hard_triplets(distances: Tensor, labels: Tensor, margin: float) -> Triplets:
@@ -137,13 +163,9 @@ def semi_hard_triplets(distances: Tensor, labels: Tensor, margin: float) -> Trip
     Returns:
         At most one triplet per genuine (anchor, positive) pair.
     """
-    genuine, impostor = pair_masks(labels)
-    distances = distances.detach()
-    ordered, index = distances.masked_fill(~impostor, torch.inf).sort(1)
-    place = torch.searchsorted(ordered, distances, right=True)  # in range: each row ends in its own inf
-    within = genuine & (ordered.gather(1, place) < distances + margin)
+    within, _, negative = mined_places(distances, labels, "semi_hard", margin)
     anchor, positive = within.nonzero(as_tuple=True)
-    return Triplets(anchor, positive, index[anchor, place[anchor, positive]])
+    return Triplets(anchor, positive, negative[anchor, positive])
 
 
 def all_triplets(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,7 @@ from facelab.models.losses.mining import (
     count_inversions,
     l2_normalize,
     mine_triplets,
+    mined_places,
     pair_masks,
     squared_distances,
 )
@@ -66,6 +67,40 @@ def pairwise_loss(genuine: Tensor, impostor: Tensor, margin: float) -> Tensor:
     return total / max(1, len(genuine) * len(impostor))
 
 
+def masked_pairwise_loss(cosine: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """`pairwise_loss` of all pairs of a batch without listing them: nobody needs to know how many there are.
+
+    To list them is faster on a CPU; on a GPU it would make the host wait for the number.
+
+    Args:
+        cosine: (B, B).
+        labels: (B,).
+        margin: m >= 0.
+    """
+    genuine, impostor = (mask.triu().flatten() for mask in pair_masks(labels))
+    scores = cosine.flatten()
+    wanted = scores - margin
+    at_impostor, at_genuine = count_inversions(
+        scores.detach().masked_fill(~impostor, -torch.inf), wanted.detach().masked_fill(~genuine, torch.inf)
+    )
+    total = scores @ at_impostor.to(scores) - wanted @ at_genuine.to(scores)
+    return total / (genuine.sum() * impostor.sum()).clamp(min=1)
+
+
+def masked_triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) -> Tensor:
+    """`triplet_loss` of the strategy `hard` or `semi_hard` without listing triplets; as above, for GPUs.
+
+    Args:
+        distances: (B, B).
+        labels: (B,).
+        mining: `hard` or `semi_hard`.
+        margin: of the hinge.
+    """
+    mined, positive, negative = mined_places(distances, labels, mining, margin)
+    hinges = (distances.gather(1, positive) - distances.gather(1, negative) + margin).clamp(min=0)
+    return (hinges * mined).sum() / mined.sum().clamp(min=1)
+
+
 def triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) -> Tensor:
     """Compute the mean of max(0, d(a,p) - d(a,n) + m) over the mined triplets (FaceNet, arXiv:1503.03832,
     section 3.1).
@@ -84,6 +119,8 @@ def triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) 
         as_positive, as_negative, count = all_triplets(distances, labels, margin)
         total = (distances * (as_positive - as_negative) + margin * as_positive).sum()
         return total / count.clamp(min=1)
+    if distances.is_cuda:
+        return masked_triplet_loss(distances, labels, mining, margin)
     anchor, positive, negative = mine_triplets(distances, labels, mining, margin)
     hinges = (distances[anchor, positive] - distances[anchor, negative] + margin).clamp(min=0)
     return hinges.sum() / max(1, len(anchor))
@@ -142,6 +179,8 @@ class Pairwise(nn.Module):
         check_batch(self, embeddings, labels)
         directions = l2_normalize(embeddings)
         cosine = directions @ directions.T
+        if cosine.is_cuda:
+            return masked_pairwise_loss(cosine, labels, self.pair_margin)
         genuine, impostor = pair_masks(labels)
         return pairwise_loss(cosine[genuine.triu()], cosine[impostor.triu()], self.pair_margin)
 
