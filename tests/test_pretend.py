@@ -11,7 +11,7 @@ import pytest
 from tests.pretend import guard
 
 ROOT = Path(__file__).parents[1]
-CHECKS = {"check_training": 40, "check_use": 40, "check_faults": 10}  # and how many each holds at least
+CHECKS = {"check_training": 30, "check_use": 40, "check_faults": 10}  # and how many each holds at least
 
 
 @pytest.fixture(scope="module")
