@@ -28,7 +28,7 @@ POLL = 0.4  # seconds between two snapshots
 
 
 def give_back_memory() -> None:
-    """Free the memory of a finished run, and return it to the GPU and to the system where the library allows it (glibc)."""
+    """Free the memory of a finished run; return it to GPU and system where the library allows it (glibc)."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
