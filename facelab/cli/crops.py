@@ -1,4 +1,4 @@
-"""What a command says of the crops that it has read."""
+"""Report on the crops that a command has read."""
 
 import sys
 
@@ -7,7 +7,7 @@ from facelab.data.images import printable
 
 
 def told(data: CropSet) -> CropSet:
-    """Say on stderr how the sources were read, and which files were not; returns the crops."""
+    """Print on stderr how the sources were read, and which files were not; return the crops."""
     for note in data.notes:
         print(note, file=sys.stderr)
     for name, reason in data.skipped:

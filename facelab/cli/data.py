@@ -1,7 +1,8 @@
-"""`python -m facelab data | embed | submit | cache`: get images, keep embeddings, write homework submissions.
+"""`python -m facelab data | embed | submit | cache`: get images, store embeddings, write homework
+submissions.
 
-`data` has commands of its own; each shows progress, goes on where a stopped run was, and ends with a list of
-what failed and why.
+`data` has subcommands; each shows progress, continues an interrupted run, and ends with a list of failures
+and their reasons.
 """
 
 import json as jsonlib
@@ -51,11 +52,11 @@ def lfw(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
     """Fetch Labeled Faces in the Wild: 13,233 photos, one folder per person, and its lists of pairs.
 
     The first run downloads about 200 MB through scikit-learn. Then `evaluate MODEL --images OUT --pairs
-    OUT/pairs.txt` judges a model by LFW's protocol, and `data prepare OUT crops/` cuts crops.
+    OUT/pairs.txt` evaluates a model by LFW's protocol, and `data prepare OUT crops/` cuts crops.
 
     Args:
         out: Folder for the photos and lists.
-        cache: Folder where scikit-learn keeps what it downloads.
+        cache: Folder of scikit-learn's downloads.
     """
     print("fetching LFW through scikit-learn; the first time takes minutes", file=sys.stderr)
     _report(write_lfw(out, cache, track), "files")
@@ -69,36 +70,36 @@ def olivetti(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
 
     Args:
         out: Folder for the images.
-        cache: Folder where scikit-learn keeps what it downloads.
+        cache: Folder of scikit-learn's downloads.
     """
     _report(write_olivetti(out, cache, track), "images")
 
 
 def unpack(archive: Archive, out: Out, /) -> None:
-    """Unpack the images and lists of a zip or tar, after all of its entries have been checked.
+    """Unpack the images and lists of a zip or tar, after checking all of its entries.
 
-    An archive that would write outside OUT, holds links or unpacks out of all proportion is refused whole.
+    An archive that would write outside OUT, contains links or has an implausible unpacked size is rejected.
 
     Args:
         archive: A .zip, .tar, .tar.gz, .tar.xz or .tar.bz2 file.
-        out: Folder for the files; the folder structure stays.
+        out: Folder for the files; the folder structure is kept.
     """
     _report(unpack_archive(archive, out, track), "files")
 
 
 def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
-    """Cut aligned 112x112 crops from a folder or zip of photos; a stopped run goes on where it was.
+    """Cut aligned 112x112 crops from a folder or zip of photos; an interrupted run can be continued.
 
     Args:
         source: Folder or zip of photos.
-        out: Folder for the crops; the folder structure stays.
-        jobs: Processes that work at once.
+        out: Folder for the crops; the folder structure is kept.
+        jobs: Number of parallel processes.
     """
     _report(prepare_photos(source, out, jobs, track), "crops")
 
 
 def info(path: Path, /, json: bool = False) -> None:
-    """Show what a data set of any format holds, and what is unusual about it.
+    """Show the content of a data set of any format, and anything unusual about it.
 
     Reads folders, zips, MXNet RecordIO (.rec), verification sets (.bin), Parquet, tar shards (WebDataset),
     CSV with paths and crop files (.npy); every image is read once and none is written.
@@ -120,11 +121,11 @@ def info(path: Path, /, json: bool = False) -> None:
 
 
 def convert(source: Source, out: Out, /) -> None:
-    """Write a data set in another format, the image files as they are.
+    """Write a data set in another format, with unchanged image files.
 
     Args:
         source: Folder, zip, .rec, .parquet, .tar, .csv with paths, or .npy.
-        out: New folder, or a file whose suffix names the format: .zip, .rec (with .idx and .lst), .parquet,
+        out: New folder, or a file whose suffix gives the format: .zip, .rec (with .idx and .lst), .parquet,
             or .npy (crop file of 112x112 crops, which `train` reads).
     """
     found = open_labeled(source)
@@ -142,11 +143,11 @@ def blend(
     `train ... --teacher FILE.npz --unlabeled blends`.
 
     Args:
-        sources: Folders or zips of aligned crops, as they are given to `train --data`.
+        sources: Folders or zips of aligned crops, as for `train --data`.
         out: Zip to write, e.g. blends.zip.
-        count: How many blends.
-        seed: Seed of the choice.
-        recipe: Recipe that is trained on the blends, by name or file.
+        count: Number of blends.
+        seed: Random seed.
+        recipe: Recipe to be trained on the blends, by name or file.
     """
     if out.suffix != ".zip":
         raise ValueError(f"--out is {out}; it must end in .zip")
@@ -169,7 +170,7 @@ DATA: dict[str, Callable[..., None]] = {
 def data(argv: list[str]) -> None:
     """Get images: fetch LFW or Olivetti, unpack, inspect or convert a data set, cut aligned crops.
 
-    The first word names what to do, e.g. `data prepare photos/ crops/`.
+    The first word is the subcommand, e.g. `data prepare photos/ crops/`.
     """
     run_group("data", "command", DATA, argv)
 
@@ -188,10 +189,10 @@ def embed(
     Args:
         model: A checkpoint's name or path, or `reference`.
         source: Folder or zip of photos.
-        out: File for `names` (N), `embeddings` (N, D) and, where they are known, `identities` (N).
-        also: More folders or zips; no two of them may hold an image of one name.
+        out: File for `names` (N), `embeddings` (N, D) and, if known, `identities` (N).
+        also: More folders or zips; image names must differ between them.
         aligned: The images are aligned 112x112 crops already.
-        jobs: Processes that work at once.
+        jobs: Number of parallel processes.
     """
     if Path(out).suffix != ".npz":
         raise ValueError(f"OUT is {out}; it must end in .npz")
@@ -217,7 +218,7 @@ def embed(
 
 
 def _people(folder: ImageFolder) -> dict[str, str]:
-    """{image: identity}, as far as it is known; images of a list of pairs need none."""
+    """Return {image: identity}, as far as it is known; images of a list of pairs need none."""
     try:
         found = who_is_on(folder)
     except ValueError as error:
@@ -231,11 +232,11 @@ def _people(folder: ImageFolder) -> dict[str, str]:
 def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None:
     """Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.
 
-    The crops must be 112x112, as the course has given them since 2024.
+    The crops must be 112x112, as in the course since 2024.
 
     Args:
         model: A checkpoint's name or path; for classes, one that was trained on the homework's classes.
-        root: Folder to which the homework's data unpacks.
+        root: Folder of the homework's unpacked data.
         out: Folder for the two files.
         partial: Submit even if the checkpoint cannot predict some of the classes.
     """
@@ -252,8 +253,8 @@ def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None
 def cache(clear: bool = False) -> None:
     """Show the cache of the commands on this machine, or delete it.
 
-    Decoded crops, faces that were found in photos, and downloads; FACELAB_CACHE names the folder, and what is
-    longest unused is deleted beyond FACELAB_CACHE_GB (20).
+    It holds decoded crops, faces detected in photos, and downloads. FACELAB_CACHE sets the folder; beyond
+    FACELAB_CACHE_GB (20), the least recently used files are deleted.
 
     Args:
         clear: Delete all of it.

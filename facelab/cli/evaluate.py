@@ -65,7 +65,7 @@ def evaluate(
         against: With --pairs, another model, evaluated on the same pairs: the differences, with 95% bootstrap
             intervals.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
-        jobs: Processes that work at once.
+        jobs: Number of parallel processes.
         json: Print one JSON object.
     """
     protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
@@ -117,15 +117,15 @@ def calibrate(
     aligned: bool = False,
     jobs: int = JOBS,
 ) -> None:
-    """Calibrate a model's thresholds on unseen identities, and store them with it.
+    """Calibrate a model's thresholds on unseen identities, and store them with the model.
 
     Args:
         model: A checkpoint's name or path, or `reference`.
         images: Folder or zip of photos, one folder per person.
-        people: File of names, in LFW's form, of the folders to use.
+        people: File with the names of the folders to use, in LFW's form.
         title: Name of this calibration set. Default: the file name.
         aligned: The images are aligned 112x112 crops already.
-        jobs: Processes that work at once.
+        jobs: Number of parallel processes.
     """
     names = read_people(people) if people else None
     points = calibrate_model(model, images, names, title, aligned, usable(CACHE), jobs, track, _say)

@@ -1,4 +1,4 @@
-"""`python -m facelab export`: a checkpoint for other runtimes."""
+"""`python -m facelab export`: convert a checkpoint for other runtimes."""
 
 import sys
 from typing import Annotated
@@ -19,8 +19,8 @@ def export(
 ) -> None:
     """Write an embedder as one ONNX file, for runtimes without PyTorch.
 
-    It takes aligned 112x112 crops, float32 (B, 3, 112, 112), RGB in [-1, 1], for any B; how pixels become
-    numbers, and the thresholds, stand in its metadata.
+    It takes aligned 112x112 crops, float32 (B, 3, 112, 112), RGB in [-1, 1], for any B; its metadata
+    describes the preprocessing and the thresholds.
 
     Args:
         model: A checkpoint's name or path.

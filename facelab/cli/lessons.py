@@ -1,6 +1,7 @@
-"""`python -m facelab lessons ...`: measure what the page's lessons show, and write it beside checkpoints.
+"""`python -m facelab lessons ...`: measure the data of the page's lessons, and write it next to the
+checkpoints.
 
-Each command writes small files of plain arrays under `checkpoints/lessons/`; tabs show whatever lies there.
+Each command writes small files of plain arrays under `checkpoints/lessons/`; tabs show the files in it.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def space(models: Models, data: tuple[str, ...]) -> None:
 
     Args:
         models: Checkpoints' names or paths.
-        data: The folders or zips of crops that they were trained on, in the same order.
+        data: Folders or zips of their training crops, in the same order.
     """
     from facelab.lessons import space as lesson
 
@@ -44,9 +45,9 @@ def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START
     """Train the runs with 2-D embeddings and record every epoch, for the Embedding space tab.
 
     Args:
-        data: The folders or zips of crops that `start` was trained on, in the same order.
+        data: Folders or zips of the training crops of `start`, in the same order.
         runs: Runs to train. Default: all.
-        start: Checkpoint whose convolutions are used; the ten identities are unseen by it.
+        start: Checkpoint that provides the convolutions; the ten identities are unseen by it.
     """
     from facelab.lessons import epochs as lesson
 
@@ -68,7 +69,7 @@ def calibration(models: Models, data: tuple[str, ...]) -> None:
 
     Args:
         models: Checkpoints' names or paths, trained with --held-out-images.
-        data: The folders or zips of crops that they were trained on, in the same order.
+        data: Folders or zips of their training crops, in the same order.
     """
     from facelab.lessons import calibration as lesson
 
@@ -105,7 +106,7 @@ def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) ->
 
 
 def train(seed: int = 0) -> None:
-    """Record a run on synthetic identities, which the Train tab opens on.
+    """Record a run on synthetic identities, with which the Train tab opens.
 
     Args:
         seed: Seed of identities, weights and batches.
@@ -131,6 +132,6 @@ LESSONS: dict[str, Callable[..., None]] = {
 def lessons(argv: list[str]) -> None:
     """Measure the data of the page's lessons, and write it next to the checkpoints.
 
-    The first word names the lesson, e.g. `lessons space resnet_softmax --data crops.zip`.
+    The first word is the lesson, e.g. `lessons space resnet_softmax --data crops.zip`.
     """
     run_group("lessons", "lesson", LESSONS, argv)

@@ -1,8 +1,8 @@
 """The command line: `python -m facelab compare | evaluate | calibrate | train | data | embed | submit | ...`.
 
 Each command is a function whose signature and docstring are its flags and its help (tyro); its module is
-imported when it is asked for, since PyTorch alone takes a second. Results go to stdout, progress and
-complaints to stderr; the exit status is 0 for a result and 2 for bad input, answered in one sentence.
+imported when the command is called, because PyTorch alone takes a second. Results go to stdout, progress and
+errors to stderr; the exit status is 0 for a result and 2 for bad input, with an error of one sentence.
 """
 
 import os
@@ -26,7 +26,7 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
     ),
     "calibrate": (
         "evaluate",
-        "Calibrate a model's thresholds on unseen identities, and store them with it.",
+        "Calibrate a model's thresholds on unseen identities, and store them with the model.",
     ),
     "train": ("train", "Train a recipe on folders or zips of aligned crops, or on rendered faces."),
     "data": (
@@ -44,17 +44,17 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
     ),
     "models": ("models", "List the models with their figures; * marks runs without weights."),
     "export": ("export", "Write an embedder as one ONNX file, for runtimes without PyTorch."),
-    "zoo": ("zoo", "Train, evaluate and file the missing rows of the model zoo, the most important first."),
+    "zoo": ("zoo", "Train and evaluate the missing rows of the model zoo, the most important first."),
     "app": ("app", "Serve the page at http://127.0.0.1:7860."),
     "cache": ("data", "Show the cache of the commands on this machine, or delete it."),
 }
 
 
 def find_command(name: str) -> Callable[..., None]:
-    """The function of a command.
+    """Return the function of a command.
 
     Raises:
-        ValueError: there is none; the sentence lists them.
+        ValueError: there is no such command; the message lists them.
     """
     if name not in COMMANDS:
         raise ValueError(f"unknown command {name!r}: {nearest(name, COMMANDS)}")

@@ -1,4 +1,4 @@
-"""`python -m facelab models`: what is here, with its figures."""
+"""`python -m facelab models`: list the models with their figures."""
 
 import json as jsonlib
 import sys
@@ -15,8 +15,8 @@ def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = 
 
     Args:
         json: Print one JSON list.
-        markdown: Print the page that goes with the checkpoints, in Markdown.
-        keep: Your checkpoint files whose figures are added to the project, without weights.
+        markdown: Print the model card of the checkpoints, in Markdown.
+        keep: Checkpoint files whose figures are added to the project, without weights.
     """
     for path in keep:
         results.keep(path)

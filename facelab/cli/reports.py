@@ -1,4 +1,4 @@
-"""How `python -m facelab evaluate` reads its flags together, and how it prints each protocol's figures."""
+"""Check of `evaluate`'s flags, and printed reports of each protocol."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ def check_flags(
     against: str | None,
     protocols: dict[str, Any],
 ) -> None:
-    """Refuse flags that do not go together.
+    """Raise a ValueError for flags that cannot be combined.
 
     Args:
-        model, images, embeddings, save: as given, None if left out.
-        subsets: whether they are wanted.
-        against: as given.
-        protocols: flag of each protocol -> its value, which is false if left out.
+        model, images, embeddings, save: flags, None if omitted.
+        subsets: flag.
+        against: flag.
+        protocols: flag of each protocol -> its value, false if omitted.
 
     Raises:
-        ValueError: says which flag to give or to leave out.
+        ValueError: the message names the flag to add or to omit.
     """
     if embeddings and (model or images):
         raise ValueError("--embeddings is judged without a model; leave MODEL and --images out")
@@ -46,7 +46,7 @@ def check_flags(
 
 
 def print_pairs(report: Report, failures: int) -> None:
-    """Verification on a list."""
+    """Print the figures of verification on a list."""
     why = f"{failures} photos show no face or cannot be read"
     print(f"{report['pairs']} pairs, {report['skipped']} skipped because {why}")
     print(f"accuracy      {report['accuracy']:.4f} ± {report['accuracy_std']:.4f}", end=" ")
@@ -65,7 +65,7 @@ def print_pairs(report: Report, failures: int) -> None:
 
 
 def _print_suspicious(report: Report) -> None:
-    """What the list holds that says nothing new, if anything."""
+    """Print the number of pairs in the list without new information, if there are any."""
     words = {
         "self_pairs": "of an image with itself",
         "repeated_pairs": "that were there before",
@@ -84,7 +84,7 @@ def _print_difference(difference: Report) -> None:
 
 
 def print_all_pairs(report: Report, failures: int) -> None:
-    """Verification on all pairs, with the geometry."""
+    """Print the figures of verification on all pairs, with the geometry."""
     _print_set(report, failures)
     print(f"{report['genuine_pairs']:,} genuine and {report['impostor_pairs']:,} impostor pairs")
     _print_roc(report)
@@ -93,7 +93,7 @@ def print_all_pairs(report: Report, failures: int) -> None:
 
 
 def print_identification(report: Report, failures: int) -> None:
-    """Closed set, then open set."""
+    """Print the closed-set and open-set figures of identification."""
     _print_set(report, failures)
     intervals = report.get("interval", {})
     print(f"closed set: {report['probes']:,} probes against {report['gallery']:,} people, one photo each")
@@ -109,7 +109,7 @@ def print_identification(report: Report, failures: int) -> None:
 
 
 def print_classification(report: Report, failures: int) -> None:
-    """Closed set, with calibration."""
+    """Print the closed-set figures of classification, with calibration."""
     print(f"{report['images']:,} crops of {report['identities']:,} people, {failures} could not be read")
     print(f"top 1         {report['top_1']:.4f}")
     print(f"top 5         {report['top_5']:.4f}")

@@ -1,4 +1,4 @@
-"""What all commands share: flags from a signature, a progress bar, and complaints in one sentence."""
+"""Common parts of all commands: flags from a signature, a progress bar, and errors of one sentence."""
 
 import contextlib
 import functools
@@ -22,13 +22,13 @@ RULE = "╭╮╰╯─- "  # what tyro draws between the parts of its complaint
 
 
 def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """A progress bar on stderr, where that is a terminal."""
+    """Draw a progress bar on stderr, if it is a terminal."""
     return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
 
 
 @functools.cache
 def usable(folder: Path) -> Path | None:
-    """The cache folder, or None where nothing can be kept, which is said once."""
+    """Return the cache folder, or None if nothing can be stored, with one message."""
     why = unusable(folder)
     if why is None:
         return folder
@@ -41,8 +41,8 @@ def parse(command: Callable, args: list[str], prog: str, default: Any = None) ->
     """Read a command's flags from its signature -> the command with its arguments, not yet run.
 
     Raises:
-        ValueError: bad flags, in one sentence.
-        SystemExit: help was asked for and printed.
+        ValueError: invalid flags, in one sentence.
+        SystemExit: help was requested and printed.
     """
 
     @functools.wraps(command, updated=())
@@ -64,16 +64,16 @@ def parse(command: Callable, args: list[str], prog: str, default: Any = None) ->
 
 
 def run_group(group: str, kind: str, commands: dict[str, Callable[..., None]], argv: list[str]) -> None:
-    """Run the command of a group that the first word names, or list them.
+    """Run the command of a group named by the first word, or list the commands.
 
     Args:
-        group: the word before, e.g. "data".
-        kind: what its commands are called, e.g. "lesson".
-        commands: by name.
-        argv: the words after.
+        group: name of the group, e.g. "data".
+        kind: noun for its commands, e.g. "lesson".
+        commands: functions by name.
+        argv: the remaining words.
 
     Raises:
-        ValueError: there is no such command, or bad flags; in one sentence.
+        ValueError: no such command, or invalid flags, in one sentence.
     """
     if not argv or argv[0] in ("-h", "--help"):
         word = kind.upper()
@@ -87,7 +87,7 @@ def run_group(group: str, kind: str, commands: dict[str, Callable[..., None]], a
 
 
 def _unframed(complaint: str, prog: str) -> str:
-    """The first section of tyro's complaint, between its title and a rule, as one sentence."""
+    """Return the first section of tyro's error, between its title and a rule, as one sentence."""
     lines = [line.strip("│ ") for line in complaint.splitlines()]
     rules = [i for i, line in enumerate(lines) if line.startswith("╭") or not line.strip(RULE)]
     first = rules[0] + 1 if rules else 0
@@ -96,7 +96,7 @@ def _unframed(complaint: str, prog: str) -> str:
 
 
 def one_sentence(error: Exception) -> str:
-    """What went wrong, on one line."""
+    """Return an error on one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return " ".join(str(error).split())

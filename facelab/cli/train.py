@@ -1,7 +1,7 @@
 """`python -m facelab train`: a recipe's fields as flags, its epochs as lines, its result as a checkpoint.
 
-Beside the checkpoint lies the state of the run until it ends, from which `--resume` goes on. Under
-`torchrun` every process runs this same command and the first one alone prints and writes.
+Until the run ends, its state is stored next to the checkpoint, from which `--resume` continues. Under
+`torchrun` every process runs this command and only the first one prints and writes.
 """
 
 import json as jsonlib
@@ -67,8 +67,8 @@ class Train:
 def train(argv: list[str]) -> None:
     """Train a recipe on folders or zips of aligned crops, or on rendered faces.
 
-    The first word names the recipe, or a file of one; every field of it is a flag of its own, e.g.
-    `train resnet_softmax --epochs 8 --data crops.zip --out my.safetensors`.
+    The first word is a recipe's name or file; each of its fields is a flag, e.g. `train resnet_softmax
+    --epochs 8 --data crops.zip --out my.safetensors`.
     """
     if not argv or argv[0].startswith("-"):
         print("usage: python -m facelab train RECIPE [--data PATH...] --out FILE [--FIELD VALUE ...]\n")
@@ -92,7 +92,7 @@ def train(argv: list[str]) -> None:
 
 
 def _as_homework(command: Train, held_out: str | None) -> Train:
-    """Train on all classes of the homework, if the data are its, unless a share to hold out was given."""
+    """Set up training on all classes if the data are the homework's, unless a share to hold out is given."""
     homework = homework_of(command.data)
     if homework is None:
         return command
@@ -105,13 +105,13 @@ def _as_homework(command: Train, held_out: str | None) -> Train:
 
 
 def _say(note: str) -> None:
-    """A note on stderr, from one process of several."""
+    """Print a note on stderr, from one process of several."""
     if processes().is_main_process:
         print(note, file=sys.stderr)
 
 
 def _present_name(word: str) -> str:
-    """A flag by a field's former name becomes that of its present one; other words stay."""
+    """Rename the flag of a field's former name to the present one; other words do not change."""
     flag, equals, value = word.partition("=")
     no = "no-" if flag.startswith("--no-") else ""
     former = flag.removeprefix(f"--{no}").replace("-", "_")
@@ -121,7 +121,7 @@ def _present_name(word: str) -> str:
 
 
 def _last_value(argv: Sequence[str], flag: str) -> str | None:
-    """The value that the last of such flags has, before anything else of them is read."""
+    """Return the value of the last of such flags, before anything else is parsed."""
     words = [word.partition("=") for word in argv]
     found = None
     for (word, equals, value), (after, *_) in zip(words, [*words[1:], ("",)]):
@@ -160,10 +160,10 @@ def _train(command: Train) -> None:
 
 
 def _state_to_resume(command: Train, out: Path) -> Path | None:
-    """The state to go on from, after a look at what must not be lost.
+    """Return the state to resume, after checking that nothing is overwritten.
 
     Raises:
-        ValueError: OUT is no .safetensors file, there is nothing to resume, or something would be
+        ValueError: OUT is not a .safetensors file, there is nothing to resume, or something would be
             overwritten.
     """
     state = resume.state_path(out)
@@ -181,7 +181,7 @@ def _state_to_resume(command: Train, out: Path) -> Path | None:
 
 
 def _crops(command: Train) -> tuple[CropSet, str]:
-    """The crops to train on and what to call them."""
+    """Return the crops to train on and their name."""
     with processes().main_process_first():  # the others then find them in the cache
         if not command.data:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
@@ -191,7 +191,7 @@ def _crops(command: Train) -> tuple[CropSet, str]:
 
 
 def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Progress]:
-    """The run's progress, drawn, logged, and its state saved on the way."""
+    """Yield the run's progress, and draw, log and save it."""
     tracker = _tracker(command) if command.log and first else None
     saved = time.monotonic()
     with tqdm(desc=Path(command.out).stem, unit="step", disable=None if first else True) as bar:
@@ -214,7 +214,7 @@ def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Pro
 
 
 def _tracker(command: Train) -> "Accelerator":
-    """Accelerate's logger of that name."""
+    """Return Accelerate's logger of that name."""
     from accelerate import Accelerator
 
     out = Path(command.out)
@@ -225,7 +225,7 @@ def _tracker(command: Train) -> "Accelerator":
 
 
 def _figures(progress: Progress) -> dict[str, float]:
-    """What a step has to say in numbers."""
+    """Return the numbers of a step."""
     named = {"loss": progress.loss, "accuracy": progress.accuracy, "lr": progress.lr}
     return named | {f"loss/{name}": value for name, value in progress.parts.items()} | progress.validation
 
@@ -246,7 +246,7 @@ def _report_epoch(progress: Progress, json: bool) -> None:
 def _course_points(
     out: Path, header: checkpoint.Header, last: Progress, course: CoursePairs
 ) -> tuple[checkpoint.Header, OperatingPoints | None]:
-    """Figures and thresholds from the course's pairs, into the checkpoint."""
+    """Store figures and thresholds from the course's pairs in the checkpoint."""
     figures, points = judge_course(last.model, course, track)
     header = checkpoint.with_metrics(header, "val_pairs", figures)
     if isinstance(points, str):
@@ -259,7 +259,7 @@ def _course_points(
 def _held_out_points(
     out: Path, header: checkpoint.Header, last: Progress, held_out: Selection, sources: str
 ) -> OperatingPoints | None:
-    """Thresholds from held-out identities, if there are any, into the checkpoint."""
+    """Store thresholds from held-out identities, if there are any, in the checkpoint."""
     if not len(held_out):
         return None
     try:
@@ -272,7 +272,7 @@ def _held_out_points(
 
 
 def _print_result(header: checkpoint.Header, last: Progress, points: OperatingPoints | None) -> None:
-    """A table of what was trained, on what, and what came of it."""
+    """Print a table of the recipe, the data and the results."""
     recipe, course = header.recipe, header.metrics.get("val_pairs", {})
     rows = {"trained": f"{recipe.backbone} with {recipe.loss}", "on": header.data}
     rows |= {name: f"{value:.4f}" for name, value in _figures(last).items()}

@@ -1,6 +1,6 @@
-"""`python -m facelab zoo`: every row of the zoo that is missing, trained, judged and filed.
+"""`python -m facelab zoo`: train, evaluate and store every missing row of the zoo.
 
-It runs the other commands, shows each before it begins, and goes on where it was cut.
+It runs the other commands, prints each before it begins, and continues an interrupted run.
 """
 
 import sys
@@ -29,22 +29,21 @@ def zoo(
     jobs: int = JOBS,
     dry_run: bool = False,
 ) -> None:
-    """Train, evaluate and file the missing rows of the model zoo, the most important first.
+    """Train and evaluate the missing rows of the model zoo, the most important first.
 
-    A zoo that was stopped goes on where it was when the same command is given again, and ends as if it had
-    not been stopped.
+    The same command continues an interrupted run, with the same result as without interruption.
 
     Args:
-        out: Folder for checkpoints, `measured/` for rows that keep figures alone, `zoo.json` with the
-            commands behind every figure, and `runs/` for what is under way.
+        out: Folder for checkpoints, `measured/` for rows without weights, `zoo.json` with the commands behind
+            every figure, and `runs/` for unfinished runs.
         data: Folders or zips of aligned crops.
         images: Folder or zip of photos for the final test, one folder per person.
-        pairs: List of its pairs, in LFW's form; left out, nothing is tested.
-        people: File of names, as in LFW, that says by which of the photos thresholds are set.
-        only: Names of rows or recipes, or files of recipes, in place of the whole table.
-        compile: Let torch.compile fuse the networks.
-        jobs: Processes of those commands that take several.
-        dry_run: List the rows, how far each is and about how long its training still takes.
+        pairs: List of its pairs, in LFW's form; without it, no final test is made.
+        people: File with the names of the people on whose photos thresholds are calibrated, in LFW's form.
+        only: Names of rows or recipes, or files of recipes, instead of all rows.
+        compile: Use torch.compile.
+        jobs: Number of processes of the commands that use several.
+        dry_run: List the rows, the progress of each and the estimated remaining training time.
     """
     from facelab.cli.main import main
 
@@ -67,7 +66,7 @@ def zoo(
 
 
 def _list(rows: list[Row], zoo: reproduce.Zoo) -> None:
-    """A line per row, and how long all of them take."""
+    """Print a line per row, and the time that all of them take."""
     total, width = 0.0, max(len(row.name) for row in rows)
     for row in rows:
         seconds = reproduce.seconds_left(row, zoo)
@@ -81,7 +80,7 @@ def _spell(seconds: float) -> str:
 
 
 def _make(row: Row, zoo: reproduce.Zoo, main: reproduce.Execute) -> bool:
-    """Make a row, with each command shown before it runs -> whether it is finished; trouble is said."""
+    """Run a row, with each command printed before it runs -> whether it is finished; errors are printed."""
 
     def execute(argv: list[str]) -> int:
         print(f"$ {reproduce.written(argv)}", file=sys.stderr, flush=True)

@@ -1,1 +1,1 @@
-"""A file becomes pixels, pixels become faces, a face becomes an aligned 112x112 crop."""
+"""From a file to pixels, from pixels to faces, from a face to an aligned 112x112 crop."""

@@ -1,9 +1,9 @@
-"""When a photo is unlike those that thresholds were measured on: what shows it, and what to say.
+"""Photos that differ from the calibration set: measurements and warnings.
 
-A false-accept rate holds for photos like the calibration's: sharp, lit, not stretched, of faces that are 80
-pixels wide and more. Each condition is one number; beyond its limit lie fewer than 1 in 200 faces of LFW
-view 1. What the conditions do to the rates is measured by `benchmarks/conditions.py` and listed in
-docs/conditions.md. Simplified: one number a condition, and no model of quality.
+A false accept rate holds for photos like those of the calibration set: sharp, lit, not stretched, with faces
+at least 80 pixels wide. Each condition is one number; fewer than 1 in 200 faces of LFW view 1 exceed its
+limit. `benchmarks/conditions.py` measures the effect of the conditions on the rates; docs/conditions.md lists
+it. Simplified: one number per condition, and no model of quality.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,18 @@ from facelab.photos.read import LUMA
 
 @dataclass(frozen=True)
 class Conditions:
-    """What can be measured of one face without a label.
+    """Measurements of one face that need no label.
 
     Attributes:
-        width: distance of the eyes over that of their middle and the mouth's, along the face's own axes:
-            0.87 on the template, less where a face is turned, more where a photo is stretched sideways.
+        width: distance between the eyes divided by the distance from their middle to the mouth's, along the
+            face's axes: 0.87 on the template, less if the face is turned, more if the photo is stretched
+            sideways.
         sharpness: standard deviation of the crop's Laplacian, in gray levels.
         brightness: the crop's mean luma, in [0, 255].
         size: the shorter side of the face's box in pixels of the original photo.
-        confidence: the detector's.
-        tilt: degrees between the face's own axis and the nearest quarter turn, in [0, 45]; near 45 the
-            detector places landmarks badly.
+        confidence: the detector's confidence.
+        tilt: degrees between the face's axis and the nearest quarter turn, in [0, 45]; near 45 the detector
+            places landmarks badly.
     """
 
     width: float
@@ -38,7 +39,7 @@ class Conditions:
 
 
 def measure(face: Face, photo: Photo) -> Conditions:
-    """The conditions of one face."""
+    """Measure the conditions of one face."""
     eyes, mouth = face.landmarks[:2].astype(np.float64), face.landmarks[3:].astype(np.float64)
     across, down = eyes[1] - eyes[0], mouth.mean(0) - eyes.mean(0)
     brightness, sharpness = lit_and_sharp(face.crop)
@@ -54,7 +55,9 @@ def measure(face: Face, photo: Photo) -> Conditions:
 
 
 def lit_and_sharp(crop: np.ndarray) -> tuple[float, float]:
-    """(mean luma, standard deviation of its Laplacian) of a crop (112, 112, 3) uint8, in gray levels."""
+    """Return (mean luma, standard deviation of its Laplacian) of a crop (112, 112, 3) uint8, in gray
+    levels.
+    """
     luma = crop @ np.float32(LUMA)
     beside = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
     return float(luma.mean()), float((beside - 4 * luma[1:-1, 1:-1]).std())
@@ -70,7 +73,7 @@ TILT = 25.0
 
 
 def warnings_of(conditions: Conditions) -> list[str]:
-    """One sentence for each condition under which the error rates may not hold."""
+    """Return one sentence for each condition under which the error rates may not hold."""
     narrow, wide = WIDTHS
     said = {
         "The face looks stretched sideways; use the photo in its own proportions.": conditions.width > wide,

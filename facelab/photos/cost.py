@@ -1,9 +1,9 @@
-"""What a photo would cost to read, judged by its structure before it is decoded.
+"""Cost of reading a photo, estimated from its structure before it is decoded.
 
 A file of a few hundred kilobytes can keep a decoder busy for seconds or fill the memory: a progressive JPEG
-with hundreds of scans over a large picture, a million empty segments, a directory whose entries all claim
-the same megabytes, pixels that are read by a loop in Python. A decoder cannot be stopped once it runs, so
-what it will do is counted first; what nobody's camera writes is refused in a sentence.
+with hundreds of scans over a large picture, a million empty segments, a directory whose entries all claim the
+same megabytes, pixels that are read by a loop in Python. A running decoder cannot be stopped, so its work is
+estimated first; structures that no camera writes raise an error.
 """
 
 import io
@@ -31,18 +31,18 @@ STRIPS, TILES = (273, 279), (324, 325)  # TIFF tags: offsets, byte counts
 
 
 class CostlyError(ValueError):
-    """Why a photo is not read, as the end of a sentence that begins with its name."""
+    """Report why a photo is not read, as the end of a sentence that begins with its name."""
 
 
 class Budgeted(io.RawIOBase):
-    """A file that is read a bounded number of times and bytes, then raises CostlyError."""
+    """Limit the number of reads and bytes of a file, then raise CostlyError."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         super().__init__()
         self._file, self._bytes, self._calls = file, 4 * size + ROOM, MAX_CALLS
 
     def read(self, size: int = -1) -> bytes:
-        """As of any file."""
+        """Read as from any file."""
         data = self._file.read(size)
         self._bytes -= len(data)
         self._calls -= 1
@@ -51,15 +51,15 @@ class Budgeted(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
+        """Seek as in any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of any file."""
+        """Return the position as for any file."""
         return self._file.tell()
 
     def getvalue(self) -> bytes:
-        """The whole content, as of io.BytesIO."""
+        """Return the whole content, like io.BytesIO."""
         at = self.tell()
         self.seek(0)
         content = self.read()
@@ -67,16 +67,16 @@ class Budgeted(io.RawIOBase):
         return content
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
 def check_jpeg(data: Any) -> None:
-    """Refuse a JPEG that has too many scans or segments, or metadata that unfold when they are read.
+    """Raise an error for a JPEG with too many scans or segments, or metadata that expand when they are read.
 
     Args:
         data: bytes, or a mapped file.
@@ -111,7 +111,7 @@ def check_jpeg(data: Any) -> None:
 
 
 def _blocks(frame: bytes) -> dict[int, int]:
-    """8x8 blocks of each component of a JPEG's frame."""
+    """Return the number of 8x8 blocks of each component of a JPEG's frame."""
     if len(frame) < 6:
         return {}
     height, width = struct.unpack(">HH", frame[1:5])
@@ -130,10 +130,11 @@ def _check_scans(scans: int, visits: int, blocks: dict[int, int], several: bool)
 
 
 def fits(directory: bytes) -> bool:
-    """Whether the entries of a TIFF directory, as EXIF is one, together claim no more than is there.
+    """Return whether the entries of a TIFF directory, such as EXIF, together announce no more than the file
+    holds.
 
-    Entries may overlap, and each is read by itself: a thousand that claim the same megabyte are a gigabyte.
-    What is cut short or nonsense fits: it is refused or ignored where it is read.
+    Entries may overlap, and each is read separately: a thousand entries for the same megabyte are a gigabyte.
+    Truncated or invalid directories fit; the reader rejects or ignores them.
     """
     order = {b"II": "<", b"MM": ">"}.get(directory[:2])
     if order is None or len(directory) < 8:
@@ -150,14 +151,15 @@ def fits(directory: bytes) -> bool:
 
 
 def check_opened(image: Any, size: int) -> None:
-    """Refuse what Pillow's header reader has understood but would take too long, or too much, to decode.
+    """Raise an error for an image that Pillow's header reader accepts but that costs too much time or memory
+    to decode.
 
     Args:
-        image: opened, not loaded.
-        size: of the file, in bytes.
+        image: an opened image that is not loaded.
+        size: size of the file, in bytes.
 
     Raises:
-        CostlyError: one of these.
+        CostlyError: decoding would cost too much.
     """
     pixels = image.width * image.height
     limit = MAX_PIXELS.get(image.format, pixels)
@@ -172,7 +174,7 @@ def check_opened(image: Any, size: int) -> None:
 
 
 def _check_tiff(image: Any, pixels: int, size: int) -> None:
-    """Strips and tiles: how many, how large, and whether they overlap."""
+    """Check the number, size and overlap of strips and tiles."""
     tags = image.tag_v2
     for offsets, counts in (STRIPS, TILES):
         many, lengths = (tags.get(tag, ()) for tag in (offsets, counts))

@@ -1,10 +1,10 @@
-"""From deep samples to 8 bits: which sample value is black and which is white.
+"""From deep samples to 8 bits: the sample values of black and white.
 
 Cameras write 10, 12 or 14 bits into 16-bit files. White is what the file declares (TIFF's MaxSampleValue,
 PNG's sBIT where the samples keep to it, PGM's maximum); without a declaration it is the highest value of the
-least of these depths that holds all samples. Integers that stay below 256 keep the depth of their file, so
-that a black 16-bit photo stays black. Signed samples below zero and values of no such depth are stretched
-from the lowest to the highest.
+smallest of these depths that holds all samples. Integers that stay below 256 keep the depth of their file, so
+that a black 16-bit photo stays black. Negative samples and values beyond these depths are stretched from the
+lowest to the highest.
 """
 
 import io
@@ -27,19 +27,19 @@ SWAPPED = {
 
 @dataclass(frozen=True)
 class Levels:
-    """The sample values that become 0 and 255; `black` may be the higher one."""
+    """Sample values that become 0 and 255; `black` may be the higher one."""
 
     black: float
     white: float
 
     def to_8_bits(self, samples: np.ndarray) -> np.ndarray:
-        """Samples of any type -> uint8, rounded; what is not a number is black."""
+        """Convert samples of any type -> uint8, rounded; NaN becomes black."""
         scaled = (samples.astype(np.float64) - self.black) * (255 / (self.white - self.black))
         return np.nan_to_num(scaled + 0.5, nan=0.0).clip(0, 255).astype(np.uint8)
 
 
 def levels_of(image: Image.Image) -> Levels:
-    """The levels of a loaded gray image of mode I;16, I or F."""
+    """Return the levels of a loaded gray image of mode I;16, I or F."""
     lowest, highest = _range(image)
     declared = _declared(image, highest)
     if declared:
@@ -54,7 +54,7 @@ def levels_of(image: Image.Image) -> Levels:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """(lowest, highest) finite sample, band by band."""
+    """Return the (lowest, highest) finite sample, band by band."""
     lowest, highest = np.inf, -np.inf
     for top in range(0, image.height, BAND):
         band = np.asarray(image.crop((0, top, image.width, min(top + BAND, image.height))))
@@ -65,7 +65,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 
 
 def _declared(image: Image.Image, highest: float) -> float:
-    """The white that a file declares and its samples keep to; 0 if there is none."""
+    """Return the white that a file declares and its samples do not exceed; 0 if there is none."""
     white = 0.0
     if image.format == "TIFF":
         value = image.tag_v2.get(281)  # MaxSampleValue, one for each channel
@@ -78,7 +78,9 @@ def _declared(image: Image.Image, highest: float) -> float:
 
 
 def _white(mode: str, highest: float) -> float:
-    """Without a declaration: the highest value of the least depth that holds all samples."""
+    """Return the highest value of the smallest depth that holds all samples, for files without a
+    declaration.
+    """
     if mode == "F" and highest <= 1:
         return 1.0
     if highest <= 255:
@@ -87,7 +89,7 @@ def _white(mode: str, highest: float) -> float:
 
 
 def note_significant_bits(image: Image.Image) -> None:
-    """Keep what a PNG's sBIT chunk says, which Pillow passes over; the image is opened and not loaded."""
+    """Store a PNG's sBIT chunk, which Pillow ignores; the image is opened and not loaded."""
     if image.format == "PNG":
         at = image.fp.tell()
         image.fp.seek(0)
@@ -99,10 +101,11 @@ def note_significant_bits(image: Image.Image) -> None:
 
 
 def low_bytes(image: Image.Image) -> Image.Image | None:
-    """The low bytes of an image with 16 bits a color, of which Pillow keeps the high ones; None of others.
+    """Return the low bytes of an image with 16 bits per color, of which Pillow keeps the high ones; None for
+    others.
 
     Args:
-        image: opened from a file or from bytes, not loaded.
+        image: an image opened from a file or from bytes, not loaded.
     """
     tile = getattr(image, "tile", ())
     args = tile[0][3] if tile else ""
@@ -122,7 +125,9 @@ def low_bytes(image: Image.Image) -> Image.Image | None:
 
 
 def colors_to_8_bits(high: Image.Image, low: Image.Image) -> Image.Image:
-    """An RGB or RGBA image from the high and low bytes of its 16-bit samples; alpha is never stretched."""
+    """Combine the high and low bytes of 16-bit samples into an 8-bit RGB or RGBA image; alpha is never
+    stretched.
+    """
     out, top_value = high.copy(), 0
     bands = [(0, top, high.width, min(top + BAND, high.height)) for top in range(0, high.height, BAND)]
 

@@ -2,7 +2,7 @@
 
 A photo is read by `read.py`, faces are found with MTCNN (arXiv:1604.02878), and each is turned, scaled and
 shifted so that its eyes, nose and mouth fall on ArcFace's five-point template (arXiv:1801.07698). Training
-data, uploads and evaluations all pass here, so a network never meets a face cut in another way.
+data, uploads and evaluations all use this module, so all crops are aligned in the same way.
 """
 
 import functools
@@ -53,7 +53,7 @@ LIBRARY_SHIFT = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face in a photo.
+    """Hold a face in a photo.
 
     Attributes:
         box: (4,) float32 left, top, right, bottom in pixels of `Photo.pixels`, from the photo's corner.
@@ -70,10 +70,11 @@ class Face:
 
 
 def find_faces(photo: Photo) -> list[Face]:
-    """Find and align every face, largest first; an empty list if there is none.
+    """Find and align every face, largest first; the list is empty if there is none.
 
-    A photo in which no face is found with a confidence of 0.999 is searched at the other three quarter turns
-    too, and the surest of the four is taken. Boxes and landmarks are those of the photo as it is.
+    A photo in which no face is found with a confidence of 0.999 is also searched at the other three quarter
+    turns, and the detection with the highest confidence is used. Boxes and landmarks refer to the photo as
+    given.
 
     Raises:
         ValueError: the photo is smaller than the smallest face that can be found.
@@ -94,10 +95,10 @@ Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), landmark
 
 
 def _detect_at_any_turn(pixels: np.ndarray) -> Detections:
-    """The detections at the surest quarter turn, in the frame of `pixels`.
+    """Return the detections at the quarter turn with the highest confidence, in the frame of `pixels`.
 
-    Three more looks are three more chances of a false detection, which the mirror image seldom repeats: a
-    turned finding must be surer than the best so far both on the photo and on its mirror image.
+    Three more searches are three more chances of a false detection, which the mirror image seldom repeats. So
+    a detection at another turn must exceed the best confidence so far on the photo and on its mirror image.
     """
     best = _detect_with_margin(pixels)
     sure = best[2].max(initial=0)
@@ -114,7 +115,7 @@ def _detect_at_any_turn(pixels: np.ndarray) -> Detections:
 
 
 def _mirrored_confidence(pixels: np.ndarray, found: Detections) -> float:
-    """How sure the detector is, on the mirror image, of the face of which it is surest; 0 if it sees none."""
+    """Return the highest detection confidence on the mirror image; 0 if no face is found."""
     if not len(found[2]):
         return 0.0
     left, top, right, bottom = found[0][found[2].argmax()]
@@ -125,7 +126,7 @@ def _mirrored_confidence(pixels: np.ndarray, found: Detections) -> float:
 
 
 def _detect_with_margin(pixels: np.ndarray) -> Detections:
-    """A photo without a face is looked at once more with a gray margin, which a tight crop lacks."""
+    """Detect faces, with a second attempt with a gray margin, which helps for tight crops."""
     boxes, landmarks, confidences = _detect(pixels)
     if not len(boxes):
         margin = min(pixels.shape[:2]) // 2
@@ -147,7 +148,7 @@ def _detector():
 
 
 def _detect(pixels: np.ndarray) -> Detections:
-    """MTCNN on the photo shrunk to 960 pixels -> boxes (N, 4), landmarks (N, 5, 2), confidences (N,)."""
+    """Run MTCNN on the photo reduced to 960 pixels -> boxes (N, 4), landmarks (N, 5, 2), confidences (N,)."""
     sides = np.array([pixels.shape[1], pixels.shape[0]])
     shrink = min(1.0, max(DETECTION_SIDE / sides.max(), MIN_FACE / sides.min()))  # a strip keeps its height
     size = np.maximum(MIN_FACE, np.round(sides * shrink)).astype(int)
@@ -175,7 +176,7 @@ def _detect(pixels: np.ndarray) -> Detections:
 
 
 def _square(box: np.ndarray) -> tuple[int, int, int]:
-    """The square of whole pixels that holds a box (4,) in its middle: left, top, side."""
+    """Return the square of whole pixels centered on a box (4,): left, top, side."""
     left, top, right, bottom = box.tolist()
     side = max(1, round(max(right - left, bottom - top)))
     return round((left + right - side) / 2), round((top + bottom - side) / 2), side
@@ -183,11 +184,11 @@ def _square(box: np.ndarray) -> tuple[int, int, int]:
 
 @torch.no_grad()
 def _look_again(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    """MTCNN's last network once more, on a whole square -> landmarks (5, 2) from the first pixel's center.
+    """Run MTCNN's last network again on a whole square -> landmarks (5, 2) from the first pixel's center.
 
-    Where a candidate reaches beyond the photo, facenet-pytorch cuts that part off and stretches the rest into
-    the network's square, but counts the landmarks from the whole: they miss by a fifth of the eye distance
-    and more. Here what lies beyond the photo is gray, and the square is the one that is counted from.
+    If a candidate extends beyond the photo, facenet-pytorch crops it and stretches the rest into the
+    network's square, but measures the landmarks from the uncropped square, an error of a fifth of the eye
+    distance or more. Here the area beyond the photo is gray, and landmarks are measured from the same square.
     """
     padded = np.pad(image, ((side, side), (side, side), (0, 0)), constant_values=127)
     row, column = (np.clip((top, left), -side, image.shape[:2]) + side).tolist()
@@ -198,7 +199,7 @@ def _look_again(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray
 
 
 def main_face(faces: list[Face], photo: Photo) -> Face:
-    """The face that a portrait is about: large and near the middle (FaceNet's rule: area less offset²).
+    """Return the face that is large and near the middle (FaceNet's rule: area less offset²).
 
     Raises:
         ValueError: there is no face.
@@ -216,7 +217,7 @@ def main_face(faces: list[Face], photo: Photo) -> Face:
 
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, scale and shift that bring `source` nearest to `target` (Umeyama 1991).
+    """Return the rotation, scale and shift that bring `source` nearest to `target` (Umeyama 1991).
 
     Args:
         source: (N, 2) points.
@@ -242,8 +243,8 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def align(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Warp a face to the template.
 
-    Beyond the photo's edge its border pixels are repeated; a large face is shrunk before it is warped, since
-    bilinear sampling alone would skip pixels.
+    Beyond the photo's edge its border pixels are repeated. A large face is reduced before it is warped,
+    because bilinear sampling alone would skip pixels.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -271,5 +272,5 @@ def align(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def to_tensor(crops: np.ndarray | Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1], on the same device."""
+    """Convert (B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1], on the same device."""
     return torch.as_tensor(crops).permute(0, 3, 1, 2).to(torch.float32).div(127.5).sub_(1)

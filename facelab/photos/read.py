@@ -1,8 +1,7 @@
-"""From a file to an upright photo: 8-bit RGB, reduced while it is read so that memory stays small.
+"""From a file to an upright photo: 8-bit RGB, reduced while it is read to limit memory.
 
-Whatever a camera, a phone or a web page writes is turned into one kind of array here, and what cannot be
-read, or would take too long, is answered in one sentence that says what to do. Simplified: color profiles
-are ignored.
+Files of cameras, phones and web pages become one kind of array here. A file that cannot be read, or would
+take too long, raises an error that says what to do. Simplified: color profiles are ignored.
 """
 
 import contextlib
@@ -74,7 +73,7 @@ class Photo:
 
 
 def read_photo(source: Source) -> Photo:
-    """Read a photo upright as RGB, reduced where it is large.
+    """Read a photo upright as RGB, reduced if it is large.
 
     Gray, palette, transparent (over white), CMYK, 16-bit and animated (first frame) files become 8-bit RGB.
 
@@ -82,8 +81,8 @@ def read_photo(source: Source) -> Photo:
         source: path, file content, PIL image (left as it is) or uint8 array (H, W), (H, W, 3) or (H, W, 4).
 
     Raises:
-        ValueError: not an image, damaged, of a kind not read, over 51 megapixels, or built so that reading it
-            would take seconds (refused undecoded).
+        ValueError: not an image, damaged, of an unsupported type, over 51 megapixels, or built so that
+            reading it would take seconds (rejected before decoding).
     """
     # Pillow's words on sizes and damaged metadata; ours follow. Not catch_warnings, which threads undo.
     warnings.filterwarnings("ignore", module=r"PIL\b")
@@ -107,17 +106,17 @@ def read_photo(source: Source) -> Photo:
 
 
 def readable_suffixes() -> tuple[str, ...]:
-    """Suffixes of the images that are read on this machine."""
+    """Return suffixes of the images that can be read on this machine."""
     return IMAGE_SUFFIXES + (HEIC_SUFFIXES if find_spec("pillow_heif") else ())
 
 
 def why_unread(name: str) -> str:
-    """What to do about a file of UNREAD_SUFFIXES, as the end of a sentence."""
+    """Return what to do about a file of UNREAD_SUFFIXES, as the end of a sentence."""
     return HEIC if name.lower().endswith(HEIC_SUFFIXES) else "is of a kind that is not read; save it as JPEG"
 
 
 def _open(source: Source, stack: contextlib.ExitStack) -> tuple[str, Image.Image]:
-    """(what to call it in a sentence, image with its header read)."""
+    """Return (its name in messages, image with its header read)."""
     if isinstance(source, Image.Image):
         return "The image", source
     if isinstance(source, np.ndarray):
@@ -152,7 +151,7 @@ def _open(source: Source, stack: contextlib.ExitStack) -> tuple[str, Image.Image
 
 
 def _opened(file: BinaryIO, size: int) -> Image.Image:
-    """The image with its header read, after what decoding will cost has been judged."""
+    """Return the image with its header read, after checking the cost of decoding."""
     file.seek(0)
     if file.read(2) == b"\xff\xd8":
         if isinstance(file, io.BytesIO):
@@ -168,7 +167,7 @@ def _opened(file: BinaryIO, size: int) -> Image.Image:
 
 
 def _is_heic(file: BinaryIO) -> bool:
-    """Whether a file begins as the photos of an iPhone do."""
+    """Return whether a file begins like an iPhone's photos."""
     kinds = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
     file.seek(0)
     head = file.read(12)
@@ -176,7 +175,7 @@ def _is_heic(file: BinaryIO) -> bool:
 
 
 def _prepare_heic(name: str) -> None:
-    """Teach Pillow to read HEIC by the extra package, or say which it is."""
+    """Register the extra package that reads HEIC with Pillow, or name the package in an error."""
     if not find_spec("pillow_heif"):
         raise ValueError(f"{name} {HEIC}")
     import pillow_heif  # here: an extra, and few photos need it
@@ -185,7 +184,7 @@ def _prepare_heic(name: str) -> None:
 
 
 def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
-    """(small RGB image, EXIF orientation); `own` images may be changed, a caller's may not."""
+    """Return (small RGB image, EXIF orientation); `own` images may be changed, a caller's may not."""
     if own:  # a JPEG can be decoded at half, quarter or eighth size
         image.draft(None, (MAX_SIDE, MAX_SIDE))
     if image.width * image.height > PILLOW_PIXELS and not getattr(image, "is_animated", False):
@@ -202,7 +201,9 @@ def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
 
 
 def _decode_webp(image: Image.Image) -> Image.Image:
-    """A large still WebP by torchvision, reduced before Pillow has it: Pillow's decoder holds four copies."""
+    """Decode a large still WebP with torchvision, reduced before Pillow has it: Pillow's decoder holds four
+    copies.
+    """
     import torch  # here: few photos need it
 
     with explained():
@@ -250,7 +251,9 @@ def _too_large(name: str, size: str) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB at most MAX_SIDE long, band by band: memory has no room for copies of a large photo."""
+    """Return 8-bit RGB at most MAX_SIDE long, band by band: memory has no room for copies of a large
+    photo.
+    """
     factor = _factor(image.size)
     if image.mode in ("I", "F"):  # their brightness depends on the whole image
         image, factor = _to_gray8(image.reduce(factor), levels_of(image)), 1
@@ -261,7 +264,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _factor(size: tuple[int, int]) -> int:
-    """By how much a photo is reduced before it is resampled."""
+    """Return the factor by which a photo is reduced before it is resampled."""
     return max(1, int(max(size) / (1.5 * MAX_SIDE)))
 
 
@@ -275,7 +278,7 @@ def _by_bands(
     rows: Callable[[int, int], Image.Image],
     levels: Levels | None,
 ) -> Image.Image:
-    """An RGB image reduced by a whole factor, from some of its rows at a time."""
+    """Return an RGB image reduced by an integer factor, some rows at a time."""
     small = Image.new("RGB", tuple(-(-side // factor) for side in size))
     for top in range(0, size[1], BAND * factor):
         band = rows(top, min(top + BAND * factor, size[1]))

@@ -1,7 +1,7 @@
-"""Quarter turns of a photo: where boxes and landmarks lie once it is turned back, and how a face is turned.
+"""Quarter turns of a photo: conversion of boxes and landmarks, and orientation of a face.
 
-Turns are counted counterclockwise, as in `np.rot90(pixels, turns)`. Boxes are distances from the photo's
-corner; landmarks count from the center of its first pixel.
+Turns are counted counterclockwise, as in `np.rot90(pixels, turns)`. Boxes are measured from the photo's
+corner; landmarks from the center of its first pixel.
 """
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy as np
 def turned_back(
     boxes: np.ndarray, landmarks: np.ndarray, width: int, height: int, turns: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and landmarks on `rot90(pixels, turns)`, expressed in `pixels`.
+    """Convert boxes and landmarks on `rot90(pixels, turns)` to those in `pixels`.
 
     Args:
         boxes: (N, 4) left, top, right, bottom.
         landmarks: (..., 2) x, y.
-        width, height: of `pixels`.
+        width, height: size of `pixels`.
         turns: quarter turns counterclockwise, 0 to 3.
     """
     for turn in range(turns, 0, -1):  # undo one quarter: what is at (x, y) was at (before - y, x)
@@ -26,11 +26,11 @@ def turned_back(
 
 
 def quarter_turns(landmarks: np.ndarray) -> int:
-    """How many quarter turns set a face upright.
+    """Return the number of quarter turns that make a face upright.
 
     Args:
-        landmarks: (5, 2) x, y of the eyes, the nose tip and the mouth corners; all equal where they are not
-            known, which counts as upright.
+        landmarks: (5, 2) x, y of the eyes, the nose tip and the mouth corners; all equal where they are
+            unknown, which counts as upright.
     """
     points = np.asarray(landmarks, np.float64)
     down = points[3:].mean(0) - points[:2].mean(0)

@@ -1,6 +1,6 @@
 """Plot the networks: the family tree by year, and MACs against parameters or accuracy.
 
-The chosen network is a star among circles, so that it stands out without color too.
+The chosen network is a star among circles, so that it can be recognized without color.
 """
 
 from typing import Any
@@ -54,7 +54,9 @@ def family_tree(chosen: str) -> str:
 
 
 def _tree_layout(rows: int) -> dict[str, Any]:
-    """Years to the right, with a sign where some are left out, and room for the last name on a phone."""
+    """Arrange years to the right, with a sign where some are omitted, and room for the last name on a
+    phone.
+    """
     years = [2012, 2015, 2018, 2021]
     gap = {
         "text": "⋯",
@@ -86,7 +88,9 @@ def _told(idea: str, change: str) -> str:
 
 
 def _edges(line: dict[str, int], strong: set[str]) -> dict[str, Any]:
-    """From each paper down its parent's year and across to its own; of all, or thick of the strong ones."""
+    """Draw edges from each paper down its parent's year and across; of all papers, or bold for the
+    lineage.
+    """
     x: list[float | None] = []
     y: list[float | None] = []
     everyone = papers()
@@ -104,15 +108,15 @@ def _edges(line: dict[str, int], strong: set[str]) -> dict[str, Any]:
 def cost_scatter(
     costs: dict[str, Cost], scores: dict[str, tuple[Score, ...]], chosen: str, by_score: bool
 ) -> str:
-    """Multiply-adds of one crop, to the right, against parameters or against accuracy on LFW.
+    """Plot MACs of one crop, to the right, against parameters or against accuracy on LFW.
 
-    Those that were trained cost about the same, so that with `by_score` the axes are not logarithmic.
+    Trained networks have similar costs, so with `by_score` the axes are not logarithmic.
 
     Args:
-        costs: by network.
-        scores: by network; only these are drawn with `by_score`.
-        chosen: the network that is a star.
-        by_score: upwards the accuracy instead of the parameters.
+        costs: costs by network.
+        scores: scores by network; only these are drawn with `by_score`.
+        chosen: the network drawn as a star.
+        by_score: accuracy on the y axis instead of parameters.
     """
     groups: dict[str, list[str]] = {"paper size": [], "for 112×112 crops": []}
     for name in costs:
@@ -170,6 +174,8 @@ def _points(
 
 
 def _sides(scores: dict[str, tuple[Score, ...]]) -> dict[str, str]:
-    """Where names stand, by network: neighbors in height below and above, so that fewer names meet."""
+    """Return the side of each network's name: neighbors in height below and above, so that fewer names
+    overlap.
+    """
     upwards = sorted(scores, key=lambda name: scores[name][0].accuracy)
     return {name: ("bottom center", "top center")[rank % 2] for rank, name in enumerate(upwards)}

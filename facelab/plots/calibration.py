@@ -152,9 +152,9 @@ def gap_curves(
 
     Args:
         one_hot, smoothed: (2, P) gaps and losses.
-        gap: in use.
-        losses: of both at that gap.
-        best: where the smoothed loss is lowest; infinite for a one-hot target.
+        gap: the current gap.
+        losses: losses of both at that gap.
+        best: gap at the minimum of the smoothed loss; infinite for a one-hot target.
     """
     parts = []
     for name, curve, loss, color, dash, symbol in (
@@ -169,7 +169,9 @@ def gap_curves(
 
 
 def similarity_map(similarity: np.ndarray) -> go.Figure:
-    """Plot a corner (M, M) of learned soft labels in percent; the diagonal, the own share, is blank."""
+    """Plot a part (M, M) of learned soft labels in percent; the diagonal, the share of the same class, is
+    blank.
+    """
     names = [f"class {i + 1}" for i in range(len(similarity))]
     others = np.where(np.eye(len(similarity), dtype=bool), np.nan, similarity * 100)
     heat = {

@@ -1,8 +1,8 @@
 """Plot losses: margins against the angle, triplets on the circle, collapse, pairs by score.
 
-A slider redraws these figures many times a second, and a `go.Figure` checks every property for longer than
-all the mathematics takes; so they are plain data, turned into plotly's JSON directly. Each line differs from
-its neighbors by dash or shape as well as by color.
+A slider redraws these figures many times a second, and the checks of a `go.Figure` take longer than all the
+mathematics; so the figures are plain data, converted to plotly's JSON directly. Each line differs from its
+neighbors by dash or shape as well as by color.
 """
 
 from typing import Any
@@ -145,8 +145,8 @@ def triplet_circle(
     """Plot the circle with one triplet, the zones of its negative, and other photos.
 
     Args:
-        degrees: of anchor, positive, negative; the page puts its handles there.
-        triplet: what `one_triplet` says of them.
+        degrees: angles of anchor, positive and negative, where the page places its handles.
+        triplet: result of `one_triplet`.
         ring: (N,) kind of a negative at N even steps around the circle.
         cloud: (K, 2) other photos on the circle.
         same: (K,) whether they have the identity of the anchor.

@@ -10,11 +10,11 @@ from facelab.recognition.verify import Verdict
 
 
 def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) -> go.Figure:
-    """Genuine and impostor scores of the calibration set, with this pair's score and the threshold in place.
+    """Plot genuine and impostor scores of the calibration set, with this pair's score and the threshold.
 
     Args:
-        points: of the embedder that made the score.
-        verdict: gives score and threshold.
+        points: operating points of the embedder.
+        verdict: score and threshold.
         similarity: the score's name, for the axis.
     """
     edges = np.array(points.edges)

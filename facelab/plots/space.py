@@ -37,10 +37,10 @@ def space_map(
     """Plot one map.
 
     Args:
-        name: of the model, as its title.
+        name: name of the model, the title.
         coordinates: (N, 2) or (N, 3).
         labels: (N,) identity, from 0.
-        photo: (2,) or (3,) where the visitor's photo goes, or None.
+        photo: (2,) or (3,) position of the visitor's photo, or None.
         view: zoom is kept while this stays the same.
     """
     dims = coordinates.shape[1]
@@ -143,10 +143,10 @@ def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figu
     """Plot embeddings (E, N, 2) and prototypes, one frame per epoch; open on the last.
 
     Args:
-        run: what was recorded.
-        others: draw the photos that were held out, not those that were learned.
-        name: of the loss, for the title.
-        limit: how far the axes reach; the same for runs that are compared.
+        run: the recorded run.
+        others: draw held-out photos instead of training photos.
+        name: name of the loss, for the title.
+        limit: limit of the axes; the same for runs that are compared.
     """
     points = run.others if others else run.training
     labels = run.other_labels if others else run.training_labels

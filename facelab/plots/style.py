@@ -1,7 +1,8 @@
-"""What all figures share.
+"""Style common to all figures.
 
-Colors are Okabe and Ito's, told apart by color-blind readers; every mark also differs in dash, shape or
-label. Backgrounds and text stay unset: the page's chart component takes them from its light or dark theme.
+Colors are Okabe and Ito's, which color-blind readers can distinguish; every mark also differs in dash, shape
+or label. Colors of backgrounds and text are not set: the page's chart component takes them from its light or
+dark theme.
 """
 
 GENUINE, IMPOSTOR, SCORE = "#0072B2", "#D55E00", "#009E73"

@@ -1,7 +1,7 @@
 """Plot a run: loss and accuracy of its steps, EER on unseen identities, and their embeddings.
 
-The figures are redrawn twice a second, so they are plain data, turned into plotly's JSON directly. A long run
-is thinned out to what a screen can show.
+The figures are redrawn twice a second, so they are plain data, converted to plotly's JSON directly. A long
+run is thinned to the resolution of a screen.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def training_course(snapshot: Snapshot, closed: bool = False) -> str:
 
     Args:
         snapshot: the run.
-        closed: show the share of held-out photos that are named rightly, not the EER on held-out people.
+        closed: show top-1 accuracy on held-out photos, not the EER on held-out identities.
     """
     steps = np.arange(1, len(snapshot.losses) + 1)
     shown = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).astype(int))

@@ -21,7 +21,7 @@ def transfer_curves(outcomes: list[Outcome], people: int) -> go.Figure:
 
     Args:
         outcomes: the runs, of any starts, numbers of photos and seeds.
-        people: K, so that guessing names 1/K of the photos rightly.
+        people: K; the chance level is 1/K.
     """
     shots = sorted({one.shots for one in outcomes})
     lines = [_line(outcomes, name) for name in LOOKS if any(one.start == name for one in outcomes)]

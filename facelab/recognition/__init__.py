@@ -1,1 +1,1 @@
-"""Trained networks at work: embeddings, one-to-one verification, one-to-many identification, and why."""
+"""Trained networks in use: embeddings, 1:1 verification, 1:N identification, and explanations."""

@@ -1,9 +1,7 @@
-"""An embedder is anything that turns faces into vectors whose similarity can be judged: our checkpoints, or
-dlib's.
+"""Embedders, which map faces to embeddings with a similarity: the project's checkpoints, or dlib's network.
 
-`load` finds one by name, path or as `reference`; it comes with the operating points that were measured for
-it, so that a score can become a decision. Loaded embedders are kept, since a page asks for the same ones
-again and again.
+`load` finds one by name, path or as `reference`; it includes the operating points measured for it, which turn
+a score into a decision. Loaded embedders stay in memory, because a page uses the same ones repeatedly.
 """
 
 import functools
@@ -29,14 +27,14 @@ from facelab.recognition import reference
 
 @dataclass(frozen=True, eq=False)
 class Embedder:
-    """Faces in, vectors out.
+    """Function from faces to embeddings, with its score and operating points.
 
     Attributes:
-        name: what `load` was asked for.
+        name: argument of `load`.
         embed: (photo, its faces) -> (N, D) float32.
-        score: paired rows (N, D), (N, D) -> (N,) similarities.
-        similarity: the score's name in words.
-        points: operating points, or None if it was never calibrated.
+        score: function of paired rows (N, D), (N, D) -> (N,) similarities.
+        similarity: name of the score.
+        points: operating points, or None if it is not calibrated.
     """
 
     name: str
@@ -46,7 +44,7 @@ class Embedder:
     points: OperatingPoints | None
 
     def calibrated(self) -> OperatingPoints:
-        """The operating points.
+        """Return the operating points.
 
         Raises:
             ValueError: there are none.
@@ -59,15 +57,17 @@ class Embedder:
 
 
 def model_names() -> list[str]:
-    """Every name that `load` takes here: our checkpoints, then the reference if it is installed."""
+    """Return every name that `load` accepts: the project's checkpoints, then the reference if it is
+    installed.
+    """
     return checkpoint_names() + ([reference.NAME] if reference.is_installed() else [])
 
 
 def listed(name: str) -> str:
-    """A model's name, for whoever may not name a file: a visitor.
+    """Return a model's name if a visitor, who must not name files, may use it.
 
     Raises:
-        ValueError: not one of `model_names`, a path among others; the sentence lists them.
+        ValueError: not one of `model_names`, for example a path; the message lists them.
     """
     if name not in model_names():
         raise ValueError(f"there is no model {str(name)[:60]!r}: {nearest(str(name)[:60], model_names())}")
@@ -115,12 +115,12 @@ def _load_reference() -> Embedder:
 
 
 def reference_points_path() -> Path:
-    """Where the reference's operating points are kept; its weights come from a package."""
+    """Return the file of the reference's operating points; its weights come from a package."""
     return CHECKPOINTS / f"{reference.NAME}.json"
 
 
 def as_face(crop: np.ndarray) -> Face:
-    """An aligned 112x112 crop as the face of a photo that is the crop itself."""
+    """Return an aligned 112x112 crop as the face of a photo that consists of the crop."""
     if crop.shape != (CROP_SIZE, CROP_SIZE, 3):
         height, width = crop.shape[:2]
         raise ValueError(f"{width}x{height} is no aligned {CROP_SIZE}x{CROP_SIZE} crop; leave --aligned out")

@@ -1,8 +1,8 @@
-"""What a network makes of one face, stage by stage: the feature maps between its named stages.
+"""Feature maps of one face between the named stages of a network.
 
-Early maps answer to edges and colors and keep the face's outline; late ones are small, and each value has
-seen a large part of the crop (Zeiler and Fergus 2013, arXiv:1311.2901). A backbone is a sequence of named
-stages, so one loop shows every family.
+Early maps respond to edges and colors and preserve the face's outline; late maps are small, and the receptive
+field of each value covers a large part of the crop (Zeiler and Fergus 2013, arXiv:1311.2901). A backbone is a
+sequence of named stages, so one loop works for every family.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from facelab.photos.faces import CROP_SIZE, to_tensor
 
 @dataclass(frozen=True, eq=False)
 class StageMaps:
-    """What one stage gives for one crop.
+    """Output of one stage for one crop.
 
     Attributes:
-        name: of the stage.
+        name: name of the stage.
         maps: (C, h, w) float32.
-        receptive_field: side in pixels of what one value sees through convolutions and pooling; it can
-            exceed the crop.
+        receptive_field: side in pixels of the square that influences one value through convolutions and
+            pooling; it can exceed the crop.
     """
 
     name: str
@@ -33,10 +33,10 @@ class StageMaps:
 
 
 def feature_maps(backbone: nn.Sequential, crop: np.ndarray) -> list[StageMaps]:
-    """The maps behind every named stage of a backbone, in order.
+    """Return the maps after every named stage of a backbone, in order.
 
     Args:
-        backbone: of named stages; put into eval mode.
+        backbone: named stages; set to eval mode.
         crop: (112, 112, 3) uint8.
 
     Raises:
@@ -55,7 +55,7 @@ def feature_maps(backbone: nn.Sequential, crop: np.ndarray) -> list[StageMaps]:
 
 
 def maps_of(model: str, crop: np.ndarray) -> list[StageMaps]:
-    """`feature_maps` of a shipped checkpoint's trained network.
+    """Return `feature_maps` of a shipped checkpoint's trained network.
 
     Raises:
         ValueError: no such checkpoint, or the crop has another shape.
@@ -64,13 +64,14 @@ def maps_of(model: str, crop: np.ndarray) -> list[StageMaps]:
 
 
 def strongest(maps: np.ndarray, count: int) -> np.ndarray:
-    """Indices of the channels of (C, h, w) that differ most over the face, largest spread first."""
+    """Return indices of the channels of (C, h, w) that vary most over the face, largest variance first."""
     return np.argsort(-maps.std((1, 2)), kind="stable")[:count]
 
 
 def correlation_with_neighbors(maps: np.ndarray) -> float:
-    """How alike neighboring values of (C, h, w) are: their correlation within a channel, -1 to 1, averaged
-    over the channels that vary. NaN where none does, or a map has one place only."""
+    """Return the correlation of neighboring values of (C, h, w) within a channel, -1 to 1, averaged over the
+    channels that vary; NaN where none does, or a map has one position only.
+    """
     values = maps - maps.mean((1, 2), keepdims=True)
     pairs = [(values[:, 1:], values[:, :-1]), (values[:, :, 1:], values[:, :, :-1])]
     a = np.concatenate([first.reshape(len(maps), -1) for first, _ in pairs], 1)

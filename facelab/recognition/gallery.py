@@ -1,9 +1,9 @@
-"""A gallery: people enrolled by their photos, kept as embeddings only, and two ways to ask who a face is.
+"""Gallery of enrolled people, kept as embeddings only, with closed-set and open-set identification.
 
-The closed-set answer is the person of the nearest photo, whoever it is; the open-set answer is the same
-person if the score reaches a threshold, and otherwise "unknown" (Phillips, Grother and Micheals, "Evaluation
-Methods in Face Recognition", 2011). A person scores as their best photo does, because thresholds were
-measured on pairs of photos; a mean of several photos would need a threshold of its own.
+The closed-set answer is the person of the nearest photo; the open-set answer is the same person if the score
+reaches a threshold, and otherwise "unknown" (Phillips, Grother and Micheals, "Evaluation Methods in Face
+Recognition", 2011). A person's score is that of their best photo, because thresholds are measured on pairs of
+photos; a mean of several photos would need a separate threshold.
 """
 
 import io
@@ -32,10 +32,10 @@ NamedPhoto = tuple[str, str, Callable[[], Source]]  # person, name of the photo,
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Who is enrolled.
+    """Hold the enrolled people.
 
     Attributes:
-        model: name of the embedder; vectors of another one cannot be compared with these.
+        model: name of the embedder; embeddings of another one cannot be compared with these.
         people: N names, the person on each photo.
         embeddings: (N, D) float32.
     """
@@ -45,17 +45,17 @@ class Gallery:
     embeddings: np.ndarray | None = None
 
     def counts(self) -> dict[str, int]:
-        """Photos of each person, in the order of enrollment."""
+        """Return the number of photos of each person, in the order of enrollment."""
         return {person: self.people.count(person) for person in dict.fromkeys(self.people)}
 
 
 @dataclass(frozen=True, eq=False)
 class Enrollment:
-    """A gallery after new photos.
+    """Hold a gallery after adding photos.
 
     Attributes:
-        gallery: with those in which a face was found.
-        crops: of each of these, the person and the face (112, 112, 3) uint8.
+        gallery: the gallery with the photos in which a face was found.
+        crops: person and face (112, 112, 3) uint8 of each of these photos.
         failures: one sentence for each other photo, beginning with its name.
     """
 
@@ -66,14 +66,14 @@ class Enrollment:
 
 @dataclass(frozen=True)
 class Answer:
-    """Who a face is, asked in two ways.
+    """Hold the closed-set and open-set answers for a face.
 
     Attributes:
         model: name of the embedder.
         ranks: everyone in the gallery and their score, best first.
-        threshold: the least score that the open-set answer accepts.
-        far: false-accept rate of one comparison that the threshold was chosen for.
-        photos: in the gallery, each one comparison.
+        threshold: minimum score of the open-set answer.
+        far: false accept rate of one comparison, which sets the threshold.
+        photos: number of photos in the gallery, one comparison each.
     """
 
     model: str
@@ -84,25 +84,25 @@ class Answer:
 
     @property
     def closed_set(self) -> str:
-        """The nearest person, however far."""
+        """Return the nearest person at any distance."""
         return self.ranks[0][0]
 
     @property
     def open_set(self) -> str | None:
-        """The nearest person if the score reaches the threshold; None is "unknown"."""
+        """Return the nearest person if the score reaches the threshold; None is "unknown"."""
         return self.closed_set if self.ranks[0][1] >= self.threshold else None
 
     @property
     def stranger_accepted(self) -> float:
-        """P(a stranger is taken for someone) = 1 - (1 - FAR)^photos, were the comparisons independent."""
+        """Return the FPIR, 1 - (1 - FAR)^photos, on the assumption that comparisons are independent."""
         return 1 - (1 - self.far) ** self.photos
 
 
 def add(gallery: Gallery, people: Sequence[str], embeddings: np.ndarray) -> Gallery:
-    """The gallery with more photos; one that it has already is not counted twice.
+    """Return the gallery with more photos; a photo that it already has is not counted twice.
 
     Args:
-        gallery: left as it is.
+        gallery: not changed.
         people: M names, the person on each new photo.
         embeddings: (M, D).
 
@@ -125,14 +125,14 @@ def add(gallery: Gallery, people: Sequence[str], embeddings: np.ndarray) -> Gall
 
 
 def enroll(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrollment:
-    """Add the main face of each photo; photos without one are named and left out.
+    """Add the main face of each photo; photos without one are omitted and named.
 
     Args:
-        gallery: left as it is.
-        photos: the new ones.
+        gallery: not changed.
+        photos: new photos.
 
     Raises:
-        ValueError: an unusable name, too many photos, or the model is not there.
+        ValueError: an unusable name, too many photos, or a missing model.
     """
     embedder, people, vectors, crops, failures = load(gallery.model), [], [], [], []
     for person, name, read in photos:
@@ -152,13 +152,13 @@ def enroll(gallery: Gallery, photos: Iterable[NamedPhoto]) -> Enrollment:
 
 
 def photos_in_zip(path: str | os.PathLike) -> tuple[list[NamedPhoto], tuple[str, ...]]:
-    """The photos of a zip by person, for `enroll`; it is read in memory, not unpacked.
+    """Return the photos of a zip by person, for `enroll`; the zip is read in memory, not unpacked.
 
     Returns:
-        (photos, how the zip was read where it is not one folder per person).
+        (photos, how a zip without one folder per person was read).
 
     Raises:
-        ValueError: not a safe zip of images, nobody to be told from the names, or too many.
+        ValueError: not a safe zip of images, names from which no identity follows, or too many photos.
     """
     folder = ImageFolder(path)
     found = who_is_on(folder)
@@ -180,12 +180,12 @@ def ask(gallery: Gallery, embedder: Embedder, probe: np.ndarray, far: float) -> 
 
     Args:
         gallery: at least one person.
-        embedder: the one that made gallery and probe.
+        embedder: the embedder of gallery and probe.
         probe: (D,).
         far: false-accept rate of one comparison, in the range that was measured.
 
     Raises:
-        ValueError: nobody is enrolled, or the rate or the probe does not fit.
+        ValueError: no one is enrolled, or the rate or the probe is invalid.
     """
     if gallery.embeddings is None:
         raise ValueError("No person is enrolled yet; enroll at least one person below.")
@@ -200,7 +200,7 @@ def ask(gallery: Gallery, embedder: Embedder, probe: np.ndarray, far: float) -> 
 
 
 def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
-    """Who is the main face of a photo? The endpoint /identify.
+    """Identify the main face of a photo; this is the endpoint /identify.
 
     Returns:
         {"model", "closed_set" (a name), "open_set" (a name, or None for unknown), "score", "threshold",
@@ -224,10 +224,10 @@ def identify(photo: Source, gallery: Gallery, far: float) -> dict[str, object]:
 
 
 def leave_one_out(gallery: Gallery, embedder: Embedder) -> Search:
-    """Each photo in turn is the probe, and all the others are the gallery.
+    """Search each photo in turn as probe, with all others as gallery.
 
-    Someone with two or more photos is still in it, a mated probe; someone with one is not, an unmated probe.
-    Curves of metrics/identification.py follow, without a photo more.
+    A person with two or more photos remains in the gallery (mated probe); a person with one photo does not
+    (unmated probe). The result feeds the curves of metrics/identification.py without further photos.
 
     Raises:
         ValueError: fewer than two people.
@@ -246,10 +246,11 @@ def leave_one_out(gallery: Gallery, embedder: Embedder) -> Search:
 
 
 def export(gallery: Gallery) -> bytes:
-    """The gallery as the content of an .npz file, without images: names `person/number@model` and embeddings.
+    """Return the gallery as the content of an .npz file, without images: names `person/number@model` and
+    embeddings.
 
     Raises:
-        ValueError: nobody is enrolled.
+        ValueError: no one is enrolled.
     """
     if gallery.embeddings is None:
         raise ValueError("No person is enrolled, so there is nothing to export.")
@@ -260,7 +261,7 @@ def export(gallery: Gallery) -> bytes:
 
 
 def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery:
-    """Read what `export` wrote.
+    """Read the result of `export`.
 
     Raises:
         ValueError: another kind of file, or embeddings of another model.
@@ -279,10 +280,10 @@ def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery
 
 
 def checked_name(name: str) -> str:
-    """A person's name with single spaces.
+    """Return a person's name with single spaces.
 
     Raises:
-        ValueError: nothing is left, or it is too long.
+        ValueError: it is empty or too long.
     """
     name = " ".join(name.split())
     if not 0 < len(name) <= MAX_NAME:

@@ -1,8 +1,8 @@
-"""The strong off-the-shelf embedder that our own models are held against: dlib's 128-d residual network.
+"""Reference embedder, to which the project's models are compared: dlib's 128-D residual network.
 
-Its author, Davis King, reports 99.38 % on LFW; the weights are public domain (CC0). It aligns faces with
-its own five-point predictor, so it starts from the photo and the detector's box and not from our crop;
-scores are 1 - Euclidean distance, so that higher means more alike and the author's threshold of 0.6 becomes
+Its author, Davis King, reports 99.38% on LFW; the weights are public domain (CC0). It aligns faces with
+dlib's five-point predictor, so it starts from the photo and the detector's box, not from the 112x112 crop;
+scores are 1 - Euclidean distance, so that higher means more similar and the author's threshold of 0.6 becomes
 0.4.
 """
 
@@ -40,7 +40,7 @@ def _weights(name: str) -> str:
 
 
 def is_installed() -> bool:
-    """Whether the library and its weights are there; nothing is loaded."""
+    """Return whether the library and its weights are installed, without loading them."""
     return all(importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models"))
 
 
@@ -74,9 +74,9 @@ def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
 
 
 def _upright(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, np.ndarray]:
-    """The photo at the quarter turn at which a face is upright, and its box (4,) there.
+    """Return the photo at the quarter turn at which a face is upright, and the face's box (4,) there.
 
-    dlib's predictor has learned upright faces only.
+    dlib's predictor is trained on upright faces only.
     """
     turns = quarter_turns(face.landmarks)
     turned = np.ascontiguousarray(np.rot90(pixels, turns))  # dlib takes no view
@@ -85,7 +85,7 @@ def _upright(pixels: np.ndarray, face: Face) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _square(box: np.ndarray) -> list[int]:
-    """MTCNN's upright box as a square about its center, as dlib's own detector gives."""
+    """Return MTCNN's upright box as a square about its center, like the boxes of dlib's detector."""
     left, top, right, bottom = box
     half = ((right - left) + (bottom - top)) / 4
     x, y = (left + right) / 2, (top + bottom) / 2
@@ -93,5 +93,5 @@ def _square(box: np.ndarray) -> list[int]:
 
 
 def score(gallery: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """1 - Euclidean distance of paired rows: (N, 128), (N, 128) -> (N,)."""
+    """Compute 1 - Euclidean distance of paired rows: (N, 128), (N, 128) -> (N,)."""
     return 1 - np.linalg.norm(gallery - probe, axis=-1)

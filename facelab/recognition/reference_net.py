@@ -1,9 +1,9 @@
-"""dlib's face network in PyTorch, read from dlib's own file: the same numbers, several times faster.
+"""dlib's face network in PyTorch, read from dlib's file: the same numbers, several times faster.
 
 A ResNet of 29 convolutions with half of ResNet-34's channels, trained by Davis King on about three million
-faces. It differs from the usual form in dlib's ways: no padding where a layer strides, average pooling on
-the shortcut, and a sum of maps of different size or depth takes the missing values as zero. The
-normalizations are fixed scales by now and are folded into the convolutions.
+faces. It differs from the usual form: layers with a stride have no padding, the shortcut uses average
+pooling, and a sum of maps of different size or depth treats missing values as zero. The normalizations are
+fixed scales and are folded into the convolutions.
 """
 
 import re
@@ -20,7 +20,7 @@ STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))  # channels, blocks; a
 
 
 class ReferenceNetwork(nn.Module):
-    """(B, 3, 150, 150) in [0, 255] -> (B, 128), to be compared by Euclidean distance.
+    """Network (B, 3, 150, 150) in [0, 255] -> (B, 128), to be compared by Euclidean distance.
 
     Args:
         path: dlib_face_recognition_resnet_model_v1.dat.
@@ -51,7 +51,7 @@ class ReferenceNetwork(nn.Module):
 
 
 def _plan() -> tuple[list[tuple[int, int, int, int]], list[int]]:
-    """(in, out, side, stride) of every convolution, and the stride of every block."""
+    """Return (in, out, side, stride) of every convolution, and the stride of every block."""
     plan, strides, before = [(3, 32, 7, 2)], [], 32
     for stage, (channels, blocks) in enumerate(STAGES):
         for block in range(blocks):
@@ -73,7 +73,7 @@ def _convolution(plan: tuple[int, int, int, int], kernel: np.ndarray, scale: np.
 
 
 def _sum(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of two maps; where one is smaller or has fewer channels, it counts as zero."""
+    """Add two maps; missing rows, columns or channels of the smaller one count as zero."""
     shape = [max(pair) for pair in zip(a.shape[1:], b.shape[1:])]
 
     def padded(x: Tensor) -> Tensor:
@@ -84,7 +84,9 @@ def _sum(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _tensors(content: bytes, layer: bytes, sizes: int = 0) -> list[np.ndarray]:
-    """Parameters of every layer of a kind, flat, from the input on; `sizes` integers stand before each."""
+    """Return the parameters of every layer of a kind, flat, from the input on; `sizes` integers precede
+    each.
+    """
     found = []
     for match in re.finditer(re.escape(layer), content):
         at = match.end()
@@ -99,6 +101,6 @@ def _tensors(content: bytes, layer: bytes, sizes: int = 0) -> list[np.ndarray]:
 
 
 def _integer(content: bytes, at: int) -> tuple[int, int]:
-    """dlib's form of a whole number: how many bytes follow, then those, the lowest first."""
+    """Decode dlib's form of an integer: the number of bytes, then the bytes, the lowest first."""
     length = content[at] & 15
     return int.from_bytes(content[at + 1 : at + 1 + length], "little"), at + 1 + length

@@ -1,9 +1,9 @@
-"""Where in two faces a score comes from: the cosine, split exactly over the positions of the feature maps.
+"""Contribution of positions in two faces to a score: the cosine, decomposed exactly over the feature maps.
 
-In use both necks are affine in the feature map (pooling, flattening, a linear map and batch norms with fixed
-statistics), so an embedding is a sum of one vector per position and the inner product of two embeddings is
-a sum over pairs of positions. Nothing is approximated, unlike Grad-CAM (arXiv:1610.02391): for pooled
-features this is class activation mapping (arXiv:1512.04150, eq. 2) with the other face as the class weights.
+In eval mode both necks are affine in the feature map (pooling, flattening, a linear map and batch norms with
+fixed statistics), so an embedding is a sum of one vector per position and the inner product of two embeddings
+is a sum over pairs of positions. Unlike Grad-CAM (arXiv:1610.02391), the decomposition is exact; for pooled
+features it is class activation mapping (arXiv:1512.04150, eq. 2) with the other face as the class weights.
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ from facelab.photos.faces import to_tensor
 
 
 def embedding_by_position(model: FaceModel, x: Tensor, flip: bool = True) -> Tensor:
-    """The terms that an embedding is the sum of, one per position of the feature map.
+    """Return the terms whose sum is the embedding, one per position of the feature map.
 
-    A position's term is what the neck gives for the feature map with all other positions at zero, less what
-    it gives for zeros alone. That constant belongs to no position; it is spread evenly over all of them.
+    A position's term is the neck's output for the feature map with all other positions at zero, minus its
+    output for zeros. That constant output is distributed evenly over all positions.
 
     Args:
-        model: put into eval mode, where batch norm and dropout make its neck affine.
+        model: set to eval mode, in which its neck is affine.
         x: (3, 112, 112), one face in [-1, 1].
         flip: split the sum of the embeddings of the face and of its mirror image, as scores use it; the
-            mirror image's terms are put back where they belong on the face.
+            mirror image's terms are mapped back to the face.
 
     Returns:
         (h, w, D); the sum over h and w is the embedding.
@@ -46,17 +46,17 @@ def _terms(model: FaceModel, x: Tensor) -> Tensor:
 
 
 def cosine_by_position(model: FaceModel, a: Tensor, b: Tensor, flip: bool = True) -> Tensor:
-    """The cosine of two faces' embeddings as a sum over pairs of positions.
+    """Return the cosine of two faces' embeddings as a sum over pairs of positions.
 
     Args:
-        model: our network; its precision is the sum's.
+        model: the network; its precision is that of the sum.
         a: (3, 112, 112), a face in [-1, 1].
         b: (3, 112, 112), the other.
         flip: as in `embedding_by_position`.
 
     Returns:
-        (h, w, h, w): what a position of A and one of B add to the cosine, possibly below zero. Summed over
-        the last two it is A's map, over the first two B's, over all four the cosine.
+        (h, w, h, w): contribution of a position of A and a position of B to the cosine, possibly negative.
+        The sum over the last two axes is A's map, over the first two B's map, over all four the cosine.
     """
     terms_a, terms_b = (embedding_by_position(model, x, flip) for x in (a, b))
     length = terms_a.sum((0, 1)).norm() * terms_b.sum((0, 1)).norm()
@@ -64,7 +64,7 @@ def cosine_by_position(model: FaceModel, a: Tensor, b: Tensor, flip: bool = True
 
 
 def cosine_maps(name: str, crop_a: np.ndarray, crop_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both faces' maps under one of our checkpoints, flip-averaged as its scores are.
+    """Return both faces' maps under a checkpoint, flip-averaged like its scores.
 
     Args:
         name: a checkpoint's name or path.
@@ -75,7 +75,7 @@ def cosine_maps(name: str, crop_a: np.ndarray, crop_b: np.ndarray) -> tuple[np.n
         Two (h, w) float64 arrays, each of which sums to the cosine.
 
     Raises:
-        ValueError: no such checkpoint; the reference is none.
+        ValueError: no such checkpoint; the reference is not one.
     """
     a, b = to_tensor(np.stack([crop_a, crop_b]))
     pairs = cosine_by_position(network_of(name), a, b).double().numpy()

@@ -1,8 +1,7 @@
-"""Two photos, one verdict: find the faces, embed them, score them, and decide at a false-accept rate.
+"""Verification of two photos: find the faces, embed them, score them, and decide at a false accept rate.
 
-The rate is chosen, the threshold follows from it: accept when `score >= threshold`. A verdict carries what
-one needs to question it: score, threshold, error rates there, a calibrated probability, and the set that
-all of these were measured on.
+The rate determines the threshold: accept when `score >= threshold`. A decision comes with its basis: score,
+threshold, error rates, a calibrated probability, and the calibration set.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -28,23 +27,25 @@ class Detection:
 
     @property
     def main(self) -> int:
-        """Index of the main face: the one that thresholds were measured on, large and near the middle."""
+        """Return the index of the main face, which is large and near the middle; thresholds are measured on
+        main faces.
+        """
         return self.faces.index(main_face(self.faces, self.photo))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on one pair and what it rests on.
+    """Hold the decision on one pair and its basis.
 
     Attributes:
         model: name of the embedder.
         score: similarity of the two faces.
-        threshold: the least score that is accepted.
-        far: false-accept rate that the threshold was chosen for.
-        frr: share of genuine pairs refused at it.
+        threshold: minimum score that is accepted.
+        far: false accept rate that sets the threshold.
+        frr: share of genuine pairs rejected at this threshold.
         same: score >= threshold.
-        probability_same: calibrated P(same), for even odds beforehand.
-        calibration: the set behind threshold, rates and probability.
+        probability_same: calibrated P(same), for a 50:50 prior.
+        calibration: the set on which threshold, rates and probability are measured.
     """
 
     model: str
@@ -62,10 +63,10 @@ def detect(source: Source, name: str) -> Detection:
 
     Args:
         source: path, bytes, PIL image or array.
-        name: what to call the photo in an error, e.g. "Photo A".
+        name: name of the photo in an error, e.g. "Photo A".
 
     Raises:
-        ValueError: one sentence, beginning with `name`, that says what to do.
+        ValueError: one sentence that begins with `name` and says what to do.
     """
     try:
         photo = read_photo(source)
@@ -78,10 +79,10 @@ def detect(source: Source, name: str) -> Detection:
 
 
 def detect_both(a: Source, b: Source) -> tuple[Detection, Detection]:
-    """`detect` at photo A and photo B at once, on two threads.
+    """Run `detect` on photo A and photo B at once, on two threads.
 
     Raises:
-        ValueError: as `detect`; of two bad photos the first is named.
+        ValueError: as `detect`; if both photos are invalid, the message names the first.
     """
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(detect, (a, b), ("Photo A", "Photo B"))
@@ -91,7 +92,7 @@ def detect_both(a: Source, b: Source) -> tuple[Detection, Detection]:
 def score_faces(
     embedder: Embedder, a: Detection, b: Detection, face_a: int | None = None, face_b: int | None = None
 ) -> float:
-    """Similarity of one face of each photo, counted from 0, largest first; None is the main face.
+    """Compute the similarity of one face of each photo, counted from 0, largest first; None is the main face.
 
     Raises:
         ValueError: a photo has no face of that number.
@@ -109,7 +110,7 @@ def judge(embedder: Embedder, score: float, far: float) -> Verdict:
     """Decide on a score at a false-accept rate; no network runs.
 
     Raises:
-        ValueError: far is NaN or out of the measured range, or the embedder was never calibrated.
+        ValueError: far is NaN or out of the measured range, or the embedder is not calibrated.
     """
     points = embedder.calibrated()
     threshold = points.threshold_for(far)
@@ -133,14 +134,15 @@ def compare(
     face_a: int | None = None,
     face_b: int | None = None,
 ) -> dict[str, object]:
-    """Compare the faces of two photos: the public API, the command line's --json and the endpoint /compare.
+    """Compare the faces of two photos: the public API, also used by the command line's --json and the
+    endpoint /compare.
 
     Args:
         a, b: the photos.
-        model: what `load` takes.
-        far: false-accept rate that sets the threshold.
-        face_a, face_b: which face of each, counted from 0, largest first; None takes the main face, which
-            the thresholds were measured on.
+        model: argument of `load`.
+        far: false accept rate that sets the threshold.
+        face_a, face_b: which face of each, counted from 0, largest first; None is the main face, on which
+            thresholds are measured.
 
     Returns:
         {"model", "score", "threshold", "far", "frr", "same", "probability_same", "calibration", "faces",
@@ -161,7 +163,7 @@ def compare(
 
 
 def warn(a: Detection, b: Detection, face_a: int, face_b: int) -> list[str]:
-    """A sentence for each condition of either photo under which the error rates may not hold."""
+    """Return one sentence for each condition of either photo under which the error rates may not hold."""
     return [
         f"{name}: {sentence}"
         for name, seen, index in (("Photo A", a, face_a), ("Photo B", b, face_b))
@@ -170,12 +172,12 @@ def warn(a: Detection, b: Detection, face_a: int, face_b: int) -> list[str]:
 
 
 def describe_face(detection: Detection, index: int) -> dict[str, object]:
-    """One face in pixels of the original photo.
+    """Describe one face in pixels of the original photo.
 
     Returns:
-        {"found": how many faces the photo has, "face": which of them this is, counted from 1 as `--face-a`
-        does, largest first, "main": whether it is the main face, "box": left, top, right, bottom from the
-        photo's corner, "landmarks": x, y from the center of its first pixel, "confidence"}.
+        {"found": number of faces in the photo, "face": number of this face, counted from 1 as in `--face-a`,
+        largest first, "main": whether it is the main face, "box": left, top, right, bottom from the photo's
+        corner, "landmarks": x, y from the center of its first pixel, "confidence"}.
     """
     face, scale = detection.faces[index], detection.photo.scale
     half = 0.5  # from a pixel's center to its edge: what is scaled is the distance from the photo's corner
