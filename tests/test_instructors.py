@@ -93,13 +93,13 @@ def by_hand() -> list[str]:
 
 
 def overfit() -> list[str]:
-    names = ("undecayed", "undecayed_smoothing_003", "undecayed_smoothing")
+    names = ("overfit", "overfit_smoothing_003", "overfit_smoothing_010")
     eers = [f"EER {percent(calibration.load(calibration.FOLDER / f'{n}.npz').eer)[0]}" for n in names]
     return [text for name, eer in zip(names, eers) for text in (*lesson(name), eer)]
 
 
 def temperature() -> list[str]:
-    found = calibration.load(calibration.FOLDER / "label_smoothing.npz")
+    found = calibration.load(calibration.FOLDER / "overfit.npz")
     eces = percent(found.reliability().ece(), found.reliability(found.fitted).ece())
     return [f"{found.fitted:.2f}", *eces]
 
@@ -131,7 +131,7 @@ ANSWERS = {
     "5": lambda: [f"{loss_curves.best_probability(s, 1000):.4f}" for s in (1, 64)],
     "6": lfw,
     "7": by_hand,
-    "8": lambda: [*lesson("softmax"), *lesson("label_smoothing")],
+    "8": lambda: [*lesson("overfit"), *lesson("standard")],
     "9": overfit,
     "10": temperature,
     "11": cost,

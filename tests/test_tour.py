@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from facelab.lessons import calibration
 from facelab.lessons.dropout_masks import DRAWS, drop
 from facelab.recognition.embedder import load, model_names
 from facelab.recognition.feature_maps import strongest
@@ -15,6 +16,7 @@ from facelab.ui.regularization import tab as regularization
 from facelab.ui.widgets.examples import example_pairs
 
 TOUR = (Path(__file__).parents[1] / "docs" / "tour.md").read_text("utf-8")
+GRID = [f"overfit{end}" for end in ("", "_smoothing_003", "_smoothing_010", "_smoothing_020", "_online")]
 
 
 def told(pattern: str) -> list[str]:
@@ -57,3 +59,22 @@ def test_neighbors_tell_of_dropped_values_what_is_told():
     for size, expected in ((1, single), (7, block)):
         found = drop(shown, 0.2, size, regularization.SEED, min(DRAWS, regularization.VALUES // shown.size))
         assert 100 * found["DropBlock"].told == pytest.approx(expected, abs=1)
+
+
+def test_calibrations_figures_are_those_of_the_lessons():
+    trainings = {name: calibration.load(calibration.FOLDER / f"{name}.npz") for name in GRID}
+    eces = [100 * lesson.reliability().ece() for lesson in trainings.values()]
+    plain, smoothed = trainings["overfit"], trainings["overfit_smoothing_010"]
+    found = told(r"ECE from ([\d.]+)% to ([\d.]+)% and ([\d.]+)%; ([\d.]+)%, underconfident, with α = 0\.2")
+    assert found == [f"{ece:.1f}" for ece in eces[:4]]
+    assert told(r"rises from ([\d.]+)% to ([\d.]+)% at α = 0\.1") == [
+        f"{100 * lesson.eer:.1f}" for lesson in (plain, smoothed)
+    ]
+    assert told(r"ECE from ([\d.]+)% to ([\d.]+)%\. Accuracy and EER") == [
+        f"{100 * plain.reliability(t).ece():.1f}" for t in (1.0, plain.fitted)
+    ]
+    online = trainings["overfit_online"]
+    claimed = online.confidence[online.nearest(1.0)].mean()
+    wanted = (claimed, online.accuracy(), online.reliability().ece(), online.eer)
+    pattern = r"mean confidence ([\d.]+)%, accuracy ([\d.]+)%, ECE ([\d.]+)%\); EER ([\d.]+)%"
+    assert told(pattern) == [f"{100 * value:.1f}" for value in wanted]

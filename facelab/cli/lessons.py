@@ -57,7 +57,7 @@ def epochs(data: tuple[str, ...], runs: tuple[str, ...] = (), start: str = START
     crops = lesson.ten_people(told(load_crops(data, usable(CACHE), track)), start)
     for name in runs or lesson.RUNS:
         path = lesson.FOLDER / f"{name}.npz"
-        recorded = lesson.record(lesson.RUNS[name], crops, start, track)
+        recorded = lesson.record(lesson.RUNS[name], crops, start, track, lesson.LATE.get(name))
         lesson.save(path, recorded)
         train, test = recorded.accuracy[-1]
         accuracies = f"training accuracy {train:.0%}  held-out accuracy {test:.0%}"

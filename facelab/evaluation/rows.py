@@ -18,7 +18,6 @@ TABLE: tuple[tuple[str, int, bool, tuple[str, ...]], ...] = (
     ("overfit_smoothing_020 standard_smoothing_020 overfit_online standard_online", 1, False, GRAY),
     ("strong_start strong_second", 1, False, FIRST_TWO),
     ("strong", 1, True, FIRST_TWO),
-    ("undecayed undecayed_smoothing_003 undecayed_smoothing undecayed_online", 1, False, FIRST_TWO),
     ("softmax center arcface", 2, True, FIRST_TWO),
     ("label_smoothing a_softmax cosface softmax_triplet", 1, True, FIRST_TWO),
     ("triplet contrastive pairwise online_label_smoothing", 1, False, FIRST_TWO),

@@ -41,8 +41,10 @@ RUNS: dict[str, Recipe] = {  # beside each: its accuracy in the end on training 
     "softmax": START,
     "softmax_bias": replace(START, bias=True),
     "center": replace(START, loss="center", center_weight=0.3),
+    "center_late": replace(START, loss="center", center_weight=0.0),
     "arcface": replace(START, loss="arcface", bias=None, margin=0.2, scale=8.0, margin_warmup=500, lr=0.03),
 }
+LATE = {"center_late": (20, 0.3)}  # after how many epochs the pull to the centers begins, and its weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,13 @@ def ten_people(data: CropSet, start: str = START_MODEL) -> CropSet:
     return CropSet(people.batch(np.concatenate(rows)), labels, identities, names)
 
 
-def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track = untracked) -> Epochs:
+def record(
+    recipe: Recipe,
+    data: CropSet,
+    start: str = START_MODEL,
+    track: Track = untracked,
+    late: tuple[int, float] | None = None,
+) -> Epochs:
     """Train, and embed every photo after every epoch.
 
     Args:
@@ -103,6 +111,8 @@ def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track
         data: crops of K people.
         start: the checkpoint that provides the convolutions.
         track: draws progress.
+        late: (epochs, weight): center loss begins after so many epochs, its centers at zero, as where it is
+            added to a network that softmax has trained.
 
     Raises:
         ValueError: the checkpoint has another backbone than the recipe.
@@ -122,6 +132,9 @@ def record(recipe: Recipe, data: CropSet, start: str = START_MODEL, track: Track
             )
             labels = (parts.training.labels, parts.images.labels)
             frames.append((training, others, *_last_layer(p.loss_fn, (training, others), labels)))
+            if late and len(frames) == late[0]:
+                p.loss_fn.centers.zero_()  # the run's own: these recipes average no weights
+                p.loss_fn.center_weight = late[1]
     training, others, prototypes, bias, accuracy = map(np.stack, zip(*frames))
     return Epochs(training, others, *labels, prototypes, bias, accuracy)
 

@@ -67,7 +67,6 @@ OVERFIT = replace(
     weight_decay=0.0,
 )
 
-UNDECAYED = replace(NO_AUGMENTATION, weight_decay=0.0, epochs=12)
 STRONG_THIRD = replace(STRONG, init_from="strong_second.safetensors", lr=0.15, epochs=8)
 ADAMW = {"optimizer": "adamw", "lr": 2e-3, "weight_decay": 0.05}
 
@@ -104,10 +103,6 @@ RECIPES: dict[str, Recipe] = {
     "overfit_smoothing_020": replace(OVERFIT, label_smoothing=0.2),
     "overfit_online": replace(OVERFIT, loss="online_label_smoothing"),
     "unaugmented": NO_AUGMENTATION,
-    "undecayed": UNDECAYED,
-    "undecayed_smoothing_003": replace(UNDECAYED, label_smoothing=0.03),
-    "undecayed_smoothing": replace(UNDECAYED, label_smoothing=0.1),
-    "undecayed_online": replace(UNDECAYED, loss="online_label_smoothing"),
     # The default model: three stages, each from where the last one stopped (docs/training.md, Distillation).
     "strong_start": STRONG,
     "strong_second": replace(STRONG, init_from="strong_start.safetensors", lr=0.05, epochs=8),

@@ -22,10 +22,17 @@ SHARE = {  # with room above for the numbers of photos
 Part = dict[str, object]
 
 
-def reliability_diagram(found: Reliability) -> go.Figure:
+def reliability_diagram(
+    found: Reliability, ghost: Reliability | None = None, ghost_name: str = ""
+) -> go.Figure:
     """Plot the accuracy of each bin, its difference to the mean confidence hatched, and its photo count.
 
     A calibrated network lies on the diagonal. Empty bins are marked with a cross.
+
+    Args:
+        found: of the network shown.
+        ghost: of the one that it is compared with, a gray line behind; None for none.
+        ghost_name: for the legend.
     """
     middles, width = _bins(found)
     right = {
@@ -56,6 +63,7 @@ def reliability_diagram(found: Reliability) -> go.Figure:
             _gaps(found, under, "underconfident", SCORE, "\\"),
             crosses,
             _counts(middles, found.count),
+            *([_ghost(ghost, ghost_name)] if ghost else []),
         ],
         400,
         CLAIM,
@@ -83,6 +91,22 @@ def _gaps(found: Reliability, shown: np.ndarray, name: str, color: str, pattern:
         "name": name,
         "marker": {"color": "rgba(0,0,0,0)", "line": {"width": 2, "color": color}, "pattern": hatch},
         "hoverinfo": "skip",
+    }
+
+
+def _ghost(found: Reliability, name: str) -> Part:
+    """Return another network's accuracy over its mean confidence, where it has photos."""
+    some = found.count > 0
+    return {
+        "x": found.confidence[some] * 100,
+        "y": found.accuracy[some] * 100,
+        "mode": "lines+markers",
+        "name": name,
+        "line": {"color": GRAY, "width": 2, "dash": "dot"},
+        "marker": {"symbol": "diamond-open", "size": 8, "color": GRAY, "line": {"width": 2}},
+        "customdata": found.count[some],
+        "hovertemplate": f"{name}: %{{customdata}} photos, confidence %{{x:.1f}}%, accuracy %{{y:.1f}}%"
+        "<extra></extra>",
     }
 
 

@@ -3,10 +3,12 @@
 import pytest
 
 from facelab.lessons.calibration import FOLDER, load_all
+from facelab.ui.calibration.grid import grid
 
 from .conftest import choose_tab, until
 
-LESSONS = load_all(FOLDER)
+LESSONS = grid({lesson.model: lesson for lesson in load_all(FOLDER)})
+GHOST = "document.querySelector('#reliability-chart .facelab-chart').data[5].name"
 needs_lessons = pytest.mark.skipif(
     len(LESSONS) < 2, reason="checkpoints/lessons/calibration holds fewer than two"
 )
@@ -21,7 +23,7 @@ def calibration_tab(visit, *window):
 
 def figures(page):
     """Accuracy, mean confidence, ECE, NLL and EER, as the card writes them."""
-    return page.locator("#claims .fl-figures b").all_inner_texts()
+    return page.locator("#claims .fl-figures div > b").all_inner_texts()
 
 
 def bars(page):
@@ -40,6 +42,10 @@ def after(page, selector, act):
     return page.locator(selector).inner_text()
 
 
+def choose(page, control, label):
+    after(page, "#claims", lambda: page.locator(f"#{control}").get_by_label(label, exact=True).check())
+
+
 def put(page, control, value):
     field = page.locator(f"#{control} input[type=number]")
     field.fill(str(value))
@@ -49,29 +55,40 @@ def put(page, control, value):
 @needs_lessons
 def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
     page, _ = calibration_tab(visit)
+    plain, smoothed = LESSONS["overfit", "0"], LESSONS["overfit", "0.1"]
     before, drawn = figures(page), bars(page)
-    assert before[0] == f"{LESSONS[0].accuracy():.1%}" and "plain" not in page.locator("#claims").inner_text()
-    choices = page.locator("#smoothing input[type=radio]")
-    after(page, "#claims", lambda: choices.nth(1).check())
-    smoothed = figures(page)
-    assert smoothed[1:] != before[1:] and smoothed[0] == f"{LESSONS[1].accuracy():.1%}"
-    assert smoothed[2] == f"{LESSONS[1].reliability().ece():.1%}" and bars(page) != drawn
-    assert f"α = 0, T = 1: {before[2]}" in page.locator("#claims").inner_text()
-    until(  # the table comes after the diagram
-        page, "document.querySelectorAll('#trainings th[scope=row]')[1].innerText.startsWith('▶')"
-    )
-    assert page.locator("#trainings th[scope=row] >> text=▶").count() == 1
+    assert before[0] == f"{plain.accuracy():.1%}" and "Overconfident" in page.locator("#claims").inner_text()
+    choose(page, "smoothing", "α = 0.1")
+    now = figures(page)
+    assert now[0] == f"{smoothed.accuracy():.1%}" and now[2] == f"{smoothed.reliability().ece():.1%}"
+    assert bars(page) != drawn and page.evaluate(GHOST) == "overfit, α = 0, T = 1"
+    assert page.locator("#claims .fl-figures .fl-small").all_inner_texts() == before
+    until(page, "document.querySelector('#trainings').innerText.includes('▶ overfit, α = 0.1')")
+    until(page, "document.querySelector('#calibration-formula .katex')")
+    choose(page, "recipe", "standard")
+    assert figures(page)[0] == f"{LESSONS['standard', '0.1'].accuracy():.1%}"
+    assert page.evaluate(GHOST) == "overfit, α = 0.1, T = 1"
     after(page, "#claims", lambda: put(page, "temperature", 2.05))
     warm = figures(page)
-    assert (warm[0], warm[4]) == (smoothed[0], smoothed[4]) and warm[1:4] != smoothed[1:4]
+    lesson = LESSONS["standard", "0.1"]
+    assert warm[0] == f"{lesson.accuracy():.1%}" and warm[4] == f"{lesson.eer:.1%}"
     after(page, "#claims", lambda: page.locator("#fitted").click())
-    lesson = LESSONS[1]
     assert figures(page)[2] == f"{lesson.reliability(lesson.fitted).ece():.1%}"
     assert float(page.locator("#temperature input[type=number]").input_value()) == round(lesson.fitted, 2)
     after(page, "#claims", lambda: put(page, "bins", 6))
     assert len(bars(page)) == 6 and figures(page)[:2] != warm[:2]
-    after(page, "#claims", lambda: choices.nth(0).check())
+    choose(page, "smoothing", "α = 0")
     until(page, "document.querySelector('#temperature input[type=number]').value === '1'")
+
+
+@needs_lessons
+def test_a_prediction_is_answered_once_or_skipped(visit):
+    page, _ = calibration_tab(visit)
+    card = page.locator("#predict-calibration")
+    assert "27.3%" not in card.inner_text()
+    card.get_by_role("button", name="It falls").click()
+    until(page, "document.querySelector('#predict-calibration').innerText.includes('Not as you predicted')")
+    assert "22.7% → 27.3%" in card.inner_text() and card.get_by_role("button").count() == 0
 
 
 def test_the_best_gap_follows_alpha(visit):

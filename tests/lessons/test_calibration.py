@@ -262,7 +262,7 @@ def test_overfit_lessons_come_last_and_are_told_from_others(tmp_path):
         lessons.save(tmp_path / f"{name}.npz", lesson)
     assert [lesson.model for lesson in lessons.load_all(tmp_path)] == ["c", "b", "a"]
     assert [lesson.overfit for lesson in lessons.load_all(tmp_path)] == [False, False, True]
-    assert lessons._invites_overfitting(RECIPES["undecayed"]) and not lessons._invites_overfitting(
+    assert lessons._invites_overfitting(RECIPES["overfit"]) and not lessons._invites_overfitting(
         RECIPES["unaugmented"]
     )
 

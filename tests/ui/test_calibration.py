@@ -11,12 +11,13 @@ from facelab.lessons.smoothing import step
 from facelab.metrics.calibration import reliability
 from facelab.models.recipes import RECIPES
 from facelab.plots.calibration import confidence_histogram, reliability_diagram, similarity_map
-from facelab.ui.calibration import cards as calibration_cards
+from facelab.ui.calibration import grid as trainings
 from facelab.ui.calibration import tab as calibration
 from facelab.ui.calibration import worked_example
 from facelab.ui.widgets.chart import Chart
 from tests.lessons.test_calibration import noise
 
+KEYS = {"softmax": "0", "label_smoothing": "0.1", "online": "online"}
 SURE = noise(scale=2.2)
 SMOOTHED = noise(scale=0.7, model="label_smoothing", label_smoothing=0.1, eer=0.14)
 ONLINE = noise(
@@ -29,6 +30,22 @@ def shipped(monkeypatch):
     here = {lesson.model: lesson for lesson in (SURE, SMOOTHED, ONLINE)}
     monkeypatch.setattr(calibration, "shipped", lambda: here)
     return here
+
+
+def show(model, bins, temperature, before=""):
+    """(figures, reliability diagram) of a standard training, another one shown before."""
+    seen, card, _, diagram = calibration.show("standard", KEYS[model], bins, temperature, (before, ""))
+    assert seen[0] == model
+    return [card, diagram]
+
+
+def show_others(model, bins, temperature):
+    return calibration.show_others("standard", KEYS[model], bins, temperature)
+
+
+def beside(card):
+    """The figures of the training that it is compared with."""
+    return re.findall(r'<br><span class="fl-small">([^<]+)</span>', card)
 
 
 def figures(card):
@@ -45,13 +62,13 @@ def rows(card):
     ("model", "temperature", "bins"), [("softmax", 1.0, 15), ("label_smoothing", 0.4, 8)]
 )
 def test_what_the_page_shows_is_what_is_stored(shipped, model, temperature, bins):
-    card, diagram = calibration.show(model, bins, temperature)
-    histogram, curve, table = calibration.show_others(model, bins, temperature)
+    card, diagram = show(model, bins, temperature)
+    histogram, curve, table = show_others(model, bins, temperature)
     lesson = shipped[model]
     at = lesson.nearest(temperature)
     found = reliability(lesson.confidence[at], lesson.correct, bins)
     right, claimed = lesson.correct.mean(), lesson.confidence[at].mean()
-    assert figures(card) == [
+    assert figures(card)[-5:] == [
         f"{right:.1%}", f"{claimed:.1%}", f"{found.ece():.1%}", f"{lesson.nll[at]:.3f}", f"{lesson.eer:.1%}"
     ]  # fmt: skip
     assert np.array_equal(diagram.data[0].y, 100 * found.accuracy, equal_nan=True)
@@ -65,32 +82,64 @@ def test_what_the_page_shows_is_what_is_stored(shipped, model, temperature, bins
 
 def test_every_training_is_compared_as_trained_and_mended(shipped):
     for temperature in (0.4, 3.1):  # the table does not follow the slider
-        table = rows(calibration.show_others("online", 10, temperature)[2])
-        assert list(table) == ["α = 0 (one-hot)", "α = 0.1", "▶ online label smoothing"]
+        table = rows(show_others("online", 10, temperature)[2])
+        assert list(table) == ["standard, α = 0", "standard, α = 0.1", "▶ standard, online"]
         for lesson, cells in zip(shipped.values(), table.values()):
             before, after = (lesson.reliability(t, 10).ece() for t in (1.0, lesson.fitted))
-            assert cells[2] == f"{before:.1%}" and cells[5] == f"{after:.1%}" and cells[4] == "1.23"
-            assert cells[0] == f"{lesson.accuracy():.1%}" and cells[6] == f"{lesson.eer:.1%}"
+            assert cells[2] == f"{before:.1%}" and cells[6] == f"{after:.1%}" and cells[5] == "1.23"
+            assert cells[0] == f"{lesson.accuracy():.1%}" and cells[4] == f"{lesson.eer:.1%}"
 
 
-def test_smoothing_stands_beside_the_plain_training():
-    plain = calibration.show("softmax", 15, 1.0)[0]
-    smoothed = calibration.show("label_smoothing", 15, 1.0)[0]
-    assert "α = 0, T = 1: " not in plain
-    assert re.findall(r"α = 0, T = 1: ([\d.%]+)", smoothed) == figures(plain)
-    warm = calibration.show("softmax", 15, 1.6)[0]  # and a temperature beside none
-    assert re.findall(r"α = 0, T = 1: ([\d.%]+)", warm) == figures(plain)
+def test_the_former_training_stays_as_a_ghost():
+    plain, alone = show("softmax", 15, 1.0)
+    assert not beside(plain) and len(alone.data) == 5
+    for model, before, temperature, behind in (
+        ("label_smoothing", "softmax", 1.0, SURE),
+        ("softmax", "label_smoothing", 1.0, SMOOTHED),
+        ("label_smoothing", "", 1.0, SURE),  # from a link: without smoothing
+        ("online", "label_smoothing", 2.5, ONLINE),  # a temperature moves away from itself
+    ):
+        card, diagram = show(model, 15, temperature, before)
+        found, ghost = behind.reliability(1.0, 15), diagram.data[5]
+        some = found.count > 0
+        assert np.allclose(ghost.x, 100 * found.confidence[some])
+        assert np.allclose(ghost.y, 100 * found.accuracy[some]) and ghost.line.dash == "dot"
+        assert beside(card)[0] == f"{behind.accuracy():.1%}" and beside(card)[2] == f"{found.ece():.1%}"
+        assert f"Gray: {trainings.name_of(behind)}" in card and ghost.name.startswith("standard, ")
+
+
+def test_bins_and_temperature_do_not_replace_the_ghost():
+    seen = calibration.show("standard", "0", 15, 1.0)[0]
+    for bins, temperature in ((15, 1.0), (8, 1.0), (8, 2.5)):
+        seen = calibration.show("standard", "0.1", bins, temperature, seen)[0]
+    assert seen == ("label_smoothing", "softmax")
+    assert calibration.show("standard", "online", 8, 1.0, seen)[0] == ("online", "label_smoothing")
+
+
+def test_the_formulas_have_the_current_values():
+    _, _, text, _ = calibration.show("standard", "0.1", 15, 2.5)
+    at = float(SMOOTHED.temperatures[SMOOTHED.nearest(2.5)])
+    target = 1 - 0.1 + 0.1 / SMOOTHED.identities
+    assert text.startswith("$$") and text.endswith("$$") and f"{target:.4f}" in text
+    assert f"T = {at:.2f}" in text and f"{SMOOTHED.reliability(at, 15).ece():.3f}" in text
+
+
+def test_an_unmeasured_combination_is_said():
+    seen, card, _, diagram = calibration.show("overfit", "0.1", 15, 1.0, ("softmax", ""))
+    assert seen == ("softmax", "") and "has not been measured" in card and diagram is None
+    assert calibration.show_others("overfit", "0.1", 15, 1.0)[:2] == [None, None]
+    assert calibration.on_fitted("overfit", "0.1") == gr.skip()
 
 
 def test_temperature_moves_confidence_and_nothing_else():
-    cold, warm = (figures(calibration.show("softmax", 15, t)[0]) for t in (0.4, 3.1))
+    cold, warm = (figures(show("softmax", 15, t)[0])[-5:] for t in (0.4, 3.1))
     assert cold[0] == warm[0] and cold[4] == warm[4]
     assert float(cold[1][:-1]) > float(warm[1][:-1]) and cold[2:4] != warm[2:4]
 
 
 @pytest.mark.parametrize(("temperature", "words"), [(0.25, "Overconfident"), (4.0, "Underconfident")])
 def test_the_verdict_is_in_words(temperature, words):
-    assert words in calibration.show("softmax", 15, temperature)[0]
+    assert words in show("softmax", 15, temperature)[0]
 
 
 @pytest.mark.parametrize(
@@ -100,11 +149,11 @@ def test_claims_are_called_kept_within_two_standard_errors(shipped, errors, word
     right = SURE.accuracy()
     claim = right + errors * np.sqrt(right * (1 - right) / len(SURE.correct))
     shipped["softmax"] = noise(scale=2.2, confidence=np.full_like(SURE.confidence, claim))
-    assert words in calibration.show("softmax", 15, 1.0)[0]
+    assert words in show("softmax", 15, 1.0)[0]
 
 
 def test_the_button_sets_the_slider_so_that_the_fitted_temperature_is_used(shipped):
-    wanted = calibration.on_fitted("softmax")
+    wanted = calibration.on_fitted("standard", "0")
     assert shipped["softmax"].temperatures[shipped["softmax"].nearest(wanted)] == 1.234
 
 
@@ -162,9 +211,8 @@ def test_long_vectors_are_cut():
 def test_names_are_told_apart_and_escaped(shipped):
     shipped["<b>x"] = noise(model="<b>x", loss="center")
     shipped["again"] = noise(model="again", label_smoothing=0.1)
-    names = calibration_cards.names_of(list(shipped.values()))
-    assert len(set(names)) == 5 and "α = 0.1 · again" in names
-    assert "<b>x" not in calibration.show_others("softmax", 15, 1.0)[2]
+    assert [value for _, value in trainings.smoothings(shipped)] == ["0", "0.1", "online", "<b>x", "again"]
+    assert "<b>x" not in show_others("softmax", 15, 1.0)[2]
 
 
 def test_without_lessons_the_tab_says_how_to_make_one_and_keeps_the_sum(shipped):
@@ -189,7 +237,7 @@ def test_a_damaged_file_does_not_take_the_page_down(monkeypatch, tmp_path):
 def test_the_tab_opens_finished_and_hides_its_events():
     with gr.Blocks() as app:
         controls = calibration.build()
-    assert list(controls) == ["smoothing", "bins", "temperature", "alpha", "gap", "classes"]
+    assert list(controls) == ["recipe", "smoothing", "bins", "temperature", "alpha", "gap", "classes"]
     assert all(fn.api_visibility == "private" for fn in app.fns.values())
     charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
     assert len(charts) == 5 and all(chart.value for chart in charts)
@@ -197,25 +245,36 @@ def test_the_tab_opens_finished_and_hides_its_events():
         assert control.info and control.label
 
 
-def test_what_learned_by_heart_is_held_against_its_own_kind(shipped):
+def test_the_overfit_recipe_opens_and_is_held_against_its_own_kind(shipped):
     shipped["bare"] = noise(model="bare", scale=6.0, overfit=True)
     shipped["bare_smoothed"] = noise(model="bare_smoothed", scale=2.0, label_smoothing=0.03, overfit=True)
-    card = calibration.show("bare_smoothed", 15, 1.0)[0]
-    assert re.findall(r"α = 0, T = 1: ([\d.%]+)", card) == figures(calibration.show("bare", 15, 1.0)[0])
-    names = calibration_cards.names_of(list(shipped.values()))
-    assert names[3:] == ["overfit, α = 0 (one-hot)", "overfit, α = 0.03"]
+    assert trainings.opening(shipped) == ("overfit", "0")
+    _, card, _, _ = calibration.show("overfit", "0.03", 15, 1.0)
+    plain = calibration.show("overfit", "0", 15, 1.0)[1]
+    assert beside(card) == figures(plain)[-5:]
+    found = {block.elem_id: block for block in build_tab().blocks.values()}
+    assert found["recipe"].value == "overfit" and found["smoothing"].value == "0"
+    assert [value for _, value in found["smoothing"].choices] == ["0", "0.1", "online", "0.03"]
 
 
 def test_the_settings_named_in_the_prose_are_those_of_the_recipes():
-    """The radio's text says what the overfit recipe changes besides α."""
-    shown = next(block for block in build_tab().blocks.values() if block.elem_id == "smoothing").info
-    plain, overfit = RECIPES["softmax"], RECIPES["undecayed"]
-    assert f"{overfit.epochs} epochs, learning rate {overfit.lr:g}" in shown
-    assert f"(else {plain.epochs} epochs, {plain.lr:g})" in shown
+    """The control's text says what the recipes share and in what they differ."""
+    shown = next(block for block in build_tab().blocks.values() if block.elem_id == "recipe").info
+    plain, overfit = RECIPES["standard"], RECIPES["overfit"]
+    for recipe in (plain, overfit):
+        assert f"{recipe.epochs} epochs, learning rate {recipe.lr:g}" in shown
     assert overfit.weight_decay == 0 < plain.weight_decay and "no weight decay" in shown
-    assert overfit.flip and "no augmentation but flips" in shown
-    amounts = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")
-    assert not any(getattr(overfit, name) for name in amounts)
+    amounts = ("flip", "rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")
+    assert not any(getattr(overfit, name) for name in amounts) and "no data augmentation" in shown
+
+
+def test_the_shipped_grid_makes_the_lectures_point():
+    """Overconfident by more than 15 points; smoothing mends the ECE and costs verification."""
+    found = trainings.grid({lesson.model: lesson for lesson in lessons.load_all()})
+    assert len(found) == 10
+    plain, smoothed = found["overfit", "0"], found["overfit", "0.1"]
+    assert plain.confidence[plain.nearest(1)].mean() - plain.accuracy() > 0.15
+    assert smoothed.reliability().ece() < 0.5 * plain.reliability().ece() and smoothed.eer > plain.eer
 
 
 def build_tab():

@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -9,61 +10,42 @@ from facelab.evaluation import results as run_records
 from facelab.lessons.calibration import Calibration
 from facelab.lessons.smoothing import Step
 from facelab.metrics.calibration import Reliability
+from facelab.ui.calibration.grid import name_of
 from facelab.ui.widgets.terms import with_terms
 
 FAIR = 2.0  # standard errors of the accuracy, within which mean confidence and accuracy count as equal
+FIGURES = ("top-1 accuracy", "mean confidence", "ECE", "NLL", "verification EER, unseen identities")
 SHOWN = 3  # entries of a vector
 
 
-def name_of(lesson: Calibration) -> str:
-    """Return the label of a training: its recipe and its targets."""
-    return f"overfit, {_targets(lesson)}" if lesson.overfit else _targets(lesson)
-
-
-def _targets(lesson: Calibration) -> str:
-    if lesson.loss == "online_label_smoothing":
-        return "online label smoothing"
-    if lesson.loss != "softmax":
-        return f"{lesson.model} ({lesson.loss})"
-    return f"α = {lesson.label_smoothing:g}" if lesson.label_smoothing else "α = 0 (one-hot)"
-
-
-def names_of(lessons: list[Calibration]) -> list[str]:
-    """Return the labels of several trainings, with the file name where two would be equal."""
-    names = [name_of(lesson) for lesson in lessons]
-    return [
-        f"{name} · {lesson.model}" if names.count(name) > 1 else name for name, lesson in zip(names, lessons)
-    ]
-
-
-def figures_card(lesson: Calibration, plain: Calibration, temperature: float, found: Reliability) -> str:
-    """Return whether the network is overconfident, and its figures beside those without smoothing.
+def figures_card(
+    lesson: Calibration, ghost: Calibration | None, temperature: float, found: Reliability
+) -> str:
+    """Return whether the network is overconfident, and its figures beside those of another training.
 
     Args:
         lesson: the network.
-        plain: the network that it is compared with, as trained.
+        ghost: the training that it is compared with, at T = 1, if any.
         temperature: one of the lesson's.
         found: its reliability there.
     """
     at = lesson.nearest(temperature)
     claimed, right = float(lesson.confidence[at].mean()), lesson.accuracy()
-    rows = zip(
-        ("top-1 accuracy", "mean confidence", "ECE", "NLL"),
-        (right, claimed, found.ece(), float(lesson.nll[at])),
-        _as_trained(plain, len(found.count)),
-    )
-    unsmoothed = plain.loss == "softmax" and not plain.label_smoothing
-    same = not unsmoothed or (lesson is plain and lesson.temperatures[at] == 1)
-    cells = "".join(_cell(name, _number(name, value), _number(name, old), same) for name, value, old in rows)
-    cells += _cell("verification EER, unseen identities", _rate(lesson.eer), _rate(plain.eer), same)
+    bins = len(found.count)
+    values = (*_shares((right, claimed, found.ece())), f"{lesson.nll[at]:.3f}", _rate(lesson.eer))
+    former = _as_trained(ghost, bins) if ghost else [""] * len(FIGURES)
+    cells = "".join(map(_cell, FIGURES, values, former))
+    beside = f"Gray: {html.escape(name_of(ghost))}, as trained (T = 1). " if ghost else ""
     return (
         f'<div class="fl-card" role="status"><h2>{_verdict(claimed, right, len(lesson.correct))}</h2>'
-        f"<p>{len(lesson.correct):,} held-out photos, {lesson.identities:,} classes: mean confidence "
-        f"{claimed:.1%}{_at(lesson.temperatures[at])}, accuracy {right:.1%}.</p>"
+        f"<p><b>{html.escape(name_of(lesson))}</b>{_at(lesson.temperatures[at])}: {len(lesson.correct):,} "
+        f"held-out photos, {lesson.identities:,} classes: mean confidence {claimed:.1%}, accuracy "
+        f"{right:.1%}.</p>"
         f'<div class="fl-figures">{cells}</div>'
-        f'<p class="fl-small">ECE: mean absolute difference of accuracy and confidence per bin, weighted by '
-        f"bin size. NLL: mean −ln p of the right class. EER: verification error on {lesson.strangers} unseen "
-        f"identities. It uses the embeddings, before the softmax, so no temperature changes it.</p></div>"
+        f'<p class="fl-small">{beside}ECE: mean absolute difference of accuracy and confidence per bin, '
+        f"weighted by bin size. NLL: mean −ln p of the right class. EER: verification error on "
+        f"{lesson.strangers} unseen identities; it uses the embeddings, before the softmax, so no "
+        f"temperature changes it.</p></div>"
     )
 
 
@@ -71,10 +53,15 @@ def _at(temperature: float) -> str:
     return "" if temperature == 1 else f" (at T = {temperature:.2f})"
 
 
-def _as_trained(lesson: Calibration, bins: int) -> tuple[float, ...]:
+def _as_trained(lesson: Calibration, bins: int) -> list[str]:
+    """Return the figures of a training at T = 1."""
     at = lesson.nearest(1.0)
     claimed, ece = float(lesson.confidence[at].mean()), lesson.reliability(1.0, bins).ece()
-    return lesson.accuracy(), claimed, ece, float(lesson.nll[at])
+    return [*_shares((lesson.accuracy(), claimed, ece)), f"{lesson.nll[at]:.3f}", _rate(lesson.eer)]
+
+
+def _shares(values: Iterable[float]) -> list[str]:
+    return [f"{value:.1%}" for value in values]
 
 
 def _verdict(claimed: float, right: float, photos: int) -> str:
@@ -85,43 +72,29 @@ def _verdict(claimed: float, right: float, photos: int) -> str:
     return "▲ Overconfident on average" if claimed > right else "▼ Underconfident on average"
 
 
-def _number(name: str, value: float) -> str:
-    return f"{value:.3f}" if "NLL" in name else f"{value:.1%}"
-
-
 def _rate(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1%}"
 
 
-def _cell(name: str, value: str, plain: str, same: bool) -> str:
-    beside = "" if same else f'<br><span class="fl-small">α = 0, T = 1: {plain}</span>'
+def _cell(name: str, value: str, former: str) -> str:
+    beside = f'<br><span class="fl-small">{former}</span>' if former else ""
     return f"<div><b>{value}</b>{with_terms(name)}{beside}</div>"
 
 
 def trainings_card(lessons: list[Calibration], chosen: str, bins: int) -> str:
     """Return a table of all trainings: as trained, and at the fitted temperature."""
-    rows = "".join(
-        _row(lesson, name, lesson.model == chosen, bins) for lesson, name in zip(lessons, names_of(lessons))
-    )
-    heads = (
-        "label smoothing",
-        "accuracy",
-        "mean confidence",
-        "ECE",
-        "NLL",
-        "fitted T",
-        "ECE at fitted T",
-        "EER, unseen identities",
-        "EER, LFW",
-    )
+    judged = any(not math.isnan(lfw_eer(lesson.model)) for lesson in lessons)
+    rows = "".join(_row(lesson, lesson.model == chosen, bins, judged) for lesson in lessons)
+    heads = ("recipe, label smoothing", "accuracy", "mean confidence", "ECE", "NLL", "EER, unseen identities",
+             "fitted T", "ECE at fitted T", *["EER, LFW"] * judged)  # fmt: skip
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    lfw = " LFW: its 6,000 pairs (view 2); – where not measured. The two EERs may disagree." if judged else ""
     return (
         f'<div class="fl-card"><h3>All trainings, as trained (T = 1)</h3>'
         f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Figures of all trainings'>"
         f"<table class='fl-table'><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>"
         f'<p class="fl-small">▶ is shown above. One network and one seed each, trained on the same photos: '
-        f"small differences may be chance. Unseen identities: of the same archives. LFW: its 6,000 pairs "
-        f"(view 2); – where not measured. The two EERs may disagree.</p></div>"
+        f"small differences may be chance. Unseen identities: of the same archive.{lfw}</p></div>"
     )
 
 
@@ -132,15 +105,11 @@ def lfw_eer(model: str) -> float:
     return run_records.header(model).metrics.get("lfw_view2", {}).get("eer", math.nan)
 
 
-def _row(lesson: Calibration, name: str, chosen: bool, bins: int) -> str:
-    right, claimed, ece, nll = _as_trained(lesson, bins)
+def _row(lesson: Calibration, chosen: bool, bins: int, judged: bool) -> str:
     mended = lesson.reliability(lesson.fitted, bins).ece()
-    figures = (
-        f"{right:.1%}", f"{claimed:.1%}", f"{ece:.1%}", f"{nll:.3f}", f"{lesson.fitted:.2f}", f"{mended:.1%}",
-        _rate(lesson.eer), _rate(lfw_eer(lesson.model)),
-    )  # fmt: skip
-    cells = "".join(f"<td>{figure}</td>" for figure in figures)
-    return f'<tr><th scope="row">{"▶ " if chosen else ""}{html.escape(name)}</th>{cells}</tr>'
+    figures = [*_as_trained(lesson, bins), f"{lesson.fitted:.2f}", f"{mended:.1%}"]
+    cells = "".join(f"<td>{figure}</td>" for figure in figures + [_rate(lfw_eer(lesson.model))] * judged)
+    return f'<tr><th scope="row">{"▶ " if chosen else ""}{html.escape(name_of(lesson))}</th>{cells}</tr>'
 
 
 def hand_card(logits: list[float], label_smoothing: float, now: Step, best: float) -> str:
