@@ -147,9 +147,8 @@ def _pairs() -> str:
 
 
 def _smoothing() -> str:
-    found = sorted(
-        (one for one in calibration.load_all() if one.overfit), key=lambda one: one.label_smoothing
-    )
+    overfit = [one for one in calibration.load_all() if one.overfit and one.loss == "softmax"]
+    found = sorted(overfit, key=lambda one: one.label_smoothing)
     sure = float(found[0].confidence[found[0].nearest(1.0)].mean())
     eces = ", ".join(f"{one.reliability().ece():.1%} (α = {one.label_smoothing:g})" for one in found)
     return f"overfit recipe: mean confidence {sure:.0%}, accuracy {found[0].accuracy():.0%}; ECE {eces}"
