@@ -83,8 +83,8 @@ class Circle(Chart):
             f"{photo[0].upper()}</button>"
             for photo in PHOTOS
         )
-        self.html_template = (
-            f'<div class="fl-circle">{self.html_template}<div class="fl-handles">{handles}</div></div>'
+        self.html_template = self.html_template.replace(
+            self.plot, f'<div class="fl-circle">{self.plot}<div class="fl-handles">{handles}</div></div>'
         )
         self.css_template += STYLE
         self.js_on_load = DRAW + HANDLES

@@ -8,6 +8,7 @@ its element a `frame` event with the number of one of the figure's frames (the l
 """
 
 import json
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -18,6 +19,7 @@ PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 CONFIG = {  # whatever could send a chart away is off, and has nowhere to go
     "responsive": True,
     "displaylogo": False,
+    "displayModeBar": False,  # chart.js has quieter buttons
     "modeBarButtonsToRemove": ["toImage", "sendChartToCloud"],
     "showSendToCloud": False,
     "plotlyServerURL": "",
@@ -26,14 +28,16 @@ CONFIG = {  # whatever could send a chart away is off, and has nowhere to go
 PLOTLY_URL = f"gradio_api/file={PLOTLY_JS}"  # relative: the page may lie below a path, as in JupyterHub
 HEAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'  # of the page: fetched while it is built
 
+PANEL = (Path(__file__).parent.parent / "chart.js").read_text()
 DRAW = """
 const plot = element.querySelector('.facelab-chart');
+PANEL
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const draw = () => {
   if (!window.Plotly) return;
   // With a <base>, Plotly names its patterns by the page's whole address, and links.py changes that address.
   document.querySelector('base[href="./"]')?.remove();
-  plot.style.display = props.value ? '' : 'none';
+  plot.style.display = panel.style.display = props.value ? '' : 'none';
   if (!props.value) return Plotly.purge(plot);
   const figure = JSON.parse(props.value);
   const layout = figure.layout;
@@ -49,11 +53,15 @@ const draw = () => {
   const frame = figure.frames?.[Math.min(plot.frame ?? Infinity, figure.frames.length - 1)];
   frame?.data.forEach((change, i) => Object.assign(figure.data[i], change));
   Object.assign(layout, frame?.layout);
+  const legendShown = frameOf(layout, figure.data.length);
   layout.autosize = true;
   plot.style.height = layout.height ? `${layout.height}px` : '';  // a resize takes the element's
   const config = CONFIG;
   const drawn = new CustomEvent('drawn', {bubbles: true});
-  Plotly.react(plot, figure.data, layout, config).then(() => plot.dispatchEvent(drawn));
+  Plotly.react(plot, figure.data, layout, config).then(() => {
+    writeLegend(legendShown);
+    plot.dispatchEvent(drawn);
+  });
 };
 plot.addEventListener('frame', (event) => { plot.frame = event.detail; draw(); });
 const whenReady = () => {
@@ -65,7 +73,21 @@ watch('value', draw);
 new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
 new ResizeObserver(() => plot.data && plot.offsetParent && Plotly.Plots.resize(plot)).observe(plot);
 whenReady();
-""".replace("CONFIG", json.dumps(CONFIG))
+""".replace("CONFIG", json.dumps(CONFIG)).replace("PANEL", PANEL)
+TOOLS = "".join(
+    f'<button type="button" data-do="{do}" aria-label="{says}">{text}</button>'
+    for do, text, says in (
+        ("reset", "Reset", "Reset the view of this chart"),
+        ("png", "PNG", "Save this chart as PNG"),
+        ("svg", "SVG", "Save this chart as SVG"),
+        ("csv", "CSV", "Save the values of this chart as CSV"),
+    )
+)
+
+
+def shortened(label: str) -> str:
+    """Return a label without what stands in parentheses or after the first comma, colon or semicolon."""
+    return re.split("[,:;]", re.sub(r" \([^)]*\)", "", label))[0]
 
 
 class Chart(gr.HTML):
@@ -73,8 +95,9 @@ class Chart(gr.HTML):
 
     Args:
         value: the figure shown first.
-        label: what a screen reader says of it.
+        label: what a screen reader says of it, and its title where it has no other.
         elem_id: its id on the page.
+        title: a shorter title, above the legend.
     """
 
     def __init__(
@@ -83,10 +106,14 @@ class Chart(gr.HTML):
         label: str = "chart",
         elem_id: str | None = None,
         render: bool = True,
+        title: str | None = None,
     ) -> None:
+        self.plot = f'<div class="facelab-chart" role="img" aria-label="{label}"></div>'
         super().__init__(
             value,
-            html_template=f'<div class="facelab-chart" role="img" aria-label="{label}"></div>',
+            html_template=f'<figure class="fl-chart"><figcaption><span class="fl-chart-title">'
+            f'{title or shortened(label)}</span><span class="fl-chart-tools">{TOOLS}</span>'
+            f'<span class="fl-legend"></span></figcaption>{self.plot}</figure>',
             css_template=".facelab-chart { width: 100%; min-height: 300px; }",
             js_on_load=DRAW,
             head=f'<script src="{PLOTLY_URL}"></script>',  # it runs late: it takes long
