@@ -1,1 +1,1 @@
-"""Published protocols on models and embeddings, and the reports that are written from them."""
+"""Published protocols on models and embeddings, and their reports."""

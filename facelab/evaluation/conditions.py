@@ -1,8 +1,8 @@
-"""On whom a model fails: its errors among pairs of turned, dark, blurred and small faces.
+"""Errors by condition: pairs by pose, low light, blur and small size of the faces.
 
-Of a photo that comes without labels this much can be measured. A pair is as hard as the worse of its two
-photos; pairs are ranked by that and judged in thirds at one and the same threshold, as in a verification
-system that does not know whom it sees (Grother et al. 2019, NISTIR 8280, judge groups of people so).
+These conditions can be measured without labels. The difficulty of a pair is that of the worse of its two
+photos; pairs are ranked by it and evaluated in thirds at the same threshold, as in a verification system that
+does not know the identities (Grother et al. 2019, NISTIR 8280, evaluate groups of people in this way).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ THIRDS = ("least", "middle", "most")
 
 
 def conditions(face: Face) -> np.ndarray:
-    """How turned, dark, blurred and small a face is: (4,) float64, larger is worse.
+    """Measure pose, darkness, blur and smallness of a face: (4,) float64, larger is worse.
 
-    Turned: how far the nose's tip is from the middle between the eyes, along the line through them and as a
-    share of their distance; 0 is a face from the front. Dark: minus the crop's mean luma, in [0, 255].
-    Blurred: minus the standard deviation of the luma's Laplacian. Small: minus the distance of
-    the eyes in pixels of the photo.
+    Turned (pose): distance of the nose tip from the middle between the eyes, along the line through them and
+    as a share of their distance; 0 for a frontal face. Dark: minus the crop's mean luma, in [0, 255].
+    Blurred: minus the standard deviation of the luma's Laplacian. Small: minus the distance of the eyes in
+    pixels of the photo.
     """
     left, right, nose = face.landmarks[:3].astype(np.float64)
     across = right - left
@@ -34,13 +34,13 @@ def conditions(face: Face) -> np.ndarray:
 def judge_subsets(
     scores: np.ndarray, same: np.ndarray, first: np.ndarray, second: np.ndarray, threshold: float
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Errors at one threshold in thirds of the pairs, by each of CONDITIONS.
+    """Compute errors at one threshold in thirds of the pairs, by each of CONDITIONS.
 
     Args:
-        scores: (P,) similarities; from `threshold` on two photos count as one person.
-        same: (P,) boolean, whether they are.
+        scores: (P,) similarities; a pair is accepted from `threshold` on.
+        same: (P,) boolean, whether a pair is genuine.
         first, second: (P, 4) `conditions` of each pair's photos.
-        threshold: of the score.
+        threshold: threshold of the score.
 
     Returns:
         {condition: {"least" | "middle" | "most": {"refused" (share of the genuine pairs), "accepted" (share
@@ -56,7 +56,9 @@ def judge_subsets(
 
 
 def _thirds(worse: np.ndarray, accepted: np.ndarray, same: np.ndarray) -> dict[str, dict[str, float]]:
-    """Genuine and impostor pairs are ranked apart, so that all thirds are equally large."""
+    """Split into thirds; genuine and impostor pairs are ranked separately, so that all thirds are equally
+    large.
+    """
     split = [
         np.array_split(accepted[kind][np.argsort(worse[kind], kind="stable")], len(THIRDS))
         for kind in (same, ~same)
@@ -73,7 +75,7 @@ def _thirds(worse: np.ndarray, accepted: np.ndarray, same: np.ndarray) -> dict[s
 
 
 def subset_rows(report: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[tuple[str, Sequence[float]]]:
-    """The report as a table: (condition, refused in the least, middle and most, then accepted)."""
+    """Return the report as a table: (condition, FRR in the easiest, middle and hardest third, then FAR)."""
     return [
         (name, [thirds[third][kind] for kind in ("refused", "accepted") for third in THIRDS])
         for name, thirds in report.items()

@@ -1,7 +1,7 @@
-"""Judge an embedder by a protocol, or measure the operating points that turn its scores into decisions.
+"""Evaluate an embedder by a protocol, or measure the operating points that turn its scores into decisions.
 
-Images may be raw photos, in which the main face is found and aligned first, or aligned crops; or there is
-no model at all, and another program's vectors are read from a file. `protocols` does the judging.
+Images may be raw photos, in which the main face is found and aligned first, or aligned crops; another
+program's embeddings can be read from a file instead of a model. `protocols` does the evaluation.
 """
 
 import os
@@ -34,7 +34,7 @@ Say = Callable[[str], object]
 
 
 def unheard(sentence: str) -> None:
-    """Say nothing; the command line passes what writes to stderr."""
+    """Ignore a message; the command line passes a function that writes to stderr."""
 
 
 def embed_folder(
@@ -47,17 +47,17 @@ def embed_folder(
     flip: bool = True,
     say: Say = unheard,
 ) -> Embedded:
-    """Embed the main face of every image, for the protocols that need all of them.
+    """Embed the main face of every image, for the protocols that require all of them.
 
     Args:
         model: a checkpoint's name or path, or `reference`.
         images: folder or zip, one folder per identity or another layout that `who_is_on` understands.
         aligned: the images are aligned 112x112 crops.
-        cache: where found faces are kept between runs.
-        jobs: processes.
+        cache: folder of detected faces, kept between runs.
+        jobs: number of processes.
         track: draws progress.
         flip: add the embedding of the mirrored crop; the reference never does.
-        say: is told how the source was read where it is not the plain layout.
+        say: called with a sentence on how a source without the plain layout was read.
 
     Raises:
         ValueError: bad input.
@@ -91,10 +91,11 @@ def _embedded(
 
 
 def read_embedded(path: str) -> Embedded:
-    """Vectors of an .npz file (`names`, `embeddings`, perhaps `identities`), to be compared by cosine.
+    """Read embeddings of an .npz file (`names`, `embeddings`, optionally `identities`), to be compared by
+    cosine.
 
     Raises:
-        ValueError: no such file, or not what it should be.
+        ValueError: no such file, or invalid content.
     """
     names, embeddings = load_embeddings(path)
     identities = load_identities(path)
@@ -123,15 +124,15 @@ def evaluate(
         pairs_file: LFW's form or `image1 image2 label`.
         aligned, cache, jobs, track, flip: as in `embed_folder`.
         intervals: add 95 % bootstrap intervals.
-        subsets: add the errors among turned, dark, blurred and small faces, at the threshold of SUBSET_FAR.
-        against: another checkpoint, or `reference`, to be held against on the same pairs.
+        subsets: add the errors by pose, low light, blur and size, at the threshold of SUBSET_FAR.
+        against: another checkpoint, or `reference`, to compare with on the same pairs.
 
     Returns:
-        The report of `judge_pairs`, and if asked for "subsets" of `judge_subsets` and "difference" of
+        The report of `judge_pairs`, and on request "subsets" of `judge_subsets` and "difference" of
         `judge_difference`.
 
     Raises:
-        ValueError: bad input, too few pairs left to judge, or subsets of crops or without thresholds.
+        ValueError: bad input, too few pairs, or subsets of crops or without thresholds.
     """
     if subsets and aligned:
         raise ValueError("how turned a face is shows in whole photos only; judge subsets without --aligned")
@@ -151,7 +152,7 @@ def evaluate(
 
 
 def evaluate_embeddings(file: str, pairs_file: str, intervals: bool = False) -> dict[str, object]:
-    """Score every pair of a list by another program's vectors -> the report of `judge_pairs`.
+    """Score every pair of a list with another program's embeddings -> the report of `judge_pairs`.
 
     Raises:
         ValueError: bad input.
@@ -164,20 +165,20 @@ def evaluate_embeddings(file: str, pairs_file: str, intervals: bool = False) -> 
 def evaluate_classes(
     model: str, images: str, cache: Path | None = None, track: Track = untracked
 ) -> dict[str, object]:
-    """Closed set: name the people whom a checkpoint was trained on, in crops that it has not seen.
+    """Classify held-out crops of a checkpoint's training identities (closed set).
 
     Args:
         model: a checkpoint's name or path.
         images: folder or zip of aligned crops, one folder per identity, named as in training.
-        cache: where decoded crops are kept.
+        cache: folder of decoded crops.
         track: draws progress.
 
     Returns:
-        `classification_report`, "images", "identities" (K), "most_confused": [(true name, taken for, how
-        often), ...], "notes": as in `CropSet`, and "failures": {image: why}.
+        `classification_report`, "images", "identities" (K), "most_confused": [(true class, predicted class,
+        count), ...], "notes": as in `CropSet`, and "failures": {image: why}.
 
     Raises:
-        ValueError: bad input, a loss that names nobody, or people whom the checkpoint does not know.
+        ValueError: bad input, a loss without classes, or identities outside the checkpoint's classes.
     """
     network, loss_fn, header = checkpoint.load(find_checkpoint(model))
     if not hasattr(loss_fn, "logits"):
@@ -210,13 +211,13 @@ def calibrate(
     track: Track = untracked,
     say: Say = unheard,
 ) -> OperatingPoints:
-    """Measure operating points on all pairs among photos of known people, at most ten photos a person.
+    """Measure operating points on all pairs of labeled photos, at most ten photos a person.
 
     Args:
         model: a checkpoint's name or path, or `reference`.
         images: folder or zip, as in `embed_folder`.
-        people: the names of those to use; None takes all.
-        title: what to call the set; None takes the source's name.
+        people: names of the people to use; None takes all.
+        title: name of the set; None takes the source's name.
         aligned, cache, jobs, track, say: as in `embed_folder`.
 
     Raises:

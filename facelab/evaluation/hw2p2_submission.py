@@ -1,7 +1,7 @@
-"""The homework's two submissions from a checkpoint: scores of its test pairs and classes of its test images.
+"""Homework submissions from a checkpoint: scores of its test pairs and classes of its test images.
 
-The crops are read and embedded in batches, mirrored and not, on a GPU where there is one. A score is the
-cosine of two embeddings; a class is the largest of the loss's own logits, whose order the checkpoint keeps.
+The crops are read and embedded in batches, with their mirror images, on a GPU if there is one. A score is the
+cosine of two embeddings; a class is the index of the loss's largest logit, whose order the checkpoint stores.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ from facelab.training.homework import BATCH, embed_crops
 
 @dataclass(frozen=True)
 class Submission:
-    """What `submit` did.
+    """Result of `submit`.
 
     Attributes:
-        files: those that were written.
+        files: written files.
         failures: {image: why it could not be read}; its pairs score -1, its class is the first.
-        notes: why a file was not written, a sentence each.
+        notes: why a file was not written, one sentence each.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -39,18 +39,18 @@ class Submission:
 
 
 def submit(model: str, root: str, out: str, partial: bool = False, track: Track = untracked) -> Submission:
-    """Write `verification.csv` and `classification.csv`, as far as the homework's data asks for them.
+    """Write `verification.csv` and `classification.csv`, as required by the homework's data.
 
     Args:
         model: a checkpoint's name or path.
         root: the homework's folder, see `data/hw2p2.py`; its crops are 112x112.
         out: folder for the two files.
-        partial: name classes even if the checkpoint was trained on some of them only.
+        partial: predict classes even if the checkpoint was trained on some of them only.
         track: draws progress.
 
     Raises:
-        ValueError: no such checkpoint or data, a malformed list, images that are not there, or classes that
-            cannot be predicted and `partial` is false.
+        ValueError: no such checkpoint or data, a malformed list, missing images, or classes that cannot be
+            predicted while `partial` is false.
     """
     network, loss_fn, header = checkpoint.load(find_checkpoint(model))
     network.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -91,7 +91,7 @@ def _write_scores(
 def _classes(
     homework: Homework, loss_fn: nn.Module, header: checkpoint.Header, partial: bool
 ) -> list[str] | str:
-    """The homework's label of each of the checkpoint's classes, or why there are none.
+    """Return the homework's label of each of the checkpoint's classes, or why there are none.
 
     Raises:
         ValueError: the homework has classes that the checkpoint was not trained on, and `partial` is false.
@@ -119,7 +119,9 @@ def _classes(
 def _predict(
     loss_fn: nn.Module, vectors: dict[str, np.ndarray], names: Sequence[str], classes: Sequence[str]
 ) -> list[str]:
-    """The label of the largest logit of each image; the first class for an image without an embedding."""
+    """Return the label of the largest logit of each image; the first class for an image without an
+    embedding.
+    """
     predicted = dict.fromkeys(names, classes[0])
     known = list(vectors)
     for start in range(0, len(known), BATCH):

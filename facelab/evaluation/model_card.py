@@ -1,9 +1,7 @@
-"""The page that goes with the checkpoints, written from their headers alone, so that it cannot say what they
-do not.
+"""Model card of the checkpoints, written from their headers alone, so that both agree.
 
-Runs that differ in nothing but their seed are one row, with the mean and the spread of their figures. What a
-model was trained on, what it must not be used for and on whom it fails stands below, as a model card has it
-(Mitchell et al. 2019, arXiv:1810.03993).
+Runs that differ in their seed only are one row, with the mean and the standard deviation of their figures.
+Training data, uses to avoid and failures follow, as in a model card (Mitchell et al. 2019, arXiv:1810.03993).
 """
 
 import json
@@ -88,11 +86,11 @@ LFW view 2: its pairs in thirds, by the harder of the two photos, at the thresho
 
 
 def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
-    """The page in Markdown.
+    """Return the model card in Markdown.
 
     Args:
-        headers: by name, in the order of the table.
-        shipped: names whose weights are here; of the others only the figures are.
+        headers: headers by name, in the order of the table.
+        shipped: names of the models with weights; the others have figures only.
     """
     called = {name: f"`{name}`" + ("" if name in shipped else "\\*") for name in headers}
     rows = [
@@ -107,7 +105,7 @@ def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
 
 
 def _points(headers: Mapping[str, Header]) -> str:
-    """What thresholds cost, of the models that have some."""
+    """Return the section on thresholds, for the models that have some."""
     rows = []
     for name, header in headers.items():
         if points := header.operating_points:
@@ -120,7 +118,7 @@ def _points(headers: Mapping[str, Header]) -> str:
 
 
 def _subsets(headers: Mapping[str, Header]) -> str:
-    """The errors by condition, of the models for which they were measured."""
+    """Return the section on errors by condition, for the models with measurements."""
     rows = []
     for name, header in headers.items():
         report = header.metrics.get(TEST, {}).get("subsets", {})
@@ -133,7 +131,7 @@ def _subsets(headers: Mapping[str, Header]) -> str:
 
 
 def _by_recipe(headers: Mapping[str, Header]) -> list[list[str]]:
-    """Names whose recipes differ in the seed alone, together."""
+    """Group names whose recipes differ in the seed alone."""
     groups = defaultdict(list)
     for name, header in headers.items():
         groups[json.dumps(header.recipe.to_dict() | {"seed": None}, sort_keys=True)].append(name)
@@ -154,13 +152,15 @@ def _row(names: Sequence[str], headers: Sequence[Header]) -> str:
 
 
 def stages(recipe: Recipe) -> list[Recipe]:
-    """A recipe and those that it goes on from, as far as RECIPES knows them, the first one first."""
+    """Return a recipe and those from which it continues, as far as they are in RECIPES, the first one
+    first.
+    """
     before = Path(recipe.init_from).stem if recipe.init_from else None
     return [*(stages(RECIPES[before]) if before in RECIPES else ()), recipe]
 
 
 def _besides(recipe: Recipe) -> str:
-    """Return a recipe's regularizers, teacher and omissions in words."""
+    """Return a recipe's regularizers, teacher and omissions as text."""
     named = {
         f"teacher, λ = {recipe.teacher_weight:g}": recipe.teacher,
         f"teacher whitened, p = {recipe.teacher_whiten:g}": recipe.teacher_whiten,
@@ -183,7 +183,7 @@ def _besides(recipe: Recipe) -> str:
 
 
 def _mean(values: Sequence[float]) -> str:
-    """The mean, with the standard deviation over seeds where there are several."""
+    """Return the mean, with the standard deviation over seeds if there are several."""
     if not values:
         return "not measured"
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""

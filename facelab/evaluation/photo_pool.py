@@ -1,9 +1,9 @@
-"""Thousands of photos: found, aligned or embedded in parallel processes, resumable, with every failure
-listed.
+"""Detection, alignment and embedding of thousands of photos in parallel processes, resumable, with a list of
+failures.
 
-Each worker computes on one thread, because for a detector's small convolutions two threads a photo are
-slower than two photos at once. What was found is kept by photo, so a run that is stopped goes on where it
-was and a second model does not detect again.
+Each worker computes on one thread, because for a detector's small convolutions two threads per photo are
+slower than two photos in parallel. Detections are stored by photo, so an interrupted run can continue and a
+second model does not detect again.
 """
 
 import functools
@@ -47,7 +47,7 @@ FEW = 8  # photos for which starting processes takes longer than it saves
 
 @dataclass(frozen=True)
 class Found:
-    """What a worker says of one photo: a face and perhaps its embedding, or why not."""
+    """Worker's result for one photo: a face and optionally its embedding, or an error."""
 
     name: str
     box: list[float] | None = None
@@ -74,7 +74,7 @@ def _one_thread() -> None:
 
 
 def _parallel(task: Callable, items: Sequence, jobs: int) -> Iterator:
-    """`map` over processes, in order; in this process for few items or one job."""
+    """Map a function over processes, in order; in this process for few items or one job."""
     if jobs < 1:
         raise ValueError(f"--jobs is {jobs}; it must be 1 or more")
     if jobs == 1 or len(items) <= FEW:
@@ -89,7 +89,7 @@ def _parallel(task: Callable, items: Sequence, jobs: int) -> Iterator:
 
 
 def _locate(place: Place, name: str, known: Found | None) -> tuple[np.ndarray, Found]:
-    """(photo pixels, its main face), from what is known or by detection."""
+    """Return (photo pixels, its main face), from stored detections or a new one."""
     photo = read_photo(_folder(place).read(name))
     if known is not None:
         if known.error:
@@ -131,12 +131,12 @@ def embed_images(
     """Embed the main face of each named image.
 
     Args:
-        model: what `load` takes.
-        folder: where the images are.
-        names: which of them.
+        model: argument of `load`.
+        folder: the images.
+        names: names of the images to embed.
         aligned: they are aligned 112x112 crops; nothing is detected.
-        cache: where found faces are kept between runs; None keeps nothing.
-        jobs: processes.
+        cache: folder of detected faces, kept between runs; None keeps nothing.
+        jobs: number of processes.
         track: draws progress.
         flip: add the embedding of the mirrored crop; the reference never does.
 
@@ -187,12 +187,12 @@ def measure_faces(
     """Measure the main face of each named photo.
 
     Args:
-        measure: a function of a module, which worker processes can find by its name.
+        measure: a module-level function, which worker processes can import by its name.
         folder, names, jobs, track: as in `embed_images`.
-        cache: where faces found by `embed_images` are kept; they are not looked for again.
+        cache: folder of the faces detected by `embed_images`; they are not detected again.
 
     Returns:
-        {name: what was measured}, without the photos that show no face.
+        {name: measurement}, without photos that show no face.
     """
     known = _read_found(_found_file(cache, folder)) if cache else {}
     place = _place(folder)
@@ -202,7 +202,7 @@ def measure_faces(
 
 
 def _read_found(file: Path | None) -> dict[str, Found]:
-    """Faces found by earlier runs; a line cut short by a kill is dropped."""
+    """Read the faces detected by earlier runs; an incomplete last line is dropped."""
     found = {}
     if file and file.is_file():
         touch(file)
@@ -242,10 +242,10 @@ def _prepare_photo(item: tuple[Place, str, str]) -> tuple[str, str]:
 
 
 def _targets(names: Sequence[str], out: Path) -> dict[str, Path]:
-    """Where each crop goes: `a/b.png` to `a/b.jpg`, or to `a/b.png.jpg` if there is an `a/b.jpg` as well.
+    """Return the target of each crop: `a/b.png` to `a/b.jpg`, or to `a/b.png.jpg` if `a/b.jpg` is also a
+    source.
 
-    No two go to one file, on disks that do not tell capitals from small letters too; names are made fit to be
-    written anywhere.
+    Targets are distinct, also on file systems that ignore case; names are made valid on any system.
     """
     plain = {name: str(PurePosixPath(safe_name(name)).with_suffix(".jpg")) for name in names}
     count = Counter(target.casefold() for target in plain.values())
@@ -267,10 +267,10 @@ def _targets(names: Sequence[str], out: Path) -> dict[str, Path]:
 def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Written:
     """Align the main face of every photo of a folder or zip into `out`, keeping the folder structure.
 
-    Crops that are there already are kept, so a stopped run goes on where it was.
+    Existing crops are kept, so an interrupted run can continue.
 
     Raises:
-        ValueError: no such source, no image in it, or `out` lies in it.
+        ValueError: no such source, no image in it, or `out` is inside it.
     """
     folder = ImageFolder(source)
     if Path(out).resolve().is_relative_to(folder.path.resolve()):

@@ -1,8 +1,7 @@
-"""The protocols of papers on embedded images: a list of pairs, all pairs, and identification.
+"""Protocols of papers on embedded images: a list of pairs, all pairs, and identification.
 
-Each takes vectors, in whatever way they came to be, and returns one report. A photo that could not be
-embedded has no vector: a list counts its pairs as wrong in `accuracy_all`, the other protocols count it as
-skipped.
+Each takes embeddings of any origin and returns one report. For a photo without an embedding, a list counts
+its pairs as wrong in `accuracy_all`; the other protocols count it as skipped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,13 +32,13 @@ DRAWS_OF_ALL_PAIRS = 200
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """Images as vectors.
+    """Images as embeddings.
 
     Attributes:
         vectors: {image: (D,) embedding}.
         failures: {image: why there is none}.
-        score: paired rows -> similarities.
-        people: {image: identity} as its source says; None where only the names of the images are known.
+        score: function of paired rows -> similarities.
+        people: {image: identity} from the source; None if only the names of the images are known.
     """
 
     vectors: dict[str, np.ndarray]
@@ -48,10 +47,10 @@ class Embedded:
     people: Mapping[str, str] | None = None
 
     def labeled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """((N,) names, (N, D) embeddings, (N,) identities) of the images whose identity is known.
+        """Return ((N,) names, (N, D) embeddings, (N,) identities) of the images whose identity is known.
 
         Raises:
-            ValueError: there is no embedding, or nobody to be told from the names.
+            ValueError: there is no embedding, or no identity follows from the names.
         """
         if not self.vectors:
             name, reason = next(iter(self.failures.items()))
@@ -66,7 +65,7 @@ class Embedded:
         return np.array(known), embeddings, np.array([people[name] for name in known])
 
     def matrix(self) -> tuple[ScoreMatrix, tuple[float, float]]:
-        """(the score for every pair of two sets, its lowest and highest value)."""
+        """Return (the score for every pair of two sets, its lowest and highest value)."""
         if self.score is cosine:
             return cosine_matrix, (-1.0, 1.0)
         longest = max(float(np.linalg.norm(vector)) for vector in self.vectors.values())
@@ -76,21 +75,21 @@ class Embedded:
 def judge_pairs(
     embedded: Embedded, pairs: Pairs, names: Sequence[str], intervals: bool = False
 ) -> dict[str, object]:
-    """Verification on a list of pairs, by LFW's protocol.
+    """Evaluate verification on a list of pairs, by LFW's protocol.
 
     Args:
-        embedded: the images' vectors.
+        embedded: the images' embeddings.
         pairs: P pairs.
-        names: 2P image names, of all first images and then of all second ones.
+        names: 2P image names, all first images, then all second images.
         intervals: add 95 % bootstrap intervals, for which pairs are drawn.
 
     Returns:
         {"accuracy", "accuracy_std" (over folds), "accuracy_all", "eer", "auc", "tar_at_far" (at rates that
         the list supports), "pairs", "skipped", "failures": {image: why}}, the counts of `suspicious`, and
-        "interval": {"eer", "auc", "tar_at_far"} if asked for.
+        "interval": {"eer", "auc", "tar_at_far"} on request.
 
     Raises:
-        ValueError: too few pairs left to judge.
+        ValueError: too few pairs.
     """
     failures = embedded.failures
     kept, scores = _scored(embedded, names)
@@ -106,10 +105,11 @@ def judge_pairs(
 def judge_difference(
     embedded: Embedded, other: Embedded, pairs: Pairs, names: Sequence[str]
 ) -> dict[str, object]:
-    """How much two models differ on the pairs that both can score -> `difference_by_pair`, and "pairs".
+    """Return the differences of two models on the pairs that both can score -> `difference_by_pair`, and
+    "pairs".
 
     Raises:
-        ValueError: too few pairs left to judge.
+        ValueError: too few pairs.
     """
     (kept, scores), (theirs, other_scores) = _scored(embedded, names), _scored(other, names)
     both = kept & theirs
@@ -118,7 +118,7 @@ def judge_difference(
 
 
 def _scored(embedded: Embedded, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """((P,) boolean, which pairs have two vectors; the scores of those)."""
+    """Return ((P,) boolean, which pairs have two embeddings; the scores of those)."""
     gallery, probes = _both(embedded.vectors, names)
     kept = np.array([a is not None and b is not None for a, b in zip(gallery, probes)])
     if not kept.any():
@@ -129,7 +129,7 @@ def _scored(embedded: Embedded, names: Sequence[str]) -> tuple[np.ndarray, np.nd
 
 
 def _both(values: Mapping[str, np.ndarray], names: Sequence[str]) -> tuple[list[np.ndarray | None], ...]:
-    """What is known of all first images, and of all second ones."""
+    """Return the values of all first images, and of all second images."""
     found = [values.get(name) for name in names]
     return found[: len(found) // 2], found[len(found) // 2 :]
 
@@ -141,12 +141,12 @@ def judge_conditions(
     measured: Mapping[str, np.ndarray],
     threshold: float,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """A list's pairs in thirds by how turned, dark, blurred and small their photos are.
+    """Evaluate a list's pairs in thirds by pose, low light, blur and size of their photos.
 
     Args:
         embedded, pairs, names: as in `judge_pairs`.
-        measured: {image: (4,) `conditions`} of every image that has a vector.
-        threshold: of the score.
+        measured: {image: (4,) `conditions`} of every image that has an embedding.
+        threshold: threshold of the score.
 
     Returns:
         `judge_subsets`.
@@ -162,26 +162,29 @@ def judge_conditions(
 
 
 def _accuracy_all(fold_accuracy: np.ndarray, kept: np.ndarray, folds: np.ndarray) -> float:
-    """Mean over all folds with the pairs that were not kept as wrong; a fold of none but such counts as 0."""
+    """Compute the mean accuracy over all folds, with omitted pairs as wrong; a fold of omitted pairs counts
+    as 0.
+    """
     share = np.array([kept[folds == fold].mean() for fold in np.unique(folds[kept])])
     return float((fold_accuracy * share).sum() / len(np.unique(folds)))
 
 
 def judge_all_pairs(embedded: Embedded, intervals: bool = False) -> dict[str, object]:
-    """Verification on all pairs among the images, streamed, with the angles within and between identities.
+    """Evaluate verification on all pairs of the images, streamed, with the angles within and between
+    identities.
 
     Args:
-        embedded: the images' vectors and identities.
+        embedded: the images' embeddings and identities.
         intervals: add 95 % bootstrap intervals, for which whole people are drawn; for 2,000 images at most.
 
     Returns:
-        {"eer", "auc", "tar_at_far" (1e-1 to 1e-6, if an impostor pair stands behind it), "error" (how much
-        streaming may cost, see `StreamedRoc`), "genuine_pairs", "impostor_pairs", "intra_class_angle",
-        "inter_class_angle" (degrees), "identities", "images", "skipped", "failures"}, and "interval" if asked
-        for.
+        {"eer", "auc", "tar_at_far" (1e-1 to 1e-6, if an impostor pair supports it), "error" (maximum error of
+        streaming, see `StreamedRoc`), "genuine_pairs", "impostor_pairs", "intra_class_angle",
+        "inter_class_angle" (degrees), "identities", "images", "skipped", "failures"}, and "interval" on
+        request.
 
     Raises:
-        ValueError: no pair of one of the kinds, or too many images for intervals.
+        ValueError: no genuine or no impostor pair, or too many images for intervals.
     """
     _, embeddings, labels = embedded.labeled()
     if intervals and len(labels) > MAX_IMAGES_FOR_INTERVALS:
@@ -224,24 +227,23 @@ def _counts(embedded: Embedded, labels: np.ndarray) -> dict[str, object]:
 
 
 def judge_identification(embedded: Embedded, intervals: bool = False, seed: int = 0) -> dict[str, object]:
-    """Closed-set and open-set identification, one photo a person in the gallery.
+    """Evaluate closed-set and open-set identification, with one photo per person in the gallery.
 
     The gallery holds everyone's first image by name, and all others are probes: the closed set. For the open
-    set a random half of the people is unknown: they are taken out of the gallery, and all their images are
-    unmated probes.
+    set a random half of the people is removed from the gallery, and all their images are unmated probes.
 
     Args:
-        embedded: the images' vectors and identities.
+        embedded: the images' embeddings and identities.
         intervals: add 95 % bootstrap intervals of the closed set's ranks, for which whole people are drawn.
-        seed: of the choice of unknown people.
+        seed: seed of the choice of unenrolled people.
 
     Returns:
-        {"rank_1", "rank_5", "gallery", "probes", "open_set": {"dir_at_far" (1e-1 to 1e-3, if an unmated
-        probe stands behind it), "gallery", "mated_probes", "unmated_probes"}, "identities", "images",
-        "skipped", "failures"}, and "interval": {"rank_1", "rank_5"} if asked for.
+        {"rank_1", "rank_5", "gallery", "probes", "open_set": {"dir_at_far" (1e-1 to 1e-3, if an unmated probe
+        supports it), "gallery", "mated_probes", "unmated_probes"}, "identities", "images", "skipped",
+        "failures"}, and "interval": {"rank_1", "rank_5"} on request.
 
     Raises:
-        ValueError: nobody has a second image, or nobody of the known half, or there is one person only.
+        ValueError: no person has a second image, or none of the enrolled half, or there is one person only.
     """
     names, embeddings, labels = embedded.labeled()
     enrolled = _first_of_each(names, labels)
@@ -269,7 +271,7 @@ def judge_identification(embedded: Embedded, intervals: bool = False, seed: int 
 
 
 def _first_of_each(names: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) whether an image is the first by name of its identity."""
+    """Return (N,) whether an image is the first by name of its identity."""
     order = np.lexsort((names, labels))
     first = np.zeros(len(labels), bool)
     first[order[np.unique(labels[order], return_index=True)[1]]] = True

@@ -1,8 +1,8 @@
-"""The zoo, made again: each row of a table is trained, judged and filed, the most important first.
+"""Reproduction of the zoo: each row of a table is trained, evaluated and stored, the most important first.
 
-A row is a recipe and a seed. What is left of it follows from the files that lie there, so a zoo that was cut
-goes on where it was, and ends as if it had not been. Its steps are commands that anyone can give by hand;
-they stand beside the figures in `zoo.json`.
+A row is a recipe and a seed. The existing files determine the remaining steps, so an interrupted zoo can be
+continued with the same result. Its steps are commands that can also be run by hand; `zoo.json` lists them
+next to the figures.
 """
 
 import contextlib
@@ -39,14 +39,15 @@ PACE_CROPS, PACE_BATCH = 64, 32
 
 @dataclass(frozen=True)
 class Zoo:
-    """Where rows are made and from what.
+    """Folders, data and options of the zoo.
 
     Attributes:
-        out: holds what `checkpoints/` holds, `zoo.json` with the commands, and `runs/`.
+        out: folder for the content of `checkpoints/`, `zoo.json` with the commands, and `runs/`.
         data: folders or zips of aligned crops.
-        images, pairs: photos and list for the final test; None leaves it out.
-        people: list of those of the photos by whom thresholds are set; None keeps the held-out people's.
-        jobs: processes of the commands that take several.
+        images, pairs: photos and list for the final test; None omits it.
+        people: list of the people on whose photos thresholds are calibrated; None keeps those of the held-out
+            identities.
+        jobs: processes of the commands that use several.
         compile: whether torch.compile fuses the networks.
     """
 
@@ -60,19 +61,19 @@ class Zoo:
 
     @property
     def runs(self) -> Path:
-        """Where commands run. All weights stay here, for rows that go on from others; what is trained just
-        now has a folder of its own.
+        """Return the folder in which commands run. All weights stay here, for rows that continue from others;
+        a run in progress has a separate folder.
         """
         return self.out / "runs"
 
 
 def recipe_of(row: Row, zoo: Zoo) -> Recipe:
-    """What the row trains."""
+    """Return the recipe of a row."""
     return replace(find_recipe(row.recipe), seed=row.seed, compile=zoo.compile)
 
 
 def sources_of(row: Row, zoo: Zoo) -> list[Path]:
-    """The folders or zips of real crops that the row learns from.
+    """Return the folders or zips of real crops that a row uses.
 
     Raises:
         ValueError: one of them was not given.
@@ -85,13 +86,13 @@ def sources_of(row: Row, zoo: Zoo) -> list[Path]:
 
 
 def product(row: Row, zoo: Zoo) -> Path:
-    """The file that a finished row leaves."""
+    """Return the file that a finished row produces."""
     folder, suffix = (zoo.out, "safetensors") if row.keeps_weights else (zoo.out / "measured", "json")
     return folder / f"{row.name}.{suffix}"
 
 
 def is_done(row: Row, zoo: Zoo) -> bool:
-    """Whether its file is there and is of this recipe and these data.
+    """Return whether a row's file exists and matches this recipe and these data.
 
     Raises:
         ValueError: there is one of another recipe or of other data, or a damaged one.
@@ -110,7 +111,7 @@ def is_done(row: Row, zoo: Zoo) -> bool:
 
 
 def commands(row: Row, zoo: Zoo) -> dict[str, list[str]]:
-    """Every command that makes the row, by the name of its step, to be given in `zoo.runs`."""
+    """Return every command of a row, by the name of its step, to be run in `zoo.runs`."""
     recipe, weights, jobs = recipe_of(row, zoo), f"{row.name}.safetensors", ["--jobs", str(zoo.jobs)]
     sources = [str(source) for source in sources_of(row, zoo)]
     steps = {}
@@ -135,7 +136,7 @@ def commands(row: Row, zoo: Zoo) -> dict[str, list[str]]:
 
 
 def left(row: Row, zoo: Zoo) -> dict[str, list[str]]:
-    """Those of its commands that are still to be run, as the files say; empty if the row is done."""
+    """Return a row's remaining commands, according to the files; empty if the row is done."""
     if is_done(row, zoo):
         return {}
     steps, recipe, runs = commands(row, zoo), recipe_of(row, zoo), zoo.runs
@@ -156,10 +157,10 @@ def left(row: Row, zoo: Zoo) -> dict[str, list[str]]:
 
 
 def make(row: Row, zoo: Zoo, execute: Execute) -> bool:
-    """Run what is left of a row and file it -> whether it is finished.
+    """Run the remaining commands of a row and store the result -> whether it is finished.
 
     Raises:
-        ValueError: its file is there and is of another recipe, or of other data.
+        ValueError: its file exists with another recipe or other data.
     """
     for step, argv in left(row, zoo).items():
         training = zoo.runs / row.name
@@ -176,7 +177,7 @@ def make(row: Row, zoo: Zoo, execute: Execute) -> bool:
 
 
 def _file(row: Row, zoo: Zoo) -> None:
-    """Put a row's checkpoint or figures where they belong, and its commands into `zoo.json`."""
+    """Store a row's checkpoint or figures, and its commands in `zoo.json`."""
     weights, target = zoo.runs / f"{row.name}.safetensors", product(row, zoo)
     index = zoo.out / "zoo.json"
     known = json.loads(index.read_text()) if index.is_file() else {}
@@ -197,13 +198,13 @@ def _file(row: Row, zoo: Zoo) -> None:
 
 
 def written(argv: list[str]) -> str:
-    """A command as it is given in a shell, with files by their names alone."""
+    """Return a command as typed in a shell, with file names only."""
     named = [Path(word).name if os.path.isabs(word) else word for word in argv]
     return shlex.join(["python", "-m", "facelab", *named])
 
 
 def progress(row: Row, zoo: Zoo) -> tuple[str, float]:
-    """How far a row is, in words, and the share of its training that is left, in [0, 1]."""
+    """Return the progress of a row as text, and the remaining share of its training, in [0, 1]."""
     try:
         todo = left(row, zoo)
     except ValueError as error:
@@ -219,12 +220,12 @@ def progress(row: Row, zoo: Zoo) -> tuple[str, float]:
 
 
 def _state(row: Row, zoo: Zoo) -> Path:
-    """Where a training that is under way keeps its state."""
+    """Return the state file of a training in progress."""
     return resume.state_path(zoo.runs / row.name / f"{row.name}.safetensors")
 
 
 def seconds_left(row: Row, zoo: Zoo) -> float:
-    """About how long the rest of its training takes at this machine's present pace."""
+    """Estimate the remaining seconds of a row's training at this machine's present speed."""
     share = progress(row, zoo)[1]
     if not share:
         return 0.0
@@ -233,7 +234,7 @@ def seconds_left(row: Row, zoo: Zoo) -> float:
 
 
 def _crops(row: Row, zoo: Zoo) -> int:
-    """About how many crops an epoch has; none is decoded for it."""
+    """Estimate the number of crops in an epoch, without decoding any."""
     recipe = recipe_of(row, zoo)
     images = sum(_images(source) for source in sources_of(row, zoo))
     kept = images * (1 - recipe.held_out) * (1 - recipe.held_out_images)
@@ -247,7 +248,7 @@ def _images(source: Path) -> int:
 
 @functools.cache
 def _pace(backbone: str, precision: str) -> float:
-    """Seconds that a crop takes in training, from the second step of that network on noise."""
+    """Measure the training seconds per crop, from the second step of that network on noise."""
     labels = np.repeat(np.arange(8), PACE_CROPS // 8)
     noise = np.random.default_rng(0).integers(0, 256, (PACE_CROPS, 112, 112, 3), np.uint8)
     names = tuple(map(str, range(PACE_CROPS)))

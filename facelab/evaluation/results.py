@@ -1,7 +1,7 @@
-"""What was trained and measured: the headers of the checkpoints, and of runs that left nothing but figures.
+"""Results of training: the headers of checkpoints, and of runs without weights.
 
-A run whose weights nobody needs, such as a second seed, keeps its header in `checkpoints/measured/`: the
-recipe that repeats it and what it reached.
+A run whose weights are not needed, such as a second seed, has only its header, with recipe and figures, in
+`checkpoints/measured/`.
 """
 
 import functools
@@ -23,12 +23,12 @@ def _folder() -> Path:
 
 
 def names() -> list[str]:
-    """Every checkpoint, and every run without weights, in the order of RECIPES."""
+    """Return the names of checkpoints and of runs without weights, in the order of RECIPES."""
     return zoo.in_order([*zoo.checkpoint_names(), *(path.stem for path in _folder().glob("*.json"))])
 
 
 def header(name: str) -> Header:
-    """One of `names`.
+    """Return the header of one of `names`.
 
     Raises:
         ValueError: it is damaged, or there is none.
@@ -43,19 +43,19 @@ def header(name: str) -> Header:
 
 
 def headers() -> dict[str, Header]:
-    """All of them by name."""
+    """Return all headers by name."""
     return {name: header(name) for name in names()}
 
 
 def keep(path: Path, folder: Path | None = None) -> Path:
-    """Keep a checkpoint's header without its weights, names of people and histograms; returns the file.
+    """Store a checkpoint's header without weights, names of people and histograms; return the file.
 
     Args:
         path: the checkpoint.
-        folder: where; None: with the project's own.
+        folder: target folder; None: the project's.
 
     Raises:
-        ValueError: it is no checkpoint.
+        ValueError: it is not a checkpoint.
     """
     found = replace(describe(path), operating_points=None, identities=())
     target = (folder or _folder()) / f"{path.stem}.json"
@@ -65,12 +65,14 @@ def keep(path: Path, folder: Path | None = None) -> Path:
 
 
 def is_equal_training(recipe: Recipe) -> bool:
-    """Whether it is one of the trainings that differ in the network, and at most in its paper's optimizer."""
+    """Return whether a recipe differs from the others of the comparison only in the network, and at most in
+    its paper's optimizer.
+    """
     same = {name: getattr(ARCHITECTURE, name) for name in ("backbone", *OPTIMIZER)}
     return replace(recipe, **same) == ARCHITECTURE
 
 
 @functools.cache
 def architectures() -> frozenset[str]:
-    """Names in RECIPES of the equal trainings."""
+    """Return the names in RECIPES of the trainings with the same recipe."""
     return frozenset(name for name, recipe in RECIPES.items() if is_equal_training(recipe))

@@ -1,5 +1,5 @@
-"""The rows of the zoo: which recipe each trains, by which seed, from which sources, and whether its weights
-are kept or its figures alone; the most important first.
+"""Rows of the zoo: recipe, seed and sources of each, and whether its weights are kept; the most important
+first.
 """
 
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ TABLE: tuple[tuple[str, int, bool, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Row:
-    """One training of the zoo.
+    """Describe one training of the zoo.
 
     Attributes:
-        name: of its files.
+        name: name of its files.
         recipe: a name in RECIPES, or a file of one.
-        seed: of the run.
-        keeps_weights: whether the checkpoint is kept, or its figures alone.
-        sources: names of those sources that it learns from; empty for all that are given.
+        seed: seed of the run.
+        keeps_weights: whether the checkpoint is kept, or its figures only.
+        sources: names of the sources that it uses; empty for all given ones.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Row:
 
 
 def rows(only: tuple[str, ...] = ()) -> list[Row]:
-    """The rows of the table, or those named.
+    """Return the rows of the table, or the named ones.
 
     Args:
         only: names of rows, recipes whose rows to take, or files of recipes.

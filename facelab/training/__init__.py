@@ -1,1 +1,1 @@
-"""From crops and a recipe to weights: one loop, what it reads, what moves the weights, what resumes it."""
+"""Training: from crops and a recipe to weights; loop, batches, optimizers and resuming."""

@@ -1,9 +1,8 @@
-"""Augmentation of uint8 crops in one fused pass: flip, rotation, zoom and shift are a single affine
-resampling.
+"""Augmentation of uint8 crops in one pass: flip, rotation, zoom and shift are a single affine resampling.
 
-Everything is drawn per crop from the generator that is handed in and computed where the crops lie, CPU or
-GPU, so a step's batch depends on the seed and the step alone. Erasing is random erasing (arXiv:1708.04896)
-with gray fill.
+All random numbers are drawn per crop from the given generator, and everything is computed on the device of
+the crops, so a step's batch depends on the seed and the step alone. Erasing is random erasing
+(arXiv:1708.04896) with gray fill.
 """
 
 import functools
@@ -39,7 +38,7 @@ def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
 
 def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
-    """One bilinear resampling for mirror, rotation, zoom and shift; border pixels are repeated."""
+    """Apply one bilinear resampling for mirror, rotation, zoom and shift; border pixels are repeated."""
     angle = (draw[0] * 2 - 1) * math.radians(recipe.rotate)
     scale = 1 + (draw[1] * 2 - 1) * recipe.zoom
     mirror = torch.where(draw[2] < 0.5, -1.0, 1.0) if recipe.flip else torch.ones_like(scale)
@@ -51,7 +50,7 @@ def _affine(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
 
 def _color(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
-    """Colors fade or deepen, or turn gray; then brightness is added and contrast scaled about the mean."""
+    """Scale saturation or turn colors gray; then add brightness and scale contrast about the mean."""
     luma = torch.einsum("bchw,c->bhw", x, _luma(x.device)).unsqueeze(1)
     saturation = torch.where(draw[0] < recipe.gray, 0.0, 1 + (draw[3] * 2 - 1) * recipe.saturation)
     x = torch.lerp(luma, x, saturation.view(-1, 1, 1, 1))
@@ -67,7 +66,7 @@ def _luma(device: torch.device) -> Tensor:
 
 
 def _erase(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
-    """Blank one rectangle, 15 to 45 % of each side, in a share of the crops."""
+    """Blank one rectangle, 15 to 45% of each side, in a share of the crops."""
     height, width = x.shape[2:]
     side_y, side_x = 0.15 + 0.3 * draw[0], 0.15 + 0.3 * draw[1]
     top, left = draw[2] * (1 - side_y), draw[3] * (1 - side_x)

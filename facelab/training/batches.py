@@ -1,9 +1,9 @@
-"""Batches: which crops a step sees, and how they reach the device.
+"""Batches: the crops of each step, and their transfer to the device.
 
-The order of an epoch is a function of seed and epoch alone, so a resumed run meets the same batches. Either
-all crops are shuffled, or a batch holds P people with K crops each (FaceNet, arXiv:1503.03832, section 3.2;
-P x K as in arXiv:1703.07737), without which a pair loss sees few genuine pairs. A GPU that has room holds
-all crops; else one batch is read ahead.
+The order of an epoch is a function of seed and epoch alone, so a resumed run has the same batches. Either all
+crops are shuffled, or a batch holds P people with K crops each (FaceNet, arXiv:1503.03832, section 3.2; P x K
+as in arXiv:1703.07737), without which a pair loss sees few genuine pairs. All crops are stored on the GPU if
+they fit; otherwise one batch is read ahead.
 """
 
 from collections.abc import Iterator
@@ -22,15 +22,16 @@ RESIDENT_SHARE = 0.4  # of a GPU's free memory that crops may take
 
 
 def epoch_order(data: Selection, recipe: Recipe, epoch: int) -> np.ndarray:
-    """The batches of one epoch.
+    """Return the batches of one epoch.
 
-    A last batch that is not full is left out, unless it is the only one.
+    An incomplete last batch is omitted, unless it is the only one.
 
     Returns:
         (S, B) int64, rows of `data`: S steps of B crops.
 
     Raises:
-        ValueError: batches of people are asked for and there are too few, or some with one crop only.
+        ValueError: batches by identity are requested and there are too few identities, or some have one crop
+            only.
     """
     rng = np.random.default_rng((recipe.seed, epoch))
     if recipe.images_per_identity:
@@ -41,7 +42,7 @@ def epoch_order(data: Selection, recipe: Recipe, epoch: int) -> np.ndarray:
 
 
 def require_pairs(data: Selection, recipe: Recipe) -> None:
-    """Refuse a run of a pair loss that would never see two crops of one identity, and so learn nothing.
+    """Raise a ValueError for a run of a pair loss that would never have two crops of one identity in a batch.
 
     Raises:
         ValueError: no identity has two crops, or no batch of the first epoch holds two of one.
@@ -62,11 +63,11 @@ def require_pairs(data: Selection, recipe: Recipe) -> None:
 
 
 def _people(data: Selection, batch_size: int, per_identity: int, rng: np.random.Generator) -> np.ndarray:
-    """Batches of different people with K crops each.
+    """Return batches of different people with K crops each.
 
-    Every person's crops are shuffled and dealt in hands of K, the last one filled up with others of the same
-    person. A batch then takes a hand each of the people who have most left, which plays the most batches
-    that are possible with different people in each; at last the batches are shuffled.
+    Every person's crops are shuffled and split into groups of K; the last group is filled with other crops of
+    the same person. A batch takes one group of each of the people with the most groups left, which gives the
+    largest possible number of batches with different people. Finally the batches are shuffled.
     """
     count = np.bincount(data.labels, minlength=len(data.identities))
     people = batch_size // per_identity
@@ -92,8 +93,8 @@ def _people(data: Selection, batch_size: int, per_identity: int, rng: np.random.
 
 
 def _deal(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """(H, size): shuffled rows in hands; the last is filled with rows from other hands, or repeated for want
-    of them.
+    """Split shuffled rows into groups (H, size); the last is filled with rows from other groups, or repeated
+    if there are none.
     """
     rows = rng.permutation(rows)
     short = -len(rows) % size
@@ -129,13 +130,13 @@ def sent(values: Tensor | np.ndarray, device: torch.device) -> Tensor:
 def read_batches(
     data: Selection, order: np.ndarray, device: torch.device, resident: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """Crops of each row of `order`, (B, 112, 112, 3) uint8 on the device.
+    """Yield crops of each row of `order`, (B, 112, 112, 3) uint8 on the device.
 
     Args:
-        data: where the crops are.
+        data: the crops.
         order: (S, B) rows of it.
-        device: where they go.
-        resident: what `on_device` gave.
+        device: target device.
+        resident: result of `on_device`.
     """
     if resident is not None:
         yield from (resident[sent(rows, device)] for rows in order)

@@ -1,9 +1,9 @@
-"""New faces out of two: aligned crops of different people, joined softly, to be embedded by a teacher.
+"""Blends of two faces: aligned crops of different people, joined softly, for distillation from a teacher.
 
-A network that imitates a teacher learns from any face that the teacher can embed, and a blend is a face of
-nobody: its embedding resembles both parents' and equals neither. Thousands of photos give millions of them.
-Imitating on mixed images is what makes a teacher patient (Beyer et al. 2022, arXiv:2106.05237, section 3.1);
-here whole regions are mixed too, as in CutMix (arXiv:1905.04899), with soft seams and matched colors.
+Distillation can use any face that the teacher can embed. A blend is a synthetic face: its embedding resembles
+both parents' and equals neither. Thousands of photos give millions of blends. Distillation on mixed images
+follows Beyer et al. 2022 (arXiv:2106.05237, section 3.1); here whole regions are mixed as well, as in CutMix
+(arXiv:1905.04899), with soft seams and matched colors.
 """
 
 import io
@@ -27,13 +27,13 @@ KINDS = 4
 
 
 def write_blends(data: CropSet, recipe: Recipe, out: Path, count: int, track: Track = untracked) -> None:
-    """Write a zip of blends of the people whom a recipe trains on, none of those whom it holds out.
+    """Write a zip of blends of a recipe's training identities, without its held-out identities.
 
     Args:
         data: all crops.
         recipe: its held_out, held_out_from, split_seed and seed are used.
-        out: the zip; written whole or not at all.
-        count: blends, >= 1.
+        out: the zip, written atomically.
+        count: number of blends, >= 1.
 
     Raises:
         ValueError: count is less than 1.
@@ -49,7 +49,7 @@ def write_blends(data: CropSet, recipe: Recipe, out: Path, count: int, track: Tr
 
 
 def blend(people: Selection, seed: int, number: int) -> np.ndarray:
-    """One blend, a function of seed and number: (112, 112, 3) uint8."""
+    """Return one blend, a function of seed and number: (112, 112, 3) uint8."""
     rng = np.random.default_rng((seed, number))
     a = rng.integers(len(people))
     b = rng.choice(np.flatnonzero(people.labels != people.labels[a]))
@@ -64,9 +64,9 @@ def blend(people: Selection, seed: int, number: int) -> np.ndarray:
 
 
 def blend_mask(rng: np.random.Generator) -> np.ndarray:
-    """How much of the first face is seen where: (112, 112) in [0, 1].
+    """Return the weight of the first face at each pixel: (112, 112) in [0, 1].
 
-    Evenly everywhere, above a line, beside a line, or around the middle of the face.
+    It is constant, or a region above a line, next to a line, or around the middle of the face.
     """
     y, x = np.mgrid[:CROP_SIZE, :CROP_SIZE] / CROP_SIZE
     kind, softness = rng.integers(KINDS), rng.uniform(10, 40)
@@ -81,5 +81,5 @@ def blend_mask(rng: np.random.Generator) -> np.ndarray:
 
 
 def _soft(x: np.ndarray, softness: float) -> np.ndarray:
-    """A step at 0 with a soft edge."""
+    """Compute a step at 0 with a soft edge."""
     return 1 / (1 + np.exp(-softness * x))

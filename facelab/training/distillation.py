@@ -1,10 +1,11 @@
-"""Distillation: a network learns to place each crop where a stronger one places it (arXiv:1503.02531;
-embeddings in place of class probabilities as in arXiv:1412.6550).
+"""Distillation: a network learns to match the embeddings of a stronger one (arXiv:1503.02531; embeddings in
+place of class probabilities as in arXiv:1412.6550).
 
-A teacher says of each crop not only who it is but whom it resembles, by how much. Its embeddings are
-computed once (`python -m facelab embed`); training then adds λ·mean(1 - cos(x, t)), with t the teacher's
-embedding of the crop, centered over the training set, because a direction that all faces share says nothing.
-It can be whitened first (`facelab.training.whitening`): then the teacher's finer distinctions count as well.
+A teacher's embedding shows not only the identity of a crop but also its similarity to others. The embeddings
+are computed once (`python -m facelab embed`); training then adds λ·mean(1 - cos(x, t)), with t the teacher's
+embedding of the crop, centered over the training set, because a direction that all faces share carries no
+information. It can be whitened first (`facelab.training.whitening`), which gives weight to the teacher's
+finer distinctions.
 """
 
 import numpy as np
@@ -20,10 +21,10 @@ from facelab.training.whitening import whitening
 
 
 class Teacher:
-    """The teacher's embeddings of the training crops.
+    """Teacher's embeddings of the training crops, with their loss.
 
     Args:
-        directions: (N, D), one for each row of the training selection.
+        directions: (N, D), one per row of the training selection.
         weight: λ >= 0.
     """
 
@@ -32,16 +33,16 @@ class Teacher:
         self.weight = weight
 
     def __call__(self, embeddings: Tensor, rows: Tensor) -> Tensor:
-        """λ·mean(1 - cos(x, t)) of embeddings (B, D) of the training rows (B,)."""
+        """Compute λ·mean(1 - cos(x, t)) of embeddings (B, D) of the training rows (B,)."""
         similarity = F.cosine_similarity(widen(embeddings), self.directions[rows])
         return self.weight * (1 - similarity).mean()
 
 
 def load_teacher(recipe: Recipe, data: CropSet, training: Selection, device: torch.device) -> Teacher | None:
-    """The teacher that a recipe names, or None.
+    """Return the teacher of a recipe, or None.
 
     Raises:
-        ValueError: embeddings of another length than the recipe's, or missing for a crop.
+        ValueError: embeddings of another dimension than the recipe's, or missing for a crop.
     """
     if recipe.teacher is None:
         return None

@@ -1,9 +1,10 @@
-"""Several processes that train as one: the same batch, the same loss, the same weights.
+"""Several processes that train together with the same batch, loss and weights.
 
 Each process embeds its share of a batch; the embeddings are then gathered, and every process computes the
-loss of the whole batch, so that mining sees all of it and centers or soft labels stay equal everywhere
-without a line in any loss. Batch norms share their statistics too. Accelerate finds the device and the other
-processes, started by `torchrun` or `accelerate launch`; alone, all of this is the identity.
+loss of the whole batch, so that mining uses the whole batch, and centers or soft labels stay equal in all
+processes without extra code in a loss. Batch norms share their statistics as well. Accelerate finds the
+device and the other processes, started by `torchrun` or `accelerate launch`; with one process, all of this is
+the identity.
 """
 
 from datetime import timedelta
@@ -105,7 +106,9 @@ def loss_scaler(accelerator: "Accelerator") -> torch.amp.GradScaler | None:
 
 
 def distribute(model: nn.Module, accelerator: "Accelerator") -> nn.Module:
-    """The module to call in training: `model` itself, or one that averages its gradients over processes."""
+    """Return the module to call in training: `model` itself, or one that averages its gradients over
+    processes.
+    """
     if accelerator.num_processes == 1:
         return model
     if accelerator.device.type == "cuda":
@@ -119,10 +122,10 @@ def distribute(model: nn.Module, accelerator: "Accelerator") -> nn.Module:
 
 
 def share_gradients(loss_fn: nn.Module, accelerator: "Accelerator") -> None:
-    """Average the gradients of a loss's own parameters.
+    """Average the gradients of a loss's parameters.
 
-    They are equal but for the last bits, in which GPUs add in any order; unattended, prototypes would drift
-    apart.
+    They differ only in the last bits, because GPUs add in any order; without averaging, prototypes would
+    diverge.
     """
     if accelerator.num_processes > 1:
         for p in loss_fn.parameters():
@@ -131,7 +134,7 @@ def share_gradients(loss_fn: nn.Module, accelerator: "Accelerator") -> None:
 
 
 def share_of(batch: int, accelerator: "Accelerator") -> slice:
-    """Which rows of a batch this process embeds.
+    """Return the rows of a batch that this process embeds.
 
     Raises:
         ValueError: the batch does not divide evenly.
@@ -144,15 +147,15 @@ def share_of(batch: int, accelerator: "Accelerator") -> slice:
 
 
 def gather(embeddings: Tensor, accelerator: "Accelerator") -> Tensor:
-    """(B / processes, D) of each process -> (B, D) on all of them, in order, with gradient."""
+    """Gather (B / processes, D) of each process -> (B, D) on all of them, in order, with gradient."""
     if accelerator.num_processes == 1:
         return embeddings
     return _Gather.apply(embeddings)
 
 
 class _Gather(torch.autograd.Function):
-    """All processes compute one and the same loss, so each keeps the gradient of its own rows; times the
-    number of processes, because `DistributedDataParallel` will take a mean where the total is wanted.
+    """Keep the gradient of a process's rows, because all processes compute the same loss; it is multiplied by
+    the number of processes, because `DistributedDataParallel` takes a mean where the sum is required.
     """
 
     @staticmethod
@@ -169,7 +172,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _synchronise_norms(model: nn.Module) -> None:
-    """Replace every batch norm by one that sees the batches of all processes; keys and tensors stay."""
+    """Replace every batch norm by one over the batches of all processes; keys and tensors do not change."""
     for name, child in model.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             shared = SharedBatchNorm(child.num_features, child.eps, child.momentum, child.affine)

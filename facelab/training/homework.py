@@ -1,7 +1,7 @@
-"""What the course's own list of pairs says of a network: its figures, and the thresholds that follow from it.
+"""Evaluation on the course's list of pairs: figures, and thresholds from them.
 
-A homework run holds nobody out, since every class is asked for; but the course gives pairs of people who are
-in none of its classes, with their truth, and those take the place of held-out identities.
+A homework run holds out no identity, because every class is needed; the course provides labeled pairs of
+people outside its classes, which replace held-out identities.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ BATCH = 128
 
 @dataclass(frozen=True, eq=False)
 class CoursePairs:
-    """The course's pairs with labels, and the crops that they name.
+    """Labeled pairs of the course, and the crops that they name.
 
     Attributes:
-        title: what to call them wherever a threshold is explained.
-        folder: where the crops are.
+        title: their name in explanations of thresholds.
+        folder: folder of the crops.
         pairs: P pairs.
-        names: 2P crops, of all first images and then of all second ones.
+        names: 2P crops, all first images, then all second images.
     """
 
     title: str
@@ -39,7 +39,7 @@ class CoursePairs:
     names: list[str]
 
     def scores(self, network: FaceModel, track: Track = untracked) -> tuple[np.ndarray, np.ndarray]:
-        """The cosines of the pairs of one person, and of two, without pairs of which a crop is unreadable.
+        """Return the cosines of genuine and of impostor pairs, without pairs that have an unreadable crop.
 
         Raises:
             ValueError: no crop could be read.
@@ -53,10 +53,10 @@ class CoursePairs:
 
 
 def course_pairs(homework: Homework) -> CoursePairs | None:
-    """The homework's pairs with labels, None where it has none.
+    """Return the homework's labeled pairs, or None if it has none.
 
     Raises:
-        ValueError: a malformed list, pairs of one kind only, or crops that are not there.
+        ValueError: a malformed list, pairs of one kind only, or missing crops.
     """
     if homework.val_pairs is None:
         return None
@@ -71,13 +71,13 @@ def course_pairs(homework: Homework) -> CoursePairs | None:
 def judge_course(
     network: FaceModel, course: CoursePairs, track: Track = untracked
 ) -> tuple[dict[str, object], OperatingPoints | str]:
-    """Figures on the course's pairs, and operating points or why there are none.
+    """Return figures on the course's pairs, and operating points or why there are none.
 
     Returns:
         ({"eer", "auc", "tar_at_far" (at rates that the pairs support)}, operating points or a sentence).
 
     Raises:
-        ValueError: no crop could be read, or there is no pair of one of the kinds.
+        ValueError: no crop could be read, or there is no genuine or no impostor pair.
     """
     genuine, impostor = course.scores(network, track)
     figures = roc(genuine, impostor).figures(supported_fars(FARS, len(impostor)))
@@ -90,7 +90,8 @@ def judge_course(
 def embed_crops(
     network: FaceModel, folder: ImageFolder, names: Sequence[str], failures: dict[str, str], track: Track
 ) -> dict[str, np.ndarray]:
-    """{image: (D,) mean embedding of crop and mirrored crop} of every readable one; why not, into `failures`.
+    """Return {image: (D,) mean embedding of crop and mirrored crop} of every readable one; write the reasons
+    of others into `failures`.
 
     Raises:
         ValueError: none could be read.

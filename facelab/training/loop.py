@@ -1,9 +1,8 @@
-"""The training loop: one generator of Progress that the command line prints, the page streams and tests
-consume.
+"""Training loop: a generator of Progress, used by the command line, the page and the tests.
 
 Every random draw follows from the recipe's seed and the step, so equal recipes and data give equal losses, a
-resumed run goes on exactly, and closing the generator between two steps stops a run cleanly. Crops stay
-uint8 until they lie on the device, where augmentation runs. Several processes train as one
+resumed run continues exactly, and closing the generator between two steps stops a run cleanly. Crops stay
+uint8 until they are on the device, where augmentation runs. Several processes train as one
 (`facelab.training.distributed`).
 """
 
@@ -45,22 +44,22 @@ SMOOTHING = 0.98  # of the running accuracy that Progress shows
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """What a run says after a step.
+    """Hold the state of a run after a step.
 
     Attributes:
-        step, steps: steps done, and in all.
-        epoch, epochs: passes begun, and in all.
-        loss: of this step's batch.
+        step, steps: steps done, and total.
+        epoch, epochs: epochs begun, and total.
+        loss: loss of this step's batch.
         parts: its unweighted terms by name, for losses that are sums; else empty.
-        accuracy: running share of batch crops whose highest logit is right; NaN before any is known, and for
-            losses without logits.
+        accuracy: running top-1 accuracy on the batches; NaN before the first value, and for losses without
+            logits.
         lr: learning rate of this step.
-        images_per_second: of all processes, since this call began or the epoch did.
-        seconds_left: estimate from the pace so far.
+        images_per_second: speed of all processes, since this call or the epoch began.
+        seconds_left: estimate from the speed so far.
         model, loss_fn: the weights to use, averaged if the recipe says so; save them, do not change them.
-        run: what `resume.save` takes.
+        run: argument of `resume.save`.
         epoch_done: whether this was the last step of its epoch.
-        validation: then, figures on what is held out, if anything is; else empty.
+        validation: figures on held-out data at the end of an epoch, if there are any; else empty.
     """
 
     step: int
@@ -131,7 +130,7 @@ def train(
 
 
 def _begin(recipe: Recipe, training: Selection, accelerator: "Accelerator") -> tuple[Run, list[nn.Module]]:
-    """A run before its first step, and the stages that stay in eval mode."""
+    """Return a run before its first step, and the stages that stay in eval mode."""
     with Seeded(recipe.seed):
         model = build_model(recipe)
         classes = len(training.identities)
@@ -147,7 +146,7 @@ def _begin(recipe: Recipe, training: Selection, accelerator: "Accelerator") -> t
 
 
 def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -> None:
-    """Training mode for all but the frozen stages; validation or the consumer may have left eval mode."""
+    """Set training mode for all but the frozen stages; validation or the consumer may have set eval mode."""
     model.train()
     loss_fn.train()
     for stage in frozen:
@@ -164,7 +163,7 @@ def _end_epoch(run: Run, parts: Split, last: bool) -> dict[str, float]:
 
 
 def _draws(recipe: Recipe, step: int, batch: int, accelerator: "Accelerator") -> Tensor:
-    """The random numbers of this process's crops at one step, a function of seed and step alone."""
+    """Return the random numbers of this process's crops at one step, a function of seed and step alone."""
     generator = torch.Generator().manual_seed(_step_seed(recipe, step))
     return torch.rand((DRAWS, batch), generator=generator)[:, distributed.share_of(batch, accelerator)]
 
@@ -207,7 +206,7 @@ def _batch(
 def _step(
     run: Run, network: nn.Module, batch: _Batch, lr: float, accelerator: "Accelerator", masks: torch.Generator
 ) -> tuple[float, dict[str, float]]:
-    """One optimizer step -> (loss, its parts); `masks` is what dropout draws from."""
+    """Take one optimizer step -> (loss, its parts); `masks` is the generator of dropout."""
     x = augment(batch.crops, run.recipe, batch.draws).contiguous(memory_format=torch.channels_last)
     masks.manual_seed(_step_seed(run.recipe, run.step) + accelerator.process_index)
     with accelerator.autocast():

@@ -1,7 +1,7 @@
-"""What moves the weights: optimizers, the learning rate's course, clipped gradients and averaged weights.
+"""Optimizers, learning-rate schedules, gradient clipping and averaged weights.
 
-All of it follows from the recipe and the step alone, or lives in tensors that are saved with a run, so that a
-resumed run goes on exactly.
+Everything depends on the recipe and the step alone, or is stored in tensors that are saved with a run, so
+that a resumed run continues exactly.
 """
 
 import copy
@@ -16,9 +16,9 @@ from facelab.models.recipe import Recipe
 
 
 def build_optimizer(recipe: Recipe, modules: Iterable[nn.Module]) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW (arXiv:1711.05101).
+    """Build SGD with Nesterov momentum, or AdamW (arXiv:1711.05101).
 
-    Weight decay pulls on matrices and kernels, not on vectors: biases, norms, slopes, gains and scales.
+    Weight decay applies to matrices and kernels, not to vectors: biases, norms, slopes, gains and scales.
     """
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     if not parameters:
@@ -36,12 +36,11 @@ def build_optimizer(recipe: Recipe, modules: Iterable[nn.Module]) -> torch.optim
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of a step, counted from 0.
+    """Return the learning rate of a step, counted from 0.
 
     Linear warm-up to the peak; then `cosine`: half a cosine down to zero (SGDR, arXiv:1608.03983, eq. 5);
-    `step`: times 0.1 at each milestone, as AlexNet was trained by hand; `one_cycle`: up and down along
-    cosines from 1/25 of the peak to almost nothing (arXiv:1708.07120, with the shape of PyTorch's
-    `OneCycleLR`).
+    `step`: times 0.1 at each milestone, as for AlexNet; `one_cycle`: up and down along cosines from 1/25 of
+    the peak to almost nothing (arXiv:1708.07120, with the shape of PyTorch's `OneCycleLR`).
     """
     warm = recipe.warmup * steps
     if recipe.schedule == "one_cycle":
@@ -73,8 +72,8 @@ def clip_adaptively(parameters: Iterable[Tensor], clipping: float, eps: float = 
 
     Args:
         parameters: those with a gradient are clipped.
-        clipping: λ > 0; the paper's are 0.01 to 0.16.
-        eps: least norm that weights count with.
+        clipping: λ > 0; 0.01 to 0.16 in the paper.
+        eps: minimum norm of the weights.
     """
     with_gradient = [p for p in parameters if p.grad is not None]
     if not with_gradient:
@@ -98,7 +97,8 @@ class Average:
     """Exponential moving average of all weights and batch statistics (Polyak averaging, as in
     arXiv:1905.11946).
 
-    At update t it keeps min(decay, (1 + t)/(10 + t)) of itself, so that the first steps are forgotten soon.
+    At update t the old average has weight min(decay, (1 + t)/(10 + t)), so that the first steps lose weight
+    quickly.
 
     Args:
         modules: what to average, in order; deep copies are made.
@@ -115,7 +115,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step, counted from 1."""
+        """Add the weights after a step, counted from 1, to the average."""
         keep = min(self.decay, (1 + step) / (10 + step))
         means, values = map(list, zip(*self._averaged))
         torch._foreach_lerp_(means, values, 1 - keep)

@@ -1,8 +1,8 @@
-"""Everything that a stopped run needs to go on exactly, in one .safetensors file beside its checkpoint.
+"""State for resuming a run exactly, in one .safetensors file next to its checkpoint.
 
-A checkpoint is for use: rounded to fp16, and without the optimizer. Here are all tensors in full: network,
-loss with its centers and schedules, moving average, the optimizer's momentum. Random numbers need no place,
-since each step draws its own from seed and step.
+A checkpoint is for inference: rounded to fp16, without the optimizer. The state holds all tensors in full
+precision: network, loss with its centers and schedules, moving average, and the optimizer's momentum. Random
+numbers are not stored, because each step draws them from seed and step.
 """
 
 import hashlib
@@ -55,12 +55,12 @@ class Run:
     judged: int = 0
 
     def best(self) -> tuple[FaceModel, nn.Module]:
-        """The network and loss to validate and keep: the averaged ones, if there are."""
+        """Return the network and loss to validate and save: the averaged ones, if they exist."""
         return tuple(self.average.copy) if self.average else (self.model, self.loss_fn)
 
 
 def fingerprint(data: Selection) -> str:
-    """A hash of who is in the data, in which order; not of the pixels."""
+    """Return a hash of the identities in the data and their order, without the pixels."""
     digest = hashlib.sha256(json.dumps(data.identities).encode())
     digest.update(data.labels.tobytes())
     digest.update(data.rows.tobytes())
@@ -68,12 +68,12 @@ def fingerprint(data: Selection) -> str:
 
 
 def state_path(out: Path) -> Path:
-    """Where the state of a run lies whose checkpoint is `out`."""
+    """Return the state file of a run with the checkpoint `out`."""
     return out.with_suffix(".run.safetensors")
 
 
 def steps_done(path: Path) -> int:
-    """How many steps the run had done whose state lies there.
+    """Return the number of steps done in a saved state.
 
     Raises:
         ValueError: no such file, or damaged.
@@ -82,10 +82,10 @@ def steps_done(path: Path) -> int:
 
 
 def save(path: Path, run: Run) -> None:
-    """Write the state of a run: whole or not at all.
+    """Write the state of a run, atomically.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; an older file stays as it was.
+        OSError: the disk is full or the folder cannot be written; an existing file stays unchanged.
     """
     header = {"recipe": run.recipe.to_dict(), "data": run.data, "step": run.step}
     header |= {"accuracy": run.accuracy, "judged": run.judged}
@@ -95,7 +95,7 @@ def save(path: Path, run: Run) -> None:
 
 
 def restore(path: Path, run: Run) -> None:
-    """Put the saved state into a run that was built from the same recipe and data.
+    """Load the saved state into a run that was built from the same recipe and data.
 
     Raises:
         ValueError: no such file, damaged, or of another recipe or other data.
@@ -182,8 +182,8 @@ def _load(run: Run, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
-    """A tensor of the optimizer's state as its parameter lies in memory, because fused optimizers walk
-    through both in the order of memory; a count of steps stays as it is.
+    """Return a tensor of the optimizer's state in its parameter's memory layout, because fused optimizers
+    iterate over both in memory order; a step count is unchanged.
     """
     if value.ndim == 0:
         return value

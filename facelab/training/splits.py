@@ -1,8 +1,8 @@
-"""Who and what is kept out of training: people, to measure verification, and photos of the others, to measure
-classification.
+"""Held-out data: identities for verification, and photos of training identities for classification.
 
-Verification is an open-set question, so it is asked about people whom training never saw. Classification is
-a closed-set one: other photos of the very people who were trained on."""
+Verification is an open-set task and is evaluated on unseen identities. Classification is a closed-set task
+and is evaluated on held-out photos of the training identities.
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Split:
     """Disjoint parts of a crop set.
 
     Attributes:
-        training: crops to learn from; those of nobody known come last, with the label -1.
+        training: training crops; unlabeled ones come last, with the label -1.
         images: held-out crops of the same identities, with the same labels; may be empty.
         people: crops of held-out identities, labeled from 0; may be empty.
     """
@@ -28,10 +28,10 @@ class Split:
 
 
 def split(data: CropSet, recipe: Recipe) -> Split:
-    """Split as a recipe says; equal split seeds give equal splits, whatever else differs.
+    """Split as in a recipe; equal split seeds give equal splits, whatever the other fields.
 
     Raises:
-        ValueError: too few identities would be left to train on, or the held-out ones have one crop each.
+        ValueError: too few identities remain for training, or the held-out ones have one crop each.
     """
     known, nobody = _known(data, recipe.unlabeled)
     theirs = known
@@ -50,7 +50,7 @@ def split(data: CropSet, recipe: Recipe) -> Split:
 
 
 def _known(data: CropSet, unlabeled: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(identities of the labeled sources, rows of the unlabeled one).
+    """Return (identities of the labeled sources, rows of the unlabeled one).
 
     Raises:
         ValueError: there is no source of that name.
@@ -62,7 +62,7 @@ def _known(data: CropSet, unlabeled: str | None) -> tuple[np.ndarray, np.ndarray
 
 
 def _are_of(data: CropSet, field: str, source: str) -> np.ndarray:
-    """Whether each identity belongs to the source that a recipe's field names.
+    """Return whether each identity belongs to the source named by a recipe's field.
 
     Raises:
         ValueError: there is no source of that name.
@@ -86,12 +86,12 @@ def split_identities(
     Args:
         data: all crops.
         held_out: share of `theirs` to hold out, in [0, 1); rounded, and at least 2 unless 0.
-        seed: of the shuffle.
+        seed: seed of the shuffle.
         among: the identities to split; None: all.
-        theirs: those of them that may be held out; None: all of them.
+        theirs: identities that may be held out; None: all of them.
 
     Raises:
-        ValueError: fewer than two identities would be left to train on.
+        ValueError: fewer than two identities remain for training.
     """
     among = np.arange(len(data.identities)) if among is None else among
     theirs = among if theirs is None else theirs
@@ -107,12 +107,12 @@ def split_identities(
 
 
 def split_images(data: Selection, held_out: float, seed: int) -> tuple[Selection, Selection]:
-    """Hold out a share of everyone's crops -> (training, held-out), disjoint, both with all identities.
+    """Hold out a share of each identity's crops -> (training, held-out), disjoint, both with all identities.
 
     Args:
         data: crops to split.
         held_out: share of each identity's crops, in [0, 1); rounded, at least 1, and none of the last two.
-        seed: of the choice.
+        seed: seed of the selection.
     """
     rng = np.random.default_rng((seed, 1))
     out = np.zeros(len(data), bool)

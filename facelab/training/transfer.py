@@ -1,9 +1,9 @@
-"""Transfer learning, both ways of the course: start from trained weights and train everything, or freeze the
-first stages and train the rest.
+"""Transfer learning in both ways of the course: fine-tune all layers, or freeze the first stages and train
+the rest.
 
-What is taken over is the embedding network; the head (the loss with its prototypes) is new, unless it was
-trained for the same people and loss. Frozen stages stay in eval mode, so that their batch statistics freeze
-too.
+The embedding network is initialized from trained weights; the head (the loss with its prototypes) is new,
+unless it was trained for the same identities and loss. Frozen stages stay in eval mode, so that their batch
+statistics are frozen as well.
 """
 
 from torch import nn
@@ -20,15 +20,15 @@ SHAPE = ("backbone", "neck", "embedding_dim")  # the fields on which the network
 
 
 def initialize(model: FaceModel, loss_fn: nn.Module, recipe: Recipe, identities: tuple[str, ...]) -> None:
-    """Fill a fresh network with the weights that `recipe.init_from` names, in place.
+    """Initialize a new network from the weights of `recipe.init_from`, in place.
 
     Args:
         model, loss_fn: built from the recipe.
-        recipe: of this run.
-        identities: names of the people to train on, by label.
+        recipe: recipe of this run.
+        identities: names of the training identities, by label.
 
     Raises:
-        ValueError: unknown, damaged, or of a network of another shape.
+        ValueError: unknown or damaged weights, or weights of a network of another shape.
     """
     if recipe.init_from is None:
         return
@@ -59,7 +59,7 @@ def freeze(model: FaceModel, upto: str | None) -> list[nn.Module]:
         The frozen stages; keep them in eval mode.
 
     Raises:
-        ValueError: no such stage; the sentence lists them.
+        ValueError: no such stage; the message lists them.
     """
     if upto is None:
         return []

@@ -1,4 +1,4 @@
-"""Figures on what is held out: verification, classification and the thresholds that a checkpoint carries."""
+"""Figures on held-out data: verification, classification and the checkpoint's thresholds."""
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from facelab.models.recipe import Recipe
 
 
 def validate(model: FaceModel, people: Selection) -> dict[str, float]:
-    """Verification figures over all pairs of people whom training never saw; empty if there are none."""
+    """Compute verification figures over all pairs of unseen identities; empty if there are none."""
     if not len(people):
         return {}
     embeddings = embed_all(model, people.batches(), flip=False)
@@ -23,7 +23,9 @@ def validate(model: FaceModel, people: Selection) -> dict[str, float]:
 
 
 def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) -> dict[str, float]:
-    """Closed-set figures on other crops of the training identities; empty if there are none, or no logits."""
+    """Compute closed-set figures on held-out crops of the training identities; empty if there are none, or no
+    logits.
+    """
     if not len(images) or not hasattr(loss_fn, "logits"):
         return {}
     logits = class_logits(loss_fn, embed_all(model, images.batches(), flip=False))
@@ -32,15 +34,15 @@ def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) ->
 
 
 def held_out_points(model: FaceModel, held_out: Selection, source: str) -> OperatingPoints:
-    """Operating points of a network in training, on the identities that it has not seen.
+    """Measure operating points of a network in training, on unseen identities.
 
     Args:
         model: the network.
-        held_out: who was held out.
-        source: what the crops are called.
+        held_out: the held-out identities.
+        source: name of the crops.
 
     Raises:
-        ValueError: too few pairs to set thresholds from.
+        ValueError: too few pairs for thresholds.
     """
     vectors = embed_all(model, held_out.batches())
     title = f"{len(held_out.identities)} held-out identities of {source}"
@@ -48,6 +50,6 @@ def held_out_points(model: FaceModel, held_out: Selection, source: str) -> Opera
 
 
 def header_of(recipe: Recipe, source: str, training: Selection) -> Header:
-    """What a run's checkpoint says before anything is measured: recipe, identities and provenance."""
+    """Return a run's checkpoint header before any measurement: recipe, identities and provenance."""
     provenance = f"{source}: {len(training.identities)} identities, {len(training)} crops"
     return Header(recipe, len(training.identities), provenance, identities=training.identities)

@@ -1,11 +1,11 @@
-"""Whitening: even out how far people lie apart along the directions of an embedding, in closed form.
+"""Whitening: equalize the spread between identities along the directions of an embedding, in closed form.
 
-A network that learned from few people puts most of what tells them apart into few directions, and a cosine
-hears little else. Dividing each direction by a power of the people's spread along it gives the others a
-voice, as in image retrieval (Jégou and Chum 2012, https://doi.org/10.1007/978-3-642-33709-3_55). Directions
-in which one person's photos scatter are raised by the same power; WCCN (Hatch et al. 2006) lowers them, and
-was worse here. That it helps is measured, not proven: see `strong` in RECIPES. A linear map behind a linear
-layer is one linear layer, so the neck takes the map in and the network keeps its form and its cost.
+A network trained on few identities separates them mainly along a few directions, which then dominate the
+cosine. Dividing each direction by a power of the spread between identities gives weight to the others, as in
+image retrieval (Jégou and Chum 2012, https://doi.org/10.1007/978-3-642-33709-3_55). Directions in which one
+person's photos vary are raised by the same power; WCCN (Hatch et al. 2006) lowers them and was worse here.
+The benefit is measured, not proven: see `strong` in RECIPES. Two consecutive linear maps are one linear map,
+so the neck absorbs it, and the network's form and cost do not change.
 """
 
 import numpy as np
@@ -21,16 +21,16 @@ FLOOR = 1e-3  # of the largest spread: smaller ones are noise
 
 def whiten(model: FaceModel, loss_fn: nn.Module, training: Selection, power: float) -> None:
     """Whiten a trained network's embedding in place; its prototypes become the mean directions of their
-    people.
+    identities.
 
     Args:
         model: its neck ends in a linear layer and a norm.
         loss_fn: owns `prototypes` (K, D).
-        training: the crops by which spread is measured; those of nobody known are left out.
+        training: the crops on which the spread is measured; unlabeled ones are omitted.
         power: p in [0, 1); 0 only centers the embedding.
 
     Raises:
-        ValueError: too few crops for a spread within people.
+        ValueError: too few crops for a spread within identities.
     """
     known = training.take(np.flatnonzero(training.labels >= 0))
     embeddings = embed_all(model, known.batches()) / 2  # of two views, which are added
@@ -43,7 +43,7 @@ def whiten(model: FaceModel, loss_fn: nn.Module, training: Selection, power: flo
 
 
 def whitening(embeddings: np.ndarray, labels: np.ndarray, power: float) -> tuple[np.ndarray, np.ndarray]:
-    """The map x -> matrix·(x - mean) that evens out the spread between people.
+    """Compute the map x -> matrix·(x - mean) that equalizes the spread between people.
 
     Args:
         embeddings: (N, D).
@@ -55,7 +55,7 @@ def whitening(embeddings: np.ndarray, labels: np.ndarray, power: float) -> tuple
         (mean (D,), matrix (D, D)), float64; the matrix keeps the embeddings' root mean square.
 
     Raises:
-        ValueError: nobody has a second crop, or there is one person only.
+        ValueError: no person has a second crop, or there is one person only.
     """
     count = np.bincount(labels)
     if len(count) < 2 or len(labels) <= len(count):
@@ -76,14 +76,16 @@ def whitening(embeddings: np.ndarray, labels: np.ndarray, power: float) -> tuple
 
 
 def _power(covariance: np.ndarray, exponent: float) -> np.ndarray:
-    """A symmetric matrix to a power, small or negative eigenvalues raised to FLOOR of the largest."""
+    """Raise a symmetric matrix to a power; small or negative eigenvalues are raised to FLOOR of the
+    largest.
+    """
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.maximum(values, FLOOR * values[-1]) ** exponent @ vectors.T
 
 
 @torch.no_grad()
 def _take_in(neck: nn.Sequential, mean: Tensor, matrix: Tensor) -> None:
-    """Change a neck so that it gives matrix·(x - mean) where it gave x, in eval mode."""
+    """Change a neck so that it returns matrix·(x - mean) instead of x, in eval mode."""
     linear, norm = neck[-2:]
     gain = (norm.weight / (norm.running_var + norm.eps).sqrt()).double().cpu()
     shift = norm.bias.double().cpu() - gain * norm.running_mean.double().cpu()
