@@ -164,6 +164,24 @@ def _last_layer(
     return prototypes.cpu().numpy().copy(), bias.cpu().numpy().copy(), accuracy
 
 
+def compactness(run: Epochs, others: bool = False, epoch: int = -1) -> float:
+    """Return the mean distance of photos to their class center over that of a center to its nearest other.
+
+    Separable classes may have any value; discriminative ones have a small one. Centers are those of the
+    training photos.
+
+    Args:
+        run: what was recorded.
+        others: of the held-out photos instead of the training photos.
+        epoch: which one.
+    """
+    learned, labels = run.training[epoch], run.training_labels
+    centers = np.stack([learned[labels == person].mean(0) for person in range(labels.max() + 1)])
+    photos, own = (run.others[epoch], run.other_labels) if others else (learned, labels)
+    between = np.linalg.norm(centers[:, None] - centers, axis=2) + np.diag(np.full(len(centers), np.inf))
+    return float(np.linalg.norm(photos - centers[own], axis=1).mean() / between.min(1).mean())
+
+
 def save(path: Path, epochs: Epochs) -> None:
     """Write an .npz file of plain arrays, atomically."""
     arrays = {field.name: np.asarray(getattr(epochs, field.name), np.float16) for field in fields(epochs)}

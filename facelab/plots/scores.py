@@ -37,6 +37,7 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
             },
             hovertemplate=f"score %{{x:.2f}}: %{{y:.2f}}% of {name}<extra></extra>",
         )
+    _shade(figure, points, verdict)
     _mark(figure, verdict.threshold, 1.0, "threshold", "#888888", "dash")
     _mark(figure, verdict.score, 1.09, "this pair", SCORE, "solid")
     figure.update_layout(
@@ -50,6 +51,31 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
         uirevision="keep",
     )
     return figure
+
+
+def _shade(figure: go.Figure, points: OperatingPoints, verdict: Verdict) -> None:
+    """Fill the two errors of a threshold: impostor pairs from it upward, genuine pairs below it."""
+    edges = np.array(points.edges)
+    for name, share, color, low, high in (
+        (
+            f"FAR: accepted impostors, {100 * verdict.far:.2g}%",
+            points.impostor,
+            IMPOSTOR,
+            verdict.threshold,
+            np.inf,
+        ),
+        (f"FRR: rejected genuine, {verdict.frr:.1%}", points.genuine, GENUINE, -np.inf, verdict.threshold),
+    ):
+        left, right = np.maximum(edges[:-1], low), np.minimum(edges[1:], high)
+        some = right > left
+        figure.add_bar(
+            x=((left + right) / 2)[some],
+            y=np.array(share)[some] * 100,
+            width=(right - left)[some],
+            name=name,
+            marker={"color": color, "opacity": 1, "line": {"width": 1, "color": "#000000"}},
+            hoverinfo="skip",
+        )
 
 
 def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, dash: str) -> None:

@@ -139,31 +139,27 @@ def reach(run: Epochs) -> float:
     return 1.08 * float(max(np.abs(run.training).max(), np.abs(run.others).max()))
 
 
-def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figure:
+def epochs_figure(run: Epochs, shown: tuple[bool, ...], name: str, limit: float) -> go.Figure:
     """Plot embeddings (E, N, 2) and prototypes, one frame per epoch; open on the last.
 
     Args:
-        run: the recorded run.
-        others: draw held-out photos instead of training photos.
-        name: name of the loss, for the title.
-        limit: limit of the axes; the same for runs that are compared.
+        run: what was recorded.
+        shown: a panel each: False for the photos that were learned, True for those that were held out.
+        name: of the loss, for the title.
+        limit: how far the axes reach; the same for runs that are compared.
     """
-    points = run.others if others else run.training
-    labels = run.other_labels if others else run.training_labels
     rays = run.prototypes * (0.92 * limit / np.linalg.norm(run.prototypes, axis=2).max())
-    moments = [_moment(points[e], rays[e]) for e in range(len(points))]
-    titles = [
-        f"{name}, epoch {e + 1}: accuracy {share:.0%}" for e, share in enumerate(run.accuracy[:, int(others)])
+    points = [run.others if others else run.training for others in shown]
+    moments = [
+        [change for panel in points for change in _moment(panel[e], rays[e])] for e in range(len(rays))
     ]
-    people = range(run.prototypes.shape[1])
-    tips = {"color": [person_style(p)[0] for p in people], "symbol": [person_style(p)[1] for p in people]}
-    looks = (
-        {"mode": "lines", "line": {"color": "#888888", "width": 1.5}, "hoverinfo": "skip"},
-        {"mode": "markers+text", "marker": tips | {"size": 13, "line": {"width": 2, "color": "#555555"}},
-         "text": [str(person + 1) for person in people], "textposition": "top center", "cliponaxis": False,
-         "hovertemplate": "W of class %{text}<extra></extra>"},
-        _look(labels, 8),
-    )  # fmt: skip
+    titles = [f"{name}, epoch {e + 1}: accuracy {_shares(run, shown, e)}" for e in range(len(rays))]
+    labels = [run.other_labels if others else run.training_labels for others in shown]
+    looks = [
+        look | {"xaxis": f"x{i or ''}", "yaxis": f"y{i or ''}"}
+        for i, own in zip((0, 2), labels)
+        for look in _epoch_looks(run, own)
+    ]
     figure = go.Figure(
         [go.Scatter(**look, **now) for look, now in zip(looks, moments[-1])],
         frames=[
@@ -172,8 +168,45 @@ def epochs_figure(run: Epochs, others: bool, name: str, limit: float) -> go.Figu
         ],
     )
     fixed = {"range": [-limit, limit], "zeroline": True, "zerolinecolor": "#888888"}
-    figure.update_layout(title=_title(titles[-1]), margin=TIGHT | {"t": 40}, height=450, showlegend=False)
-    return figure.update_layout(hovermode="closest", xaxis=fixed, yaxis=fixed | {"scaleanchor": "x"})
+    layout = {"margin": TIGHT | {"t": 40}, "height": 450, "showlegend": False, "hovermode": "closest"}
+    layout |= {"title": _title(titles[-1]), "xaxis": fixed, "yaxis": fixed | {"scaleanchor": "x"}}
+    return figure.update_layout(layout | (_two_panels(fixed) if len(shown) > 1 else {}))
+
+
+def _shares(run: Epochs, shown: tuple[bool, ...], epoch: int) -> str:
+    shares = [f"{run.accuracy[epoch, int(others)]:.0%}" for others in shown]
+    return f"{shares[0]} training, {shares[1]} held-out" if len(shares) > 1 else shares[0]
+
+
+def _two_panels(fixed: dict) -> dict:
+    """Return the layout of two maps side by side, the photos named above."""
+    small = fixed | {"constrain": "domain"}
+    names = (("training photos", 0.0), ("held-out photos", 0.52))
+    return {
+        "height": 320,
+        "margin": TIGHT | {"t": 56},
+        "xaxis": small | {"domain": [0, 0.48]},
+        "yaxis": small | {"scaleanchor": "x", "showticklabels": False},
+        "xaxis2": small | {"domain": [0.52, 1], "anchor": "y2"},
+        "yaxis2": small | {"scaleanchor": "x2", "anchor": "x2", "showticklabels": False},
+        "annotations": [
+            {"text": text, "x": x, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left",
+             "yanchor": "bottom", "showarrow": False} for text, x in names
+        ],
+    }  # fmt: skip
+
+
+def _epoch_looks(run: Epochs, labels: np.ndarray) -> tuple[dict, ...]:
+    """Return what does not change in a panel: of the rays, their tips, the photos."""
+    people = range(run.prototypes.shape[1])
+    tips = {"color": [person_style(p)[0] for p in people], "symbol": [person_style(p)[1] for p in people]}
+    return (
+        {"mode": "lines", "line": {"color": "#888888", "width": 1.5}, "hoverinfo": "skip"},
+        {"mode": "markers+text", "marker": tips | {"size": 13, "line": {"width": 2, "color": "#555555"}},
+         "text": [str(person + 1) for person in people], "textposition": "top center", "cliponaxis": False,
+         "hovertemplate": "W of class %{text}<extra></extra>"},
+        _look(labels, 8),
+    )  # fmt: skip
 
 
 def _moment(points: np.ndarray, rays: np.ndarray) -> tuple[dict, ...]:

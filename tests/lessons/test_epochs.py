@@ -50,13 +50,14 @@ def recorded(start):
 
     def watched(recipe, crops):
         for progress in original(recipe, crops):
-            ends[recipe.loss, recipe.bias] = progress.model
+            ends[recipe.loss, recipe.bias, recipe.center_weight] = progress.model
             yield progress
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "train", watched)
         for name, recipe in lesson.RUNS.items():
-            out[name] = lesson.record(replace(recipe, **SHORT), data, start, track)
+            late = (1, 0.3) if name in lesson.LATE else None
+            out[name] = lesson.record(replace(recipe, **SHORT), data, start, track, late)
     return out, ends
 
 
@@ -183,3 +184,17 @@ def test_the_shipped_runs_show_what_the_page_says_of_them():
     assert middle < 0.6 * others  # who has the largest bias sits in the middle; without a bias nobody does
     lengths = [np.linalg.norm(plain.training[-1][labels == k], axis=1).mean() for k in range(10)]
     assert min(lengths) > 0.6 * np.mean(lengths)
+
+
+def test_a_late_center_loss_pulls_from_its_epoch_on(recorded):
+    softmax, late = recorded[0]["softmax"], recorded[0]["center_late"]
+    np.testing.assert_allclose(late.training[0], softmax.training[0], atol=1e-4)
+    assert not np.allclose(late.training[1], softmax.training[1], atol=1e-4)
+
+
+def test_compactness_is_the_ratio_of_the_two_distances():
+    points = np.array([[[0.0, 1], [0, -1], [8, 1], [8, -1]]])
+    labels = np.array([0, 0, 1, 1])
+    run = lesson.Epochs(points, points[:, :1] + 1, labels, labels[:1], *[np.zeros((1, 2, 2))] * 3)
+    assert lesson.compactness(run) == pytest.approx(1 / 8)
+    assert lesson.compactness(run, others=True) == pytest.approx(np.hypot(1, 2) / 8)

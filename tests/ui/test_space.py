@@ -110,7 +110,7 @@ def test_every_person_has_a_mark_of_their_own_in_the_list_and_on_the_map():
 def test_each_epoch_is_a_frame_on_fixed_axes(shipped):
     run = runs.load("softmax")
     for others in (False, True):
-        figure = epochs_figure(run, others, "softmax", reach(run))
+        figure = epochs_figure(run, (others,), "softmax", reach(run))
         points = run.others if others else run.training
         assert len(figure.frames) == 40
         for e in (0, 17, 39):
@@ -128,6 +128,27 @@ def test_each_epoch_is_a_frame_on_fixed_axes(shipped):
         assert low < run.training.min() and high > run.training.max() and low == -high
     assert len(figure.to_json()) < 300_000
     assert json.loads(figure.to_json())["layout"]["yaxis"]["scaleanchor"] == "x"
+
+
+def test_training_and_held_out_photos_stand_side_by_side(shipped):
+    run = runs.load("softmax")
+    figure = epochs_figure(run, (False, True), "softmax", reach(run))
+    for e in (0, 39):
+        for points, photos in zip((run.training, run.others), figure.frames[e].data[2::3]):
+            np.testing.assert_allclose(np.stack([photos.x, photos.y], 1), points[e])
+        assert "training" in figure.frames[e].layout.title.text
+    assert [trace.xaxis for trace in figure.data] == ["x"] * 3 + ["x2"] * 3
+    assert figure.layout.xaxis.range == figure.layout.xaxis2.range
+    assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
+
+
+def test_late_center_loss_begins_where_softmax_stands():
+    """Of the shipped runs: equal for twenty epochs, then more compact, but less than from the beginning."""
+    softmax, late, center = map(runs.load, ("softmax", "center_late", "center"))
+    begins = runs.LATE["center_late"][0]
+    assert np.abs(late.training[:begins] - softmax.training[:begins]).mean() < 0.02  # equal but for rounding
+    ratios = [runs.compactness(run) for run in (softmax, late, center)]
+    assert ratios[0] > ratios[1] > ratios[2]
 
 
 def test_both_runs_are_drawn_on_the_same_axes(shipped):

@@ -17,11 +17,19 @@ from facelab.ui.widgets.columns import beside, columns, live
 TEXT = (
     "With a **2-D embedding** no projection is needed: this *is* the embedding space (Wen et al. 2016, "
     "figs. 2–3). The network classifies K = 10 identities. A gray ray is a class weight vector W_y "
-    "(prototype), with the class number at its tip. Drag the slider or press play: **softmax separates the "
-    "classes by direction; what does the other loss add?**"
+    "(prototype), with the class number at its tip. Left of each pair: training photos, right: held-out. "
+    "Drag the epoch or press play: **softmax separates the classes by direction; what does the other loss "
+    "add, and must it be there from the beginning?**"
 )
 MISSING = f"No run with 2-D embeddings has been recorded yet; {lesson.MAKE}."
-LOSSES = [("softmax", "softmax"), ("softmax + center loss", "center"), ("ArcFace", "arcface")]
+LOSSES = [
+    ("softmax", "softmax"),
+    ("softmax + center loss", "center"),
+    (f"center loss from epoch {lesson.LATE['center_late'][0] + 1} on", "center_late"),
+    ("ArcFace", "arcface"),
+]
+BOTH = "both"
+PHOTOS: dict[bool | str, tuple[bool, ...]] = {BOTH: (False, True), False: (False,), True: (True,)}
 SEEK = """(epoch) => {
   for (const plot of document.querySelectorAll('#epochs-left .facelab-chart, #epochs-right .facelab-chart')) {
     plot.dispatchEvent(new CustomEvent('frame', {detail: epoch - 1}));
@@ -55,14 +63,14 @@ def run_name(loss: str, bias: bool) -> str:
     return "softmax_bias" if loss == "softmax" and bias else loss
 
 
-def show(left: str, right: str, others: bool, bias: bool) -> list[Any]:
+def show(left: str, right: str, others: bool | str, bias: bool) -> list[Any]:
     """Return (left chart, left card, right chart, right card)."""
     out: list[Any] = []
     names = [run_name(loss, bias) for loss in (left, right)]
     limit = max((reach(lesson.load(name)) for name in names if name in lesson.names()), default=1.0)
     for name in names:
         try:
-            out += [epochs_figure(lesson.load(name), others, heading(name), limit), card(name)]
+            out += [epochs_figure(lesson.load(name), PHOTOS[others], heading(name), limit), card(name)]
         except ValueError as error:
             out += [None, cards.hint(f"{error}.".capitalize())]
     return out
@@ -77,6 +85,7 @@ def card(name: str) -> str:
     """Return the card of a run's end: what the map shows, and both accuracies."""
     run = lesson.load(name)
     training, others = run.accuracy[-1]
+    spread = " and ".join(f"{lesson.compactness(run, held):.2f}" for held in (False, True))
     largest = int(abs(run.bias[-1]).argmax())
     words = {
         "softmax": "No bias: only direction decides the class; norms grow along each ray. Separable, not "
@@ -85,13 +94,16 @@ def card(name: str) -> str:
         f"({run.bias[-1, largest]:+.1f}) and wins near the origin, where all dot products are small.",
         "center": "Center loss pulls each embedding to its class center: small intra-class distance, "
         "discriminative.",
+        "center_late": "Center loss was added after half of the training, its centers at zero: from the same "
+        "point as softmax it pulls the classes together, but less than from the beginning.",
         "arcface": "Only angles count, with an angular margin m between classes; the norm has no effect.",
     }
     return (
         f'<div class="fl-card" role="status"><h3>{heading(name)}</h3><p>{words[name]}</p>'
         f'<p class="fl-small">After {len(run.accuracy)} epochs: training accuracy {training:.0%} '
         f"({len(run.training_labels):,} photos), held-out accuracy {others:.0%} "
-        f"({len(run.other_labels):,} photos). Axes are fixed through the run and equal left and right.</p>"
+        f"({len(run.other_labels):,} photos). Distance to the own class center ÷ distance from it to the "
+        f"nearest other: {spread} (training, held-out). Axes are equal left and right.</p>"
         f"</div>"
     )
 
@@ -141,7 +153,8 @@ def _controls() -> tuple[gr.Radio, gr.Radio, gr.Radio, gr.Checkbox]:
         right = gr.Radio(LOSSES, value="center", label="Right", info="The loss that was minimized.",
                          elem_id="epochs-right-loss")  # fmt: skip
     with gr.Row(elem_classes="fl-controls"):
-        others = gr.Radio([("training photos", False), ("held-out photos", True)], value=False,
+        choices = [("both", BOTH), ("training photos", False), ("held-out photos", True)]
+        others = gr.Radio(choices, value=BOTH,
                           label="Photos", info="Of the same ten training identities.",
                           elem_id="epochs-photos")  # fmt: skip
         bias = gr.Checkbox(False, label="Bias in last layer", elem_id="epochs-bias",

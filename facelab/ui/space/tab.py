@@ -28,11 +28,16 @@ from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.examples import example_probes
 from facelab.ui.widgets.photo_input import PhotoInput
+from facelab.ui.widgets.prediction import predict
 
 TITLE = "Embedding space"
 LEAD = (
-    "Each face is a point in a 128-D embedding space, shown here projected to 2-D. A data point is a photo; "
-    "color and shape give the identity. **Are intra-class distances small and inter-class distances large?**"
+    "Each face is a point in the embedding space: a data point is a photo, color and shape its identity. "
+    "**Are intra-class distances small and inter-class distances large?**"
+)
+PROJECTED = (
+    "### The 128-D embedding space, projected\n"
+    "The same question for networks with 128-D embeddings, shown here projected to 2-D."
 )
 MISSING = f"No map has been measured yet; {lesson.MAKE} from a checkpoint and the crops it was trained on."
 NO_PHOTO = "Add a photo to project it onto both maps and to list its nearest identities."
@@ -179,19 +184,37 @@ def _photo_row(name: str, vector: np.ndarray, who: str) -> str:
 
 
 def build() -> Controls:
-    """Lay the tab out with two finished maps; return its controls by name."""
+    """Lay the tab out, the paper's 2-D figure first; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     names, notes = lesson.comparable()
-    controls: Controls = {}
+    _prediction(names)
+    controls = space_epochs.section()
+    gr.Markdown(PROJECTED)
     if names:
-        controls = _maps(names)
+        controls |= _maps(names)
     else:
         gr.Markdown(MISSING, elem_id="space-missing")
     if notes:
         gr.Markdown(". ".join(notes) + ".", elem_classes="fl-small")
     if names:
         umap_variants.section(controls["left"])
-    return controls | space_epochs.section()
+    return controls
+
+
+def _prediction(names: list[str]) -> None:
+    """Ask what center loss does to unseen identities, where both runs have been measured."""
+    if not {*PAIR} <= {*names}:
+        return
+    plain, center = (lesson.load(name).unseen.figures for name in PAIR)
+    predict(
+        "space",
+        "Center loss pulls photos to their class center. On unseen identities, does the angle between "
+        "neighboring identities grow as well?",
+        ("It grows", "It shrinks"),
+        int(center.inter < plain.inter),
+        f"Intra-class angle {plain.intra:.1f}° → {center.intra:.1f}°, inter-class angle {plain.inter:.1f}° → "
+        f"{center.inter:.1f}°; the EER goes from {plain.eer:.1%} to {center.eer:.1%}.",
+    )
 
 
 def _maps(names: list[str]) -> Controls:

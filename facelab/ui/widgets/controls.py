@@ -13,6 +13,7 @@ from facelab.recognition.embedder import model_names
 from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.verify import DEFAULT_FAR
 from facelab.ui.widgets.columns import live
+from facelab.ui.widgets.far import far_slider
 
 STRICTNESS = -math.log10(DEFAULT_FAR)
 MINUTES = 15  # without use, after which what a visitor gave is forgotten
@@ -32,16 +33,7 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     """
     names = model_names()
     with live():
-        slider = gr.Slider(
-            1,
-            4,
-            value=STRICTNESS,
-            step=0.1,
-            label="False accept rate (FAR)",
-            info="Share of impostor pairs that you accept; it sets the threshold. x means 10⁻ˣ: 1 is 10%, "
-            "2 is 1%, 3 is 0.1%, 4 is 0.01%.",
-            elem_id=f"{prefix}strictness",
-        )
+        slider = far_slider(STRICTNESS, f"{prefix}strictness")
     model = gr.Dropdown(
         model_choices(names),
         value=names[0],
