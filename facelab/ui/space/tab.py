@@ -187,9 +187,9 @@ def build() -> Controls:
     """Lay the tab out, the paper's 2-D figure first; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     names, notes = lesson.comparable()
-    _prediction(names)
     controls = space_epochs.section()
     gr.Markdown(PROJECTED)
+    _prediction(names)
     if names:
         controls |= _maps(names)
     else:

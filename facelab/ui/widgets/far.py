@@ -25,6 +25,9 @@ element.addEventListener('click', (event) => {
 });
 """
 STYLE = """
+.fl-far .min_value, .fl-far .max_value { visibility: hidden; }
+.fl-far input[type=number], .fl-far .reset-button { opacity: 0; }
+.fl-far input[type=number]:focus, .fl-far .reset-button:focus-visible { opacity: 1; }
 .fl-rate { display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; }
 .fl-rate output { grid-column: 1 / -1; font-weight: 700; font-variant-numeric: tabular-nums; }
 .fl-rate button { margin: 0; min-height: 26px; padding: 0 .45rem; font-size: .82rem; cursor: pointer;
@@ -47,6 +50,7 @@ def far_slider(value: float, elem_id: str) -> gr.Slider:
         label="False accept rate (FAR)",
         info="Share of impostor pairs that you accept; it sets the threshold.",
         elem_id=elem_id,
+        elem_classes="fl-far",
     )
     gr.HTML(marks(value, elem_id), css_template=STYLE, js_on_load=PRESS, elem_id=f"{elem_id}-rate",
             padding=False)  # fmt: skip
