@@ -122,6 +122,7 @@ NEED_EXTRAS = {
     "train softmax --out x.safetensors": "train",
     "export strong --onnx x.onnx": "onnx",
     "data olivetti out": "train",
+    "push strong me/mine": "hub",
 }
 
 

@@ -42,6 +42,7 @@ def test_the_table_in_the_documents_is_the_one_of_the_code():
         ("FACELAB_MAX_UPLOAD_MB", "0", "from 1 to 1024"),
         ("FACELAB_MAX_UPLOAD_MB", "nan", "a number of megabytes"),
         ("FACELAB_CHECKPOINTS", "/nowhere/at/all", "a folder that exists"),
+        ("FACELAB_HUB", "me", "owner/name"),
         ("FACELAB_CACHE_GB", "-1", "a number of gigabytes"),
         ("PORT", "", "from 1 to 65535"),
     ],

@@ -44,6 +44,10 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
     ),
     "models": ("models", "List the models with their figures; * marks runs without weights."),
     "export": ("export", "Write an embedder as one ONNX file, for runtimes without PyTorch."),
+    "push": (
+        "hub",
+        "Upload a checkpoint with a generated model card to the Hugging Face Hub; HF_TOKEN holds the token.",
+    ),
     "zoo": ("zoo", "Train and evaluate the missing rows of the model zoo, the most important first."),
     "app": ("app", "Serve the page at http://127.0.0.1:7860."),
     "cache": ("data", "Show the cache of the commands on this machine, or delete it."),

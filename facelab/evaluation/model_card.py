@@ -44,8 +44,8 @@ Of runs marked \\* only the figures are here; `python -m facelab train NAME` rep
 a row are runs that differ in their seed alone: mean ± standard deviation over them. Epochs joined by a + are
 stages, each initialized with the weights of the one before. "Options" is what a row adds to the loss, or
 leaves out of the standard recipe (weight decay, flips, other data augmentation).
-
-| model | network | loss | options | epochs | accuracy | EER | TAR@FAR=0.01 |
+"""
+COLUMNS = """| model | network | loss | options | epochs | accuracy | EER | TAR@FAR=0.01 |
 |---|---|---|---|---|---|---|---|"""
 CARD = """
 ## License, intended use and limits
@@ -97,14 +97,16 @@ def model_card(headers: Mapping[str, Header], shipped: Collection[str]) -> str:
         _row([called[name] for name in names], [headers[name] for name in names])
         for names in _by_recipe(headers)
     ]
-    details = defaultdict(list)
+    told = defaultdict(list)
     for name, header in headers.items():
-        details[_details(header)].append(called[name])
-    sources = [f"- {', '.join(names)}: {said}." for said, names in details.items()]
-    return FRONT + "\n".join([TITLE, *rows, "", *sources, CARD + _points(headers) + _subsets(headers)])
+        told[details(header)].append(called[name])
+    sources = [f"- {', '.join(names)}: {said}." for said, names in told.items()]
+    return FRONT + "\n".join(
+        [TITLE, COLUMNS, *rows, "", *sources, CARD + error_rates(headers) + _subsets(headers)]
+    )
 
 
-def _points(headers: Mapping[str, Header]) -> str:
+def error_rates(headers: Mapping[str, Header]) -> str:
     """Return the section on thresholds, for the models that have some."""
     rows = []
     for name, header in headers.items():
@@ -128,6 +130,11 @@ def _subsets(headers: Mapping[str, Header]) -> str:
             cells = [*(f"{rate:.1%}" for rate in rates), " + ".join(pairs)]
             rows.append(f"| `{name}` | {CONDITIONS.get(condition, condition)} | " + " | ".join(cells) + " |")
     return "\n".join([SUBSETS, *rows, ""]) if rows else ""
+
+
+def settings_of(name: str, header: Header) -> str:
+    """One model's row of the table, with its head."""
+    return "\n".join([COLUMNS, _row([f"`{name}`"], [header])])
 
 
 def _by_recipe(headers: Mapping[str, Header]) -> list[list[str]]:
@@ -190,7 +197,8 @@ def _mean(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.4f}{spread}"
 
 
-def _details(header: Header) -> str:
+def details(header: Header) -> str:
+    """Return what a model was trained and calibrated on."""
     points = header.operating_points
     source = f"calibrated on {points.source}" if points else "not calibrated"
     return f"trained on {header.data}; {source}"

@@ -2,11 +2,13 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from facelab import settings
-from facelab.models import checkpoint
+from facelab.models import checkpoint, hub
 from facelab.models.model import FaceModel
 from facelab.models.names import nearest
 from facelab.models.recipes import RECIPES
@@ -41,14 +43,21 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def find_checkpoint(name: str, also: Iterable[str] = ()) -> Path:
-    """Return the file of a checkpoint, given its name or path.
+    """Return the file of a checkpoint, given its name, path or address on the Hub (`hf://owner/name`).
+
+    A name that no folder has is looked for in the repository of $FACELAB_HUB, if that is set.
 
     Raises:
-        ValueError: neither; the message lists the names.
+        ValueError: none of them; the message lists the names. Or the Hub has it not, or cannot be reached.
     """
+    if name.startswith(hub.PREFIX):
+        return hub.download(hub.parse(name))
     for path in (*(folder / f"{name}.safetensors" for folder in folders()), Path(name)):
         if os.path.isfile(path) and path.suffix == ".safetensors":  # unlike is_file, takes any string
             return path
+    repository = settings.hub()
+    if repository and re.fullmatch(hub.NAME, name):
+        return hub.download(replace(hub.parse(repository), file=f"{name}.safetensors"))
     raise ValueError(f"there is no model {name!r}: {nearest(name, [*checkpoint_names(), *also])}")
 
 

@@ -6,6 +6,7 @@ so that a server with an invalid setting stops at its start with a message, not 
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,12 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _repository(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[^/@\s]+)?", text, re.ASCII):
+        raise ValueError("it must be owner/name or owner/name@revision")
+    return text
+
+
 @dataclass(frozen=True)
 class Setting:
     """One environment variable.
@@ -74,6 +81,11 @@ SETTINGS = {
     ),
     "FACELAB_CHECKPOINTS": Setting(
         "none", "A folder of further checkpoints, looked at before those that come along.", _folder
+    ),
+    "FACELAB_HUB": Setting(
+        "none",
+        "A repository of the Hugging Face Hub, `owner/name`, for model names that no folder has.",
+        _repository,
     ),
     "FACELAB_CACHE": Setting("~/.cache/facelab", "The folder of what commands keep between runs.", str),
     "FACELAB_CACHE_GB": Setting(
@@ -154,6 +166,11 @@ def max_upload_mb() -> float:
 def checkpoints() -> Path | None:
     """Return the folder of further checkpoints, or None."""
     return _value("FACELAB_CHECKPOINTS")
+
+
+def hub() -> str | None:
+    """Return the repository of further checkpoints, owner/name, or None."""
+    return _value("FACELAB_HUB")
 
 
 def cache() -> Path:
