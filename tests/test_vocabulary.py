@@ -2,7 +2,7 @@
 
 Strings of ui/, plots/ and cli/ are collected from the source (docstrings apart, but for those that are a
 command's help), with the recipe's field docstrings, README, docs, notebooks and the newest section of the
-CHANGELOG.
+CHANGELOG. Docstrings of functions open with an imperative verb, and none contains an idiom.
 """
 
 import ast
@@ -66,6 +66,35 @@ ALLOWED = (  # what may stay, and why
     r"celeba_grey112|grey112",  # a data source's file name
     r"surprised",
 )
+VERBS = re.findall(
+    r"\S+",
+    """
+    Adapt Add Align Answer Append Apply Arrange Ask Average Begin Blank Blend Build Calibrate Call Change
+    Check Classify Clear Clip Close Combine Compare Compute Connect Convert Copy Count Create Cover Cut Decide
+    Decode Decorate Delete Describe Detect Determine Disable Draw Drop Embed Empty Enroll Estimate Evaluate
+    Execute Export Fetch Fill Find Fine-tune Fit Format Free Gather Get Give Group Halve Hash Hold Identify
+    Ignore Initialize Insert Join Keep Lay Let Link List Load Map Mark Match Measure Mix Move Multiply Open
+    Overwrite Pad Paint Parse Pass Place Plot Print Project Quantize Quote Raise Read Rebuild Record
+    Register Remove Rename Replace Report Resample Reset Restore Return Rotate Run Save Scale Score Search
+    Seek Select Send Serve Set Show Split Start Stop Store Subtract Swap Sweep Take Time Train Turn Undo
+    Unpack Update Verify Wait Warp Whiten Write Yield
+    """,
+)  # the verbs that open a function's docstring; add one where none of these fits
+IDIOMS = (  # in any docstring
+    r"\banew\b",
+    r"\bwhom\b",
+    r"\bnobody\b",
+    r"for ever\b",
+    r"\b(is|are) refused\b",
+    r"held against|judged by",
+    r"whole or not at all",
+    r"goes on where|as it was\b",
+    r"people training never saw|never saw",
+    r"\bstrangers\b(?!:)",
+    r"even odds",
+    r"\bthe least (score|size|norm)\b",
+    r"neighbours|colour|centre|grey\b|normalis|regularis|recognis|behaviour|metres\b",
+)
 KEY = re.compile(r"[a-z0-9_#.{}:/=&?-]+")  # ids, keys and file names are no words
 
 
@@ -115,6 +144,28 @@ def notebook_texts() -> Iterator[tuple[str, str]]:
             yield f"notebooks/{path.name}: cell {i}", "".join(cell["source"])
 
 
+def docstrings() -> Iterator[tuple[str, ast.AST, str]]:
+    """(place, module, class or function, docstring) of the package."""
+    for path in sorted((ROOT / "facelab").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                if text:
+                    yield f"{path.relative_to(ROOT)}:{node.body[0].lineno}", node, text
+
+
+def opens_with_a_verb(text: str) -> bool:
+    return text.split()[0].rstrip(",") in VERBS
+
+
+def idioms(text: str) -> list[str]:
+    return [hit[0] for pattern in IDIOMS if (hit := re.search(pattern, text, re.IGNORECASE))]
+
+
+def is_property(node: ast.AST) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
 def found(texts: Iterator[tuple[str, str]]) -> list[str]:
     """Places where a word of `INSTEAD` stands, and what to write there."""
     out = []
@@ -139,6 +190,33 @@ def test_the_documents_use_the_fields_words():
 
 def test_the_notebooks_use_the_fields_words():
     assert found(notebook_texts()) == []
+
+
+def test_docstrings_of_functions_open_with_an_imperative_verb():
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    assert [
+        f"{place}: {text.splitlines()[0]}"
+        for place, node, text in docstrings()
+        if isinstance(node, functions) and not is_property(node) and not opens_with_a_verb(text)
+    ] == []
+
+
+def test_docstrings_are_free_of_idioms():
+    assert [f"{place}: {idioms(text)}" for place, _, text in docstrings() if idioms(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["The embeddings.", "What a run leaves.", "(B, D) vectors.", "Whether it fits."]
+)
+def test_a_noun_does_not_open_a_function_s_docstring(text):
+    assert not opens_with_a_verb(text) and opens_with_a_verb("Return, for each pair, its score.")
+
+
+@pytest.mark.parametrize(
+    "text", ["The set starts anew.", "A face is refused.", "Written whole or not at all."]
+)
+def test_an_idiom_in_a_docstring_is_found(text):
+    assert len(idioms(text)) == 1
 
 
 @pytest.mark.parametrize("text", ["9 strangers pass", "the verdict", "1 % of pairs", "named rightly"])

@@ -142,7 +142,7 @@ def read_index(path: Path) -> dict[str, Any] | None:
 
 
 def read_crop_file(path: str | os.PathLike) -> tuple[CropFile, dict[str, Any]]:
-    """(the crops, {"labels", "identities", "names", "skipped"}) of a crop file.
+    """Return (the crops, {"labels", "identities", "names", "skipped"}) of a crop file.
 
     Raises:
         ValueError: no such file, damaged, or without its .json.

@@ -135,7 +135,9 @@ def _by_folders(
 def _by_file_names(
     rest: Mapping[str, Parts], unnamed: dict[str, str], notes: list[str], title: str
 ) -> Who | None:
-    """People by LFW's names of files, `Ann_Veneman_0001.jpg`, where all lie in one folder and have such."""
+    """Return identities from LFW's file names, `Ann_Veneman_0001.jpg`, if all images are in one folder and
+    have such names.
+    """
     found = {name: NUMBERED.fullmatch(parts[-1]) for name, parts in rest.items() if len(parts) == 1}
     if not rest or len(found) < len(rest) or not all(found.values()):
         return None

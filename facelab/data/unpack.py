@@ -220,7 +220,7 @@ class Tar:
         self._file.close()
 
     def entries(self) -> Iterator[Entry]:
-        """All files.
+        """Return all files.
 
         Raises:
             ValueError: one is a link or a device.
@@ -236,7 +236,7 @@ class Tar:
             yield Entry(info.name, info.size, info.offset)
 
     def in_order(self, entries: list[Entry]) -> Iterator[Entry]:
-        """Some of `entries`, from the beginning, each to be read before the next is asked for."""
+        """Yield some of `entries`, from the beginning; read each before requesting the next."""
         self.close()
         self._open()
         wanted = {entry.place: entry.name for entry in entries}
@@ -245,7 +245,7 @@ class Tar:
                 yield Entry(wanted[info.offset], info.size, info)
 
     def read(self, entry: Entry) -> bytes:
-        """The bytes of an entry that `in_order` gave just now."""
+        """Return the bytes of the entry that `in_order` returned last."""
         return _whole(self._tar.extractfile(entry.place), entry)
 
 

@@ -19,9 +19,9 @@ DRIVER = Path("/proc/driver/nvidia/version")  # where a driver is installed
 
 
 def has_cuda() -> bool:
-    """Whether this process may use a CUDA GPU.
+    """Return whether this process may use a CUDA GPU.
 
-    A ZeroGPU Space says everywhere that there is one, but lends it only to processes that it forks.
+    A ZeroGPU Space always reports a GPU, but lends it only to processes that it forks.
     """
     if zero_gpu() and multiprocessing.parent_process() is None:
         return False
@@ -29,10 +29,10 @@ def has_cuda() -> bool:
 
 
 def choose(name: str = "auto") -> torch.device:
-    """The device of a name: auto, cpu, cuda or cuda:N.
+    """Return the device of a name: auto, cpu, cuda or cuda:N.
 
     Raises:
-        ValueError: unknown, not there, or of a kind that cannot be used; the sentence says why.
+        ValueError: unknown, missing, or of a type that cannot be used; the message says why.
     """
     if name == "auto":
         return torch.device("cuda", 0) if has_cuda() else CPU
@@ -57,7 +57,7 @@ def choose(name: str = "auto") -> torch.device:
 
 
 def unusable(index: int) -> str | None:
-    """Why PyTorch's build has no code for a GPU that is there; None where it has."""
+    """Return why PyTorch's build has no code for a GPU of this machine; None if it has."""
     built = [int(arch[3:]) for arch in torch.cuda.get_arch_list() if re.fullmatch(r"sm_\d+", arch)]
     major, minor = torch.cuda.get_device_capability(index)
     if not built or 10 * major + minor >= min(built):
@@ -71,7 +71,7 @@ def unusable(index: int) -> str | None:
 
 
 def without_cuda() -> str | None:
-    """Why an NVIDIA GPU of this machine cannot be used; None where there is none."""
+    """Return why an NVIDIA GPU of this machine cannot be used; None if there is none."""
     if not DRIVER.is_file():
         return None
     if torch.version.cuda is None:
@@ -85,7 +85,9 @@ def without_cuda() -> str | None:
 
 
 def described(device: torch.device) -> str:
-    """A device in words: `cuda:0 (NVIDIA T4)`, or `cpu (2 threads)` and why it is no GPU, if there is one."""
+    """Return a device as text: `cuda:0 (NVIDIA T4)`, or `cpu (2 threads)` and why it is not a GPU, if there
+    is one.
+    """
     if device.type == "cuda":
         index = device.index or 0
         return f"cuda:{index} ({torch.cuda.get_device_name(index)})"
@@ -98,7 +100,9 @@ def described(device: torch.device) -> str:
 
 
 def explained(error: RuntimeError) -> str | None:
-    """What a device or the connection between processes reports, in one sentence; None for other errors."""
+    """Return an error of a device or of the connection between processes as one sentence; None for other
+    errors.
+    """
     text = str(error)
     if (
         isinstance(error, torch.OutOfMemoryError)

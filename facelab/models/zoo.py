@@ -18,7 +18,9 @@ DEFAULT_MODEL = "strong"
 
 
 def shipped(package: Path) -> Path:
-    """Where the project's checkpoints lie: in an installed package inside it, in a checkout beside it."""
+    """Return the folder of the project's checkpoints: in an installed package inside it, in a checkout next
+    to it.
+    """
     checkout = (package.parent / "pyproject.toml").is_file() and not (package / "checkpoints").is_dir()
     return (package.parent if checkout else package) / "checkpoints"
 

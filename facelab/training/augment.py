@@ -20,13 +20,13 @@ DRAWS = 14  # random numbers that a variant of one crop takes
 
 
 def augment(crops: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
-    """One variant of each crop, a function of the numbers that were drawn for it.
+    """Return one variant of each crop, a function of the numbers drawn for it.
 
     Args:
         crops: (B, H, W, 3) uint8.
         recipe: its fields flip, rotate, zoom, shift, jitter, saturation, gray and random_erasing are the
             strengths.
-        draw: (DRAWS, B) uniform in [0, 1), a column per crop; where the crops are.
+        draw: (DRAWS, B) uniform in [0, 1), one column per crop, on the device of the crops.
 
     Returns:
         (B, 3, H, W) float32, in [-1, 1].
@@ -61,7 +61,7 @@ def _color(x: Tensor, recipe: Recipe, draw: Tensor) -> Tensor:
 
 @functools.cache
 def _luma(device: torch.device) -> Tensor:
-    """The weights of red, green and blue, sent to a device once."""
+    """Return the weights of red, green and blue, sent to a device once."""
     return torch.tensor(LUMA, device=device)
 
 

@@ -104,9 +104,9 @@ def _deal(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def on_device(data: Selection, device: torch.device) -> Tensor | None:
-    """All crops of a selection on a GPU, (N, 112, 112, 3) uint8, if they fit there; else None.
+    """Return all crops of a selection on a GPU, (N, 112, 112, 3) uint8, if they fit there; else None.
 
-    Crops that are drawn when they are first read stay where they are, or all would be drawn before a step.
+    Crops that are drawn on first access are not moved, because all would be drawn before the first step.
     """
     if device.type != "cuda" or not isinstance(data.crops, np.ndarray | CropFile):
         return None
@@ -122,7 +122,7 @@ def on_device(data: Selection, device: torch.device) -> Tensor | None:
 
 
 def sent(values: Tensor | np.ndarray, device: torch.device) -> Tensor:
-    """A tensor on a device; to a GPU it is copied while the host goes on."""
+    """Copy a tensor to a device; to a GPU without waiting for the copy."""
     values = torch.as_tensor(values)
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 

@@ -50,13 +50,14 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def processes(device: str = "auto") -> "PartialState":
-    """This process among those that `torchrun` or `accelerate launch` started; alone, the first of one.
+    """Return this process and the number of processes that `torchrun` or `accelerate launch` started; by
+    default the first of one.
 
     Args:
-        device: as `facelab.models.device.choose` takes it.
+        device: as for `facelab.models.device.choose`.
 
     Raises:
-        ValueError: no such device, or one GPU by its number for several processes.
+        ValueError: no such device, or one GPU given by number for several processes.
     """
     chosen = choose(device)
     with explained():

@@ -1,4 +1,4 @@
-"""Numbers on their way from a GPU to the host, for which nobody waits until they are needed.
+"""Asynchronous transfer of numbers from a GPU to the host; a reader waits only when it needs them.
 
 To read a number from a GPU is to wait until it has done all that was asked of it before. Here the number is
 copied behind the work that makes it, the host goes on to queue more work, and asks only then.

@@ -229,7 +229,7 @@ def _step(
 
 
 def _labeled_loss(loss_fn: nn.Module, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, its parts) of crops of which it is known who they are; 0 where there are none."""
+    """Compute (loss, its parts) of the labeled crops; 0 if there are none."""
     if not len(labels):
         return embeddings.new_zeros(()), {}
     with checked():  # the labels are a split's, and `_figures` looks at the embeddings
@@ -264,8 +264,8 @@ def _figures(
     labels: Tensor,
     loss_fn: nn.Module,
 ) -> Callable[[], list[float]]:
-    """What a step has to say, on its way to the host: whether the embeddings are finite, the loss, the
-    accuracy on crops of known people (NaN without any), the loss's parts.
+    """Return the figures of a step, in transfer to the host: whether the embeddings are finite, the loss, the
+    accuracy on labeled crops (NaN without any), the loss's parts.
     """
     hits = loss.new_full((), float("nan"))
     if hasattr(loss_fn, "logits"):

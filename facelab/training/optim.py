@@ -88,7 +88,7 @@ def clip_adaptively(parameters: Iterable[Tensor], clipping: float, eps: float = 
 
 
 def _unit_norms(values: Tensor) -> Tensor:
-    """The norm of each unit of weights or of their gradient."""
+    """Return the norm of each unit of weights or of their gradient."""
     dims = None if is_vector(values) else tuple(range(1, values.ndim))
     return torch.linalg.vector_norm(values, dim=dims, keepdim=True)
 

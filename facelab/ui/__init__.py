@@ -31,19 +31,19 @@ TITLE, LEAD = (
 
 
 class Page(Guarded):
-    """The page, which holds no connection while nothing runs.
+    """The page, without a permanent connection.
 
-    Gradio would keep one open for each browser tab, to learn when it closes; a browser allows six to a
-    server, so the sixth tab would never load. What a visit leaves is forgotten by its age instead (serve.py),
-    and a run that nobody follows ends by itself (live.py).
+    Gradio would keep one open for each browser tab, to detect when it closes; a browser allows six per
+    server, so the sixth tab would not load. Instead, data of a visit expire by age (serve.py), and a run
+    without followers ends (live.py).
     """
 
     def get_config_file(self) -> dict[str, Any]:
-        """Everything that the browser is told, without the wish to be called all the time."""
+        """Return the configuration sent to the browser, without the request to keep a connection open."""
         return super().get_config_file() | {"connect_heartbeat": False}
 
     def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> dict[str, Any]:
-        """What the API page says of the public endpoints; there are no others that it may name."""
+        """Return the description of the public endpoints for the API page, without private ones."""
         return api.documented(super().get_api_info(all_endpoints=False, page=page))
 
 
@@ -53,7 +53,7 @@ def link_name(tab: Any) -> str:
 
 
 def build_app() -> gr.Blocks:
-    """All tabs and the public endpoints; `serve` deletes what is uploaded after at most twenty minutes."""
+    """Build all tabs and the public endpoints; `serve` deletes uploads after at most twenty minutes."""
     serve_plotly()
     describe_page(TITLE, LEAD)
     with Page(title=TITLE, analytics_enabled=False) as app:

@@ -20,16 +20,17 @@ from facelab.ui.widgets.photo_input import PhotoInput
 
 
 def api_compare(photo_a: Source | None, photo_b: Source | None, model: str, far: float) -> dict[str, object]:
-    """Are two photos of one person? Gives the JSON of `python -m facelab compare --json`.
+    """Decide whether two photos show the same person; the result is the JSON of `python -m facelab compare
+    --json`.
 
     Args:
         photo_a: a photo of a face
         photo_b: another
         model: a name that /models lists
-        far: how rare a false accept must be, 0.0001 to 0.1
+        far: target false accept rate, 0.0001 to 0.1
 
     Returns:
-        score, threshold, same, rates, calibrated probability, the set that these were measured on, the faces
+        score, threshold, same, rates, calibrated probability, their calibration set, the faces
     """
     if photo_a is None or photo_b is None:
         raise gr.Error("Both photos are needed; send two images.", print_exception=False)
@@ -37,13 +38,14 @@ def api_compare(photo_a: Source | None, photo_b: Source | None, model: str, far:
 
 
 def api_identify(photo: Source | None, gallery: str | None, model: str, far: float) -> dict[str, object]:
-    """Who of a gallery is on a photo? The closed-set answer names the nearest; the open-set one may be null.
+    """Identify the person on a photo in a gallery; the closed-set answer is the nearest person, the open-set
+    one may be null.
 
     Args:
         photo: a photo of a face
         gallery: an .npz file that the Identify tab exported for the same model
         model: a name that /models lists
-        far: how rare a false accept of one comparison must be, 0.0001 to 0.1
+        far: target false accept rate of one comparison, 0.0001 to 0.1
 
     Returns:
         closed_set, open_set, score, threshold, stranger_accepted, and ranks: everyone with their score
@@ -57,15 +59,15 @@ def api_identify(photo: Source | None, gallery: str | None, model: str, far: flo
 
 
 def api_embed(photo: Source | None, model: str) -> dict[str, object]:
-    """The vector of every face on a photo, largest face first.
+    """Return the embedding of every face on a photo, largest face first.
 
     Args:
         photo: a photo with at least one face
         model: a name that /models lists
 
     Returns:
-        model, the name of the similarity to compare vectors with, and faces: box, landmarks, embedding, and
-        whether it is the main face, which /compare and /identify take
+        model, the name of the similarity for comparing embeddings, and faces: box, landmarks, embedding, and
+        whether it is the main face, which /compare and /identify use
     """
     if photo is None:
         raise gr.Error("A photo is needed; send an image.", print_exception=False)
@@ -73,19 +75,20 @@ def api_embed(photo: Source | None, model: str) -> dict[str, object]:
 
 
 def api_models() -> list[dict[str, object]]:
-    """The models that the other endpoints take.
+    """List the models that the other endpoints accept.
 
     Returns:
-        for each model: name, similarity, and, where it was calibrated, on what and its thresholds by FAR
+        for each model: name, similarity, and, if calibrated, the calibration set and the thresholds by FAR
     """
     return [_describe(name) for name in model_names()]
 
 
 def documented(info: dict[str, Any]) -> dict[str, Any]:
-    """Return gradio's account of the endpoints with their docstrings' words, and files that fit as examples.
+    """Return gradio's description of the endpoints with the text of their docstrings, and files that fit as
+    examples.
 
     Args:
-        info: of all endpoints, as `Blocks.get_api_info` gives it; changed in place.
+        info: description of all endpoints, as from `Blocks.get_api_info`; changed in place.
     """
     ours = {name: info["named_endpoints"].get(name) for name in ENDPOINTS}
     for name, endpoint in ((name, found) for name, found in ours.items() if found):
@@ -122,7 +125,7 @@ def _describe(name: str) -> dict[str, object]:
 
 
 def _answered(call: Callable[[], Any]) -> Any:
-    """What a call returns; its sentence, if it refuses, becomes the endpoint's error."""
+    """Call a function; the message of a ValueError becomes the endpoint's error."""
     try:
         return call()
     except ValueError as error:
@@ -134,7 +137,7 @@ EXAMPLES = {"photo": "photo.jpg", "photo_a": "a.jpg", "photo_b": "b.jpg", "galle
 
 
 def build() -> None:
-    """The four endpoints, on components that are not shown."""
+    """Build the four endpoints, on components that are not shown."""
     with gr.Row(visible=False):
         photo, photo_a, photo_b = (PhotoInput(label) for label in ("Photo", "Photo A", "Photo B"))
         gallery = gr.File(label="Gallery", file_types=[".npz"])

@@ -24,16 +24,17 @@ SECONDS = 60  # for which a GPU is asked
 
 
 def portable(pool: TrainingData) -> TrainingData:
-    """The same crops as one array, the drawn ones drawn."""
+    """Return the same crops as one array, with synthetic ones drawn."""
     crops = pool.data.crops[np.arange(len(pool.data))]
     return replace(pool, data=replace(pool.data, crops=crops))
 
 
 def packed(recipe: Recipe, pool: TrainingData, seconds: float, stop: str) -> Iterator[tuple[Snapshot, bytes]]:
-    """`course`, so that it can leave the process: (a snapshot without result, the checkpoint at the end).
+    """Run `course` in a form that can leave the process: yield (a snapshot without result, the checkpoint at
+    the end).
 
     Args:
-        stop: a path; once there is a file, the run stops.
+        stop: a path; the run stops when the file exists.
     """
     now = Snapshot("starting")
     try:
@@ -44,7 +45,7 @@ def packed(recipe: Recipe, pool: TrainingData, seconds: float, stop: str) -> Ite
 
 
 def unpacked(now: Snapshot, content: bytes) -> Snapshot:
-    """The other end of `packed`."""
+    """Convert the output of `packed` back to snapshots."""
     if not content:
         return now
     with tempfile.TemporaryDirectory(prefix="facelab-") as folder:
@@ -54,10 +55,10 @@ def unpacked(now: Snapshot, content: bytes) -> Snapshot:
 
 
 def borrowing(lent: Callable[..., Iterator[tuple[Snapshot, bytes]]]) -> Course:
-    """A `course` on a lent GPU, or here on the CPU where none is to be had.
+    """Run `course` on a lent GPU, or here on the CPU if none is available.
 
     Args:
-        lent: `packed`, marked as a function that gets a GPU.
+        lent: `packed`, marked as a function that receives a GPU.
     """
 
     def train(
@@ -83,7 +84,7 @@ def borrowing(lent: Callable[..., Iterator[tuple[Snapshot, bytes]]]) -> Course:
 
 
 def _marked() -> Course | None:
-    """`borrowing` where GPUs are lent, else None."""
+    """Return `borrowing` where GPUs are lent, else None."""
     if not zero_gpu():
         return None
     import spaces

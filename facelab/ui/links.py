@@ -42,7 +42,7 @@ GO = """() => {{
 
 @dataclass(frozen=True, eq=False)
 class LinkedTab:
-    """A tab on the page: the name that a link gives it, its item, and its settings."""
+    """A tab on the page: its name in links, its item, and its settings."""
 
     name: str
     item: gr.Tab
@@ -82,17 +82,17 @@ def _write(tab: LinkedTab, chosen: bool, known: list[str]) -> str:
 
 
 def _written(value: object) -> object:
-    """A value as JavaScript writes it into an address: 2.0 as 2."""
+    """Return a value as JavaScript writes it into an address: 2.0 as 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def open_link(linked: list[LinkedTab], wanted: Mapping[str, str], exact: bool = False) -> list[Any]:
-    """Return what a link changes: which tab is open, then each setting of every tab.
+    """Return the changes of a link: the open tab, then each setting of every tab.
 
     Args:
         linked: all tabs.
         wanted: the link's parameters.
-        exact: on a page in use, settings of its tab that it does not name go back to their start.
+        exact: on a page in use, reset settings of the link's tab that it does not name.
     """
     names = [tab.name for tab in linked]
     wanted = {FORMER_NAMES.get(name, name): value for name, value in wanted.items()}
@@ -110,7 +110,7 @@ def open_link(linked: list[LinkedTab], wanted: Mapping[str, str], exact: bool = 
 
 
 def legal_value(control: Component, text: str | None) -> object | None:
-    """What a link's text means to a control, or None if it is nothing that the control offers."""
+    """Return the value of a link's text for a control, or None if the control does not offer it."""
     if text is None:
         return None
     if isinstance(control, gr.Checkbox):
@@ -137,7 +137,9 @@ def _is_written(value: object, text: str) -> bool:
 
 
 def _is_on(slider: gr.Slider, value: float) -> bool:
-    """Whether a slider can stand at a value: in its range, a whole number of steps from its lowest."""
+    """Return whether a value is valid for a slider: in its range, an integer number of steps from its
+    minimum.
+    """
     if not slider.minimum <= value <= slider.maximum:
         return False
     steps = (value - slider.minimum) / slider.step

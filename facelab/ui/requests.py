@@ -1,4 +1,4 @@
-"""What the server says of itself: whether it lives, and a line for each request."""
+"""Status of the server, and one log line per request."""
 
 import sys
 import time
@@ -8,27 +8,27 @@ from fastapi.routing import APIRoute
 
 
 def health() -> dict[str, str]:
-    """Answer that the server lives; no model is touched."""
+    """Report that the server is running; no model is used."""
     return {"status": "ok"}
 
 
 def routes() -> list[APIRoute]:
-    """Return what is served besides the page."""
+    """Return the routes served besides the page."""
     return [APIRoute("/healthz", health, methods=["GET"], include_in_schema=False)]
 
 
 class Lines:
-    """Middleware that writes one line a request: method, route, status, milliseconds.
+    """Middleware that writes one log line per request: method, route, status, milliseconds.
 
-    The route is the pattern that answered, not the address that was asked for, because addresses hold the
-    names of uploaded files and of visits. Nobody's address, query or browser is written either.
+    The route is the matched pattern, not the requested address, because addresses contain the names of
+    uploaded files and of visits. Client addresses, queries and browsers are not written.
     """
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Hand the request on, and write its line when it is answered."""
+        """Pass the request on, and write its line when the response is complete."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,9 +1,8 @@
-"""Launching, with everything that could keep or send a visitor's photo switched off.
+"""Launch of the page with all features disabled that could store or send a visitor's photo.
 
-Uploads, and whatever else is written for a moment, go to a folder of this process's own. What is older than
-fifteen minutes is deleted there, however it came; the folder is removed when the process ends, and by the
-next start if it was killed. Run history (which stores inputs in the browser), analytics, sharing and
-server-side rendering are off.
+Uploads and temporary files go to a private folder of this process. Files older than fifteen minutes are
+deleted there. The folder is removed when the process ends, or by the next start if it was killed. Run history
+(which stores inputs in the browser), analytics, sharing and server-side rendering are disabled.
 """
 
 import asyncio
@@ -32,7 +31,9 @@ LOOK_EVERY = 20.0  # seconds
 
 
 def upload_folder() -> Path:
-    """A fresh folder for this process's uploads, removed at its end; killed processes' go now."""
+    """Create a folder for this process's uploads, removed at its end; remove those of killed processes
+    now.
+    """
     for old in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         owner = old.name.removeprefix(PREFIX).split("-")[0]
         if not (owner.isdecimal() and may_be_running(int(owner))):
@@ -44,11 +45,11 @@ def upload_folder() -> Path:
 
 @contextlib.asynccontextmanager
 async def forgetting(app: Any) -> AsyncIterator[None]:
-    """While the server runs, forget visits that nobody has used for `IDLE`, and uploads as old as that.
+    """Delete visits unused for `IDLE`, and uploads as old as that, while the server runs.
 
-    Gradio by itself keeps what a page last showed, photos as data among it, until ten thousand visits later,
-    and a closed page's gallery for an hour. It deletes old uploads if asked, but only those that it has
-    listed: not a photo sent as data, the state behind a deep link, or a file refused for its name.
+    By default Gradio keeps the last content of a page, including photos as data, for ten thousand visits, and
+    a closed page's gallery for an hour. It can delete old uploads, but only those that it has listed: not a
+    photo sent as data, the state behind a deep link, or a file rejected for its name.
     """
     task = asyncio.create_task(_forget_on_and_on(app))
     try:
@@ -65,7 +66,7 @@ async def _forget_on_and_on(app: Any) -> None:
 
 
 def forget_uploads(app: Any, now: float) -> None:
-    """Sweep the upload folder of a gradio app, but for the pictures that its tabs open with."""
+    """Sweep the upload folder of a gradio app, except for the pictures with which its tabs open."""
     page = app.get_blocks()
     kept = {os.path.realpath(path) for block in page.blocks.values() for path in block.keep_in_cache}
     sweep(Path(app.uploaded_file_dir), kept, now)
@@ -74,11 +75,11 @@ def forget_uploads(app: Any, now: float) -> None:
 
 
 def sweep(folder: Path, kept: Collection[str], now: float) -> None:
-    """Delete whatever below a folder was last written more than `IDLE` ago, and the folders left empty.
+    """Delete everything below a folder that was last written more than `IDLE` ago, and folders left empty.
 
     Args:
-        folder: stays itself.
-        kept: real paths of files that stay.
+        folder: not deleted itself.
+        kept: real paths of files to keep.
         now: seconds since 1970.
     """
     found = []  # before anything is deleted, which makes the folder around it new
@@ -103,10 +104,10 @@ def forget_idle(sessions: Any, now: datetime.datetime) -> None:
 
 
 def free_port() -> int:
-    """The port that the page can be served on; 0 lets the system choose one.
+    """Return the port for the page; 0 lets the system choose one.
 
     Raises:
-        ValueError: it is no port, or another program has it.
+        ValueError: it is not a port, or another program uses it.
     """
     port, host = settings.port(), settings.host()
     try:
@@ -124,9 +125,9 @@ def free_port() -> int:
 
 
 def compressed() -> list[Any]:
-    """Return the middleware that compresses what gradio sends whole: pages and JSON, but no event stream.
+    """Return the middleware that compresses pages and JSON that gradio sends at once, but not event streams.
 
-    Gradio compresses its own scripts; the page itself is 1.6 MB of text, and each answer brings cards along.
+    Gradio compresses its own scripts; the page itself is 1.6 MB of text, and each answer contains cards.
     """
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
@@ -135,7 +136,7 @@ def compressed() -> list[Any]:
 
 
 def middleware() -> list[Any]:
-    """Return what stands before gradio: a line a request where others come, and what compresses answers."""
+    """Return the middleware: a log line per request if others can connect, and compression."""
     from starlette.middleware import Middleware
 
     from facelab.ui.requests import Lines

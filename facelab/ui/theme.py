@@ -15,7 +15,7 @@ SCRIPT = "".join(
 
 
 def theme() -> gr.themes.Base:
-    """Built in, with system fonts only; notes are dark enough to be read (4.8 : 1 on white)."""
+    """Build the theme, with system fonts only; notes are dark enough to read (4.8 : 1 on white)."""
     return gr.themes.Base(
         primary_hue="blue", neutral_hue="slate", font=list(FONTS), font_mono=list(MONO), radius_size="md"
     ).set(

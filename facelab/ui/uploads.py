@@ -1,8 +1,8 @@
-"""Which file a visitor may name: one that this page was given, and no other file of the server.
+"""Files that a visitor may name: uploads of this page, and no other file of the server.
 
-Gradio hands whatever a request says on to each component, fetches addresses that it names, and checks only
-paths that come with a certain label. `Guarded` looks at every input of every event first, public or private,
-called by name or by number, so that no component has to.
+Gradio passes the content of a request on to each component, fetches addresses in it, and checks only paths
+with a certain label. `Guarded` checks every input of every event first, public or private, called by name or
+by number, so that no component has to.
 """
 
 import os
@@ -22,10 +22,10 @@ FOLDER = re.compile(r"[0-9a-f]{64}")  # gradio names each upload's folder by a h
 
 
 def uploaded(path: object) -> str:
-    """The real path of an upload.
+    """Return the real path of an upload.
 
     Raises:
-        gr.Error: anything else, in the same sentence whether it exists or not, so that nothing is learned of
+        gr.Error: anything else, with the same message whether it exists or not, which reveals nothing about
             the server's files.
     """
     try:
@@ -39,7 +39,7 @@ def uploaded(path: object) -> str:
 
 
 def check_inputs(values: Any) -> None:
-    """Refuse a request if any part of it names a file that was not uploaded.
+    """Raise an error if any part of a request names a file that was not uploaded.
 
     Raises:
         gr.Error: as `uploaded`.
@@ -56,15 +56,15 @@ def check_inputs(values: Any) -> None:
 
 
 class Guarded(gr.Blocks):
-    """Blocks that look at the files which a request names before anything else does."""
+    """Blocks that check the files named in a request before anything else."""
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """Gradio's own, after the check; every route to an event comes through here.
+        """Call gradio's method after the check; every route to an event uses this method.
 
-        What does not fit its component is answered in a sentence, and not by a traceback in the log, which
-        would quote from the request: the name of a visitor's file, or the beginning of a photo.
+        Input that is invalid for its component raises an error of one sentence instead of a traceback in the
+        log, which would quote from the request: the name of a visitor's file, or the beginning of a photo.
         """
         check_inputs(inputs)
         try:

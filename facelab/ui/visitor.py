@@ -1,7 +1,8 @@
-"""Who a visitor is, across a reload: a random key that their browser tab makes when it first starts a run.
+"""Identity of a visitor across a reload: a random key that the browser tab creates when it first starts a
+run.
 
-The key is known to that tab alone, so that nobody else can follow or stop the run. It comes with every event
-that names a run; a request without a proper one is known by its session, which a reload ends.
+Only that tab holds the key, so no other visitor can follow or stop the run. Every event about a run contains
+it; a request without a valid key is identified by its session, which a reload ends.
 """
 
 import re
@@ -35,13 +36,13 @@ def tell(tab: str) -> str:
 def returning(
     tab: str, show: Callable[..., Any], inputs: list[Component], shown: list[Component]
 ) -> gr.Textbox:
-    """When a page is loaded whose tab has started a run, show it -> the key.
+    """Show the run of a reloaded page whose tab has started one -> the key.
 
     Args:
         tab: as for `make`.
-        show: a generator of (key, inputs) -> (shown, the key, or '' where there is no such run any more).
-        inputs: what else `show` reads.
-        shown: what it fills.
+        show: a generator of (key, inputs) -> (shown, the key, or '' if the run no longer exists).
+        inputs: further inputs of `show`.
+        shown: its outputs.
     """
     key = gr.Textbox(visible=False)
     page, quiet = Context.root_block, {"api_visibility": "private", "show_progress": "hidden"}
@@ -53,5 +54,5 @@ def returning(
 
 
 def visitor(key: str | None, request: gr.Request) -> str:
-    """Return the name that a visitor's runs are kept under."""
+    """Return the name under which a visitor's runs are stored."""
     return key if key and KEY.fullmatch(key) else request.session_hash or ""

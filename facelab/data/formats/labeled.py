@@ -61,7 +61,7 @@ class LabeledPairs:
 
 
 def suffix_of(content: bytes) -> str:
-    """The suffix of an image file by its first bytes; `.img` where they are of no usual kind."""
+    """Return the suffix of an image file by its first bytes; `.img` if they are of no usual type."""
     for start, suffix in SIGNATURES.items():
         if content.startswith(start):
             return suffix

@@ -46,7 +46,9 @@ def open_labeled(path: str | os.PathLike) -> Labeled | LabeledPairs:
 
 
 def _shards(folder: Path) -> Labeled | LabeledPairs | None:
-    """The data set of a folder of Parquet files, tars or one .rec, if it holds no image itself."""
+    """Return the data set of a folder of Parquet files, tars or one .rec, if the folder contains no image
+    itself.
+    """
     places = [place for place in (folder, folder / "data") if place.is_dir()]
     files = sorted(entry for place in places for entry in place.iterdir() if not entry.name.startswith("."))
     for suffixes in ((".rec",), *SHARDED):

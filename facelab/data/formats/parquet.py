@@ -49,7 +49,7 @@ def open_parquet(paths: Sequence[Path]) -> Labeled | LabeledPairs:
 
 
 def _schema(path: Path) -> tuple[Any, int]:
-    """(schema, rows) of a file whose footer is in proportion."""
+    """Return (schema, rows) of a file with a footer of plausible size."""
     with _file(path) as file:
         rows, groups = file.metadata.num_rows, range(file.metadata.num_row_groups)
         largest = max((file.metadata.row_group(i).total_byte_size for i in groups), default=0)
@@ -82,7 +82,7 @@ def _one_of(columns: dict[str, str], names: Sequence[str], title: str, what: str
 
 
 def _class_names(metadata: dict[bytes, bytes], label: str) -> list[str]:
-    """What the Hub's note in the schema calls the classes; empty where there is none."""
+    """Return the class names in the Hub's note in the schema; empty if there is none."""
     try:
         feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
         return [str(name) for name in feature["names"]]
@@ -119,7 +119,7 @@ def _pairs(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[PairItem]:
 
 
 def _content(value: Any, row: int) -> tuple[bytes, str]:
-    """(image file, its name or "") of a cell."""
+    """Return (image file, its name or "") of a cell."""
     content = value.get("bytes") if isinstance(value, dict) else value
     name = value.get("path") if isinstance(value, dict) else None
     if not isinstance(content, bytes) or not content:
@@ -141,7 +141,7 @@ def _person(value: Any, classes: list[str], row: int) -> str:
 
 
 def schema_of(identities: Sequence[str]) -> Any:
-    """The schema that the Hub's `datasets` reads as Image and ClassLabel."""
+    """Return the schema that the Hub's `datasets` reads as Image and ClassLabel."""
     import pyarrow as pa
 
     features = {"image": {"_type": "Image"}, "label": {"names": [*identities], "_type": "ClassLabel"}}

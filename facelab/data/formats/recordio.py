@@ -29,10 +29,10 @@ MAX_INDEX_BYTES = 2**32
 
 
 def read_record(file: BinaryIO, where: str) -> bytes | None:
-    """The content of the record that begins here, its parts joined; None at the end of the file.
+    """Return the content of the record that begins here, its parts joined; None at the end of the file.
 
     Raises:
-        ValueError: it is cut short, is no record, or is larger than an image may be.
+        ValueError: it is truncated, not a record, or larger than an image may be.
     """
     parts, total = [], 0
     while True:
@@ -54,10 +54,10 @@ def read_record(file: BinaryIO, where: str) -> bytes | None:
 
 
 def split_header(record: bytes, where: str) -> tuple[list[float], bytes]:
-    """(labels, image file) of a record; the image is empty in records that only describe.
+    """Return (labels, image file) of a record; the image is empty in records that only describe.
 
     Raises:
-        ValueError: it is shorter than its own header says.
+        ValueError: it is shorter than its header announces.
     """
     if len(record) < HEADER.size:
         raise ValueError(f"{where} has a record without MXNet's image header; pack it with im2rec")
@@ -119,7 +119,7 @@ def _record_at(file: BinaryIO, offset: int, where: str) -> bytes:
 
 
 def _offsets(path: Path, file: BinaryIO) -> array.array:
-    """Where each record begins, by its key: from the index, or by going from header to header."""
+    """Return the offset of each record by its key: from the index, or from one header to the next."""
     size, index = path.stat().st_size, path.with_suffix(".idx")
     offsets = _indexed(index, size) if index.is_file() else _scanned(file, size, path.name)
     if not offsets:
@@ -161,7 +161,7 @@ def _scanned(file: BinaryIO, size: int, name: str) -> array.array:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """{key: path} of an im2rec list whose paths have folders; empty where there is none."""
+    """Return {key: path} of an im2rec list whose paths have folders; empty if there is none."""
     if not path.is_file() or path.stat().st_size > MAX_INDEX_BYTES:
         return {}
     try:
@@ -210,7 +210,7 @@ class RecordWriter:
 
 
 def _parts(record: bytes) -> Iterator[bytes]:
-    """A record as it is written: split wherever it holds the magic number at a multiple of four bytes."""
+    """Split a record for writing, wherever it contains the magic number at a multiple of four bytes."""
     cuts, at = [], record.find(MAGIC)
     while at >= 0:
         if at % 4 == 0:

@@ -43,7 +43,7 @@ def open_shards(paths: Sequence[Path]) -> Labeled:
 
 
 def _judged(path: Path) -> list[Entry]:
-    """The images and labels of a shard, all of its entries having been looked at."""
+    """Return the images and labels of a shard, after checking all of its entries."""
     kept, total = [], 0
     limit = min(MAX_BYTES, MAX_RATIO * max(path.stat().st_size, SMALL))
     try:
@@ -87,13 +87,13 @@ def _shard_items(judged: list[tuple[Path, list[Entry]]]) -> Iterator[Item]:
 
 
 def _key(name: str) -> str:
-    """What the files of one sample share: the name up to the first dot of its last part."""
+    """Return the key that the files of one sample share: the name up to the first dot of its last part."""
     folder, _, file = name.rpartition("/")
     return f"{folder}/{file.partition('.')[0]}"
 
 
 def _label(path: Path, name: str, content: bytes) -> str:
-    """The label in a .cls, .txt or .json; "" where a .json has none."""
+    """Return the label in a .cls, .txt or .json; "" if a .json has none."""
     try:
         if len(content) > MAX_LABEL_BYTES:
             raise ValueError

@@ -59,7 +59,7 @@ def _items(folder: ImageFolder, people: dict[str, str]) -> Iterator[Item]:
 
 
 def _columns(title: str, rows: list[tuple[int, list[str]]]) -> tuple[int, int, list[tuple[int, list[str]]]]:
-    """(the paths' column, the labels' column, the rows below the titles)."""
+    """Return (the column of paths, the column of labels, the rows below the titles)."""
     head = [field.lower() for field in rows[0][1]]
     is_file = [PurePosixPath(field.replace("\\", "/")).suffix in IMAGE_SUFFIXES for field in head]
     if len(head) == 2 and sum(is_file) == 1:  # no titles

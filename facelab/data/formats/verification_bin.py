@@ -91,7 +91,7 @@ class _ForbiddenError(ValueError):
 
 
 def _walk(file: _Bounded) -> object:
-    """What the pickle holds, with places in place of bytes."""
+    """Return the content of a pickle, with positions instead of bytes."""
     stack: list = []
     memo: dict[int, object] = {}
     for count, (opcode, argument, _) in enumerate(genops(file)):
@@ -115,7 +115,7 @@ def _walk(file: _Bounded) -> object:
 
 
 def _build(name: str, stack: list) -> None:
-    """An opcode that makes or fills a list or tuple."""
+    """Execute an opcode that creates or fills a list or tuple."""
     if name == "MARK":
         stack.append(_MARK)
     elif name in ("EMPTY_LIST", "EMPTY_TUPLE"):
@@ -144,7 +144,7 @@ def _above_mark(stack: list) -> list:
 
 
 def _checked(name: str, found: object) -> tuple[list[_Place], list[bool]]:
-    """The two lists, if they are what they should be."""
+    """Return the two lists, after checking them."""
     if not isinstance(found, list) or len(found) != 2 or not all(isinstance(part, list) for part in found):
         raise ValueError(f"{name} does not hold a list of images and a list of flags; it is no set of pairs")
     images, flags = found

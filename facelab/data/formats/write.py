@@ -53,7 +53,7 @@ def convert(source: Labeled, out: str | os.PathLike, track: Track = untracked) -
 
 
 def _identities(source: Labeled, track: Track) -> dict[str, int]:
-    """{identity: images}, sorted; the source is read once for it."""
+    """Return {identity: images}, sorted; the source is read once for it."""
     counts: Counter[str] = Counter()
     for item in track(source.read(), source.count or 0, "count"):
         counts[item.person] += 1
@@ -65,7 +65,7 @@ def _identities(source: Labeled, track: Track) -> dict[str, int]:
 
 
 def _in_order(source: Labeled, counts: dict[str, int], track: Track) -> Iterator[Item]:
-    """The items by identity; those that come too early wait on disk."""
+    """Yield the items by identity; items that arrive too early wait on disk."""
     import tempfile
 
     order = iter(counts)
@@ -142,7 +142,7 @@ def _parquet(out: Path, counts: dict[str, int], failures: list[tuple[str, str]])
 
 @contextlib.contextmanager
 def _crop_file(out: Path, counts: dict[str, int], failures: list[tuple[str, str]]) -> Iterator[Add]:
-    """Crops are decoded here; those of another size are told among the failures."""
+    """Write a crop file; crops are decoded here, and those of another size are reported as failures."""
     labels, names = {person: i for i, person in enumerate(counts)}, []
     known: list[int] = []
     with writing_crops(out, sum(counts.values())) as write:

@@ -111,7 +111,7 @@ def _strands(look: Values, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def grow_hair(shot: Shot, colors: Palette, face: Surface) -> Hair:
-    """Shape and color the hair of each head; covers are 0 everywhere on a bald one."""
+    """Compute shape and color of the hair of each head; covers are 0 everywhere on a bald one."""
     values, look, pixel = shot.values, shot.look, shot.pixel
     hanging = values["hair_length"] >= 0.5
     bunned = (values["hair_bun"] > 0.65) & (values["hair_length"] > 0.3) & (values["hat"] <= 0.5)

@@ -209,7 +209,7 @@ def aligned_frame(values: Values, size: int) -> Frame:
 
 
 def _sum_of_five(values: Tensor) -> Tensor:
-    """Sum over axis 1, of length 5, in a fixed order: torch's own order depends on the processor."""
+    """Add over axis 1, of length 5, in a fixed order: torch's order depends on the processor."""
     a, b, c, d, e = values.unbind(1)
     return a + b + c + d + e
 

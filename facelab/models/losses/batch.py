@@ -18,9 +18,9 @@ _CHECKED = ContextVar("checked", default=False)
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """A block whose batches have labels that are known to be legal, and whose values its caller looks at.
+    """Open a block whose batches have labels that are known to be valid, and values that the caller checks.
 
-    `check_batch` then asks the device nothing, because on a GPU an answer costs the host a wait.
+    `check_batch` then reads nothing from the device, because on a GPU the host would have to wait.
     """
     token = _CHECKED.set(True)
     try:

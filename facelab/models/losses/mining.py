@@ -121,16 +121,16 @@ def hard_triplets(distances: Tensor, labels: Tensor) -> Triplets:
 def mined_places(
     distances: Tensor, labels: Tensor, mining: str, margin: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the triplets of a strategy stand, as masks and columns of a fixed size.
+    """Return the triplets of a strategy as masks and columns of a fixed size.
 
     Args:
         distances: (B, B).
         labels: (B,).
         mining: `hard` or `semi_hard`.
-        margin: of `semi_hard`.
+        margin: margin of `semi_hard`.
 
     Returns:
-        Three (B, K): whether it is a triplet of the anchor that its row is, the column of its positive and
+        Three (B, K): whether the entry is a triplet (its row is the anchor), the column of its positive and
         of its negative. K is 1 for `hard`, B for `semi_hard`.
     """
     genuine, impostor = pair_masks(labels)

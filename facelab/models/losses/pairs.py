@@ -68,9 +68,10 @@ def pairwise_loss(genuine: Tensor, impostor: Tensor, margin: float) -> Tensor:
 
 
 def masked_pairwise_loss(cosine: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """`pairwise_loss` of all pairs of a batch without listing them: nobody needs to know how many there are.
+    """Compute `pairwise_loss` of all pairs of a batch without listing them, so that their number is not
+    needed.
 
-    To list them is faster on a CPU; on a GPU it would make the host wait for the number.
+    Listing them is faster on a CPU; on a GPU the host would wait for the number.
 
     Args:
         cosine: (B, B).
@@ -88,13 +89,13 @@ def masked_pairwise_loss(cosine: Tensor, labels: Tensor, margin: float) -> Tenso
 
 
 def masked_triplet_loss(distances: Tensor, labels: Tensor, mining: str, margin: float) -> Tensor:
-    """`triplet_loss` of the strategy `hard` or `semi_hard` without listing triplets; as above, for GPUs.
+    """Compute `triplet_loss` of the strategy `hard` or `semi_hard` without listing triplets, for GPUs.
 
     Args:
         distances: (B, B).
         labels: (B,).
         mining: `hard` or `semi_hard`.
-        margin: of the hinge.
+        margin: margin of the hinge.
     """
     mined, positive, negative = mined_places(distances, labels, mining, margin)
     hinges = (distances.gather(1, positive) - distances.gather(1, negative) + margin).clamp(min=0)

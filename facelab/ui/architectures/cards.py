@@ -127,7 +127,7 @@ def code_card(name: str) -> str:
 
 
 def _claim(name: str) -> str:
-    """Return the lecture's number beside ours, for its three papers and their descendants."""
+    """Return the lecture's number next to the measured one, for its three papers and their descendants."""
     family = BACKBONES[name].family
     claimed = next((other for other in CLAIMS if BACKBONES[other].family == family), None)
     if claimed is None:

@@ -71,7 +71,7 @@ def _stage(stage: StageMaps) -> str:
 
 
 def _model(names: list[str]) -> gr.Dropdown:
-    """The choice of a trained network."""
+    """Build the choice of a trained network."""
     return gr.Dropdown(
         model_choices(names),
         value=names[0],

@@ -36,7 +36,7 @@ OPENING = "resnext50_32x4d"
 
 
 def show(network: str, measured: dict[str, float], up: str) -> list[Any]:
-    """(tree, card, code, scatter) of the chosen network."""
+    """Return (tree, card, code, scatter) of the chosen network."""
     return [
         family_tree(network),
         network_card(network, measured),
@@ -46,17 +46,17 @@ def show(network: str, measured: dict[str, float], up: str) -> list[Any]:
 
 
 def show_cost(network: str, up: str) -> str:
-    """The scatter alone."""
+    """Return the scatter alone."""
     return cost_scatter(costs(), scores(), network, up == "score")
 
 
 def show_budget(network: str, neck: str, embedding_dim: int, people: int) -> str:
-    """The meter at these settings."""
+    """Return the parameter budget at these settings."""
     return budget_card(budget(network, neck, int(embedding_dim), int(people)))
 
 
 def measure(network: str, measured: dict[str, float]) -> tuple[dict[str, float], str]:
-    """Time the chosen network here -> what is measured by now, and its card."""
+    """Time the chosen network here -> measurements so far, and its card."""
     measured = measured | {network: latency(network)}
     return measured, network_card(network, measured)
 
@@ -92,7 +92,7 @@ def build() -> Controls:
 
 
 def _network() -> gr.Dropdown:
-    """The choice of a network."""
+    """Build the choice of a network."""
     return gr.Dropdown(
         [(f"{paper_of(name).label} · {name}", name) for name in BACKBONES],
         value=OPENING,
@@ -104,7 +104,7 @@ def _network() -> gr.Dropdown:
 
 
 def _up() -> gr.Radio:
-    """What the scatter of costs shows upwards."""
+    """Build the choice of the scatter's y axis."""
     return gr.Radio(
         [("parameters", "parameters"), ("LFW accuracy, where trained", "score")],
         value="parameters",
@@ -115,7 +115,7 @@ def _up() -> gr.Radio:
 
 
 def _budget(network: gr.Dropdown) -> Controls:
-    """The meter and its settings, by name."""
+    """Build the parameter budget and its settings, by name."""
     gr.Markdown(BUDGET)
     with columns() as (panel, results):
         with panel:
@@ -129,7 +129,7 @@ def _budget(network: gr.Dropdown) -> Controls:
 
 
 def _budget_settings() -> Controls:
-    """Neck, length of the embedding, and people, by name."""
+    """Build neck, embedding dimension and number of people, by name."""
     neck = gr.Radio(
         ["pool", "flatten"],
         value="pool",

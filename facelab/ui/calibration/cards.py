@@ -143,6 +143,6 @@ def _advice(now: Step, best: float) -> str:
 
 
 def _vector(values: list[float] | np.ndarray, form: str = "{:.4f}") -> str:
-    """[0.9333, 0.0333, 0.0333], or the first three of more."""
+    """Format a vector: [0.9333, 0.0333, 0.0333], or the first three of more."""
     shown = [form.format(round(float(value), 4) + 0.0).replace("-", "−") for value in values[:SHOWN]]
     return f"[{', '.join(shown)}{', …' if len(values) > SHOWN else ''}]"

@@ -128,7 +128,7 @@ def formulas(lesson: Calibration, temperature: float, found: Reliability) -> str
 
 
 def on_fitted(recipe: str, smoothing: str) -> Any:
-    """Return the fitted temperature; the change of the slider then updates the figures."""
+    """Return the fitted temperature; the slider's change event then updates the figures."""
     lesson = grid(shipped()).get((recipe, smoothing))
     return gr.skip() if lesson is None else round(lesson.fitted, 2)
 

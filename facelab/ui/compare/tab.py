@@ -244,7 +244,7 @@ def _then_compare(event: Any, inputs: list[Any], results: list[Any]) -> Any:
 
 
 def _then_explain(event: Any, shown: gr.State, results: list[Any]) -> None:
-    """After a decision, show every model's decision and the score's decomposition."""
+    """Show every model's decision and the score's decomposition after a decision."""
     event.then(
         _explain,
         [results[0], shown],

@@ -99,7 +99,7 @@ def current(session: Session, own: bool, model: str) -> Enrolled:
 
 
 def _embedded_again(before: Enrolled, faces: list[tuple[str, np.ndarray]]) -> Enrolled:
-    """Add faces that were enrolled under another model; what exceeds the limit is left out."""
+    """Add faces that were enrolled under another model; faces beyond the limit are omitted."""
     embed, room = load(before.gallery.model).embed, galleries.MAX_PHOTOS - len(before.gallery.people)
     vectors = [embed(Photo(face, 1.0), [as_face(face)])[0] for _, face in faces[:room]]
     gallery = before.gallery

@@ -95,7 +95,7 @@ def show(probe: Probe | None, session: Session, own: bool, model: str, strictnes
 
 
 def show_answers(probe: Probe | None, enrolled: Enrolled, strictness: float) -> str:
-    """Return both answers and the rank list, or a hint what is missing."""
+    """Return both answers and the rank list, or a hint about what is missing."""
     if probe is None:
         return cards.hint(EMPTY)
     try:
@@ -108,7 +108,7 @@ def show_answers(probe: Probe | None, enrolled: Enrolled, strictness: float) -> 
 
 
 def show_curve(gallery: Gallery, strictness: float) -> list[Any]:
-    """Return (card, DIR/FPIR curve) of a gallery's leave-one-out test, or a hint what it needs."""
+    """Return (card, DIR/FPIR curve) of a gallery's leave-one-out test, or a hint about what it needs."""
     try:
         embedder = load(gallery.model)
         found = galleries.leave_one_out(gallery, embedder)

@@ -1,8 +1,7 @@
 """A circle whose three photos can be dragged: with mouse or finger, or with the arrow keys.
 
-The handles only tell where they were put; everything that is said about the triplet comes from the server.
-A handle moves at once and the drawing behind it catches up: drawings of where it was before do not move it
-back.
+The handles only report their position; everything about the triplet comes from the server. A handle moves
+immediately and the drawing follows; outdated drawings do not move it back.
 """
 
 from facelab.ui.widgets.chart import DRAW, Chart
@@ -68,11 +67,11 @@ STYLE = """
 
 
 class Circle(Chart):
-    """The triplet's circle; its `input` event says that a handle moved.
+    """Circle of a triplet; its `input` event reports that a handle moved.
 
     Args:
         value: the figure; its layout's `meta.degrees` places the handles.
-        label: what a screen reader says of it.
+        label: text for screen readers.
         elem_id: its id on the page.
     """
 
@@ -90,5 +89,5 @@ class Circle(Chart):
         self.js_on_load = DRAW + HANDLES
 
     def read(self) -> str:
-        """JavaScript that gives the three angles in degrees."""
+        """Return JavaScript that returns the three angles in degrees."""
         return READ.format(self.elem_id)

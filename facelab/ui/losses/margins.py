@@ -56,7 +56,7 @@ SURENESS = {classes: loss_curves.best_probability(SCALES, classes) for classes i
 def show(
     arcface: float, cosface: float, a_softmax: int, annealing: float, scale: float, people: int
 ) -> list[Any]:
-    """(curves, surest probability, its chart) at these settings."""
+    """Return (curves, maximum attainable probability, its chart) at these settings."""
     margins = Margins(int(a_softmax), cosface, arcface, scale, annealing)
     best = float(loss_curves.best_probability(scale, people))
     return [

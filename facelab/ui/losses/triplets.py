@@ -55,7 +55,7 @@ def show(anchor: float, positive: float, negative: float, margin: float) -> list
 
 
 def _kinds(degrees: list[float], own: int, margin: float) -> np.ndarray:
-    """Return the kinds of all photos but the first `own` (one identity), for the first two."""
+    """Return the kinds of all photos but the first `own` (one identity), as negatives of the first two."""
     labels = (torch.arange(len(degrees)) >= own).long()
     return loss_curves.triplet_kinds(loss_curves.on_circle(degrees), labels, 0, 1, margin)
 

@@ -39,7 +39,7 @@ SEED = 1  # a sample in which SpatialDropout drops a channel; with 0 it drops no
 
 @functools.cache
 def example_stages() -> dict[str, StageMaps]:
-    """The feature maps of a rendered face, by stage."""
+    """Return the feature maps of a rendered face, by stage."""
     return {stage.name: stage for stage in maps_of(_model(), example_crop())}
 
 

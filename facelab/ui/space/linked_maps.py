@@ -87,7 +87,7 @@ class People(gr.HTML):
     """The list of identities by number, each with its color and shape on the maps.
 
     Args:
-        count: how many.
+        count: number of identities.
     """
 
     def __init__(self, count: int = 16, render: bool = True) -> None:

@@ -48,7 +48,7 @@ PAIR = ("softmax", "center")  # what the tab opens on, where they have been meas
 
 @dataclass(frozen=True, eq=False)
 class Dropped:
-    """A visitor's photo, the face that is used, and its embeddings by model."""
+    """Hold a visitor's photo, the face in use, and its embeddings by model."""
 
     photo: Photo
     face: Face

@@ -28,7 +28,7 @@ DECAYS = (0.0, 5e-4, 5e-3)
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A run that may begin: what, on what, and what to call it; `words` are the first three of `RunRow`."""
+    """Hold a run that may begin: recipe, data and label; `words` are the first three of `RunRow`."""
 
     recipe: Recipe
     pool: TrainingData
@@ -36,8 +36,7 @@ class Planned:
 
 
 def chosen(values: tuple) -> tuple[str, int, int, Choice]:
-    """(source, people, faces, choice) of the controls' values in order; sliders give whole numbers as they
-    please."""
+    """Return (source, people, faces, choice) of the controls' values in order, with integers from sliders."""
     source, people, faces, *rest = values
     names = [field.name for field in fields(Choice)]
     whole = {"epochs", "batch_size", "seed"}
@@ -46,7 +45,7 @@ def chosen(values: tuple) -> tuple[str, int, int, Choice]:
 
 
 def planned(album: TrainingData | None, values: tuple) -> Planned:
-    """The run of these settings, not yet begun.
+    """Return the run of these settings, not yet started.
 
     Raises:
         ValueError: one sentence that says what to change.
@@ -67,13 +66,13 @@ def planned(album: TrainingData | None, values: tuple) -> Planned:
 
 
 def rendered_words(people: int, faces: int, seed: int) -> tuple[str, str]:
-    """Return (the faces in words, the same with the seed that draws them)."""
+    """Return (description of the faces, the same with their seed)."""
     on = f"{people} synthetic identities × {faces}"
     return on, f"{on}, seed {seed}"
 
 
 def _changes(choice: Choice) -> list[str]:
-    """What else differs from how the page opens, in words."""
+    """Return the other differences from the opening settings, as text."""
     start = Choice()
     return [
         f"{field.name.replace('_', ' ')} {getattr(choice, field.name):g}"
@@ -84,7 +83,7 @@ def _changes(choice: Choice) -> list[str]:
 
 
 def described(album: TrainingData | None, values: tuple) -> Data:
-    """The data of these settings, for a script."""
+    """Return the data of these settings, for a script."""
     source, people, faces, _ = chosen(values)
     if source == "photos":
         return Data(photos=album.path if album else "my.zip", aligned=album is None or album.aligned)
@@ -92,7 +91,7 @@ def described(album: TrainingData | None, values: tuple) -> Data:
 
 
 def settings() -> Controls:
-    """Lay the controls out -> them by name, in the order that `chosen` reads."""
+    """Lay the controls out; return them by name, in the order in which `chosen` reads them."""
     controls = _data() | _network()
     with gr.Accordion("Regularizers, batch and seed", open=False):
         controls |= _rest()

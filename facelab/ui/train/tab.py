@@ -83,7 +83,7 @@ def on_train(
 
 
 def on_return(request: gr.Request, key: str, rows: tuple[RunRow, ...]) -> Iterator:
-    """Show the run that a page finds again when it is loaded; outputs as `on_train`, and the key."""
+    """Show the run of a reloaded page; outputs as `on_train`, and the key."""
     run = QUEUE.find(visitor(key, request), TITLE)
     if run is None:
         card = cards.hint(GONE) + opening_card() if key else gr.skip()
@@ -97,7 +97,7 @@ def on_return(request: gr.Request, key: str, rows: tuple[RunRow, ...]) -> Iterat
 def frames(
     snapshots: Iterator[Snapshot], words: tuple[str, ...], rows: tuple[RunRow, ...]
 ) -> Iterator[list[Any]]:
-    """What to show of each snapshot; charts are drawn when there is something new in them."""
+    """Yield the outputs for each snapshot; charts are drawn when they have new content."""
     step, flat = -1, FRAME  # nothing yet: what an earlier run has drawn goes
     for now in snapshots:
         course = training_course(now) if now.step != step or now.result else gr.skip()
@@ -111,7 +111,7 @@ def frames(
 
 
 def on_stop(request: gr.Request, key: str) -> None:
-    """End this visitor's run; what it has learned so far is kept."""
+    """Stop this visitor's run; its result so far is kept."""
     QUEUE.stop(visitor(key, request), TITLE)
 
 
@@ -138,7 +138,7 @@ def on_folder(
 
 
 def on_download(request: gr.Request, key: str, result: Result | None) -> list[Any]:
-    """The checkpoint as base64, for the browser to save -> (content, what happened)."""
+    """Return the checkpoint as base64, for the browser to save -> (content, message)."""
     if QUEUE.has(visitor(key, request), TITLE):
         return ["", cards.hint("Your run is not finished; download its checkpoint at the end.")]
     if result is None:
@@ -152,7 +152,7 @@ def on_download(request: gr.Request, key: str, result: Result | None) -> list[An
 
 
 def on_settings(album: TrainingData | None, *values: Any) -> list[str]:
-    """(script, command) of what is chosen; what is wrong with it, as a comment."""
+    """Return (script, command) of the settings; an error becomes a comment."""
     try:
         recipe = planned(album, values).recipe
     except ValueError as error:
@@ -197,7 +197,7 @@ def build() -> Controls:
 
 
 def _opening_row() -> tuple[RunRow, ...]:
-    """The measured run's row, to compare the first run of one's own with."""
+    """Return the recorded run's row, for comparison with the first run."""
     shown = lesson.load()
     if shown is None:
         return ()
@@ -207,7 +207,7 @@ def _opening_row() -> tuple[RunRow, ...]:
 
 
 def opening_card() -> str:
-    """What the tab says of the measured run, which is an example and nobody's own."""
+    """Return the card of the recorded run, marked as an example."""
     opening = lesson.load()
     if opening is None:
         return cards.hint(EMPTY)
@@ -218,7 +218,7 @@ def opening_card() -> str:
 
 
 def _shown() -> list[Any]:
-    """The card and both charts, opening on the measured run."""
+    """Build the card and both charts, with the recorded run."""
     opening = lesson.load()
     course, where = (training_course(opening.last), people_map(opening.last.map)) if opening else (None, None)
     out = [gr.HTML(opening_card(), elem_id="train-run", padding=False)]
@@ -235,7 +235,7 @@ def _shown() -> list[Any]:
 
 
 def _take_away(values: list[Any]) -> tuple[list[gr.Code], gr.Button, gr.Textbox, gr.HTML]:
-    """Code to copy and the checkpoint to download."""
+    """Build the code to copy and the download of the checkpoint."""
     script, command = on_settings(None, *(control.value for control in values))
     download = gr.Button("Download the checkpoint", elem_id="train-download")
     said = gr.HTML(elem_id="train-downloaded", padding=False)

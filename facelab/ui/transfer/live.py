@@ -79,7 +79,7 @@ def on_teach(
 
 
 def on_return(request: gr.Request, key: str) -> Iterator:
-    """Show the run that a page finds again when it is loaded; outputs as `on_teach`, and the key."""
+    """Show the run of a reloaded page; outputs as `on_teach`, and the key."""
     run = QUEUE.find(visitor(key, request), TAB)
     if run is None:
         yield [cards.hint(GONE) if key else gr.skip(), gr.skip(), gr.skip(), ""]
@@ -89,7 +89,7 @@ def on_return(request: gr.Request, key: str) -> Iterator:
 
 
 def _frames(run: Training) -> Iterator:
-    """What to show of each snapshot."""
+    """Yield the outputs for each snapshot."""
     with contextlib.closing(run.follow()) as snapshots:
         for now in snapshots:
             yield [teach_card(now, *run.about), training_course(now, closed=True), now.result or gr.skip()]
@@ -101,7 +101,7 @@ def teach_card(now: Snapshot, people: int, lucky: float) -> str:
     Args:
         now: the run.
         people: number of identities, K.
-        lucky: the share of photos that guessing names rightly once in twenty times.
+        lucky: the accuracy that chance exceeds in at most one of twenty cases.
     """
     card = run_card(now, closed=True)
     right = held_out(now, "top_1")
@@ -117,7 +117,7 @@ def teach_card(now: Snapshot, people: int, lucky: float) -> str:
 
 
 def on_stop(request: gr.Request, key: str) -> None:
-    """End this visitor's run; what it has learned so far is kept."""
+    """Stop this visitor's run; its result so far is kept."""
     QUEUE.stop(visitor(key, request), TAB)
 
 
@@ -166,7 +166,7 @@ def on_held_back(result: Result | None, album: TrainingData | None, turn: int) -
 
 
 def named_card(named: Named, truth: str | None = None) -> str:
-    """Return the predicted identity, whether it is right if known, and all probabilities as bars."""
+    """Return the predicted identity, whether it is correct if known, and all probabilities as bars."""
     name = named.ranks[0][0]
     told = "" if truth is None else f": {'right' if name == truth else f'wrong, it is {truth}'}"
     rows = "".join(

@@ -41,7 +41,7 @@ def figures(*pairs: tuple[str, str]) -> str:
 
 
 def doubts(warnings: Sequence[str]) -> str:
-    """Return the warnings about the error rates of a decision; nothing where there are none."""
+    """Return the warnings about the error rates of a decision; empty if there are none."""
     said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in warnings)
     return said and f"<p><b>⚠ FAR and FRR may not hold:</b></p><ul>{said}</ul>"
 

@@ -1,10 +1,10 @@
-"""Chart: a plotly figure on the page that keeps its zoom, follows the theme and asks nothing of the
+"""Chart: a plotly figure on the page that keeps its zoom, follows the theme and loads nothing from the
 internet.
 
 gr.Plot rebuilds its figure on every update and stays white in dark mode. This component serves plotly's own
 script from the installed package and redraws in place with `Plotly.react`. Other scripts of the page may send
-its element a `frame` event with the number of one of the figure's frames (the last is shown first), and hear
-`drawn` from it, or from the document, after every drawing.
+its element a `frame` event with the number of one of the figure's frames (the last is shown first), and
+receive `drawn` from it, or from the document, after every drawing.
 """
 
 import json
@@ -123,10 +123,10 @@ class Chart(gr.HTML):
         )
 
     def postprocess(self, value: go.Figure | str | None) -> str | None:
-        """Figure -> JSON, as the script reads it."""
+        """Convert a figure to JSON for the script."""
         return value.to_json() if isinstance(value, go.Figure) else value
 
 
 def serve_plotly() -> None:
-    """Let the page fetch plotly's script, and nothing beside it."""
+    """Serve plotly's script to the page, and nothing else of its package."""
     gr.set_static_paths([PLOTLY_JS])

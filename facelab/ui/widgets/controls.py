@@ -48,7 +48,7 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
 
 
 def redraw(show: Callable[..., Any], settings: list[Component], shown: list[Component]) -> Dependency:
-    """Show the newest state whenever a setting changes, by hand or by a link; return the event."""
+    """Update the outputs whenever a setting changes, by hand or by a link; return the event."""
     return gr.on(
         [setting.change for setting in settings],
         show,

@@ -1,8 +1,8 @@
-"""Which inputs the page shows now, so that an answer that comes late is not set beside other inputs.
+"""Inputs that the page shows now, so that a late answer is not shown next to other inputs.
 
-A worker can take seconds, and photos, model and faces can change meanwhile. Every change is noted at once,
-by events that wait in no queue; an answer carries the inputs that it is about and is dropped if the page has
-others by then.
+A worker can take seconds, and photos, model and faces can change meanwhile. Every change is recorded
+immediately, by events without a queue. An answer includes its inputs and is dropped if the page has others by
+then.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ NOTE = {"queue": False, "trigger_mode": "multiple", "api_visibility": "private",
 
 @dataclass(eq=False)
 class Shown:
-    """A tab's inputs as the page shows them, a value of the visitor's session that workers share.
+    """Inputs of a tab as shown on the page, a value of the visitor's session that workers share.
 
     Attributes:
-        inputs: by name; one that has never changed is not there and fits any answer.
+        inputs: inputs by name; one that has never changed is absent and fits any answer.
     """
 
     inputs: dict[str, Any] = field(default_factory=dict)
 
     def note(self, **inputs: Any) -> None:
-        """These inputs are on the page from now on."""
+        """Record these inputs as those of the page."""
         self.inputs = self.inputs | inputs  # a new dict, so that no reader meets half of a change
 
     def fits(self, **inputs: Any) -> bool:
-        """Whether the page still shows these inputs."""
+        """Return whether the page still shows these inputs."""
         return all(self.inputs.get(name, value) == value for name, value in inputs.items())
 
 
@@ -42,7 +42,7 @@ def answer_newest(
     outputs: Component | list[Component],
     **options: Any,
 ) -> Dependency:
-    """Whenever an input changes, answer the inputs as they are then; answers to older ones are dropped.
+    """Answer the current inputs whenever one changes; answers to older ones are dropped.
 
     Args:
         triggers: the events.

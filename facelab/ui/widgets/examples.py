@@ -19,7 +19,7 @@ POSES = ({"yaw": 12.0, "smile": 0.5}, {"yaw": 3.0, "smile": 0.2}, {"yaw": -10.0,
 
 @functools.cache
 def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
-    """Pairs by what they show; a tab opens with the first, whose decision the slider moves."""
+    """Return pairs by description; a tab opens with the first, whose decision the slider changes."""
     first, second = (sample_identities(1, seed) for seed in SEEDS)
     alike = relative(first, 0.3, SEEDS[0])
     start = portrait(first, {"yaw": -10.0, "smile": 0.0})
@@ -34,7 +34,7 @@ def example_pairs() -> dict[str, tuple[Image.Image, Image.Image]]:
 
 @functools.cache
 def example_people() -> tuple[tuple[str, Image.Image], ...]:
-    """(name, photo) of a small gallery: four people twice, two and the sister of one once."""
+    """Return (name, photo) of a small gallery: four people twice, two people and the sister of one once."""
     photos = []
     for i, (name, seed) in enumerate(PEOPLE.items()):
         poses = POSES[: 2 if i < TWICE else 1]
@@ -45,7 +45,7 @@ def example_people() -> tuple[tuple[str, Image.Image], ...]:
 
 @functools.cache
 def example_probes() -> dict[str, Image.Image]:
-    """Photos to ask that gallery about, by what they show; the first is the one that a tab opens with."""
+    """Return probes for that gallery, by description; a tab opens with the first."""
     dan, cleo = (sample_identities(1, PEOPLE[name]) for name in ("Dan", "Cleo"))
     return {
         "Unenrolled person": portrait(sample_identities(1, STRANGER), POSES[1]),
@@ -56,7 +56,7 @@ def example_probes() -> dict[str, Image.Image]:
 
 @functools.cache
 def sheet_of_people() -> Image.Image:
-    """Return a contact sheet of twelve varied people, 6 by 2: what the page opens on."""
+    """Return a contact sheet of twelve varied people, 6 by 2, shown when the page opens."""
     sheet = Image.new("RGB", (6 * SHEET_SIDE, 2 * SHEET_SIDE))
     for i, seed in enumerate(SHEET_SEEDS):
         pose = {"yaw": (-14.0, 4.0, 12.0)[i % 3], "smile": (0.5, 0.2, 0.7, 0.0)[i % 4]}
@@ -66,7 +66,7 @@ def sheet_of_people() -> Image.Image:
 
 
 def portrait(identity: Tensor, conditions: dict[str, float], size: int = SIZE) -> Image.Image:
-    """Photograph one identity (1, K) under neutral conditions but for those that are named."""
+    """Draw a photo of one identity (1, K) under neutral conditions, except for the named ones."""
     nuisance = with_values(typical(NUISANCE, 1), NUISANCE, conditions)
     pixels = render(identity, nuisance, size)[0].permute(1, 2, 0).numpy()
     return Image.fromarray((pixels * 255).round().astype(np.uint8))

@@ -1,4 +1,4 @@
-"""One face for tabs that look into a network: a visitor's, or a rendered one that belongs to nobody."""
+"""One face for tabs that inspect a network: a visitor's, or a rendered one."""
 
 import functools
 
@@ -11,12 +11,12 @@ from facelab.ui.widgets.examples import example_pairs
 
 @functools.cache
 def example_crop() -> np.ndarray:
-    """The aligned crop of a rendered face: (112, 112, 3) uint8."""
+    """Return the aligned crop of a rendered face: (112, 112, 3) uint8."""
     return crop_of(next(iter(example_pairs().values()))[0])
 
 
 def crop_of(photo: Source) -> np.ndarray:
-    """The aligned crop of a photo's main face: (112, 112, 3) uint8.
+    """Return the aligned crop of a photo's main face: (112, 112, 3) uint8.
 
     Raises:
         ValueError: one sentence that says what to do.

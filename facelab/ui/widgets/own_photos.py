@@ -24,13 +24,13 @@ PRIVATE = (
 
 
 def read_zip(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
-    """The faces of an upload, which is gone afterwards -> (faces, what was found, the emptied input).
+    """Read the faces of an upload and delete it -> (faces, message, the emptied input).
 
     Args:
         path: the upload.
-        before: faces that are kept if this zip is refused, and overwritten if not.
-        most, least: photos in all, and of each person.
-        progress: gradio's.
+        before: faces that are kept if this zip is invalid, and overwritten otherwise.
+        most, least: maximum number of photos, and minimum per person.
+        progress: gradio's progress bar.
     """
 
     try:
@@ -42,9 +42,9 @@ def read_zip(path: str, before: TrainingData | None, most: int, least: int, prog
 
 
 def read_folder(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
-    """The faces of a folder on this machine -> (faces, what was found); arguments as for `read_zip`.
+    """Read the faces of a folder on this machine -> (faces, message); arguments as for `read_zip`.
 
-    Nothing is read where the page is hosted: a visitor's machine is then another one.
+    A hosted page reads nothing, because the visitor uses another machine.
     """
     if hosted():
         return [before, cards.problem("This page is hosted and cannot read your folders; add a zip.")]
@@ -66,7 +66,7 @@ def _read(path: str, before: TrainingData | None, most: int, least: int, progres
 
 
 def found_card(pool: TrainingData) -> str:
-    """Return the number of faces and identities in a zip or folder, and what was left out."""
+    """Return the number of faces and identities in a zip or folder, and what was omitted."""
     left = pool.data.skipped
     words = f"{len(pool.data)} faces of {len(pool.data.identities)} identities are ready."
     if left:
@@ -84,8 +84,9 @@ def forget(pool: TrainingData | None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Where photos come in: a zip, or the path of a folder (hidden where the page is hosted), and the card
-    that says what was found."""
+    """Inputs for photos: a zip, or the path of a folder (hidden where the page is hosted), and a card with
+    the result.
+    """
 
     file: gr.File
     folder: gr.Textbox
@@ -97,9 +98,9 @@ def section(prefix: str, needs: str, nothing: str) -> Inputs:
     """Lay the inputs out.
 
     Args:
-        prefix: of the ids on the page.
-        needs: what must be in the zip or folder.
-        nothing: what holds until there is one.
+        prefix: prefix of the ids on the page.
+        needs: required content of the zip or folder.
+        nothing: text until there is one.
     """
     with gr.Accordion("Photos of your own", open=False, elem_id=f"{prefix}-zip"):
         gr.Markdown(f"{needs} {PRIVATE}", elem_classes="fl-small")

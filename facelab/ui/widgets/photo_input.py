@@ -13,7 +13,9 @@ CUT_SHORT = "The photo in this data: URL is cut short; send it again as base64."
 
 
 class PhotoInput(gr.Image):
-    """An image input that hands on the file unread, so that our own reader refuses a bad one in words."""
+    """An image input that passes on the file unread, so that the project's reader can report an invalid
+    one.
+    """
 
     def __init__(self, label: str, elem_id: str | None = None, value: Image.Image | None = None) -> None:
         super().__init__(
@@ -29,7 +31,7 @@ class PhotoInput(gr.Image):
         )
 
     def preprocess(self, payload: Any) -> str | bytes | None:
-        """The path of the upload, or None; the content of a `data:` URL, which is not written to disk."""
+        """Return the path of the upload, or None; the content of a `data:` URL is not written to disk."""
         if payload is None:
             return None
         if payload.path is not None:  # again, for Blocks that are not Guarded
@@ -43,9 +45,9 @@ class PhotoInput(gr.Image):
             raise gr.Error(CUT_SHORT, print_exception=False) from error
 
     def get_block_name(self) -> str:
-        """Drawn by the page as any image input is."""
+        """Return the name of gradio's image input, which draws this one."""
         return "image"
 
     def get_config(self, cls: type | None = None) -> dict[str, Any]:
-        """All of gr.Image's settings; gradio would otherwise send those of this constructor only."""
+        """Return all of gr.Image's settings; gradio would otherwise send those of this constructor only."""
         return super().get_config(gr.Image)

@@ -24,9 +24,9 @@ class RunRow:
     """A row of the table of runs.
 
     Attributes:
-        what: network, loss, and what was changed.
-        on: the faces, in words.
-        data: what two runs have in common if, and only if, they were trained and judged on the same faces.
+        what: network, loss, and changed settings.
+        on: the faces, as text.
+        data: equal for two runs if and only if they were trained and evaluated on the same faces.
         steps, loss, right, eer, seconds: its figures, as shown.
     """
 
@@ -63,8 +63,8 @@ def run_card(snapshot: Snapshot, closed: bool = False, example: bool = False) ->
 
     Args:
         snapshot: the run.
-        closed: whether held-out photos of the same people are judged, not new people.
-        example: whether it is nobody's, but what the page opens on.
+        closed: whether to evaluate held-out photos of the same people, not unseen people.
+        example: whether it is the recorded run with which the page opens.
     """
     if snapshot.state == "failed":
         return cards.problem(snapshot.message[:1].upper() + snapshot.message[1:].rstrip(".") + ".")
@@ -110,7 +110,7 @@ def _figures(snapshot: Snapshot, closed: bool) -> str:
 
 
 def run_row(snapshot: Snapshot, what: str, on: str, data: str) -> RunRow:
-    """Return the row of a run that is over; `RunRow` says what its words mean."""
+    """Return the row of a finished run; see `RunRow` for its fields."""
     return RunRow(
         what,
         on,

@@ -1,7 +1,7 @@
 """Contact sheets of feature maps: each map a small picture, dark where it is low and bright where it is high.
 
-Colors are viridis, whose brightness rises throughout; what is hidden is hatched in black and white, so that
-nothing rests on color alone. A sheet is a PNG of 256 colors in a few kilobytes, embedded as data.
+Colors are viridis, whose brightness increases throughout; dropped values are hatched in black and white, so
+that nothing depends on color alone. A sheet is a PNG of 256 colors in a few kilobytes, embedded as data.
 """
 
 import base64
@@ -23,7 +23,7 @@ DARK, LIGHT, CLEAR = 253, 254, 255
 
 @functools.cache
 def _palette() -> bytes:
-    """RGB of the 256 colors."""
+    """Return the RGB values of the 256 colors."""
     anchors = np.array([plotly.colors.hex_to_rgb(c) for c in plotly.colors.sequential.Viridis], float)
     at = np.linspace(0, len(anchors) - 1, SHADES)
     viridis = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], 1)
@@ -32,13 +32,13 @@ def _palette() -> bytes:
 
 
 def sheet(maps: np.ndarray, alt: str, hidden: np.ndarray | None = None, columns: int = 6) -> str:
-    """(K, h, w) maps side by side as an image element, each from its own lowest to its own highest value.
+    """Return (K, h, w) maps side by side as an image element, each scaled to its range of values.
 
     Args:
         maps: what to draw.
-        alt: what a screen reader says.
-        hidden: boolean of the same shape, True is hatched; the range is that of all values, hidden or not.
-        columns: maps in a row.
+        alt: text for screen readers.
+        hidden: boolean of the same shape, True is hatched; the range includes all values, hatched or not.
+        columns: maps per row.
     """
     low, high = (pick((1, 2), keepdims=True) for pick in (maps.min, maps.max))
     levels = (SHADES - 1) * (maps - low) / np.where(high > low, high - low, 1)
@@ -52,7 +52,7 @@ def sheet(maps: np.ndarray, alt: str, hidden: np.ndarray | None = None, columns:
 
 
 def _tiled(cells: np.ndarray, columns: int) -> np.ndarray:
-    """(K, s, t) -> (H, W) with transparent gaps."""
+    """Arrange (K, s, t) -> (H, W) with transparent gaps."""
     rows = -(-len(cells) // columns)
     height, width = (side + GAP for side in cells.shape[1:3])
     canvas = np.full((rows * height - GAP, columns * width - GAP), CLEAR, np.uint8)
