@@ -25,7 +25,7 @@ def api_compare(photo_a: Source | None, photo_b: Source | None, model: str, far:
 
     Args:
         photo_a: a photo of a face
-        photo_b: another
+        photo_b: another photo of a face
         model: a name that /models lists
         far: target false accept rate, 0.0001 to 0.1
 
