@@ -192,3 +192,21 @@ def test_a_list_of_models_builds_no_network():
     code += "; print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "strong" in done.stdout and not {"torch._dynamo", "gradio", "umap"} & set(done.stderr.split())
+
+
+def test_the_lock_holds_every_pin_with_its_hashes():
+    """`uv lock` writes it; each file of each package has a hash, and comes from a registry."""
+    lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+    locked = {package["name"]: package for package in lock["package"]}
+    for line in needs("dev"):
+        name, _, version = line.partition("==")
+        found = [
+            package["version"]
+            for package in lock["package"]
+            if package["name"] == name.lower().replace("_", "-")
+        ]
+        assert found == [version], f"{line} is not what uv.lock has; run `uv lock`"
+    assert locked.pop("facelab")["source"] == {"editable": "."}
+    for package in locked.values():
+        files = [*package.get("wheels", ()), *([package["sdist"]] if "sdist" in package else ())]
+        assert files and all(file["hash"].startswith("sha256:") for file in files)
