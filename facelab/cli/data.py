@@ -19,7 +19,7 @@ from tyro.conf import arg
 
 from facelab import settings
 from facelab.cli.crops import told
-from facelab.cli.terminal import CACHE, JOBS, run_group, track, usable
+from facelab.cli.terminal import CACHE, JOBS, on_device, run_group, track, usable
 from facelab.data import cache as kept
 from facelab.data.embeddings import save_embeddings
 from facelab.data.files import Written
@@ -183,6 +183,7 @@ def embed(
     also: tuple[str, ...] = (),
     aligned: bool = False,
     jobs: int = JOBS,
+    device: str = "auto",
 ) -> None:
     """Write the embedding of every image of folders or zips to an .npz file, which `evaluate` reads.
 
@@ -193,6 +194,7 @@ def embed(
         also: More folders or zips; image names must differ between them.
         aligned: The images are aligned 112x112 crops already.
         jobs: Number of parallel processes.
+        device: Device that embeds: auto, cpu, cuda or cuda:N.
     """
     if Path(out).suffix != ".npz":
         raise ValueError(f"OUT is {out}; it must end in .npz")
@@ -201,8 +203,10 @@ def embed(
     if count > 1:
         raise ValueError(f"{name} is in {count} of the sources; embed those apart")
     names, vectors, failures, people = [], [], [], {}
+    on, tell = on_device(device)
     for folder, title in zip(folders, source_titles(folders)):
-        found, failed = embed_images(model, folder, folder.names, aligned, usable(CACHE), jobs, track)
+        options = (aligned, usable(CACHE), jobs, tell)
+        found, failed = embed_images(model, folder, folder.names, *options, device=on)
         names += found
         vectors += found.values()
         failures += failed.items()
@@ -229,7 +233,7 @@ def _people(folder: ImageFolder) -> dict[str, str]:
     return found.people
 
 
-def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None:
+def submit(model: Model, root: Root, /, out: str, partial: bool = False, device: str = "auto") -> None:
     """Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.
 
     The crops must be 112x112, as in the course since 2024.
@@ -239,8 +243,10 @@ def submit(model: Model, root: Root, /, out: str, partial: bool = False) -> None
         root: Folder of the homework's unpacked data.
         out: Folder for the two files.
         partial: Submit even if the checkpoint cannot predict some of the classes.
+        device: Device that embeds: auto, cpu, cuda or cuda:N.
     """
-    done = submit_homework(model, root, out, partial, track)
+    on, tell = on_device(device)
+    done = submit_homework(model, root, out, partial, tell, on)
     for path in done.files:
         print(f"wrote {path}")
     for note in done.notes:

@@ -14,7 +14,7 @@ from facelab.cli.reports import (
     print_identification,
     print_pairs,
 )
-from facelab.cli.terminal import CACHE, JOBS, track, usable
+from facelab.cli.terminal import CACHE, JOBS, on_device, usable
 from facelab.data.images import printable
 from facelab.data.pairs import read_people
 from facelab.evaluation.evaluate import calibrate as calibrate_model
@@ -45,6 +45,7 @@ def evaluate(
     against: str | None = None,
     save: str | None = None,
     jobs: int = JOBS,
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Evaluate a model: verification on a list of pairs or all pairs, identification, or classification.
@@ -66,6 +67,7 @@ def evaluate(
             intervals.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Number of parallel processes.
+        device: Device that embeds: auto, cpu, cuda or cuda:N.
         json: Print one JSON object.
     """
     protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
@@ -73,18 +75,21 @@ def evaluate(
     check_flags(model, images, embeddings, save, subsets, against, protocols)
     if save and model == reference.NAME:
         raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
-    options = (aligned, usable(CACHE), jobs, track, not no_flip)
+    on, told = on_device(device)
+    options = (aligned, usable(CACHE), jobs, told, not no_flip)
     if pairs and embeddings:
         report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
     elif pairs:
         report, show = (
-            evaluate_model(model, images, pairs, *options, intervals, subsets, against),
+            evaluate_model(model, images, pairs, *options, intervals, subsets, against, on),
             print_pairs,
         )
     elif classify:
-        report, show = evaluate_classes(model, images, usable(CACHE), track), print_classification
+        report, show = evaluate_classes(model, images, usable(CACHE), told, on), print_classification
     else:
-        embedded = read_embedded(embeddings) if embeddings else embed_folder(model, images, *options, _say)
+        embedded = (
+            read_embedded(embeddings) if embeddings else embed_folder(model, images, *options, _say, on)
+        )
         if all_pairs:
             report, show = judge_all_pairs(embedded, intervals), print_all_pairs
         else:
@@ -116,6 +121,7 @@ def calibrate(
     title: str | None = None,
     aligned: bool = False,
     jobs: int = JOBS,
+    device: str = "auto",
 ) -> None:
     """Calibrate a model's thresholds on unseen identities, and store them with the model.
 
@@ -126,9 +132,12 @@ def calibrate(
         title: Name of this calibration set. Default: the file name.
         aligned: The images are aligned 112x112 crops already.
         jobs: Number of parallel processes.
+        device: Device that embeds: auto, cpu, cuda or cuda:N.
     """
     names = read_people(people) if people else None
-    points = calibrate_model(model, images, names, title, aligned, usable(CACHE), jobs, track, _say)
+    on, told = on_device(device)
+    options = (aligned, usable(CACHE), jobs, told, _say, on)
+    points = calibrate_model(model, images, names, title, *options)
     if model == reference.NAME:
         reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
     else:

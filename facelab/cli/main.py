@@ -90,6 +90,14 @@ def main(argv: list[str]) -> int:
     except (ValueError, OSError, MissingExtraError) as error:
         print(f"facelab: {one_sentence(error)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        from facelab.models.device import explained as reported  # PyTorch alone takes a second
+
+        why = reported(error)
+        if why is None:
+            raise
+        print(f"facelab: {why}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("facelab: stopped", file=sys.stderr)
         return 130

@@ -7,14 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from tqdm import tqdm
 
 from facelab import settings
 from facelab.data.cache import unusable
+from facelab.data.images import Track
 from facelab.models.names import nearest
+
+if TYPE_CHECKING:
+    import torch
 
 CACHE = settings.cache()
 JOBS = os.cpu_count() or 1
@@ -24,6 +28,34 @@ RULE = "╭╮╰╯─- "  # what tyro draws between the parts of its complaint
 def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     """Draw a progress bar on stderr, if it is a terminal."""
     return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
+
+
+def device_line(name: str, device: "torch.device") -> str:
+    """Return what to say of a device when work begins; nothing of the CPU of a machine that has nothing else.
+
+    Args:
+        name: what was asked for.
+        device: what that is.
+    """
+    from facelab.models.device import described
+
+    words = described(device)
+    plain = name == "auto" and device.type == "cpu" and ";" not in words
+    return "" if plain and not sys.stderr.isatty() else f"device: {words}"
+
+
+def on_device(name: str) -> "tuple[torch.device, Track]":
+    """Choose a device by name -> (device, a `track` that says once, when work begins, which it is)."""
+    from facelab.models.device import choose
+
+    device, untold = choose(name), [name]
+
+    def tracked(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        if untold and (line := device_line(untold.pop(), device)):
+            print(line, file=sys.stderr)
+        return track(items, total, label)
+
+    return device, tracked
 
 
 @functools.cache

@@ -18,17 +18,18 @@ import tyro
 from tqdm import tqdm
 
 from facelab.cli.crops import told
-from facelab.cli.terminal import CACHE, parse, track, usable
+from facelab.cli.terminal import CACHE, device_line, parse, track, usable
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.hw2p2 import homework_of
 from facelab.data.parametric import ParametricFaces
 from facelab.metrics.operating import OperatingPoints
 from facelab.models import checkpoint
+from facelab.models.device import described
 from facelab.models.recipe import FORMER_NAMES, LOSS_FIELDS, Recipe
 from facelab.models.recipes import find_recipe
 from facelab.models.recipes import listing as recipe_listing
 from facelab.training import resume
-from facelab.training.distributed import processes
+from facelab.training.distributed import be_deterministic, processes
 from facelab.training.homework import CoursePairs, course_pairs, judge_course
 from facelab.training.loop import Progress
 from facelab.training.loop import train as train_recipe
@@ -56,6 +57,10 @@ class Train:
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     resume: bool = False
     """Resume a stopped run; the result equals that of an uninterrupted run."""
+    device: str = "auto"
+    """Device to train on: auto, cpu, cuda or cuda:N."""
+    deterministic: bool = False
+    """On a GPU, use deterministic algorithms, slower; without, equal runs differ in the last bits."""
     overwrite: bool = False
     """Start again even if OUT or a stopped run of it exists."""
     log: Literal["tensorboard", "trackio"] | None = None
@@ -87,7 +92,7 @@ def train(argv: list[str]) -> None:
     for name in LOSS_FIELDS:
         if getattr(recipe, name) != getattr(fitting, name) and getattr(command.recipe, name) is None:
             was = getattr(recipe, name)
-            _say(f"{loss} takes no {name}; {argv[0]}'s {was} is left out")
+            _say(f"{loss} takes no {name}; {argv[0]}'s {was} is left out", command.device)
     _train(_as_homework(command, _last_value(argv[1:], "--held-out")))
 
 
@@ -99,14 +104,14 @@ def _as_homework(command: Train, held_out: str | None) -> Train:
     command = replace(command, data=(str(homework.train),))
     if held_out is None:
         said = f"{homework.train} is the homework's: every class is trained on"
-        _say(f"{said}, none is held out (--held-out says otherwise)")
+        _say(f"{said}, none is held out (--held-out says otherwise)", command.device)
         command = replace(command, recipe=replace(command.recipe, held_out=0.0))
     return command
 
 
-def _say(note: str) -> None:
+def _say(note: str, device: str) -> None:
     """Print a note on stderr, from one process of several."""
-    if processes().is_main_process:
+    if processes(device).is_main_process:
         print(note, file=sys.stderr)
 
 
@@ -135,13 +140,20 @@ def _train(command: Train) -> None:
     state = _state_to_resume(command, out)
     if command.log and find_spec(command.log) is None:
         raise ValueError(f"{command.log} is not installed; `pip install {command.log}`, or leave --log out")
-    first = processes().is_main_process
+    own = processes(command.device)
+    first = own.is_main_process
     homework = homework_of(command.data)
     course = course_pairs(homework) if homework else None  # a wrong list is told before hours of training
     data, sources = _crops(command)
     parts = split(data, command.recipe)
     header = header_of(command.recipe, sources, parts.training)
-    run = train_recipe(command.recipe, data, state)
+    words = described(own.device)
+    header = replace(header, device=words)
+    if line := device_line(command.device, own.device):
+        _say(line, command.device)
+    if command.deterministic:
+        be_deterministic()
+    run = train_recipe(command.recipe, data, state, command.device)
     last = None
     for progress in _shown(run, command, first):
         last = progress
@@ -182,7 +194,7 @@ def _state_to_resume(command: Train, out: Path) -> Path | None:
 
 def _crops(command: Train) -> tuple[CropSet, str]:
     """Return the crops to train on and their name."""
-    with processes().main_process_first():  # the others then find them in the cache
+    with processes(command.device).main_process_first():  # the others then find them in the cache
         if not command.data:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
             return faces.crop_set(track), "rendered faces"
@@ -275,6 +287,7 @@ def _print_result(header: checkpoint.Header, last: Progress, points: OperatingPo
     """Print a table of the recipe, the data and the results."""
     recipe, course = header.recipe, header.metrics.get("val_pairs", {})
     rows = {"trained": f"{recipe.backbone} with {recipe.loss}", "on": header.data}
+    rows["device"] = header.device
     rows |= {name: f"{value:.4f}" for name, value in _figures(last).items()}
     rows |= {f"val_pairs {name}": f"{course[name]:.4f}" for name in ("eer", "auc") if name in course}
     rows |= {"thresholds from": points.source} if points else {}

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import torch
+
 from facelab.data.embeddings import load_embeddings, load_identities
 from facelab.data.hw2p2 import homework_of, load_split
 from facelab.data.identities import Who, who_is_on
@@ -23,6 +25,7 @@ from facelab.metrics.closed_set import classification_report, most_confused
 from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.verification import all_pairs, cosine
 from facelab.models import checkpoint
+from facelab.models.device import CPU
 from facelab.models.model import class_logits, embed_all
 from facelab.models.zoo import find_checkpoint
 from facelab.recognition.embedder import load
@@ -46,6 +49,7 @@ def embed_folder(
     track: Track = untracked,
     flip: bool = True,
     say: Say = unheard,
+    device: torch.device = CPU,
 ) -> Embedded:
     """Embed the main face of every image, for the protocols that require all of them.
 
@@ -58,6 +62,7 @@ def embed_folder(
         track: draws progress.
         flip: add the embedding of the mirrored crop; the reference never does.
         say: called with a sentence on how a source without the plain layout was read.
+        device: where our checkpoints embed.
 
     Raises:
         ValueError: bad input.
@@ -65,7 +70,7 @@ def embed_folder(
     folder = ImageFolder(images)
     found = who_is_on(folder)
     _tell(say, found)
-    embedded = _embedded(model, folder, list(found.people), aligned, cache, jobs, track, flip)
+    embedded = _embedded(model, folder, list(found.people), aligned, cache, jobs, track, flip, device)
     return replace(embedded, people=found.people)
 
 
@@ -85,8 +90,9 @@ def _embedded(
     jobs: int,
     track: Track,
     flip: bool,
+    device: torch.device,
 ) -> Embedded:
-    vectors, failures = embed_images(model, folder, names, aligned, cache, jobs, track, flip)
+    vectors, failures = embed_images(model, folder, names, aligned, cache, jobs, track, flip, device)
     return Embedded(vectors, failures, load(model).score)
 
 
@@ -115,6 +121,7 @@ def evaluate(
     intervals: bool = False,
     subsets: bool = False,
     against: str | None = None,
+    device: torch.device = CPU,
 ) -> dict[str, object]:
     """Score every pair of a list and report the field's figures.
 
@@ -122,7 +129,7 @@ def evaluate(
         model: a checkpoint's name or path, or `reference`.
         images: folder or zip.
         pairs_file: LFW's form or `image1 image2 label`.
-        aligned, cache, jobs, track, flip: as in `embed_folder`.
+        aligned, cache, jobs, track, flip, device: as in `embed_folder`.
         intervals: add 95 % bootstrap intervals.
         subsets: add the errors by pose, low light, blur and size, at the threshold of SUBSET_FAR.
         against: another checkpoint, or `reference`, to compare with on the same pairs.
@@ -140,13 +147,13 @@ def evaluate(
     pairs = read_pairs(pairs_file)
     folder = ImageFolder(images)
     names = resolve(pairs.first + pairs.second, folder.names)
-    embedded = _embedded(model, folder, sorted(set(names)), aligned, cache, jobs, track, flip)
+    embedded = _embedded(model, folder, sorted(set(names)), aligned, cache, jobs, track, flip, device)
     report = judge_pairs(embedded, pairs, names, intervals)
     if threshold is not None:
         found = measure_faces(conditions, folder, sorted(embedded.vectors), cache, jobs, track)
         report["subsets"] = judge_conditions(embedded, pairs, names, found, threshold)
     if against is not None:
-        other = _embedded(against, folder, sorted(set(names)), aligned, cache, jobs, track, flip)
+        other = _embedded(against, folder, sorted(set(names)), aligned, cache, jobs, track, flip, device)
         report["difference"] = {"against": against} | judge_difference(embedded, other, pairs, names)
     return report
 
@@ -163,7 +170,11 @@ def evaluate_embeddings(file: str, pairs_file: str, intervals: bool = False) -> 
 
 
 def evaluate_classes(
-    model: str, images: str, cache: Path | None = None, track: Track = untracked
+    model: str,
+    images: str,
+    cache: Path | None = None,
+    track: Track = untracked,
+    device: torch.device = CPU,
 ) -> dict[str, object]:
     """Classify held-out crops of a checkpoint's training identities (closed set).
 
@@ -172,6 +183,7 @@ def evaluate_classes(
         images: folder or zip of aligned crops, one folder per identity, named as in training.
         cache: folder of decoded crops.
         track: draws progress.
+        device: where the network computes.
 
     Returns:
         `classification_report`, "images", "identities" (K), "most_confused": [(true class, predicted class,
@@ -192,6 +204,7 @@ def evaluate_classes(
         raise ValueError(f"{images} holds several splits; name the one to classify, e.g. {homework.dev}")
     data = load_split(Path(images), header.identities, cache, track)
     everything = data.select(range(len(data.identities)))
+    network.to(device)
     batches = everything.batches(track, f"classify with {model}")
     logits = class_logits(loss_fn, embed_all(network, batches, flip=False))
     pairs = [(data.identities[a], data.identities[b], n) for a, b, n in most_confused(logits, data.labels)]
@@ -210,6 +223,7 @@ def calibrate(
     jobs: int = 1,
     track: Track = untracked,
     say: Say = unheard,
+    device: torch.device = CPU,
 ) -> OperatingPoints:
     """Measure operating points on all pairs of labeled photos, at most ten photos a person.
 
@@ -218,7 +232,7 @@ def calibrate(
         images: folder or zip, as in `embed_folder`.
         people: names of the people to use; None takes all.
         title: name of the set; None takes the source's name.
-        aligned, cache, jobs, track, say: as in `embed_folder`.
+        aligned, cache, jobs, track, say, device: as in `embed_folder`.
 
     Raises:
         ValueError: too few people or photos.
@@ -233,7 +247,7 @@ def calibrate(
     names = [name for theirs in photos.values() for name in theirs[:MAX_PER_PERSON]]
     if not names:
         raise ValueError(f"{folder.path.name} has no folder of any of these people")
-    embedded = _embedded(model, folder, names, aligned, cache, jobs, track, flip=True)
+    embedded = _embedded(model, folder, names, aligned, cache, jobs, track, True, device)
     _, embeddings, labels = replace(embedded, people=found.people).labeled()
     genuine, impostor = all_pairs(embeddings, labels, embedded.score)
     source = f"{title or folder.path.stem}: {len(set(labels)):,} people, {len(labels):,} photos"

@@ -1,6 +1,6 @@
 """Homework submissions from a checkpoint: scores of its test pairs and classes of its test images.
 
-The crops are read and embedded in batches, with their mirror images, on a GPU if there is one. A score is the
+The crops are read and embedded in batches, with their mirror images, on the chosen device. A score is the
 cosine of two embeddings; a class is the index of the loss's largest logit, whose order the checkpoint stores.
 """
 
@@ -18,6 +18,7 @@ from facelab.data.matching import resolve
 from facelab.data.pairs import read_unlabeled_pairs
 from facelab.metrics.verification import cosine
 from facelab.models import checkpoint
+from facelab.models.device import CPU
 from facelab.models.model import FaceModel, class_logits
 from facelab.models.zoo import find_checkpoint
 from facelab.training.homework import BATCH, embed_crops
@@ -38,7 +39,14 @@ class Submission:
     notes: list[str] = field(default_factory=list)
 
 
-def submit(model: str, root: str, out: str, partial: bool = False, track: Track = untracked) -> Submission:
+def submit(
+    model: str,
+    root: str,
+    out: str,
+    partial: bool = False,
+    track: Track = untracked,
+    device: torch.device = CPU,
+) -> Submission:
     """Write `verification.csv` and `classification.csv`, as required by the homework's data.
 
     Args:
@@ -47,13 +55,14 @@ def submit(model: str, root: str, out: str, partial: bool = False, track: Track 
         out: folder for the two files.
         partial: predict classes even if the checkpoint was trained on some of them only.
         track: draws progress.
+        device: where the network computes.
 
     Raises:
         ValueError: no such checkpoint or data, a malformed list, missing images, or classes that cannot be
             predicted while `partial` is false.
     """
     network, loss_fn, header = checkpoint.load(find_checkpoint(model))
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
     homework, done = find_homework(root), Submission()
     classes = _classes(homework, loss_fn, header, partial)  # refused before anything is written
     if homework.test_pairs:

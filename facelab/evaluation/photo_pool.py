@@ -10,11 +10,10 @@ import functools
 import io
 import json
 import multiprocessing
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,8 +21,10 @@ import torch
 from PIL import Image
 
 from facelab.data.cache import touch
-from facelab.data.files import Written, replacing, safe_name, shortened
+from facelab.data.files import Written, replacing, safe_name
 from facelab.data.images import LABELS, ImageFolder, Track, untracked
+from facelab.evaluation.crop_names import crop_files
+from facelab.models.device import CPU
 from facelab.photos.faces import (
     DETECTION_SIDE,
     MIN_CONFIDENCE,
@@ -37,17 +38,19 @@ from facelab.photos.faces import (
     main_face,
     read_photo,
 )
-from facelab.recognition.embedder import as_face, load
+from facelab.recognition import reference
+from facelab.recognition.embedder import Embedder, as_face, load
 
 # Another detector's faces are not reused.
 DETECTOR = f"mtcnn-turned-{DETECTION_SIDE}-{MIN_FACE}-{MIN_CONFIDENCE}-{SURE_CONFIDENCE}"
 LASTING = ("", NO_FACE)  # what is kept of a photo; one that cannot be read may be mended, unseen from outside
+BATCH = 128  # crops that are embedded at once
 FEW = 8  # photos for which starting processes takes longer than it saves
 
 
 @dataclass(frozen=True)
 class Found:
-    """Worker's result for one photo: a face and optionally its embedding, or an error."""
+    """Worker's result for one photo: a face and optionally its crop or embedding, or an error."""
 
     name: str
     box: list[float] | None = None
@@ -55,6 +58,7 @@ class Found:
     confidence: float = 0.0
     embedding: np.ndarray | None = None
     error: str = ""
+    crop: np.ndarray | None = None
 
 
 Place = tuple[str, str]  # a source's path and fingerprint, since a file may be replaced under its name
@@ -99,18 +103,21 @@ def _locate(place: Place, name: str, known: Found | None) -> tuple[np.ndarray, F
     return photo.pixels, Found(name, face.box.tolist(), face.landmarks.tolist(), face.confidence)
 
 
-def _embed_photo(item: tuple[Place, str, str, bool, bool, Found | None]) -> Found:
-    place, name, model, aligned, flip, known = item
-    embedder = load(model, flip)
+def _read_face(item: tuple[Place, str, str, bool, Found | None]) -> Found:
+    """Cut the crop of one photo's main face; the reference, which looks at the photo, embeds it too."""
+    place, name, model, aligned, known = item
     try:
         if aligned:
             photo = read_photo(_folder(place).read(name))
-            return Found(name, embedding=embedder.embed(photo, [as_face(photo.pixels)])[0])
-        pixels, found = _locate(place, name, known)
+            face, found = as_face(photo.pixels), Found(name)
+        else:
+            pixels, found = _locate(place, name, known)
+            photo, face = Photo(pixels, 1.0), _face(pixels, found)
     except (ValueError, OSError) as error:
         return Found(name, error=str(error))
-    embedding = embedder.embed(Photo(pixels, 1.0), [_face(pixels, found)])[0]
-    return Found(name, found.box, found.landmarks, found.confidence, embedding)
+    if model == reference.NAME:
+        return replace(found, embedding=load(model).embed(photo, [face])[0])
+    return replace(found, crop=face.crop)
 
 
 def _face(pixels: np.ndarray, found: Found) -> Face:
@@ -127,6 +134,7 @@ def embed_images(
     jobs: int = 1,
     track: Track = untracked,
     flip: bool = True,
+    device: torch.device = CPU,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Embed the main face of each named image.
 
@@ -139,27 +147,41 @@ def embed_images(
         jobs: number of processes.
         track: draws progress.
         flip: add the embedding of the mirrored crop; the reference never does.
+        device: where our checkpoints embed, in batches; faces are found in the processes.
 
     Returns:
         ({name: (D,) embedding}, {name: why there is none}).
     """
-    load(model)  # a bad name fails here, once, and not in every worker
+    embedder = load(model, flip, device)  # a bad name fails here, once, and not in every worker
     file = None if cache is None or aligned else _found_file(cache, folder)
     known = _read_found(file)
     place = _place(folder)
-    items = [(place, name, model, aligned, flip, known.get(name)) for name in names]
-    embeddings, failures = {}, {}
+    items = [(place, name, model, aligned, known.get(name)) for name in names]
+    embeddings, failures, waiting = {}, {}, {}
     with _appending(file) as log:
-        for found in track(_parallel(_embed_photo, items, jobs), len(items), f"embed with {model}"):
+        for found in track(_parallel(_read_face, items, jobs), len(items), f"embed with {model}"):
             if found.error:
                 failures[found.name] = found.error
-            else:
+            elif found.embedding is not None:
                 embeddings[found.name] = found.embedding
+            else:
+                waiting[found.name] = found.crop
             if found.name not in known and found.error in LASTING:
                 log.write(
                     json.dumps([found.name, found.box, found.landmarks, found.confidence, found.error]) + "\n"
                 )
-    return embeddings, failures
+            if len(waiting) == BATCH:
+                embeddings |= _embedded(embedder, waiting)
+                waiting = {}
+    return embeddings | _embedded(embedder, waiting), failures
+
+
+def _embedded(embedder: Embedder, crops: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Embed crops at once, which takes a quarter of the time that they take one by one."""
+    if not crops:
+        return {}
+    faces = [as_face(crop) for crop in crops.values()]
+    return dict(zip(crops, embedder.embed(Photo(faces[0].crop, 1.0), faces)))
 
 
 def _found_file(cache: Path, folder: ImageFolder) -> Path:
@@ -241,29 +263,6 @@ def _prepare_photo(item: tuple[Place, str, str]) -> tuple[str, str]:
     return name, ""
 
 
-def _targets(names: Sequence[str], out: Path) -> dict[str, Path]:
-    """Return the target of each crop: `a/b.png` to `a/b.jpg`, or to `a/b.png.jpg` if `a/b.jpg` is also a
-    source.
-
-    Targets are distinct, also on file systems that ignore case; names are made valid on any system.
-    """
-    plain = {name: str(PurePosixPath(safe_name(name)).with_suffix(".jpg")) for name in names}
-    count = Counter(target.casefold() for target in plain.values())
-    taken: set[str] = set()
-    targets = {}
-    for name in sorted(names, key=lambda name: name != plain[name]):  # those that keep their names first
-        target = plain[name]
-        if name != target and count[target.casefold()] > 1:
-            target = f"{safe_name(name)}.jpg"
-        number = 1
-        while target.casefold() in taken:
-            number += 1
-            target = f"{safe_name(name)}.{number}.jpg"
-        taken.add(target.casefold())
-        targets[name] = out / shortened(target)
-    return {name: targets[name] for name in names}
-
-
 def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Written:
     """Align the main face of every photo of a folder or zip into `out`, keeping the folder structure.
 
@@ -275,7 +274,7 @@ def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> W
     folder = ImageFolder(source)
     if Path(out).resolve().is_relative_to(folder.path.resolve()):
         raise ValueError(f"{out} lies in {source}, so that crops would be taken for photos; choose another")
-    targets = _targets(folder.names, Path(out))
+    targets = crop_files(folder.names, Path(out))
     place = _place(folder)
     todo = [(place, name, str(target)) for name, target in targets.items() if not target.exists()]
     failures = [

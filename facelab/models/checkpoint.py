@@ -37,6 +37,7 @@ class Header:
         metrics: measured figures by name of the evaluation.
         operating_points: thresholds and histograms; None before calibration.
         identities: K names of the training identities by class, or empty if they are not stored.
+        device: what trained it, in words; empty where that was not kept.
     """
 
     recipe: Recipe
@@ -45,6 +46,7 @@ class Header:
     metrics: dict[str, object] = field(default_factory=dict)
     operating_points: OperatingPoints | None = None
     identities: tuple[str, ...] = ()
+    device: str = ""
 
     def to_json(self) -> str:
         values = asdict(self) | {"recipe": self.recipe.to_dict()}
@@ -56,10 +58,11 @@ class Header:
     def from_json(cls, text: str) -> "Header":
         values = json.loads(text)
         legal = {field.name for field in fields(cls)}
-        if not isinstance(values, dict) or {*values, "identities"} != legal:  # the first files named nobody
+        later = {"identities", "device"}  # fields that the first files lack
+        if not isinstance(values, dict) or {*values, *later} != legal:
             raise ValueError(f"it needs {', '.join(sorted(legal))} and nothing else")
         points, recipe = values.pop("operating_points"), Recipe.from_dict(values.pop("recipe"))
-        check_values(**{"identities": [], **values})
+        check_values(**{"identities": [], "device": "", **values})
         identities = tuple(values.pop("identities", ()))
         points = None if points is None else OperatingPoints.from_dict(points)
         return cls(recipe, operating_points=points, identities=identities, **values)

@@ -87,7 +87,9 @@ def _fields(entry: object) -> tuple[str, tuple[int, ...], int, int]:
     raise ValueError("is no whole .safetensors file: the entry of a tensor is unreadable")
 
 
-def check_values(num_classes: object, data: object, metrics: object, identities: object) -> None:
+def check_values(
+    num_classes: object, data: object, metrics: object, identities: object, device: object
+) -> None:
     """Raise a ValueError if a value of a checkpoint's header has a type that its readers do not expect.
 
     Raises:
@@ -95,8 +97,9 @@ def check_values(num_classes: object, data: object, metrics: object, identities:
     """
     if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
         raise ValueError(f"num_classes is {_short(num_classes)}; it must be 1 to {MAX_CLASSES:,}")
-    if not isinstance(data, str) or len(data) > MAX_TEXT:
-        raise ValueError(f"data is {_short(data)}; it must be text of at most {MAX_TEXT:,} characters")
+    for name, text in (("data", data), ("device", device)):
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise ValueError(f"{name} is {_short(text)}; it must be text of at most {MAX_TEXT:,} characters")
     if not isinstance(metrics, dict) or not all(isinstance(test, dict) for test in metrics.values()):
         raise ValueError(f"metrics are {_short(metrics)}; they must be a table of figures for each test")
     if not _is_plain(metrics, MAX_DEPTH):

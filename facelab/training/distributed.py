@@ -96,6 +96,15 @@ def start(precision: str, device: str = "auto") -> "Accelerator":
     return Accelerator(cpu=state.device.type != "cuda", mixed_precision=names[dtype])
 
 
+def be_deterministic() -> None:
+    """Make equal runs on a GPU end with equal weights, at some cost; on a CPU they do without.
+
+    Center loss adds to centers, and cuDNN sums gradients, in whichever order is fastest at the moment.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.deterministic = True
+
+
 def loss_scaler(accelerator: "Accelerator") -> torch.amp.GradScaler | None:
     """Return what scales a float16 loss, so that small gradients stay above zero; None for other precisions.
 

@@ -171,7 +171,8 @@ def test_embed_keeps_what_the_model_says_of_every_image(capsys, tmp_path, tiny_c
     more = ["--also", str(tmp_path / "more")]
     assert main(["embed", "tiny", str(source), str(out), "--aligned", "--jobs", "1", *more]) == 0
     more, all_vectors = load_embeddings(out)
-    assert more == (*names, "p9/0.png") and np.array_equal(all_vectors, vectors[[0, 1, 2, 2]])
+    assert more == (*names, "p9/0.png")
+    assert np.allclose(all_vectors, vectors[[0, 1, 2, 2]], atol=1e-5)  # batches of other sizes
 
 
 def test_embed_refuses_before_it_begins(capsys, tmp_path, crop_folder):

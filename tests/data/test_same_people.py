@@ -14,6 +14,7 @@ from facelab.cli.main import main
 from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
 from facelab.evaluation import photo_pool as bulk
+from facelab.evaluation.crop_names import crop_files
 from facelab.evaluation.evaluate import embed_folder
 from facelab.evaluation.photo_pool import embed_images
 from facelab.evaluation.protocols import judge_all_pairs, judge_identification
@@ -181,10 +182,10 @@ def test_no_flip_reaches_the_network(jobs, aligned, faces, tiny_checkpoint, tmp_
     ],
 )  # fmt: skip
 def test_no_two_crops_go_to_one_file(names, tmp_path):
-    targets = bulk._targets(names, tmp_path)
+    targets = crop_files(names, tmp_path)
     assert list(targets) == names
     assert len({str(target).casefold() for target in targets.values()}) == len(names)
-    assert targets == bulk._targets(names, tmp_path)
+    assert targets == crop_files(names, tmp_path)
     for name in names:
         if name.endswith(".jpg") and "?" not in name and ":" not in name:
             assert targets[name] == tmp_path / name

@@ -139,7 +139,7 @@ def test_flips_are_left_out_where_that_is_asked_for(monkeypatch, tmp_path, pairs
     """The network is asked for either; what it does with a mirrored crop is the embedder's test."""
     seen = []
 
-    def embed_images(model, folder, names, aligned, cache, jobs, track, flip=True):
+    def embed_images(model, folder, names, aligned, cache, jobs, track, flip, device):
         seen.append(flip)
         return crowd().vectors, {}
 
