@@ -45,7 +45,7 @@ def device_line(name: str, device: "torch.device") -> str:
 
 
 def on_device(name: str) -> "tuple[torch.device, Track]":
-    """Choose a device by name -> (device, a `track` that says once, when work begins, which it is)."""
+    """Find a device by name -> (device, a `track` that says once, when work begins, which it is)."""
     from facelab.models.device import choose
 
     device, untold = choose(name), [name]

@@ -97,7 +97,7 @@ def start(precision: str, device: str = "auto") -> "Accelerator":
 
 
 def be_deterministic() -> None:
-    """Make equal runs on a GPU end with equal weights, at some cost; on a CPU they do without.
+    """Set algorithms by which equal runs on a GPU end with equal weights, at some cost; CPUs need none of it.
 
     Center loss adds to centers, and cuDNN sums gradients, in whichever order is fastest at the moment.
     """
