@@ -77,7 +77,7 @@ VERBS = re.findall(
     Overwrite Pad Paint Parse Pass Place Plot Print Project Quantize Quote Raise Read Rebuild Record
     Register Remove Rename Replace Report Resample Reset Restore Return Rotate Run Save Scale Score Search
     Seek Select Send Serve Set Show Split Start Stop Store Subtract Swap Sweep Take Time Train Turn Undo
-    Unpack Update Verify Wait Warp Whiten Write Yield
+    Unpack Update Upload Verify Wait Warp Whiten Write Yield
     """,
 )  # the verbs that open a function's docstring; add one where none of these fits
 IDIOMS = (  # in any docstring

@@ -62,7 +62,7 @@ def evaluate(
         aligned: The images are aligned 112x112 crops already.
         no_flip: Do not add the embedding of the mirrored crop.
         intervals: Add 95% bootstrap intervals.
-        subsets: With --pairs, add the errors among turned, dark, blurred and small faces.
+        subsets: With --pairs, add the error rates by pose, low light, blur and face size.
         against: With --pairs, another model, evaluated on the same pairs: the differences, with 95% bootstrap
             intervals.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from facelab.evaluation.conditions import THIRDS, subset_rows
+from facelab.evaluation.conditions import THIRDS, TITLES, subset_rows
 from facelab.metrics.verification import FARS
 
 Report = dict[str, Any]
@@ -29,17 +29,19 @@ def check_flags(
         ValueError: the message names the flag to add or to omit.
     """
     if embeddings and (model or images):
-        raise ValueError("--embeddings is judged without a model; leave MODEL and --images out")
+        raise ValueError("--embeddings is evaluated without a model; omit MODEL and --images")
     if embeddings and protocols["--classify"]:
         raise ValueError("--classify needs a checkpoint's classes; give MODEL and --images instead")
     if embeddings and save:
         raise ValueError("--save writes into a checkpoint and --embeddings has none; leave it out")
     if not embeddings and not (model and images):
-        raise ValueError("say what to judge: MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz")
+        raise ValueError(
+            "nothing to evaluate; give MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz"
+        )
     if subsets and (embeddings or not protocols["--pairs"]):
-        raise ValueError("--subsets looks at the photos of a list; give MODEL with --images and --pairs")
+        raise ValueError("--subsets needs the photos of a list; give MODEL with --images and --pairs")
     if against and (embeddings or not protocols["--pairs"]):
-        raise ValueError("--against holds two models against each other on a list; give --images and --pairs")
+        raise ValueError("--against compares two models on a list; give --images and --pairs")
     given = [flag for flag, value in protocols.items() if value]
     if len(given) != 1:
         raise ValueError(f"give one of {', '.join(protocols)}, not {' and '.join(given) or 'none'}")
@@ -59,7 +61,7 @@ def print_pairs(report: Report, failures: int) -> None:
     if "subsets" in report:
         print("error rates in thirds of the pairs, by the worse photo; thresholds at FAR 1%")
         print(f"{'':<14}{'genuine pairs rejected':<27}impostor pairs accepted")
-        print(f"{'':<14}" + "".join(f"{third:<9}" for third in 2 * THIRDS))
+        print(f"{'':<14}" + "".join(f"{TITLES.get(third, third):<9}" for third in 2 * THIRDS))
         for name, rates in subset_rows(report["subsets"]):
             print(f"{name:<14}" + "".join(f"{rate:<9.1%}" for rate in rates))
 
@@ -68,12 +70,12 @@ def _print_suspicious(report: Report) -> None:
     """Print the number of pairs in the list without new information, if there are any."""
     words = {
         "self_pairs": "of an image with itself",
-        "repeated_pairs": "that were there before",
+        "repeated_pairs": "that repeat an earlier pair",
         "contradicting_pairs": "with both labels",
     }
     found = [f"{report[name]} {said}" for name, said in words.items() if report[name]]
     if found:
-        print(f"the list holds pairs {', '.join(found)}; they are judged like the others")
+        print(f"the list holds pairs {', '.join(found)}; they count like the others")
 
 
 def _print_difference(difference: Report) -> None:

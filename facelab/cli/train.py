@@ -51,20 +51,20 @@ class Train:
     data: tuple[str, ...] = ()
     """Folders or zips of aligned 112x112 crops, one folder per identity or labels.txt. Default: rendered."""
     identities: int = 200
-    """Number of synthetic identities if --data is left out."""
+    """Number of synthetic identities without --data."""
     per_identity: int = 30
     """Rendered faces per identity."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     resume: bool = False
-    """Resume a stopped run; the result equals that of an uninterrupted run."""
+    """Resume an interrupted run; the result equals that of an uninterrupted run."""
     device: str = "auto"
     """Device to train on: auto, cpu, cuda or cuda:N."""
     deterministic: bool = False
-    """On a GPU, use deterministic algorithms, slower; without, equal runs differ in the last bits."""
+    """On a GPU, use deterministic algorithms, which are slower; otherwise the last bits may differ."""
     overwrite: bool = False
-    """Start again even if OUT or a stopped run of it exists."""
+    """Start again even if OUT or an interrupted run of it exists."""
     log: Literal["tensorboard", "trackio"] | None = None
-    """Also log to this, in a folder `logs` beside OUT; it must be installed."""
+    """Logger of the figures, in a folder `logs` next to OUT; its package must be installed."""
     json: bool = False
     """Print one JSON object per epoch."""
 

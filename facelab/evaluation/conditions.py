@@ -14,6 +14,14 @@ from facelab.photos.faces import Face
 
 CONDITIONS = ("turned", "dark", "blurred", "small")
 THIRDS = ("least", "middle", "most")
+TITLES = {  # what reports call these keys
+    "turned": "pose",
+    "dark": "low light",
+    "blurred": "blur",
+    "small": "small face",
+    "least": "easiest",
+    "most": "hardest",
+}
 
 
 def conditions(face: Face) -> np.ndarray:
@@ -77,6 +85,9 @@ def _thirds(worse: np.ndarray, accepted: np.ndarray, same: np.ndarray) -> dict[s
 def subset_rows(report: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[tuple[str, Sequence[float]]]:
     """Return the report as a table: (condition, FRR in the easiest, middle and hardest third, then FAR)."""
     return [
-        (name, [thirds[third][kind] for kind in ("refused", "accepted") for third in THIRDS])
+        (
+            TITLES.get(name, name),
+            [thirds[third][kind] for kind in ("refused", "accepted") for third in THIRDS],
+        )
         for name, thirds in report.items()
     ]

@@ -24,7 +24,7 @@ consent, not for surveillance, and not for deciding anything about a person.
 def hub_card(
     name: str, repository: str, header: Header, license: dict[str, str], datasets: tuple[str, ...] = ()
 ) -> str:
-    """The page in Markdown.
+    """Return the page in Markdown.
 
     Args:
         name: what the model is called.
@@ -50,7 +50,7 @@ def hub_card(
 
 
 def _figures(header: Header) -> dict[str, object] | None:
-    """One result of a model index: LFW view 2, or None where it was not measured."""
+    """Return one result of a model index: LFW view 2, or None if it was not measured."""
     found = header.metrics.get(TEST)
     if not isinstance(found, dict):
         return None

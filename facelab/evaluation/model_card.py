@@ -18,7 +18,6 @@ from facelab.models.recipes import RECIPES
 TEST = "lfw_view2"
 VARIED = ("rotate", "zoom", "shift", "jitter", "saturation", "gray", "random_erasing")  # fields of a recipe
 FARS = (0.1, 0.01, 0.001, 0.0001)
-CONDITIONS = {"turned": "pose", "dark": "low light", "blurred": "blur", "small": "small face"}
 ROUND = 0.05  # by how much of itself an offered rate may miss one of FARS
 # Read by the Hugging Face Hub.
 FRONT = """---
@@ -124,16 +123,16 @@ def _subsets(headers: Mapping[str, Header]) -> str:
     rows = []
     for name, header in headers.items():
         report = header.metrics.get(TEST, {}).get("subsets", {})
-        for condition, rates in subset_rows(report):
-            thirds = report[condition].values()
+        for key, (condition, rates) in zip(report, subset_rows(report)):
+            thirds = report[key].values()
             pairs = [f"{min(third[kind] for third in thirds):,}" for kind in ("genuine", "impostor")]
             cells = [*(f"{rate:.1%}" for rate in rates), " + ".join(pairs)]
-            rows.append(f"| `{name}` | {CONDITIONS.get(condition, condition)} | " + " | ".join(cells) + " |")
+            rows.append(f"| `{name}` | {condition} | " + " | ".join(cells) + " |")
     return "\n".join([SUBSETS, *rows, ""]) if rows else ""
 
 
 def settings_of(name: str, header: Header) -> str:
-    """One model's row of the table, with its head."""
+    """Return one model's row of the table, with its head."""
     return "\n".join([COLUMNS, _row([f"`{name}`"], [header])])
 
 

@@ -1,8 +1,8 @@
 """Checkpoints on the Hugging Face Hub: `hf://owner/name`, `hf://owner/name@revision/file.safetensors`.
 
-One .safetensors file is fetched into the cache and then read like any other: its header is held against its
-tensors before anything is built, and nothing of a repository is ever executed. The Hub's library shows size
-and progress, reads HF_TOKEN and HF_ENDPOINT, and answers from its cache where there is no connection.
+One .safetensors file is fetched into the cache and then read like any other: its header is checked against
+its tensors before anything is built, and nothing of a repository is ever executed. The Hub's library shows
+size and progress, reads HF_TOKEN and HF_ENDPOINT, and uses its cache where there is no connection.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def parse(text: str) -> Address:
 
 @contextlib.contextmanager
 def _in_one_sentence(address: Address) -> Iterator[None]:
-    """The library's many errors as one kind.
+    """Convert the library's errors to one type.
 
     Raises:
         ValueError: no connection, no such thing on the Hub, or no right to it.
@@ -101,7 +101,7 @@ def _fetch(address: Address) -> str:
 
 
 def _only_file(address: Address) -> str:
-    """The file of a repository that holds one, or FILE."""
+    """Return the file of a repository that contains one, or FILE."""
     with _in_one_sentence(address):
         from huggingface_hub import HfApi, try_to_load_from_cache
         from huggingface_hub.errors import HfHubHTTPError

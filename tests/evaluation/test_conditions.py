@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from facelab.cli.main import main
-from facelab.evaluation.conditions import CONDITIONS, THIRDS, conditions, judge_subsets, subset_rows
+from facelab.evaluation.conditions import CONDITIONS, THIRDS, TITLES, conditions, judge_subsets, subset_rows
 from facelab.photos.faces import Face
 
 FRONT = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)
@@ -55,7 +55,7 @@ def test_thirds_are_those_of_the_worse_photo():
         assert np.ptp(expected) > 0.2 > np.ptp([report["dark"][third][name] for third in THIRDS])
     assert [report["blurred"][third]["genuine"] for third in THIRDS] == [100, 100, 100]
     name, rates = subset_rows(report)[0]
-    assert name == "turned" and rates[3:] == [report["turned"][third]["accepted"] for third in THIRDS]
+    assert name == "pose" and rates[3:] == [report["turned"][third]["accepted"] for third in THIRDS]
 
 
 def test_too_few_pairs_are_refused():
@@ -74,7 +74,8 @@ def test_a_list_of_rendered_photos_from_the_command(album, tiny_checkpoint, tmp_
     command = ["evaluate", str(tiny_checkpoint), "--images", str(album), "--pairs", str(file), "--subsets"]
     assert main([*command, "--jobs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-4:]] == list(CONDITIONS)
+    assert [line[:14].strip() for line in lines[-4:]] == [TITLES[name] for name in CONDITIONS]
+    assert lines[-5].split() == 2 * ["easiest", "middle", "hardest"]
     assert all(line.count("%") == 6 for line in lines[-4:])
     assert main([*command, "--jobs", "1", "--against", str(tiny_checkpoint)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -82,8 +83,8 @@ def test_a_list_of_rendered_photos_from_the_command(album, tiny_checkpoint, tmp_
     assert "EER           +0.0000  95%: +0.0000 to +0.0000" in lines
     for flags, words in (
         ([*command, "--aligned"], "without --aligned"),
-        ([*command[:4], "--identify", "--subsets"], "looks at the photos of a list"),
-        ([*command[:4], "--identify", "--against", "reference"], "--against holds two models"),
+        ([*command[:4], "--identify", "--subsets"], "needs the photos of a list"),
+        ([*command[:4], "--identify", "--against", "reference"], "--against compares two models"),
     ):
         assert main(flags) != 0
         assert words in capsys.readouterr().err

@@ -215,9 +215,9 @@ def test_flags_that_do_not_go_together_are_answered_in_one_sentence(capsys, file
     np.savez(tmp_path / "objects.npz", names=np.array(["a", "b"]), embeddings=np.array([{}, {}], object))
     save_embeddings(tmp_path / "two.npz", ["a", "b"], np.eye(2))
     for argv, words in (
-        ([], "say what to judge: MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz"),
-        (["tiny", "--pairs", pairs], "say what to judge"),
-        (["tiny", "--embeddings", file, "--all-pairs"], "without a model; leave MODEL and --images out"),
+        ([], "nothing to evaluate; give MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz"),
+        (["tiny", "--pairs", pairs], "nothing to evaluate"),
+        (["tiny", "--embeddings", file, "--all-pairs"], "without a model; omit MODEL and --images"),
         (["--embeddings", file, "--all-pairs", "--save", "x"], "--embeddings has none; leave it out"),
         (["--embeddings", file], "give one of --pairs, --all-pairs, --identify, --classify, not none"),
         (["--embeddings", file, "--all-pairs", "--identify"], "not --all-pairs and --identify"),
