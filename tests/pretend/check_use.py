@@ -1,6 +1,9 @@
 """What else a network does on the pretend device: each backbone, evaluation, lessons, live training."""
 
+import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -136,3 +139,24 @@ def test_devices_by_name():
         assert "compute capability 6.0" in device.described(torch.device("cpu"))
         with pytest.raises(ValueError, match=r"needs 7\.5 or newer; give --device cpu"):
             device.choose("cuda")
+
+
+def test_the_proof_for_a_card_runs(tmp_path, capsys):
+    program = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    proof = runpy.run_path(str(program))
+    sections = [
+        name for name in proof["SECTIONS"] if name != "processes"
+    ]  # a process of its own has no device
+    assert proof["main"](["--tiny", "--out", str(tmp_path), "--only", ",".join(sections)]) == 0
+    rows = json.loads((tmp_path / "gpu.json").read_text())
+    assert {row["section"] for row in rows} == {
+        "card",
+        "loss",
+        "resume",
+        "page",
+        "speed",
+        "backbone",
+        "memory",
+    }
+    assert sum(row["good"] is True for row in rows) > 15 and all(row["good"] is not False for row in rows)
+    assert "0 of" in capsys.readouterr().out
