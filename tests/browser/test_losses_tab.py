@@ -136,9 +136,18 @@ def test_a_collapse_is_watched_flagged_and_fixed(visit, collapsing):
         float(shown["mean squared distance"]) > 1
         and float(shown["pairs ranked correctly (AUC)"].rstrip("%")) > 95
     )
-    page.locator("#collapse-train").click()
-    page.wait_for_selector("#collapse h2 >> text=Training")
-    page.locator("#collapse-stop").click()
+    page.evaluate(  # stopped by the page itself at the first frame: a busy machine would be too late
+        """() => new Promise(done => {
+          const card = document.querySelector('#collapse');
+          new MutationObserver((_, observer) => {
+            if (!card.innerText.includes('Training')) return;
+            observer.disconnect();
+            document.querySelector('#collapse-stop').click();
+            done();
+          }).observe(card, {subtree: true, childList: true, characterData: true});
+          document.querySelector('#collapse-train').click();
+        })"""
+    )
     until(  # frames under way arrive, and then no other
         page,
         """() => {
