@@ -149,7 +149,7 @@ def test_commands_that_are_not_run_exist(path, capsys):
             if called:
                 words = shlex.split(called[1])
                 with pytest.raises(SystemExit, match="0"):
-                    main([*words[: 2 if words[0] == "train" else 1], "--help"])
+                    main([*words[: 2 if words[0] in ("train", "data") else 1], "--help"])
                 known = set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out))
                 assert {word for word in words if word.startswith("--")} <= known, command
             program = re.match(r"python (\S+\.py)", command)
