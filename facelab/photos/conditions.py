@@ -12,6 +12,7 @@ import numpy as np
 
 from facelab.photos.faces import Face, Photo
 from facelab.photos.read import LUMA
+from facelab.photos.turns import roll
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Conditions:
     brightness: float
     size: float
     confidence: float
-    tilt: float = 0.0
+    tilt: float
 
 
 def measure(face: Face, photo: Photo) -> Conditions:
@@ -50,7 +51,7 @@ def measure(face: Face, photo: Photo) -> Conditions:
         brightness=brightness,
         size=float(min(right - left, bottom - top) * photo.scale),
         confidence=face.confidence,
-        tilt=abs((np.degrees(np.arctan2(down[0], down[1])) + 45) % 90 - 45),
+        tilt=abs((np.degrees(roll(face.landmarks)) + 45) % 90 - 45),
     )
 
 

@@ -185,19 +185,23 @@ def _prepare_heic(name: str) -> None:
 
 def _decoded(image: Image.Image, own: bool) -> tuple[Image.Image, int]:
     """Return (small RGB image, EXIF orientation); `own` images may be changed, a caller's may not."""
-    if own:  # a JPEG can be decoded at half, quarter or eighth size
-        image.draft(None, (MAX_SIDE, MAX_SIDE))
-    if image.width * image.height > PILLOW_PIXELS and not getattr(image, "is_animated", False):
-        if image.format == "WEBP":
-            image = _decode_webp(image)
-        elif image.format == "HEIF":
-            image = _decode_heic(image)
     if own:
+        image.draft(None, (MAX_SIDE, MAX_SIDE))  # a JPEG can be decoded at half, quarter or eighth size
+        if image.width * image.height > PILLOW_PIXELS:
+            image = _decoded_beside_pillow(image)
         note_significant_bits(image)
     low = low_bytes(image) if own and image.width * image.height <= DEEP_PIXELS else None
     image.load()
     orientation = _orientation(image)  # after load, which turns some formats upright by itself
     return _to_rgb(colors_to_8_bits(image, low) if low else image), orientation
+
+
+def _decoded_beside_pillow(image: Image.Image) -> Image.Image:
+    """Return a large photo reduced by its format's own decoder, or as it is: never a caller's image, which
+    need not be what its file holds."""
+    if image.format == "WEBP" and not image.is_animated:
+        return _decode_webp(image)
+    return _decode_heic(image) if image.format == "HEIF" else image
 
 
 def _decode_webp(image: Image.Image) -> Image.Image:

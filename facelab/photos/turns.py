@@ -25,8 +25,8 @@ def turned_back(
     return boxes, landmarks
 
 
-def quarter_turns(landmarks: np.ndarray) -> int:
-    """Return the number of quarter turns that make a face upright.
+def roll(landmarks: np.ndarray) -> float:
+    """Return the angle by which a face is turned counterclockwise in the photo, in radians, in [-π, π].
 
     Args:
         landmarks: (5, 2) x, y of the eyes, the nose tip and the mouth corners; all equal where they are
@@ -34,4 +34,9 @@ def quarter_turns(landmarks: np.ndarray) -> int:
     """
     points = np.asarray(landmarks, np.float64)
     down = points[3:].mean(0) - points[:2].mean(0)
-    return -round(np.arctan2(down[0], down[1]) / (np.pi / 2)) % 4
+    return float(np.arctan2(down[0], down[1]))
+
+
+def quarter_turns(landmarks: np.ndarray) -> int:
+    """Return the number of quarter turns that make a face upright; `landmarks` as for `roll`."""
+    return -round(roll(landmarks) / (np.pi / 2)) % 4

@@ -1,8 +1,13 @@
 """The Losses tab as a learner uses it, in a real Chromium."""
 
 import re
+import threading
+import types
 
+import gradio as gr
 import pytest
+
+from facelab.ui.losses import collapse
 
 from .conftest import choose_tab, until
 
@@ -136,28 +141,44 @@ def test_a_collapse_is_watched_flagged_and_fixed(visit, collapsing):
         float(shown["mean squared distance"]) > 1
         and float(shown["pairs ranked correctly (AUC)"].rstrip("%")) > 95
     )
-    page.evaluate(  # stopped by the page itself at the first frame: a busy machine would be too late
-        """() => new Promise(done => {
-          const card = document.querySelector('#collapse');
-          new MutationObserver((_, observer) => {
-            if (!card.innerText.includes('Training')) return;
-            observer.disconnect();
-            document.querySelector('#collapse-stop').click();
-            done();
-          }).observe(card, {subtree: true, childList: true, characterData: true});
-          document.querySelector('#collapse-train').click();
-        })"""
+
+
+def test_a_stopped_run_ends_where_it_was(chromium, monkeypatch):
+    """Each frame waits for a permit, so that no machine is slow enough to let the run end before Stop."""
+    permit, ended, run = threading.Semaphore(0), threading.Event(), collapse.run
+
+    def paced(*settings):
+        try:
+            yield from run(*settings)
+        finally:
+            ended.set()
+
+    pacer = types.SimpleNamespace(sleep=lambda _: permit.acquire(timeout=120))
+    monkeypatch.setattr(collapse, "time", pacer)  # not time.sleep itself: the server sleeps too
+    monkeypatch.setattr(collapse, "run", paced)
+    with gr.Blocks() as app:
+        collapse.section()
+    _, url, _ = app.launch(
+        prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
     )
-    until(  # frames under way arrive, and then no other
-        page,
-        """() => {
-          const step = document.querySelector('#collapse .fl-figures').innerText;
-          if (window.lastStep !== step) [window.lastStep, window.stillSince] = [step, performance.now()];
-          return performance.now() - window.stillSince > 1500;
-        }""",
-        timeout=60_000,
-    )
-    assert figures(page, "collapse")["step"] != "200 of 200"
+    page = chromium.new_page()
+    try:
+        page.goto(url)
+        page.locator("#collapse-train").click(timeout=60_000)
+        page.wait_for_selector("#collapse h2 >> text=Training: step 4 of 200", timeout=60_000)
+        with page.expect_request("**/cancel"):
+            page.locator("#collapse-stop").click()
+        for _ in range(20):  # a frame that is under way ends first, and then no other begins
+            permit.release()
+            if ended.wait(0.5):
+                break
+        assert ended.is_set()
+        step = re.search(r"step (\d+) of 200", page.locator("#collapse h2").inner_text())
+        assert int(step[1]) < 200
+    finally:
+        permit.release(200)
+        page.close()
+        app.close()
 
 
 def test_heaps_pushed_apart_lower_both_losses(visit):

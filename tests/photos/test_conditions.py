@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from facelab.photos.conditions import Conditions, measure, warnings_of
 from facelab.recognition.verify import compare, detect, warn
 
-GOOD = Conditions(width=0.9, sharpness=10.0, brightness=120.0, size=90.0, confidence=1.0)
+GOOD = Conditions(width=0.9, sharpness=10.0, brightness=120.0, size=90.0, confidence=1.0, tilt=2.0)
 
 
 @pytest.mark.parametrize(
