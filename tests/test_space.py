@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy import space
+from facelab.models import zoo
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +36,7 @@ def test_the_folder_holds_what_is_committed_and_needed_and_nothing_else(checkout
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == {*space.PARTS[:-2], "facelab/a.py", "checkpoints/b.txt"}
     assert size == sum(len(name) for name in found)
+    assert zoo.shipped(folder / "facelab") == folder / "checkpoints"
 
 
 def test_what_is_no_checkout_is_refused_and_nothing_deleted(tmp_path):
