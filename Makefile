@@ -22,7 +22,7 @@ bench: .venv/.dev
 pictures: .venv/.dev
 	PYTHONPATH=. $(BIN)/python docs/pictures.py
 
-space: .venv/.run
+space: .venv/.dev
 	$(BIN)/python deploy/space.py --owner "$(OWNER)"
 
 .venv/.run: requirements.txt

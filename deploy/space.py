@@ -1,8 +1,8 @@
 """Makes build/space/, what a Hugging Face Space needs and nothing else; tries it, and says how to upload it.
 
 `make space` runs this. The files are those of the last commit. They are tried in an empty environment made
-from their own requirements: the server is started, its first page fetched, and the server stopped. With an
-owner and a token in HF_TOKEN the upload is run too, else its line is printed.
+from their own requirements: the server is started, its page walked through in Chromium, and the server
+stopped. With an owner and a token in HF_TOKEN the upload is run too, else its line is printed.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,8 +61,46 @@ def environment(python: str, folder: Path, venv: Path) -> Path:
     return inside
 
 
-def first_page(server: list[str], folder: Path, seconds: float = START_SECONDS) -> float:
+def walk(url: str) -> str:
+    """Open the page in Chromium, compare, and open every tab -> what was done, in words.
+
+    Raises:
+        ValueError: the page complained, or asked another host for something.
+    """
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None or find_spec("playwright") is None:
+        return "not opened in a browser: no Chromium or no playwright"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        said: list[str] = []
+        page.on("pageerror", lambda error: said.append(str(error)))
+        own = (url, "data:", "blob:")
+        page.on("request", lambda asked: asked.url.startswith(own) or said.append(asked.url))
+        page.goto(f"{url}?tab=compare")
+        page.wait_for_selector("#chart .main-svg", timeout=60_000)
+        page.locator("#compare").click()
+        tabs = page.get_by_role("tab").all()
+        for tab in tabs:
+            if tab.is_visible():
+                tab.click()
+        page.wait_for_timeout(1000)
+    if said:
+        raise ValueError(f"in the browser: {said[0]}")
+    return f"opened in a browser, {len(tabs)} tabs"
+
+
+def first_page(
+    server: list[str],
+    folder: Path,
+    seconds: float = START_SECONDS,
+    then: Callable[[str], None] = lambda _: None,
+) -> float:
     """Start the page in a folder, fetch it, stop it -> seconds until it was there.
+
+    Args:
+        then: is called with its address before it is stopped.
 
     Raises:
         ValueError: it ended, or no page came in time.
@@ -78,7 +117,9 @@ def first_page(server: list[str], folder: Path, seconds: float = START_SECONDS) 
                 if running.poll() is not None:
                     raise ValueError(f"the server ended with status {running.returncode} before a page came")
                 if _title(f"http://127.0.0.1:{port}/"):
-                    return time.monotonic() - began
+                    took = time.monotonic() - began
+                    then(f"http://127.0.0.1:{port}/")
+                    return took
                 time.sleep(0.5)
             raise ValueError(f"no page came within {seconds:g} seconds")
         finally:
@@ -126,7 +167,9 @@ def main() -> int:
             if not meant:
                 print(f"{PYTHON} is not here; tried with {sys.version.split()[0]} instead", file=sys.stderr)
             inside = environment(python, ROOT / folder, ROOT / "build/space-environment")
-            print(f"its first page came after {first_page([str(inside), 'app.py'], ROOT / folder):.0f} s")
+            server = [str(inside), "app.py"]
+            took = first_page(server, ROOT / folder, then=lambda url: print(walk(url)))
+            print(f"its first page came after {took:.0f} s")
             shutil.rmtree(ROOT / folder, ignore_errors=True)  # what running it has left
             write(ROOT / folder)
             hf = str(inside.with_name("hf"))

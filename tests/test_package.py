@@ -79,7 +79,7 @@ def test_checkpoints_lie_in_the_package_or_beside_a_checkout(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     package.mkdir()
     assert zoo.shipped(package) == package / "checkpoints"  # a folder beside an installed package is not ours
-    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "app.py").touch()
     assert zoo.shipped(package) == tmp_path / "checkpoints"
     (package / "checkpoints").mkdir()
     assert zoo.shipped(package) == package / "checkpoints"

@@ -1,12 +1,16 @@
 """`make space`: the folder that is uploaded, and the line that uploads it."""
 
+import http.server
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from deploy import space
+from facelab.models import zoo
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,6 +39,7 @@ def test_the_folder_holds_what_is_committed_and_needed_and_nothing_else(checkout
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert found == {*space.PARTS[:-2], "facelab/a.py", "checkpoints/b.txt"}
     assert size == sum(len(name) for name in found)
+    assert zoo.shipped(folder / "facelab") == folder / "checkpoints"
 
 
 def test_what_is_no_checkout_is_refused_and_nothing_deleted(tmp_path):
@@ -88,3 +93,33 @@ def test_the_line_is_printed_without_a_token_and_run_with_one(tmp_path, capsys):
     hf.chmod(0o755)
     assert space.publish("ann", folder, {"HF_TOKEN": "t"}, str(hf)) == 4
     assert said.read_text() == "t upload ann/facelab build/space . --repo-type space\n"
+
+
+PAGE = """<title>FaceLab</title><div id=chart><p class=main-svg>x</p></div><button id=compare>Compare</button>
+<button role=tab>Train</button><script>{}</script>"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("script", "words"), [("throw new Error('broken')", "broken"), ("fetch('http://127.0.0.1:9/x')", ":9/x")]
+)
+def test_the_walk_opens_the_tabs_and_tells_what_a_page_must_not_do(script, words):
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("no chromium is installed")
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(PAGE.format("" if self.path.startswith("/good") else script).encode())
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        if words == "broken":
+            assert space.walk(url + "good") == "opened in a browser, 1 tabs"
+        with pytest.raises(ValueError, match=words):
+            space.walk(url)
+    finally:
+        server.shutdown()

@@ -18,10 +18,10 @@ DEFAULT_MODEL = "strong"
 
 
 def shipped(package: Path) -> Path:
-    """Return the folder of the project's checkpoints: in an installed package inside it, in a checkout next
-    to it.
+    """Return the folder of the project's checkpoints: in an installed package inside it, else next to
+    app.py, as in a checkout, a Space and the container.
     """
-    checkout = (package.parent / "pyproject.toml").is_file() and not (package / "checkpoints").is_dir()
+    checkout = (package.parent / "app.py").is_file() and not (package / "checkpoints").is_dir()
     return (package.parent if checkout else package) / "checkpoints"
 
 
