@@ -120,12 +120,25 @@ def train(seed: int = 0) -> None:
     print(f"{step} steps in {shown.last.seconds:.0f} s, EER on new people {figures['eer']:.3f}")
 
 
+def collapse(seeds: int = 24) -> None:
+    """Count the seeds for which triplet loss collapses, by mining, for the Losses tab.
+
+    Args:
+        seeds: Number of seeds.
+    """
+    from facelab.lessons import triplet_collapse as lesson
+
+    for mining, count in lesson.count_collapses(seeds).items():
+        print(f"{mining:<10}{count:>3} of {seeds} seeds collapsed")
+
+
 LESSONS: dict[str, Callable[..., None]] = {
     "space": space,
     "epochs": epochs,
     "calibration": calibration,
     "transfer": transfer,
     "train": train,
+    "collapse": collapse,
 }
 
 

@@ -9,6 +9,7 @@ from facelab.lessons import triplet_collapse
 from facelab.lessons.triplet_collapse import IN_A_ROW, PEOPLE, PHOTOS, CollapseConfig, clouds, learn, network
 from facelab.models.losses.mining import l2_normalize, squared_distances
 from facelab.models.losses.pairs import Triplet
+from facelab.ui.losses.collapse import rule
 
 SEEDS = range(8)
 MOST = 6  # of 8: a run is chaotic, and where it ends depends on how a processor rounds
@@ -36,6 +37,23 @@ def test_hard_mining_collapses_and_all_triplets_from_the_same_start_do_not():
     assert most(b.ordered < g.ordered for b, g in zip(bad, good))
     assert [b.spreads[0] for b in bad] == pytest.approx([g.spreads[0] for g in good])  # one start
     assert most(g.spreads[0] > 0.3 for g in good)  # and it was spread out
+
+
+def test_the_shipped_counts_are_those_on_the_page_and_favor_all_triplets():
+    seeds, counts = triplet_collapse.collapses()
+    assert counts.keys() == {"hard", "semi_hard", "all"} and all(0 <= n <= seeds for n in counts.values())
+    assert counts["hard"] > seeds / 2 > counts["all"]
+    words = f"Of {seeds} seeds (warm-up 50, learning rate 0.1), hard mining collapsed in {counts['hard']}, "
+    words += f"semi-hard mining in {counts['semi_hard']}, all triplets in {counts['all']}."
+    assert rule().endswith(words)
+
+
+def test_counts_are_those_of_the_runs(tmp_path):
+    path = tmp_path / "collapse.json"
+    counts = triplet_collapse.count_collapses(1, path)
+    assert triplet_collapse.collapses(path) == (1, counts)
+    assert counts["hard"] == course("hard", 0, triplet_collapse.STEPS)[-1].collapsed
+    assert triplet_collapse.collapses(tmp_path / "none.json") == (0, {})
 
 
 def test_a_collapsed_run_does_not_come_back():

@@ -14,6 +14,7 @@ from facelab.lessons.triplet_collapse import (
     STEPS,
     CollapseConfig,
     CollapseState,
+    collapses,
     learn,
 )
 from facelab.plots.losses import collapse_course, collapse_map
@@ -35,13 +36,24 @@ RULE = (
     "of m. In a point every hinge is max(0, 0 − 0 + m) = m. The gradient of a squared distance is zero "
     "there, so training does not leave it. After a collapse, AUC depends on rounding. On the map each "
     "identity has its own ring, so that equal directions stay visible. Network: three layers; data: "
-    "{people} synthetic identities, {photos} photos each. Of 24 seeds (warm-up 50, learning rate 0.1), hard "
-    "mining collapsed in 23, semi-hard mining in 1, all triplets in none."
+    "{people} synthetic identities, {photos} photos each."
+)
+SEEDS = (
+    " Of {seeds} seeds (warm-up {warmup}, learning rate {lr}), hard mining collapsed in {hard}, "
+    "semi-hard mining in {semi_hard}, all triplets in {all}."
 )
 MINING = [("hard: the hardest of each anchor", "hard"), ("semi-hard: FaceNet’s", "semi_hard"),
           ("all: the mean over every triplet", "all")]  # fmt: skip
 MARGIN, FRAME, EVERY = 0.2, 0.12, 4  # a frame every so many steps, slow enough to follow and to stop
 FIX = "all"
+
+
+def rule() -> str:
+    """Return the collapse criterion, with the number of collapsed seeds where they are measured."""
+    text = RULE.format(row=IN_A_ROW, people=PEOPLE, photos=PHOTOS)
+    seeds, counts = collapses()
+    config = CollapseConfig()
+    return text + SEEDS.format(seeds=seeds, warmup=config.warmup, lr=config.lr, **counts) if counts else text
 
 
 def run(mining: str, lr: float, warmup: float, seed: float) -> Iterator[list[Any]]:
@@ -112,7 +124,7 @@ def section() -> Controls:
                 label = "Loss and mean squared distance of the embeddings against the step"
                 first = Chart(course, label, "collapse-course")
                 second = Chart(where, "Directions of the embeddings of six identities", "collapse-map")
-            gr.Markdown(RULE.format(row=IN_A_ROW, people=PEOPLE, photos=PHOTOS), elem_classes="fl-small")
+            gr.Markdown(rule(), elem_classes="fl-small")
     gr.HTML(papers_card("triplet"), padding=False)
     training = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 4}
     values, shown = list(settings.values()), [said, first, second]
