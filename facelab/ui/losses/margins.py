@@ -70,7 +70,7 @@ def show(
     loss: str = "arcface",
     every: bool = True,
 ) -> list[Any]:
-    """Return (curves, maximum attainable probability, its chart) of softmax and one loss, or of every loss."""
+    """Return (curves, maximum attainable probability, its chart) of softmax and one loss, or of all."""
     margins = Margins(int(a_softmax), cosface, arcface, scale, annealing)
     best = float(loss_curves.best_probability(scale, people))
     curves = loss_curves.margin_curves(margins, people, DEGREES)
