@@ -49,7 +49,7 @@ def test_center_loss_makes_the_classes_compact(visit):
     put(page, "center-weight", 0.5)
     page.wait_for_selector("#center >> text=Discriminative")
     after = figures(page, "center")
-    assert float(after["distance to the own center"]) < float(before["distance to the own center"]) / 3
+    assert float(after["distance to the class center"]) < float(before["distance to the class center"]) / 3
     until(page, "document.querySelector('#center-formula').innerText.includes('0.5')")
 
 

@@ -167,7 +167,7 @@ def test_center_loss_makes_classes_compact_and_softmax_alone_does_not():
     assert pulled.intra < alone.intra / 3 and pulled.inter > alone.inter / 2
     assert not alone.pull.any() and np.abs(start.embeddings - alone.embeddings).max() < 2
     card, formula, figure = losses_center.show(0.3, 40)
-    assert numbers(card)["distance to the own center"] == f"{pulled.intra:.2f}"
+    assert numbers(card)["distance to the class center"] == f"{pulled.intra:.2f}"
     assert f"{pulled.softmax + 0.3 * pulled.center:.3f}" in formula
     drawn = [trace for trace in json.loads(figure)["data"] if trace["mode"] == "markers"]
     stars = [trace for trace in drawn if trace["name"] == "class centers"]

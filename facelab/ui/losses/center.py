@@ -4,8 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.lessons.center_pull import STEPS, Pulled, pulled
-from facelab.models.losses.center import center_loss
+from facelab.lessons.center_pull import FORMULA, STEPS, Pulled, pulled
 from facelab.plots.loss_pictures import center_figure
 from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
@@ -45,7 +44,7 @@ def center_card(state: Pulled, weight: float) -> str:
         "Discriminative: compact classes." if ratio < 0.08 else "Separable: classes stretch along their rays."
     )
     numbers = figures(
-        ("distance to the own center", f"{state.intra:.2f}"),
+        ("distance to the class center", f"{state.intra:.2f}"),
         ("distance between centers", f"{state.inter:.2f}"),
         ("intra ÷ inter", f"{ratio:.2f}"),
     )
@@ -77,7 +76,7 @@ def section() -> Controls:
                     elem_id="center-steps",
                 )
             first = show(weight.value, steps.value)
-            said = formula(first[1], center_loss, "center-formula")
+            said = formula(first[1], FORMULA, "center-formula")
         with results, beside():
             chart = Chart(first[2], "Embeddings of three classes with their centers", "center-chart")
             card = gr.HTML(first[0], elem_id="center", padding=False)

@@ -6,8 +6,7 @@ import gradio as gr
 import numpy as np
 
 from facelab.lessons import loss_curves
-from facelab.lessons.loss_curves import COMPARED, NO_CLASS, Margins
-from facelab.models.losses.margins import arcface_logits
+from facelab.lessons.loss_curves import COMPARED, NO_CLASS, Margins, arcface_logits
 from facelab.plots.loss_pictures import sphere_figure
 from facelab.plots.losses import NAMES, best_probabilities, decision_regions, margin_curves
 from facelab.ui.links import Controls
