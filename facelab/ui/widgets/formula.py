@@ -12,8 +12,6 @@ from typing import Any
 import gradio as gr
 
 STYLE = """
-.fl-formula .katex-display { overflow: auto hidden; margin: .4rem 0; padding: .2rem 0; font-size: .95em; }
-.fl-formula, .fl-formula > * { min-width: 0; max-width: 100%; }
 .fl-source { margin: 0; font-size: .85rem; } .fl-source summary { cursor: pointer; font-weight: 600;
   min-height: 24px; } .fl-source pre { margin: .3rem 0 0; padding: .5rem .7rem; overflow-x: auto;
   font-size: .78rem; line-height: 1.45; border: 1px solid var(--border-color-primary); border-radius: 8px;
