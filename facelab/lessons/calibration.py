@@ -33,6 +33,7 @@ from facelab.training.splits import Split, split
 
 FOLDER = CHECKPOINTS / "lessons" / "calibration"
 LOWEST, HIGHEST, STEP = 0.25, 4.0, 0.15  # of the temperatures that are kept; 1 is among them
+ROUNDING = 0.0051  # of a temperature with two decimals
 MAX_IMAGES = 1500  # in a file, which keeps it under 100 KB
 LEVELS = 2**16 - 1  # a confidence is kept as a whole number of these
 ALIKE = 12  # people of the learned similarities
@@ -76,7 +77,12 @@ class Calibration:
     similarity: np.ndarray
 
     def nearest(self, temperature: float) -> int:
-        """Return the index of the nearest of `temperatures`."""
+        """Return the index of the nearest of `temperatures`; of the fitted one where both round to the same.
+
+        A slider of steps of 0.01 stands for the fitted temperature although one of the grid may lie nearer.
+        """
+        if temperature != 1 and abs(self.fitted - temperature) <= ROUNDING:
+            return int(np.abs(self.temperatures - self.fitted).argmin())
         return int(np.abs(self.temperatures - temperature).argmin())
 
     def reliability(self, temperature: float = 1.0, bins: int = BINS) -> Reliability:

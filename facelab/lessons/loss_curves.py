@@ -138,12 +138,31 @@ def decision_regions(margins: Margins, prototypes: np.ndarray, degrees: np.ndarr
     Returns:
         For each of COMPARED (A,) integers, a class in [0, P) or NO_CLASS.
     """
-    cosine = torch.as_tensor(np.cos(np.deg2rad(degrees[:, None] - prototypes)), dtype=torch.float64)
+    return _owners(margins, np.cos(np.deg2rad(degrees[:, None] - prototypes)))
+
+
+def sphere_regions(margins: Margins, prototypes: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
+    """Return which class each direction of space satisfies, as `decision_regions` does in the plane.
+
+    Args:
+        margins: of the losses.
+        prototypes: (P, 3) unit vectors.
+        directions: (A, 3) unit vectors.
+
+    Returns:
+        For each of COMPARED (A,) integers, a class in [0, P) or NO_CLASS.
+    """
+    return _owners(margins, directions @ prototypes.T)
+
+
+def _owners(margins: Margins, cosines: np.ndarray) -> dict[str, np.ndarray]:
+    """Return (A,) classes whose margin holds at (A, P) cosines, for each of COMPARED."""
+    cosine = torch.as_tensor(cosines, dtype=torch.float64)
     out = {}
     for name in COMPARED:
-        owner = np.full(len(degrees), NO_CLASS)
-        for c in reversed(range(len(prototypes))):  # a tie goes to the first, as argmax would have it
-            logits = margins.logits(name, cosine, torch.full((len(degrees),), c))
+        owner = np.full(len(cosine), NO_CLASS)
+        for c in reversed(range(cosine.shape[1])):  # a tie goes to the first, as argmax would have it
+            logits = margins.logits(name, cosine, torch.full((len(cosine),), c))
             owner[(logits[:, c] >= logits.max(1).values).numpy()] = c
         out[name] = owner
     return out

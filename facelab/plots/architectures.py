@@ -156,21 +156,29 @@ def _points(
     by_score: bool,
 ) -> dict[str, Any]:
     heights = [100 * scores[name][0].accuracy if by_score else costs[name].parameters / 1e6 for name in names]
-    sides = _sides(scores)
+    sides, families = _sides(scores), [BACKBONES[name].family for name in names]
     unit = "% on LFW" if by_score else " M parameters"
     return {
         "type": "scatter",
-        "mode": "markers+text" if by_score and symbol != "star" else "markers",  # else it has two names
+        "mode": "markers" if symbol == "star" else "markers+text",  # else it has two names
         "textposition": [sides.get(name, "top center") for name in names],
         "cliponaxis": False,
         "name": group,
         "x": [costs[name].macs / 1e6 for name in names],
         "y": heights,
-        "text": [BACKBONES[name].family for name in names],
+        "text": families if by_score else [_once(families, i) for i in range(len(families))],
+        "textfont": {"size": 11},
+        "hovertext": families,
         "customdata": names,
-        "hovertemplate": f"%{{text}}: %{{customdata}}<br>%{{x:,.0f}} MMACs, %{{y:,.1f}}{unit}<extra></extra>",
+        "hovertemplate": "%{hovertext}: %{customdata}<br>%{x:,.0f} MMACs, %{y:,.1f}"
+        + f"{unit}<extra></extra>",
         "marker": {"symbol": symbol, "color": color, "size": size, "line": {"width": 1}},
     }
+
+
+def _once(families: list[str], i: int) -> str:
+    """Return a family's name at its first member, nothing at the others, so that fewer names meet."""
+    return families[i] if families[i] not in families[:i] else ""
 
 
 def _sides(scores: dict[str, tuple[Score, ...]]) -> dict[str, str]:

@@ -52,6 +52,7 @@ const frameOf = (layout, count) => {
   if (layout.height) layout.height -= margin.t - top;
   layout.margin = {...layout.margin, t: top};
   layout.showlegend = false;
+  if (layout.title?.text) panel.querySelector('.fl-chart-title').textContent = layout.title.text;
   delete layout.title;
   layout.uirevision = `${layout.uirevision ?? ''} ${turns}`;
   if (matchMedia('(pointer: coarse)').matches) {  // a finger scrolls the page

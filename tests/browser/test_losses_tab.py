@@ -20,7 +20,7 @@ def open_section(page, name):
 def losses_tab(visit, *arguments, section=None):
     page, watch = visit(*arguments)
     choose_tab(page, "Losses")
-    page.wait_for_selector("#margin-chart .main-svg", timeout=20_000)
+    page.wait_for_selector("#center-chart .main-svg", timeout=20_000)
     if section:
         open_section(page, section)
     return page, watch
@@ -48,11 +48,27 @@ def figures(page, card):
     return {name: value for value, name in (cell.split("\n", 1) for cell in cells)}
 
 
-def test_a_margin_moves_the_curve_and_opens_the_gap(visit):
+def test_center_loss_makes_the_classes_compact(visit):
     page, _ = losses_tab(visit)
+    before = figures(page, "center")
+    put(page, "center-weight", 0.5)
+    page.wait_for_selector("#center >> text=Discriminative")
+    after = figures(page, "center")
+    assert float(after["distance to the class center"]) < float(before["distance to the class center"]) / 3
+    until(page, "document.querySelector('#center-formula').innerText.includes('0.5')")
+
+
+def test_a_margin_moves_the_curve_and_opens_the_gap(visit):
+    page, _ = losses_tab(visit, section="4 · Margins")
+    page.wait_for_selector("#margin-chart .main-svg", timeout=20_000)
+    assert set(drawn(page, "margin-chart")) == {"softmax", "ArcFace"}  # one loss at a time
+    page.locator("#margin-all input").check()
+    page.wait_for_selector("#gaps >> text=CosFace")
+    until(page, "document.querySelector('#margin-chart .facelab-chart').data.length === 8")
     before, gap = drawn(page, "margin-chart"), figures(page, "gaps")
     put(page, "margin-arcface", 1)
     page.wait_for_selector("#gaps >> text=57°")
+    until(page, "document.querySelector('#sphere-chart .facelab-chart').data[0].type === 'surface'")
     after = drawn(page, "margin-chart")
     assert after["softmax"] == before["softmax"] and after["CosFace"] == before["CosFace"]
     assert after["ArcFace"][60] < before["ArcFace"][60] < before["softmax"][60]
@@ -196,9 +212,9 @@ def test_heaps_pushed_apart_lower_both_losses(visit):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_phone_needs_no_sideways_scroll_in_any_section(visit, scheme):
     page, _ = losses_tab(visit, 390, 844, scheme)
-    for section in ("Triplets", "Collapse", "Pairs"):
+    for section in ("Triplets", "Collapse", "Margins", "Pairs"):
         open_section(page, section)
     page.wait_for_selector("#pairs-chart .main-svg")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    ink = page.evaluate("getComputedStyle(document.querySelector('#margin-chart .xtick text')).fill")
+    ink = page.evaluate("getComputedStyle(document.querySelector('#center-chart .xtick text')).fill")
     assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 380) == (scheme == "dark")

@@ -12,6 +12,7 @@ from .test_compare_tab import jpeg, portrait
 
 MAP = "document.querySelector('#space-{} .facelab-chart')"
 RUN = "document.querySelector('#epochs-{} .facelab-chart')"
+HEADING = "document.querySelector('#epochs-{} .fl-chart-title').textContent"
 MODELS, _ = lesson.comparable()
 
 if not MODELS or not runs.names():
@@ -146,21 +147,19 @@ def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
 def test_epochs_play_on_fixed_axes_without_asking_the_server(visit):
     page, _ = space_tab(visit)
     state = f"""(() => {{ const {{_fullData: [, , photos], layout}} = {RUN.format("left")};
-      return [photos.x[0], layout.title.text, layout.xaxis.range]; }})()"""
+      return [photos.x[0], {HEADING.format("left")}, layout.xaxis.range]; }})()"""
     last = page.evaluate(state)
     field = page.locator("#epochs-slider input[type=number]")
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     field.fill("3")
     field.press("Enter")
-    wait_for(page, f"{RUN.format('left')}.layout.title.text.startsWith('softmax, epoch 3:')")
+    wait_for(page, f"{HEADING.format('left')}.startsWith('softmax, epoch 3:')")
     early = page.evaluate(state)
     assert early[0] != last[0] and early[2] == pytest.approx(last[2], rel=0.01)
-    assert page.evaluate(f"{RUN.format('right')}.layout.title.text").startswith(
-        "softmax + center loss, epoch 3:"
-    )
+    assert page.evaluate(HEADING.format("right")).startswith("softmax + center loss, epoch 3:")
     page.locator("#epochs-play").click()
-    wait_for(page, f"Number({RUN.format('left')}.layout.title.text.match(/\\d+/)[0]) >= 6")
+    wait_for(page, f"Number({HEADING.format('left')}.match(/\\d+/)[0]) >= 6")
     page.locator("#epochs-play").click()
     assert "Play" in page.locator("#epochs-play").inner_text()
     assert int(field.input_value()) >= 6

@@ -274,3 +274,13 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path):
         arrays = {"bare" if name == "overfit" else name: file[name] for name in file.files}
     np.savez(tmp_path / "before.npz", **arrays)
     assert lessons.load(tmp_path / "before.npz").overfit is True
+
+
+def test_a_rounded_fitted_temperature_is_the_fitted_one():
+    """Even where a temperature of the grid rounds to the same; T = 1 stays as trained."""
+    for fitted in (0.8477, 1.0049):
+        lesson = replace(noise(), temperatures=np.sort([0.85, 1.0, fitted]), fitted=fitted)
+        assert lesson.temperatures[lesson.nearest(1.0)] == 1.0
+    lesson = replace(noise(), temperatures=np.array([0.8477, 0.85, 1.0]), fitted=0.8477)
+    assert lesson.temperatures[lesson.nearest(round(lesson.fitted, 2))] == 0.8477
+    assert lesson.temperatures[lesson.nearest(0.9)] == 0.85

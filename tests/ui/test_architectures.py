@@ -158,9 +158,9 @@ def test_the_tab_opens_finished_and_hides_its_events(monkeypatch):
     monkeypatch.setattr(architectures_maps, "show", lambda photo, model: "maps")
     with gr.Blocks() as app:
         controls = architectures.build()
-    assert list(controls)[:5] == ["network", "up", "neck", "dim", "people"]
+    assert list(controls)[:5] == ["network", "up", "groups", "neck", "dim"]
     assert all(fn.api_visibility == "private" for fn in app.fns.values())
     charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
-    assert len(charts) == 2 and all(chart.value for chart in charts)
+    assert len(charts) == 3 and all(chart.value for chart in charts)
     for control in controls.values():
         assert control.info and control.label

@@ -9,6 +9,7 @@ import pytest
 
 from facelab.lessons import loss_curves
 from facelab.lessons.triplet_collapse import STEPS
+from facelab.ui.losses import center as losses_center
 from facelab.ui.losses import collapse as losses_collapse
 from facelab.ui.losses import margins as losses_margins
 from facelab.ui.losses import pairs as losses_pairs
@@ -158,3 +159,47 @@ def test_a_networks_heaps_are_the_ones_in_its_header(tiny_checkpoint, monkeypatc
         middles = (np.array(points.edges[:-1]) + points.edges[1:]) / 2
         assert scores.mean() == pytest.approx((middles * shares).sum(), abs=0.01)
     assert loss_curves.separation(genuine, impostor)[0] == pytest.approx(points.eer, abs=0.02)
+
+
+def test_center_loss_makes_classes_compact_and_softmax_alone_does_not():
+    alone, pulled = (losses_center.pulled(weight) for weight in (0.0, 0.3))
+    start = losses_center.pulled(0.0, 1)
+    assert pulled.intra < alone.intra / 3 and pulled.inter > alone.inter / 2
+    assert not alone.pull.any() and np.abs(start.embeddings - alone.embeddings).max() < 2
+    card, formula, figure = losses_center.show(0.3, 40)
+    assert numbers(card)["distance to the class center"] == f"{pulled.intra:.2f}"
+    assert f"{pulled.softmax + 0.3 * pulled.center:.3f}" in formula
+    drawn = [trace for trace in json.loads(figure)["data"] if trace["mode"] == "markers"]
+    stars = [trace for trace in drawn if trace["name"] == "class centers"]
+    np.testing.assert_allclose([trace["x"][0] for trace in stars], pulled.centers[:, 0])
+
+
+def test_the_sphere_has_a_gap_that_opens_with_the_margin():
+    for loss, none in (("arcface", (0.0, 0.35, 4, 5)), ("cosface", (0.5, 0.0, 4, 5))):
+        figures = [losses_margins.show_sphere(*margins, loss)[1] for margins in (none, PAPERS)]
+        gaps = [np.mean(np.array(json.loads(f)["data"][0]["surfacecolor"]) == 0) for f in figures]
+        assert gaps[0] == 0 and 0.1 < gaps[1] < 0.9
+
+
+def test_the_sphere_on_its_equator_is_the_circle():
+    degrees = np.arange(0.0, 360, 3)
+    around = np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees)), 0 * degrees], 1)
+    found = loss_curves.sphere_regions(loss_curves.Margins(), losses_margins.THREE, around)
+    plane = loss_curves.decision_regions(loss_curves.Margins(), np.array([90.0, 210.0, 330.0]), degrees)
+    for name in loss_curves.COMPARED:
+        assert (found[name] == plane[name]).mean() > 0.98  # but for ties at a border
+
+
+def test_one_loss_is_shown_unless_all_are_compared():
+    for every, names in ((False, {"softmax", "CosFace"}), (True, set(losses_margins.NAMES.values()))):
+        curves = losses_margins.show(*PAPERS, 64, 1000, "cosface", every)[0]
+        assert set(lines(curves)) == names
+        card = losses_margins.show_rings(*PAPERS, 2, 90, "cosface", every)[0]
+        assert set(numbers(card)) == names
+    shown = losses_margins.on_which("a_softmax", False)
+    assert [update["visible"] for update in shown] == [False, False, True, True]
+
+
+def test_sections_stand_in_the_lectures_order():
+    order = [title.split(" · ")[1].split()[0] for title in losses.SECTIONS]
+    assert order == ["Center", "Triplets:", "Collapse:", "Margins:", "Pairs:"]

@@ -12,11 +12,13 @@ from facelab.lessons.family_tree import budget, costs, latency, paper_of, scores
 from facelab.models.backbones import BACKBONES
 from facelab.plots.architectures import cost_scatter, family_tree
 from facelab.ui.architectures import feature_maps as architectures_maps
+from facelab.ui.architectures import grouped as architectures_grouped
 from facelab.ui.architectures.cards import STYLE, budget_card, code_card, network_card, tree_list
 from facelab.ui.links import Controls
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import columns, live
 from facelab.ui.widgets.controls import redraw
+from facelab.ui.widgets.prediction import predict
 
 TITLE = "Architectures"
 LEAD = (
@@ -64,6 +66,7 @@ def measure(network: str, measured: dict[str, float]) -> tuple[dict[str, float],
 def build() -> Controls:
     """Lay the tab out, open at one network -> its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
+    _prediction()
     measured = gr.State({})
     first = show(OPENING, {}, "parameters")
     with columns() as (panel, results):
@@ -81,6 +84,7 @@ def build() -> Controls:
             label = "MACs per crop against parameters or LFW accuracy, all networks"
             scatter = Chart(first[3], label, "cost-chart")
             gr.HTML(tree_list(), css_template=STYLE, padding=False)
+    groups = architectures_grouped.section()
     meter = _budget(network)
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     network.change(show, [network, measured, up], [tree, card, code, scatter], **quietly)
@@ -88,7 +92,20 @@ def build() -> Controls:
     button.click(
         measure, [network, measured], [measured, card], api_visibility="private", show_progress_on=card
     )
-    return {"network": network, "up": up} | meter | architectures_maps.section()
+    return {"network": network, "up": up} | groups | meter | architectures_maps.section()
+
+
+def _prediction() -> None:
+    """Ask what the groups of ResNeXt cost; the answer is counted."""
+    plain, grouped = (costs()[name] for name in ("resnet50", "resnext50_32x4d"))
+    predict(
+        "architectures",
+        "ResNeXt-50 is ResNet-50 with 32 groups and wider blocks. Does it save over 10% of the parameters?",
+        ("Yes", "No"),
+        int(grouped.parameters > 0.9 * plain.parameters),
+        f"{plain.parameters / 1e6:.1f} M and {grouped.parameters / 1e6:.1f} M parameters, "
+        f"{plain.macs / 1e6:,.0f} M and {grouped.macs / 1e6:,.0f} M MACs: the groups pay for the width.",
+    )
 
 
 def _network() -> gr.Dropdown:

@@ -6,7 +6,8 @@ import gradio as gr
 import numpy as np
 
 from facelab.lessons import loss_curves
-from facelab.lessons.loss_curves import COMPARED, NO_CLASS, Margins
+from facelab.lessons.loss_curves import COMPARED, NO_CLASS, Margins, arcface_logits
+from facelab.plots.loss_pictures import sphere_figure
 from facelab.plots.losses import NAMES, best_probabilities, decision_regions, margin_curves
 from facelab.ui.links import Controls
 from facelab.ui.losses.cards import papers_card
@@ -14,6 +15,7 @@ from facelab.ui.widgets.cards import figures, percent
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import redraw
+from facelab.ui.widgets.formula import formula, set_formula
 
 QUESTION = (
     "Softmax stops pushing once θ_y, the angle to the class weight vector W_y (prototype), is the smallest. "
@@ -29,6 +31,7 @@ RINGS = (
     "### Decision regions\n"
     "Directions of 2-D embeddings. In a colored arc, a photo of that class satisfies the margin; in an empty "
     "gap, no class does, and the gradient is large. Rings from inside: softmax, A-Softmax, CosFace, ArcFace. "
+    "On the sphere the gap is gray. "
     "In 2-D, a margin that is too large for the prototypes leaves a class no region."
 )
 SCALE = (
@@ -47,6 +50,9 @@ SLIDERS = (
      "Factor of all cosines; for A-Softmax the norm of the embedding."),
 )  # fmt: skip
 DEGREES = np.arange(181.0)
+THREE = np.stack([[np.cos(a), np.sin(a), 0.0] for a in np.deg2rad([90.0, 210.0, 330.0])])
+_POLAR, _AZIMUTH = np.meshgrid(np.linspace(0, np.pi, 49), np.linspace(0, 2 * np.pi, 97), indexing="ij")
+SPHERE = np.stack([np.sin(_POLAR) * np.cos(_AZIMUTH), np.sin(_POLAR) * np.sin(_AZIMUTH), np.cos(_POLAR)], 2)
 AROUND = np.arange(0, 360, 0.25)
 SCALES = np.linspace(0.5, 64, 128)
 PEOPLE = (10, 100, 1000, 10_000)
@@ -54,25 +60,45 @@ SURENESS = {classes: loss_curves.best_probability(SCALES, classes) for classes i
 
 
 def show(
-    arcface: float, cosface: float, a_softmax: int, annealing: float, scale: float, people: int
+    arcface: float,
+    cosface: float,
+    a_softmax: int,
+    annealing: float,
+    scale: float,
+    people: int,
+    loss: str = "arcface",
+    every: bool = True,
 ) -> list[Any]:
-    """Return (curves, maximum attainable probability, its chart) at these settings."""
+    """Return (curves, maximum attainable probability, its chart) of softmax and one loss, or of all."""
     margins = Margins(int(a_softmax), cosface, arcface, scale, annealing)
     best = float(loss_curves.best_probability(scale, people))
+    curves = loss_curves.margin_curves(margins, people, DEGREES)
     return [
-        margin_curves(DEGREES, loss_curves.margin_curves(margins, people, DEGREES)),
+        margin_curves(DEGREES, {name: curves[name] for name in _names(loss, every)}),
         sureness_card(best, scale, people),
         best_probabilities(SCALES, SURENESS, scale, best),
     ]
 
 
+def _names(loss: str, every: bool) -> tuple[str, ...]:
+    return COMPARED if every else (COMPARED[0], loss)
+
+
 def show_rings(
-    arcface: float, cosface: float, a_softmax: int, annealing: float, classes: int, between: float
+    arcface: float,
+    cosface: float,
+    a_softmax: int,
+    annealing: float,
+    classes: int,
+    between: float,
+    loss: str = "arcface",
+    every: bool = True,
 ) -> list[Any]:
-    """Return (widths of the gaps, decision regions) at these settings."""
+    """Return (widths of the gaps, decision regions) of softmax and one loss, or of every loss."""
     margins = Margins(int(a_softmax), cosface, arcface, annealing=annealing)
     prototypes = 90.0 + between * (np.arange(classes) - (classes - 1) / 2)
-    owners = loss_curves.decision_regions(margins, prototypes, AROUND)
+    found = loss_curves.decision_regions(margins, prototypes, AROUND)
+    owners = {name: found[name] for name in _names(loss, every)}
     return [
         gaps_card(owners, prototypes[:2]),
         decision_regions(owners, prototypes, AROUND),
@@ -83,7 +109,7 @@ def gaps_card(owners: dict[str, np.ndarray], ends: np.ndarray) -> str:
     """Return the width of the gap between the first two prototypes, for each loss."""
     inside = (ends.min() < AROUND) & (ends.max() > AROUND)
     step = AROUND[1] - AROUND[0]
-    widths = ((NAMES[name], f"{step * (owners[name][inside] == NO_CLASS).sum():.0f}°") for name in COMPARED)
+    widths = ((NAMES[name], f"{step * (owners[name][inside] == NO_CLASS).sum():.0f}°") for name in owners)
     return (
         f'<div class="fl-card" role="status"><p>Gap between class 1 and class 2:</p>{figures(*widths)}</div>'
     )
@@ -100,43 +126,103 @@ def sureness_card(best: float, scale: float, people: int) -> str:
     )
 
 
+def show_sphere(arcface: float, cosface: float, a_softmax: int, annealing: float, loss: str) -> list[Any]:
+    """Return (the loss with its values, regions of three classes on the sphere) at these margins."""
+    margins = Margins(int(a_softmax), cosface, arcface, annealing=annealing)
+    owner = loss_curves.sphere_regions(margins, THREE, SPHERE.reshape(-1, 3))[loss]
+    figure = sphere_figure(owner.reshape(SPHERE.shape[:2]), SPHERE, THREE, NAMES[loss])
+    free = int(100 * (owner == NO_CLASS).mean() + 0.5)
+    return [mathematics(margins, loss, free), figure]
+
+
+def mathematics(margins: Margins, loss: str, free: int) -> str:
+    """Return the target logit of a loss with its margin, and the share of directions without a class."""
+    target = {
+        "arcface": rf"s \cdot \cos(\theta_y + m),\quad m = {margins.arcface:g}",
+        "cosface": rf"s \cdot (\cos\theta_y - m),\quad m = {margins.cosface:g}",
+        "a_softmax": rf"\tfrac{{1}}{{1+\lambda}}\lVert x\rVert (\lambda\cos\theta_y + \psi(\theta_y)),\quad "
+        rf"\psi \approx \cos(m\theta_y),\ m = {margins.a_softmax},\ \lambda = {margins.annealing:g}",
+    }[loss]
+    return set_formula(rf"z_y &= {target}", rf"\text{{gap}} &= {free}\%\ \text{{of the sphere, 3 classes}}")
+
+
 def section() -> Controls:
-    """Lay the section out, open at the papers' margins; return its controls by name."""
+    """Lay the section out, open at ArcFace alone with the paper's margin; return its controls by name."""
     gr.Markdown(QUESTION)
     with columns() as (panel, results):
         with panel:
-            margins, plane = _sliders(), _plane()
-        rings = show_rings(*(control.value for control in (*margins, *plane)))
-        opening = [control.value for control in margins]
+            margins = _sliders()
+            loss, every = which = _which()
+            first = show_sphere(*(control.value for control in margins), loss.value)
+            said = formula(first[0], arcface_logits, "margin-formula")
+            plane = _plane()
+        at = [control.value for control in margins]
+        rings = show_rings(*at, *(control.value for control in (*plane, *which)))
         with results:
-            with beside():
-                label = "Target logit and gradient magnitude against the angle, four losses"
-                chart = Chart(show(*opening, 64, 1000)[0], label, "margin-chart")
-                with gr.Column(min_width=0):
-                    label = "Decision regions of four losses, and the gaps between classes"
-                    circle = Chart(rings[1], label, "regions-chart")
-                    gaps = gr.HTML(rings[0], elem_id="gaps", padding=False)
+            circle, gaps, sphere = _pictures(rings, first[1])
+            label = "Target logit and gradient magnitude against the angle"
+            chart = Chart(show(*at, 64, 1000, loss.value, every.value)[0], label, "margin-chart")
             gr.Markdown(READING, elem_classes="fl-small")
             gr.Markdown(RINGS)
+    scaling, shown = _scale([*at, 64, 1000])
+    gr.HTML(papers_card(*COMPARED), padding=False)
+    redraw(show_rings, [*margins, *plane, *which], [gaps, circle])
+    redraw(show_sphere, [*margins, loss], [said, sphere])
+    redraw(show, [*margins, *scaling, *which], [chart, *shown])
+    redraw(on_which, list(which), margins)
+    names = ("arcface", "cosface", "asoftmax", "lambda", "scale", "people", "classes", "between")
+    return dict(zip(names, (*margins, *scaling, *plane))) | {"margin": loss, "all": every}
+
+
+def on_which(loss: str, every: bool) -> list[Any]:
+    """Show the sliders of the losses that are shown."""
+    owners = ("arcface", "cosface", "a_softmax", "a_softmax")
+    return [gr.update(visible=every or loss == owner) for owner in owners]
+
+
+def _pictures(rings: list[Any], sphere: str) -> tuple[Chart, gr.HTML, Chart]:
+    """Lay out the circle with the widths of its gaps, and the sphere beside it."""
+    with beside():
+        with gr.Column(min_width=0):
+            circle = Chart(
+                rings[1], "Decision regions on the circle, and the gaps between classes", "regions-chart"
+            )
+            gaps = gr.HTML(rings[0], elem_id="gaps", padding=False)
+        label = "Decision regions of three classes on the sphere; gray: no class. Drag to turn"
+        return circle, gaps, Chart(sphere, label, "sphere-chart")
+
+
+def _scale(start: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Lay out the scale with what it bounds; return its controls, and what they change."""
     gr.Markdown(SCALE)
     with columns() as (panel, results):
         with panel:
             scaling = _scaling()
-        first = show(*opening, *(control.value for control in scaling))
+        first = show(*start)
         with results, beside():
             sure = gr.HTML(first[1], elem_id="sureness", padding=False)
             label = "Maximum attainable probability against the scale s, by the number of classes K"
-            surest = Chart(first[2], label, "scale-chart")
-    gr.HTML(papers_card(*COMPARED), padding=False)
-    redraw(show, [*margins, *scaling], [chart, sure, surest])
-    redraw(show_rings, [*margins, *plane], [gaps, circle])
-    names = ("arcface", "cosface", "asoftmax", "lambda", "scale", "people", "classes", "between")
-    return dict(zip(names, (*margins, *scaling, *plane)))
+            return scaling, [sure, Chart(first[2], label, "scale-chart")]
+
+
+def _which() -> tuple[gr.Radio, gr.Checkbox]:
+    """Lay out which loss is shown, and the switch that compares all."""
+    choices = [(NAMES[name], name) for name in ("arcface", "cosface", "a_softmax")]
+    loss = gr.Radio(
+        choices, value="arcface", label="Loss", info="Beside plain softmax.", elem_id="margin-loss"
+    )
+    every = gr.Checkbox(
+        False, label="Compare all", info="Curves and rings of every loss.", elem_id="margin-all"
+    )
+    return loss, every
 
 
 def _slider(row: tuple[Any, ...]) -> gr.Slider:
     name, low, high, value, step, label, info = row
-    return gr.Slider(low, high, value, step=step, label=label, info=info, elem_id=f"margin-{name}")
+    shown = name in ("arcface", "scale")
+    return gr.Slider(
+        low, high, value, step=step, label=label, info=info, elem_id=f"margin-{name}", visible=shown
+    )
 
 
 def _sliders() -> list[Any]:

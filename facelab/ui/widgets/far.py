@@ -25,9 +25,6 @@ element.addEventListener('click', (event) => {
 });
 """
 STYLE = """
-.fl-far .min_value, .fl-far .max_value { visibility: hidden; }
-.fl-far input[type=number], .fl-far .reset-button { opacity: 0; }
-.fl-far input[type=number]:focus, .fl-far .reset-button:focus-visible { opacity: 1; }
 .fl-rate { display: grid; grid-template-columns: repeat(4, auto); justify-content: space-between; }
 .fl-rate output { grid-column: 1 / -1; font-weight: 700; font-variant-numeric: tabular-nums; }
 .fl-rate button { margin: 0; min-height: 26px; padding: 0 .45rem; font-size: .82rem; cursor: pointer;
