@@ -2,7 +2,8 @@
 // each chart's script (widgets/chart.py), where `plot` is its element and `draw` draws it anew.
 
 const panel = plot.closest('.fl-chart'), tools = panel.querySelector('.fl-chart-tools');
-const legend = panel.querySelector('.fl-legend'), title = panel.querySelector('.fl-chart-title').textContent;
+const legend = panel.querySelector('.fl-legend'), heading = panel.querySelector('.fl-chart-title');
+const title = heading.textContent;
 const DASHES = {dash: '6 3', dot: '2 2', dashdot: '6 2 2 2', longdash: '9 3', longdashdot: '9 2 2 2'};
 const SIGNS = {circle: '●', square: '■', diamond: '◆', cross: '✚', x: '✖', star: '★', 'triangle-up': '▲',
   'triangle-down': '▼', 'circle-open': '○', 'square-open': '□', 'diamond-open': '◇', 'triangle-up-open': '△'};
@@ -52,7 +53,8 @@ const frameOf = (layout, count) => {
   if (layout.height) layout.height -= margin.t - top;
   layout.margin = {...layout.margin, t: top};
   layout.showlegend = false;
-  if (layout.title?.text) panel.querySelector('.fl-chart-title').textContent = layout.title.text;
+  const words = layout.title?.text ?? layout.title;  // the figure's own title says which network or epoch
+  heading.textContent = (typeof words === 'string' && words.replace(/<[^>]*>/g, ' ')) || title;
   delete layout.title;
   layout.uirevision = `${layout.uirevision ?? ''} ${turns}`;
   if (matchMedia('(pointer: coarse)').matches) {  // a finger scrolls the page

@@ -66,14 +66,18 @@ def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
         return open_link(linked, request.query_params)
 
     everything = [tabs, *(control for tab in linked for control in tab.controls.values())]
-    app.load(follow, None, everything, api_visibility="private", show_progress="hidden")
+    opened = app.load(follow, None, everything, api_visibility="private", show_progress="hidden")
+    opened.then(None, None, None, js="() => { window.facelabLoaded = true; }", api_visibility="private")
     go, address = gr.Button(visible="hidden", elem_id="facelab-go"), gr.Textbox(visible="hidden")
 
     def jump(text: str) -> list[Any]:
         return open_link(linked, dict(parse_qsl(text.lstrip("?"))), exact=True)
 
-    go.click(jump, address, everything, js="() => window.location.search", api_visibility="private",
+    jumped = go.click(jump, address, everything, js="() => window.facelabLink", api_visibility="private",
              show_progress="hidden", queue=False)  # fmt: skip
+    jumped.then(
+        None, None, None, js="() => { window.facelabArrived = window.facelabLink; }", api_visibility="private"
+    )
 
 
 def _write(tab: LinkedTab, chosen: bool, known: list[str]) -> str:

@@ -15,38 +15,56 @@ const flTop = () => parseFloat(getComputedStyle(document.documentElement).getPro
 // Open the folded section and bring the figure that a link names into view; charts that are drawn meanwhile
 // move it, so it is placed again until it rests or the visitor scrolls.
 const flPlace = (target) => {
-  const box = target.getBoundingClientRect(), top = flTop() + 8, room = window.innerHeight - top - 8;
   const section = target.closest('.fl-columns') ?? target, start = section.getBoundingClientRect().top;
-  const fits = box.bottom - start <= room;
-  window.scrollBy({top: fits ? start - top : box.height <= room ? box.bottom - top - room : box.top - top});
+  const dock = section.querySelector(':scope > .fl-panel > .fl-live');
+  const docked = dock && getComputedStyle(dock).position === 'sticky' ? dock.offsetHeight : 0;
+  const box = target.getBoundingClientRect(), top = flTop() + 8, end = window.innerHeight - docked - 8;
+  const by = box.bottom - start <= end - top ? start - top
+    : box.height <= end - top ? box.bottom - end : box.top - top;
+  window.scrollBy({top: by});
+  return Math.abs(by) < 2;
 };
+const flDrawn = (target) => [...target.querySelectorAll('.facelab-chart')].every((each) => each.querySelector('svg, canvas'));
+let flSeeks = 0;  // a newer link ends the search of an older one
 window.facelabSeek = async (parameters = flParameters()) => {
+  const mine = ++flSeeks;
   const [open, at] = [parameters.get('open'), parameters.get('at')];
-  if (open && /^[\w-]+$/.test(open)) {
-    const button = (await flOnce(() => flShown(open)))?.querySelector('button.label-wrap');
-    if (button && !button.classList.contains('open')) button.click();
-  }
-  if (!at || !/^[\w-]+$/.test(at)) return;
-  const target = await flOnce(() => flShown(at));
-  if (!target) return;
+  if (![open, at].every((id) => !id || /^[\w-]+$/.test(id))) return;
+  let pressed = 0;
+  const opened = () => {  // an answer that comes late can fold the section again
+    const button = open && flShown(open)?.querySelector('button.label-wrap');
+    if (!button) return !open;
+    if (!button.classList.contains('open') && performance.now() > pressed + 400) {
+      pressed = performance.now();
+      button.click();
+    }
+    return button.classList.contains('open');
+  };
+  const target = await flOnce(() => mine !== flSeeks || (opened() && flShown(at ?? open)));
+  if (!at || !target?.isConnected || mine !== flSeeks) return;
   let moved = false;
   const stop = () => { moved = true; };
   for (const name of ['wheel', 'touchmove', 'keydown', 'pointerdown']) addEventListener(name, stop, {once: true});
-  for (let i = 0; i < 12 && !moved && target.isConnected; i++) {
-    flPlace(target);
-    await new Promise((next) => setTimeout(next, 150));
+  const arrived = () => window.facelabLoaded && window.facelabArrived === window.facelabLink;
+  for (let i = 0, rests = 0; i < 120 && rests < 12 && !moved && mine === flSeeks; i++) {
+    const there = opened() && target.offsetParent && flPlace(target) && flDrawn(document.getElementById('fl-tabs'));
+    rests = there && arrived() ? rests + 1 : 0;
+    await new Promise((next) => setTimeout(next, 120));
   }
 };
 
 // Follow a link of the page in place: the address, then the tab and its settings (links.py), then the figure.
-window.facelabGo = (link) => {
+window.facelabGo = async (link) => {
+  await flOnce(() => window.facelabLoaded, 100);  // what the page's own link sets must not come later
   const address = new URL(link, window.location.href.split('?')[0]), now = flParameters();
   for (const kept of ['__theme', 'present', 'card', 'view']) {
     if (now.has(kept) && !address.searchParams.has(kept)) address.searchParams.set(kept, now.get(kept));
   }
   window.facelabTab = address.searchParams.get('tab');
   window.history.pushState(null, '', address);
+  window.facelabLink = address.search;
   document.getElementById('facelab-go')?.click();
+  document.querySelector(`#fl-tabs [role=tab][data-tab-id="${CSS.escape(window.facelabTab ?? 'start')}"]`)?.click();
   if (!address.searchParams.has('at')) window.scrollTo({top: 0});
   flProgress();
   flOnce(() => document.querySelector(`[role=tab][data-tab-id="${window.facelabTab}"][aria-selected=true]`))

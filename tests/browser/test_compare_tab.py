@@ -54,7 +54,7 @@ def test_opens_with_a_finished_example(visit):
     assert re.search(r"Same person|Different people", page.locator("#verdict").inner_text())
     assert page.locator("#seen-a img").count() == 2  # the photo and its crop
     assert page.locator("#seen-a rect").count() == 1  # one face, drawn
-    assert page.locator("#chart .bars").count() == 2
+    assert page.locator("#chart .bars").count() == 4  # two distributions, and the error of each shaded
 
 
 def test_two_uploads_get_a_verdict(visit):

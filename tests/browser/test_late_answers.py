@@ -25,7 +25,7 @@ def held_page(chromium, monkeypatch):
         prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
     )
     page = chromium.new_page()
-    page.goto(url)
+    page.goto(f"{url}?tab=compare")
     page.wait_for_selector("#verdict h2", timeout=60_000)
     yield page, reached, release
     release.set()
