@@ -14,7 +14,7 @@ ROOMS = {
     "data": (2, "settings photos"),
     "models": (2, "settings photos metrics"),
     "training": (3, "settings photos metrics data models"),
-    "recognition": (3, "photos metrics data models"),
+    "recognition": (3, "settings photos metrics data models"),
     "evaluation": (4, "photos metrics data models training recognition"),
     "lessons": (5, "settings photos metrics data models training recognition evaluation"),
     "plots": (6, "metrics models recognition lessons"),

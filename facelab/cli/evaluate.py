@@ -3,7 +3,7 @@
 import json as jsonlib
 import sys
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
@@ -13,6 +13,7 @@ from facelab.cli.reports import (
     print_classification,
     print_identification,
     print_pairs,
+    print_templates,
 )
 from facelab.cli.terminal import CACHE, JOBS, on_device, usable
 from facelab.data.images import printable
@@ -20,7 +21,9 @@ from facelab.data.pairs import read_people
 from facelab.evaluation.evaluate import calibrate as calibrate_model
 from facelab.evaluation.evaluate import embed_folder, evaluate_classes, evaluate_embeddings, read_embedded
 from facelab.evaluation.evaluate import evaluate as evaluate_model
+from facelab.evaluation.packed_pairs import evaluate_packed
 from facelab.evaluation.protocols import judge_all_pairs, judge_identification
+from facelab.evaluation.templates import evaluate_templates
 from facelab.models import checkpoint
 from facelab.models.zoo import find_checkpoint
 from facelab.recognition import reference
@@ -37,11 +40,14 @@ def evaluate(
     all_pairs: bool = False,
     identify: bool = False,
     classify: bool = False,
+    bin: str | None = None,
+    templates: str | None = None,
     embeddings: str | None = None,
     aligned: bool = False,
     no_flip: bool = False,
     intervals: bool = False,
     subsets: bool = False,
+    groups: str | None = None,
     against: str | None = None,
     save: str | None = None,
     jobs: int = JOBS,
@@ -58,30 +64,42 @@ def evaluate(
         identify: Identification. The first image of each person is the gallery, the others are probes; closed
             set, then open set with half of the people unenrolled.
         classify: Classification of the training identities in held-out aligned crops.
-        embeddings: An .npz file with `names` and `embeddings`, evaluated instead of a model.
+        bin: Pairs with crops of their own, 10-fold accuracy: InsightFace's lfw.bin, agedb_30.bin and others,
+            or a .parquet with image1, image2 and label.
+        templates: Templates, TAR at FAR 1e-6 to 1e-1: a folder with the lists of IJB-B, IJB-C or another set
+            (name_5pts_score, face_tid_mid, template_pair_label).
+        embeddings: Embeddings of another program, evaluated instead of a model: .npz, .npy with a .csv beside
+            it, or .parquet (docs/formats.md).
         aligned: The images are aligned 112x112 crops already.
         no_flip: Do not add the embedding of the mirrored crop.
         intervals: Add 95% bootstrap intervals.
         subsets: With --pairs, add the error rates by pose, low light, blur and face size.
-        against: With --pairs, another model, evaluated on the same pairs: the differences, with 95% bootstrap
-            intervals.
+        groups: With --pairs, FRR and FAR by group at one threshold: a CSV with a title line, whose first
+            column names a photo or an identity and whose others are attributes.
+        against: With --pairs, another model, or another file with --embeddings, on the same pairs: the
+            differences, with 95% bootstrap intervals.
         save: Write the figures into the checkpoint's header under this name, e.g. lfw_view2.
         jobs: Number of parallel processes.
         device: Device that embeds: auto, cpu, cuda or cuda:N.
         json: Print one JSON object.
     """
     protocols = {"--pairs": pairs, "--all-pairs": all_pairs, "--identify": identify}
-    protocols["--classify"] = classify
-    check_flags(model, images, embeddings, save, subsets, against, protocols)
+    protocols |= {"--classify": classify, "--bin": bin, "--templates": templates}
+    check_flags(model, images, embeddings, save, subsets, against, groups, protocols)
     if save and model == reference.NAME:
         raise ValueError("--save writes into a checkpoint and the reference has none; leave it out")
     on, told = on_device(device)
     options = (aligned, usable(CACHE), jobs, told, not no_flip)
-    if pairs and embeddings:
-        report, show = evaluate_embeddings(embeddings, pairs, intervals), print_pairs
+    if bin:
+        report, show = evaluate_packed(model, bin, told, not no_flip, intervals), print_pairs
+    elif templates:
+        options = (aligned, jobs, told, not no_flip)
+        report, show = evaluate_templates(model, images, templates, *options), print_templates
+    elif pairs and embeddings:
+        report, show = evaluate_embeddings(embeddings, pairs, intervals, against, groups), print_pairs
     elif pairs:
         report, show = (
-            evaluate_model(model, images, pairs, *options, intervals, subsets, against, on),
+            evaluate_model(model, images, pairs, *options, intervals, subsets, against, on, groups),
             print_pairs,
         )
     elif classify:
@@ -95,18 +113,19 @@ def evaluate(
         else:
             report, show = judge_identification(embedded, intervals), print_identification
     failures = report.pop("failures")
-    for note in report.pop("notes", ()):
-        _say(note)
-    for name, reason in failures.items():
-        _say(f"{printable(name)}: {reason}")
+    for sentence in (*report.pop("notes", ()), *(f"{printable(n)}: {why}" for n, why in failures.items())):
+        _say(sentence)
     if save:
-        path = find_checkpoint(model)
-        header = checkpoint.with_metrics(checkpoint.describe(path), save, report)
-        checkpoint.update_header(path, header)
+        _save(model, save, report)
     if json:
         print(jsonlib.dumps(report))
     else:
         show(report, len(failures))
+
+
+def _save(model: str, title: str, report: dict[str, Any]) -> None:
+    path = find_checkpoint(model)
+    checkpoint.update_header(path, checkpoint.with_metrics(checkpoint.describe(path), title, report))
 
 
 def _say(sentence: str) -> None:

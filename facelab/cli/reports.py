@@ -3,6 +3,7 @@
 from typing import Any
 
 from facelab.evaluation.conditions import THIRDS, TITLES, subset_rows
+from facelab.evaluation.groups import group_rows
 from facelab.metrics.verification import FARS
 
 Report = dict[str, Any]
@@ -15,6 +16,7 @@ def check_flags(
     save: str | None,
     subsets: bool,
     against: str | None,
+    groups: str | None,
     protocols: dict[str, Any],
 ) -> None:
     """Raise a ValueError for flags that cannot be combined.
@@ -22,7 +24,7 @@ def check_flags(
     Args:
         model, images, embeddings, save: flags, None if omitted.
         subsets: flag.
-        against: flag.
+        against, groups: flags.
         protocols: flag of each protocol -> its value, false if omitted.
 
     Raises:
@@ -34,14 +36,20 @@ def check_flags(
         raise ValueError("--classify needs a checkpoint's classes; give MODEL and --images instead")
     if embeddings and save:
         raise ValueError("--save writes into a checkpoint and --embeddings has none; leave it out")
-    if not embeddings and not (model and images):
+    if protocols["--bin"] and (images or embeddings or not model):
+        raise ValueError("--bin brings its own crops; give MODEL, and omit --images and --embeddings")
+    if embeddings and protocols["--templates"]:
+        raise ValueError("--templates needs the images; give MODEL and --images instead of --embeddings")
+    if not embeddings and not (model and (images or protocols["--bin"])):
         raise ValueError(
             "nothing to evaluate; give MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz"
         )
     if subsets and (embeddings or not protocols["--pairs"]):
         raise ValueError("--subsets needs the photos of a list; give MODEL with --images and --pairs")
-    if against and (embeddings or not protocols["--pairs"]):
-        raise ValueError("--against compares two models on a list; give --images and --pairs")
+    if against and not protocols["--pairs"]:
+        raise ValueError("--against compares two models on a list; give --pairs")
+    if groups and not protocols["--pairs"]:
+        raise ValueError("--groups divides a list of pairs; give --pairs")
     given = [flag for flag, value in protocols.items() if value]
     if len(given) != 1:
         raise ValueError(f"give one of {', '.join(protocols)}, not {' and '.join(given) or 'none'}")
@@ -58,12 +66,37 @@ def print_pairs(report: Report, failures: int) -> None:
     _print_suspicious(report)
     if "difference" in report:
         _print_difference(report["difference"])
+    if "groups" in report:
+        _print_groups(report["groups"])
     if "subsets" in report:
         print("error rates in thirds of the pairs, by the worse photo; thresholds at FAR 1%")
         print(f"{'':<14}{'genuine pairs rejected':<27}impostor pairs accepted")
         print(f"{'':<14}" + "".join(f"{TITLES.get(third, third):<9}" for third in 2 * THIRDS))
         for name, rates in subset_rows(report["subsets"]):
             print(f"{name:<14}" + "".join(f"{rate:<9.1%}" for rate in rates))
+
+
+def _print_groups(report: Report) -> None:
+    print(f"errors by group at threshold {report['threshold']:.3f},", end=" ")
+    print(f"set at FAR {report['far']:.1%} over all impostor pairs")
+    rows = [("group", "FRR (95%, genuine pairs)", "FAR (95%, impostor pairs)", ""), *group_rows(report)]
+    widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
+    for row in rows:
+        print("".join(f"{cell:<{width}}" for cell, width in zip(row, widths)) + row[3])
+    for attribute, count in report["mixed"].items():
+        print(f"{attribute}: {count:,} impostor pairs between two groups are in none of them")
+    for note in report["notes"]:
+        print(note)
+
+
+def print_templates(report: Report, failures: int) -> None:
+    """Print verification of templates."""
+    print(
+        f"{report['images']:,} images in {report['templates']:,} templates, {failures} without an embedding"
+    )
+    pairs = f"{report['genuine_pairs']:,} genuine and {report['impostor_pairs']:,} impostor pairs"
+    print(f"{pairs}, {report['skipped']:,} skipped")
+    _print_roc(report)
 
 
 def _print_suspicious(report: Report) -> None:

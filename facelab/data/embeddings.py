@@ -47,7 +47,7 @@ def save_embeddings(
     if path.suffix != ".npz":
         raise ValueError(f"{path.name} must end in .npz; rename it")
     names = np.array(list(names), dtype=np.str_)
-    embeddings = _checked(path.name, names, np.asarray(embeddings))
+    embeddings = checked_embeddings(path.name, names, np.asarray(embeddings))
     arrays = {"names": names, "embeddings": embeddings}
     if identities is not None:
         arrays["identities"] = _as_many(path.name, names, np.array(list(identities), dtype=np.str_))
@@ -67,7 +67,7 @@ def load_embeddings(path: str | os.PathLike, most: int | None = None) -> tuple[t
             of finite numbers, none of them all zeros.
     """
     names, embeddings = _read_arrays(path, ARRAYS, most)
-    return tuple(names.tolist()), _checked(Path(path).name, names, embeddings)
+    return tuple(names.tolist()), checked_embeddings(Path(path).name, names, embeddings)
 
 
 def load_identities(path: str | os.PathLike) -> tuple[str, ...] | None:
@@ -100,21 +100,21 @@ def _read_arrays(path: str | os.PathLike, arrays: Sequence[str], most: int | Non
         raise ValueError(f"{path} does not exist; `python -m facelab embed` writes such a file")
     try:
         with OpenZip(path) as archive:
-            found = {array: _announced(archive, array) for array in arrays}
+            found = {array: announced(archive, array) for array in arrays}
             _check_kinds(found, most)
-            return [_read_array(archive, announced) for announced in found.values()]
-    except _UnusableError as error:
+            return [read_array_of(archive, announced) for announced in found.values()]
+    except UnusableError as error:
         raise ValueError(f"{name}{error}") from error
     except Exception as error:  # a hostile or broken archive makes its readers raise anything
         raise ValueError(f"{name} is no whole .npz file; write it again with numpy.savez") from error
 
 
-class _UnusableError(ValueError):
+class UnusableError(ValueError):
     """Describe a problem with a file, as the end of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
-class _Announced:
+class Announced:
     """Hold what the header of an array announces."""
 
     entry: zipfile.ZipInfo
@@ -122,13 +122,22 @@ class _Announced:
     dtype: np.dtype
 
 
-def _announced(archive: zipfile.ZipFile, array: str) -> _Announced:
-    """Return one array's header, after checking the size that the archive announces for it."""
+def announced(archive: zipfile.ZipFile, array: str, ratio: int | None = None) -> Announced:
+    """Return one array's header, after the size that the archive announces for it has been checked.
+
+    Args:
+        archive: the .npz file.
+        array: its name.
+        ratio: of unpacked to packed size at most; None: that of MAX_RATIO.
+
+    Raises:
+        UnusableError: there is none, or one that is not read.
+    """
     if f"{array}.npy" not in archive.namelist():
-        raise _UnusableError(f" has no array {array!r}; it needs {' and '.join(ARRAYS)}")
+        raise UnusableError(f" has no array {array!r}; it needs {' and '.join(ARRAYS)}")
     entry = archive.getinfo(f"{array}.npy")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _UnusableError(" is packed in another way than numpy packs; write it with numpy.savez")
+        raise UnusableError(" is packed in another way than numpy packs; write it with numpy.savez")
     with archive.open(entry) as file:
         head = io.BytesIO(file.read(MAX_HEADER))  # the length that a header gives itself is not trusted
     version = np.lib.format.read_magic(head)
@@ -137,40 +146,40 @@ def _announced(archive: zipfile.ZipFile, array: str) -> _Announced:
     else:
         shape, _, dtype = np.lib.format.read_array_header_2_0(head)
     if dtype.hasobject:
-        raise _UnusableError(f" holds Python objects in {array!r}, never unpickled; save plain arrays")
+        raise UnusableError(f" holds Python objects in {array!r}, never unpickled; save plain arrays")
     size = max(math.prod(shape) * dtype.itemsize, entry.file_size)
-    if size > min(MAX_BYTES, MAX_RATIO[array] * max(entry.compress_size, 1024)):
-        raise _UnusableError(f" announces {size:,} bytes for {array!r}; it was not read")
-    return _Announced(entry, shape, dtype)
+    if size > min(MAX_BYTES, (ratio or MAX_RATIO[array]) * max(entry.compress_size, 1024)):
+        raise UnusableError(f" announces {size:,} bytes for {array!r}; it was not read")
+    return Announced(entry, shape, dtype)
 
 
-def _check_kinds(found: dict[str, _Announced], most: int | None) -> None:
+def _check_kinds(found: dict[str, Announced], most: int | None) -> None:
     """Raise an error if the headers announce wrong types or shapes."""
     for array, said in found.items():
         kind = f"{said.dtype} {said.shape}"
         if array == "embeddings":
             if said.dtype.kind != "f" or len(said.shape) != 2 or not math.prod(said.shape):
-                raise _UnusableError(f": embeddings are {kind}; they must be floating-point numbers (N, D)")
+                raise UnusableError(f": embeddings are {kind}; they must be floating-point numbers (N, D)")
             if said.shape[1] > MAX_DIMENSION:
                 wide = f"{said.shape[1]:,} numbers"
-                raise _UnusableError(f": embeddings have {wide}; {MAX_DIMENSION} is the most")
+                raise UnusableError(f": embeddings have {wide}; {MAX_DIMENSION} is the most")
         elif said.dtype.kind != "U" or len(said.shape) != 1 or not 1 <= said.dtype.itemsize // 4 <= MAX_NAME:
             words = f"they must be N strings of 1 to {MAX_NAME} characters"
-            raise _UnusableError(f": {array} are {kind}; {words}")
+            raise UnusableError(f": {array} are {kind}; {words}")
     (first, count), *others = ((array, said.shape[0]) for array, said in found.items())
     for array, other in others:
         if other != count:
-            raise _UnusableError(f": {count} {first} and {other} {array}; there must be N of each")
+            raise UnusableError(f": {count} {first} and {other} {array}; there must be N of each")
     if most is not None and count > most:
-        raise _UnusableError(f" holds {count:,} {first}; {most} is the most that is taken here")
+        raise UnusableError(f" holds {count:,} {first}; {most} is the most that is taken here")
 
 
-def _read_array(archive: zipfile.ZipFile, array: _Announced) -> np.ndarray:
+def read_array_of(archive: zipfile.ZipFile, array: Announced) -> np.ndarray:
     with archive.open(array.entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
 
 
-def _checked(file: str, names: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+def checked_embeddings(file: str, names: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
     """Return the embeddings as float32, after checking the two arrays."""
     if names.dtype.kind != "U" or names.ndim != 1:
         raise ValueError(f"{file}: names are {names.dtype} {names.shape}; they must be N strings")

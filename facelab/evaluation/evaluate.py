@@ -12,13 +12,14 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from facelab.data.embeddings import load_embeddings, load_identities
+from facelab.data.formats.vectors import read_vectors
 from facelab.data.hw2p2 import homework_of, load_split
 from facelab.data.identities import Who, who_is_on
 from facelab.data.images import ImageFolder, Track, printable, untracked
 from facelab.data.matching import resolve
 from facelab.data.pairs import read_pairs
 from facelab.evaluation.conditions import conditions
+from facelab.evaluation.groups import judge_groups, read_groups
 from facelab.evaluation.photo_pool import embed_images, measure_faces
 from facelab.evaluation.protocols import Embedded, judge_conditions, judge_difference, judge_pairs
 from facelab.metrics.closed_set import classification_report, most_confused
@@ -97,14 +98,13 @@ def _embedded(
 
 
 def read_embedded(path: str) -> Embedded:
-    """Read embeddings of an .npz file (`names`, `embeddings`, optionally `identities`), to be compared by
-    cosine.
+    """Read embeddings of another program, in any form that `read_vectors` reads, to be compared by cosine.
 
     Raises:
         ValueError: no such file, or invalid content.
     """
-    names, embeddings = load_embeddings(path)
-    identities = load_identities(path)
+    found = read_vectors(path)
+    names, embeddings, identities = found.names, found.embeddings, found.identities
     people = None if identities is None else {n: person for n, person in zip(names, identities) if person}
     return Embedded(dict(zip(names, embeddings)), {}, cosine, people)
 
@@ -122,6 +122,7 @@ def evaluate(
     subsets: bool = False,
     against: str | None = None,
     device: torch.device = CPU,
+    groups: str | None = None,
 ) -> dict[str, object]:
     """Score every pair of a list and report the field's figures.
 
@@ -133,10 +134,11 @@ def evaluate(
         intervals: add 95 % bootstrap intervals.
         subsets: add the errors by pose, low light, blur and size, at the threshold of SUBSET_FAR.
         against: another checkpoint, or `reference`, to compare with on the same pairs.
+        groups: file of attributes by photo or identity, for the errors of each group.
 
     Returns:
-        The report of `judge_pairs`, and on request "subsets" of `judge_subsets` and "difference" of
-        `judge_difference`.
+        The report of `judge_pairs`, and on request "subsets" of `judge_subsets`, "groups" of `judge_groups`
+        and "difference" of `judge_difference`.
 
     Raises:
         ValueError: bad input, too few pairs, or subsets of crops or without thresholds.
@@ -149,6 +151,8 @@ def evaluate(
     names = resolve(pairs.first + pairs.second, folder.names)
     embedded = _embedded(model, folder, sorted(set(names)), aligned, cache, jobs, track, flip, device)
     report = judge_pairs(embedded, pairs, names, intervals)
+    if groups:
+        report["groups"] = judge_groups(embedded, pairs, names, read_groups(groups, names))
     if threshold is not None:
         found = measure_faces(conditions, folder, sorted(embedded.vectors), cache, jobs, track)
         report["subsets"] = judge_conditions(embedded, pairs, names, found, threshold)
@@ -158,15 +162,36 @@ def evaluate(
     return report
 
 
-def evaluate_embeddings(file: str, pairs_file: str, intervals: bool = False) -> dict[str, object]:
-    """Score every pair of a list with another program's embeddings -> the report of `judge_pairs`.
+def evaluate_embeddings(
+    file: str,
+    pairs_file: str,
+    intervals: bool = False,
+    against: str | None = None,
+    groups: str | None = None,
+) -> dict[str, object]:
+    """Score every pair of a list with another program's embeddings.
+
+    Args:
+        file: what `read_embedded` reads.
+        pairs_file, intervals, groups: as in `evaluate`.
+        against: another such file, compared on the same pairs.
+
+    Returns:
+        As `evaluate`.
 
     Raises:
         ValueError: bad input.
     """
     pairs, embedded = read_pairs(pairs_file), read_embedded(file)
     names = resolve(pairs.first + pairs.second, sorted(embedded.vectors))
-    return judge_pairs(embedded, pairs, names, intervals)
+    report = judge_pairs(embedded, pairs, names, intervals)
+    if groups:
+        report["groups"] = judge_groups(embedded, pairs, names, read_groups(groups, names))
+    if against:
+        report["difference"] = {"against": Path(against).name} | judge_difference(
+            embedded, read_embedded(against), pairs, names
+        )
+    return report
 
 
 def evaluate_classes(

@@ -92,7 +92,7 @@ def judge_pairs(
         ValueError: too few pairs.
     """
     failures = embedded.failures
-    kept, scores = _scored(embedded, names)
+    kept, scores = score_pairs(embedded, names)
     same = pairs.same[kept]
     report = verification_report(scores, same, pairs.folds[kept])
     report["accuracy_all"] = _accuracy_all(report.pop("fold_accuracy"), kept, pairs.folds)
@@ -111,14 +111,21 @@ def judge_difference(
     Raises:
         ValueError: too few pairs.
     """
-    (kept, scores), (theirs, other_scores) = _scored(embedded, names), _scored(other, names)
+    (kept, scores), (theirs, other_scores) = score_pairs(embedded, names), score_pairs(other, names)
     both = kept & theirs
     same, sides = pairs.same[both], (scores[both[kept]], other_scores[both[theirs]])
     return difference_by_pair(*((side[same], side[~same]) for side in sides)) | {"pairs": int(both.sum())}
 
 
-def _scored(embedded: Embedded, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return ((P,) boolean, which pairs have two embeddings; the scores of those)."""
+def score_pairs(embedded: Embedded, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Score the pairs that have two vectors.
+
+    Returns:
+        ((P,) boolean, which pairs these are; their scores, float64).
+
+    Raises:
+        ValueError: there is none.
+    """
     gallery, probes = _both(embedded.vectors, names)
     kept = np.array([a is not None and b is not None for a, b in zip(gallery, probes)])
     if not kept.any():
@@ -154,7 +161,7 @@ def judge_conditions(
     Raises:
         ValueError: too few pairs.
     """
-    kept, scores = _scored(embedded, names)
+    kept, scores = score_pairs(embedded, names)
     first, second = (
         np.stack([row for row, keep in zip(side, kept) if keep]) for side in _both(measured, names)
     )

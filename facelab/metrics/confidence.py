@@ -6,7 +6,7 @@ may be drawn individually, but all pairs among a few people are dependent, so wh
 subset bootstrap of Bolle, Ratha and Pankanti, 2004); otherwise the interval is far too narrow.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -65,14 +65,53 @@ def difference_by_pair(
     shapes = [tuple(map(len, scores)) for scores in (first, second)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"the models scored {shapes[0]} and {shapes[1]} pairs; give the same ones to both")
+
+    def draws() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(seed)  # the same draws for both
+        for _ in range(_enough(resamples)):
+            yield _counts(shapes[0][0], rng), _counts(shapes[0][1], rng)
+
+    return _difference(first, second, draws)
+
+
+def difference_by_identity(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    genuine_identity: np.ndarray,
+    impostor_identities: np.ndarray,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, object]:
+    """Return how much two models differ on all pairs of some people, who are drawn whole, the same ones for
+    both.
+
+    Args:
+        first, second: each model's scores, (G,) of the genuine and (I,) of the impostor pairs, in one order.
+        genuine_identity, impostor_identities: as in `intervals_by_identity`.
+        resamples: how often the people are drawn.
+        seed: of the draws.
+
+    Returns:
+        As `difference_by_pair`.
+
+    Raises:
+        ValueError: a side is empty or holds NaN, or resamples is below 2.
+    """
+    return _difference(
+        first, second, lambda: _drawn_people(genuine_identity, impostor_identities, resamples, seed)
+    )
+
+
+def _difference(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    draws: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]],
+) -> dict[str, object]:
+    """Return first minus second, on all pairs and in the middle 95 % of the draws."""
     samples = []
     for scores in (first, second):
-        rng = np.random.default_rng(seed)  # the same draws for both
-        drawn = (
-            (_counts(len(scores[0]), rng), _counts(len(scores[1]), rng)) for _ in range(_enough(resamples))
-        )
-        samples.append([_flat(roc(*scores).figures(supported_fars(FARS, shapes[0][1])))])
-        samples[-1] += [_flat(sample) for sample in _samples(*scores, drawn)]
+        samples.append([_flat(roc(*scores).figures(supported_fars(FARS, len(scores[1]))))])
+        samples[-1] += [_flat(sample) for sample in _samples(*scores, draws())]
     whole, *rest = ({name: a[name] - b[name] for name in a} for a, b in zip(*samples))
     found = {name: (value, *_middle([sample[name] for sample in rest])) for name, value in whole.items()}
     return {"eer": found.pop("eer"), "auc": found.pop("auc"), "tar_at_far": found}
@@ -105,16 +144,21 @@ def intervals_by_identity(
     Raises:
         ValueError: a side is empty or holds NaN, or resamples is below 2.
     """
+    return _intervals(
+        genuine, impostor, _drawn_people(genuine_identity, impostor_identities, resamples, seed)
+    )
+
+
+def _drawn_people(
+    genuine_identity: np.ndarray, impostor_identities: np.ndarray, resamples: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Return how often each genuine and impostor pair counts when whole people are drawn."""
     rng = np.random.default_rng(seed)
     people = 1 + int(max(np.max(genuine_identity, initial=0), np.max(impostor_identities, initial=0)))
     first, second = np.asarray(impostor_identities).reshape(-1, 2).T
-
-    def draws() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for _ in range(_enough(resamples)):
-            times = _counts(people, rng)
-            yield times[genuine_identity], times[first] * times[second]
-
-    return _intervals(genuine, impostor, draws())
+    for _ in range(_enough(resamples)):
+        times = _counts(people, rng)
+        yield times[genuine_identity], times[first] * times[second]
 
 
 def mean_interval(

@@ -5,7 +5,7 @@ the number of pairs. The ROC at every edge of a bin is exact; values between two
 `error` bounds the resulting error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,26 @@ def stream_roc(
             genuine += np.bincount(bins[same], minlength=BINS)
         del bins  # before the next tile's are made
     return _from_counts(genuine, both - genuine, limits)
+
+
+def stream_scores(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]], limits: tuple[float, float] = (-1.0, 1.0)
+) -> StreamedRoc:
+    """Compute the ROC of pairs that come in parts, in memory that does not depend on their number.
+
+    Args:
+        parts: ((P,) scores, which are overwritten, and (P,) boolean truth) at a time.
+        limits: lowest and highest score; what lies outside counts into the first or last bin.
+
+    Raises:
+        ValueError: no pair of one of the kinds.
+    """
+    counts = np.zeros((2, BINS), np.int64)  # impostor, genuine
+    for scores, same in parts:
+        bins = _bins(scores, limits)
+        for kind in (0, 1):
+            counts[kind] += np.bincount(bins[same == kind], minlength=BINS)
+    return _from_counts(counts[1], counts[0], limits)
 
 
 def _tiles(n: int) -> Iterator[tuple[slice, slice]]:

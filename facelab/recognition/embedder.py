@@ -22,7 +22,7 @@ from facelab.models.model import embed
 from facelab.models.names import nearest
 from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint, folders
 from facelab.photos.faces import CROP_SIZE, Face, Photo
-from facelab.recognition import reference
+from facelab.recognition import onnx_embedder, reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def listed(name: str) -> str:
 
 
 def load(name: str = DEFAULT_MODEL, flip: bool = True, device: torch.device = CPU) -> Embedder:
-    """Load an embedder by a checkpoint's name or path, or `reference`.
+    """Load an embedder by a checkpoint's name or path, an ONNX file's path, or `reference`.
 
     Args:
         name: which one.
@@ -87,6 +87,8 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True, device: torch.device = CP
     """
     if name == reference.NAME:
         return _load_reference()
+    if str(name).lower().endswith(".onnx") and Path(name).is_file():
+        return _load_onnx(name, Path(name).stat().st_mtime_ns, flip)
     path = find_checkpoint(name)
     keep = path.parent in folders()  # a file from elsewhere goes when its caller does
     return (_kept if keep else _load_checkpoint)(name, path, path.stat().st_mtime_ns, flip, device)
@@ -103,6 +105,12 @@ def _load_checkpoint(name: str, path: Path, modified: int, flip: bool, device: t
 
 
 _kept = functools.lru_cache(maxsize=40)(_load_checkpoint)
+
+
+@functools.lru_cache(maxsize=1)  # a session takes long to make, and every photo asks for it
+def _load_onnx(name: str, modified: int, flip: bool) -> Embedder:
+    embed_faces = onnx_embedder.open_onnx(name, flip).embed_faces
+    return Embedder(name, embed_faces, cosine, "cosine similarity", None)
 
 
 @functools.cache

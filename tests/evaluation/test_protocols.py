@@ -219,7 +219,10 @@ def test_flags_that_do_not_go_together_are_answered_in_one_sentence(capsys, file
         (["tiny", "--pairs", pairs], "nothing to evaluate"),
         (["tiny", "--embeddings", file, "--all-pairs"], "without a model; omit MODEL and --images"),
         (["--embeddings", file, "--all-pairs", "--save", "x"], "--embeddings has none; leave it out"),
-        (["--embeddings", file], "give one of --pairs, --all-pairs, --identify, --classify, not none"),
+        (
+            ["--embeddings", file],
+            "give one of --pairs, --all-pairs, --identify, --classify, --bin, --templates, not none",
+        ),
         (["--embeddings", file, "--all-pairs", "--identify"], "not --all-pairs and --identify"),
         (["--embeddings", tmp_path / "no.npz", "--all-pairs"], "no.npz does not exist"),
         (["--embeddings", tmp_path / "objects.npz", "--all-pairs"], "objects.npz holds Python objects"),

@@ -90,7 +90,23 @@ def _class_names(metadata: dict[bytes, bytes], label: str) -> list[str]:
         return []
 
 
-def _rows(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def open_table(path: Path) -> tuple[dict[str, str], int]:
+    """Return ({column in small letters: as it is written}, rows) of any table, its footer having been
+    checked.
+
+    Raises:
+        ValueError: as `open_parquet`.
+    """
+    schema, rows = _schema(path)
+    return {name.lower(): name for name in schema.names}, rows
+
+
+def table_rows(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Return some columns, row by row, in small batches.
+
+    Raises:
+        ValueError: a damaged file.
+    """
     for path in paths:
         with _file(path) as file:
             batches = file.iter_batches(batch_size=ROWS, columns=[*columns], use_threads=False)
@@ -105,14 +121,14 @@ def _rows(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[Any, 
 
 
 def _items(paths: Sequence[Path], image: str, label: str, classes: list[str]) -> Iterator[Item]:
-    for row, (picture, who) in enumerate(_rows(paths, (image, label))):
+    for row, (picture, who) in enumerate(table_rows(paths, (image, label))):
         content, name = _content(picture, row)
         person = _person(who, classes, row)
         yield Item(name or f"{safe_name(person)}/{row:08d}{suffix_of(content)}", person, content)
 
 
 def _pairs(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[PairItem]:
-    for row, (first, second, same) in enumerate(_rows(paths, columns)):
+    for row, (first, second, same) in enumerate(table_rows(paths, columns)):
         if same not in (0, 1):
             raise ValueError(f"row {row:,} has the label {printable(str(same))[:40]!r}; it must be 0 or 1")
         yield PairItem(_content(first, row)[0], _content(second, row)[0], bool(same))
