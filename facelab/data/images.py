@@ -30,6 +30,7 @@ JUNK = {
     "system volume information",
     "lost+found",
 }
+MAX_NAME, MAX_DEPTH = 1000, 100  # characters and folders of an entry of an archive
 MAX_FILE_BYTES = 64 * 2**20
 MAX_RATIO = 200  # of unpacked to packed size; photographs stay near 1, even blank bitmaps of use below 100
 JOINERS = "\u200c\u200d"
@@ -95,9 +96,8 @@ class ImageFolder:
             raise ValueError(f"{self.path.name} {words}") from error
         files, wanted = [], readable_suffixes() + TEXT_SUFFIXES
         for name, info in zip(names, self._zip.infolist()):
-            if leaves(name):
-                outside = f"an entry outside its own folder ({printable(name)})"
-                raise ValueError(f"{self.path.name} has {outside}; it was not read")
+            if wrong := unsafe(name):
+                raise ValueError(f"{self.path.name} has {wrong}; it was not read")
             if name.endswith("/"):
                 continue
             files.append(name)
@@ -235,6 +235,13 @@ def leaves(name: str) -> bool:
     """Return whether an archive's name for an entry leads out of its folder, on any system."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or bool(DRIVE.match(name))
+
+
+def unsafe(name: str) -> str:
+    """Return what is wrong with the name of an archive's entry, as a phrase; '' if it can be unpacked."""
+    if len(name) > MAX_NAME or name.count("/") + name.count("\\") > MAX_DEPTH:
+        return f"a name of {len(name):,} characters, or in more than {MAX_DEPTH} folders"
+    return f"an entry outside its own folder ({printable(name)})" if leaves(name) else ""
 
 
 def printable(text: str) -> str:

@@ -26,8 +26,8 @@ from facelab.data.images import (
     TEXT_SUFFIXES,
     Track,
     is_shown,
-    leaves,
     printable,
+    unsafe,
     untracked,
 )
 from facelab.data.zip_names import entry_names
@@ -139,9 +139,8 @@ def _accepted(path: Path, source: "_Zip | Tar") -> list[Entry]:
             total += entry.size
             if count > MAX_FILES or total > limit:
                 raise ValueError(f"{path.name} unpacks to more than {limit:,} bytes; it was not unpacked")
-            if leaves(entry.name):
-                outside = f"an entry outside its own folder ({printable(entry.name)})"
-                raise ValueError(f"{path.name} has {outside}; it was not unpacked")
+            if wrong := unsafe(entry.name):
+                raise ValueError(f"{path.name} has {wrong}; it was not unpacked")
             if (
                 is_shown(entry.name, IMAGE_SUFFIXES + HEIC_SUFFIXES + TEXT_SUFFIXES)
                 and entry.name not in seen

@@ -38,6 +38,8 @@ class Page(Guarded):
     without followers ends (live.py).
     """
 
+    stateless = tuple(name.strip("/") for name in api.ENDPOINTS)
+
     def get_config_file(self) -> dict[str, Any]:
         """Return the configuration sent to the browser, without the request to keep a connection open."""
         return super().get_config_file() | {"connect_heartbeat": False}

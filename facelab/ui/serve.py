@@ -26,6 +26,7 @@ from facelab import settings
 from facelab.data.files import may_be_running
 
 PREFIX = "facelab-uploads-"
+WAITING = 200  # events that may wait at once; more are told that the page is busy
 IDLE = datetime.timedelta(minutes=15)  # after which nothing of a visit is left in memory, or on disk
 LOOK_EVERY = 20.0  # seconds
 
@@ -136,12 +137,13 @@ def compressed() -> list[Any]:
 
 
 def middleware() -> list[Any]:
-    """Return the middleware: a log line per request if others can connect, and compression."""
+    """Return the middleware: a log line per request if others can connect, the doors, and compression."""
     from starlette.middleware import Middleware
 
+    from facelab.ui.doors import Doors
     from facelab.ui.requests import Lines
 
-    return [Middleware(Lines)] * settings.hosted() + compressed()
+    return [*[Middleware(Lines)] * settings.hosted(), Middleware(Doors), *compressed()]
 
 
 def start() -> None:
@@ -170,7 +172,7 @@ def serve(port: int) -> None:
     from facelab.ui.widgets.chart import HEAD
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
-    build_app().launch(
+    build_app().queue(max_size=WAITING).launch(
         server_name=settings.host(),
         server_port=port,
         theme=theme(),

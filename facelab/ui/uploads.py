@@ -7,6 +7,7 @@ by number, so that no component has to.
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,30 @@ def check_inputs(values: Any) -> None:
 
 
 class Guarded(gr.Blocks):
-    """Blocks that check the files named in a request before anything else."""
+    """Blocks that check the files named in a request before anything else.
+
+    Attributes:
+        stateless: names of events that keep no state; a session without any is dropped after them, because
+            gradio copies all settings of the page into each session.
+    """
+
+    stateless: Collection[str] = ()
+
+    async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Return what gradio returns; then drop the session of a call that needs none."""
+        try:
+            return await super().process_api(block_fn, *arguments, **named)
+        finally:
+            event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+            session = named.get("session_hash")
+            if event.api_name in self.stateless and session is not None:
+                self._forget(session)
+
+    def _forget(self, session: str) -> None:
+        kept = self.state_holder.session_data.get(session)
+        if kept is not None and not kept.state_data:
+            self.state_holder.session_data.pop(session, None)
+            self.state_holder.time_last_used.pop(session, None)
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

@@ -14,7 +14,7 @@ from typing import Any
 
 from facelab.data.files import safe_name
 from facelab.data.formats.labeled import Item, Labeled, LabeledPairs, PairItem, suffix_of
-from facelab.data.images import MAX_FILE_BYTES, leaves, printable
+from facelab.data.images import MAX_FILE_BYTES, printable, unsafe
 
 MISSING = "needs pyarrow; `pip install pyarrow` (facelab's extra `parquet`)"
 IMAGE = ("image", "img", "jpg", "png", "photo", "face")
@@ -144,7 +144,7 @@ def _content(value: Any, row: int) -> tuple[bytes, str]:
         )
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"row {row:,} holds an image over {MAX_FILE_BYTES // 2**20} MB; reduce it first")
-    good = isinstance(name, str) and name and not leaves(name) and PurePosixPath(name).suffix
+    good = isinstance(name, str) and name and not unsafe(name) and PurePosixPath(name).suffix
     return content, name if good else ""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from facelab.data.formats.labeled import Item, Labeled, suffix_of
-from facelab.data.images import MAX_FILE_BYTES, leaves, printable
+from facelab.data.images import MAX_FILE_BYTES, printable, unsafe
 from facelab.data.lists import decode_text
 
 MAGIC = struct.pack("<I", 0xCED7230A)
@@ -169,7 +169,7 @@ def _names(path: Path) -> dict[int, str]:
         names = {int(row[0]): row[-1].strip().replace("\\", "/") for row in rows}
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path.name} is no list of `key label path` lines; delete it") from error
-    return names if all("/" in name and not leaves(name) for name in names.values()) else {}
+    return names if all("/" in name and not unsafe(name) for name in names.values()) else {}
 
 
 class RecordWriter:

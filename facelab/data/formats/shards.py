@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from facelab.data.files import safe_name
 from facelab.data.formats.labeled import Item, Labeled
 from facelab.data.identities import identify
-from facelab.data.images import is_shown, leaves, printable
+from facelab.data.images import is_shown, printable, unsafe
 from facelab.data.unpack import DAMAGE, MAX_BYTES, MAX_FILES, MAX_RATIO, SMALL, Entry, Tar
 from facelab.photos.read import IMAGE_SUFFIXES
 
@@ -52,9 +52,8 @@ def _judged(path: Path) -> list[Entry]:
                 total += entry.size
                 if count > MAX_FILES or total > limit:
                     raise ValueError(f"{path.name} unpacks to more than {limit:,} bytes; it was not read")
-                if leaves(entry.name):
-                    outside = f"an entry outside its own folder ({printable(entry.name)})"
-                    raise ValueError(f"{path.name} has {outside}; it was not read")
+                if wrong := unsafe(entry.name):
+                    raise ValueError(f"{path.name} has {wrong}; it was not read")
                 if is_shown(entry.name, IMAGE_SUFFIXES + LABELS):
                     kept.append(entry)
     except DAMAGE as error:
