@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_the_line_is_printed_without_a_token_and_run_with_one(tmp_path, capsys):
     assert said.read_text() == "t upload ann/facelab build/space . --repo-type space\n"
 
 
+def walked(url):
+    """Walk in a thread of its own: the browser of other tests may be open in this one, and Playwright's
+    synchronous interface works once a thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(space.walk, url).result()
+
+
 PAGE = """<title>FaceLab</title><div id=chart><p class=main-svg>x</p></div><button id=compare>Compare</button>
 <button role=tab>Train</button><script>{}</script>"""
 
@@ -118,8 +126,8 @@ def test_the_walk_opens_the_tabs_and_tells_what_a_page_must_not_do(script, words
     url = f"http://127.0.0.1:{server.server_port}/"
     try:
         if words == "broken":
-            assert space.walk(url + "good") == "opened in a browser, 1 tabs"
+            assert walked(url + "good") == "opened in a browser, 1 tabs"
         with pytest.raises(ValueError, match=words):
-            space.walk(url)
+            walked(url)
     finally:
         server.shutdown()

@@ -76,6 +76,10 @@ def test_what_the_server_is_started_with_shares_nothing(monkeypatch):
     given = {}
 
     class Built:
+        def queue(self, **options):
+            given.update(options)
+            return self
+
         def launch(self, **options):
             given.update(options)
 
@@ -87,7 +91,9 @@ def test_what_the_server_is_started_with_shares_nothing(monkeypatch):
         monkeypatch.setenv(name, "")
     serve.serve(7860)
     assert given["share"] is False and given["run_history"] is False and given["ssr_mode"] is False
-    assert "allowed_paths" not in given and given["show_error"] is False
+    assert (
+        given["max_size"] == serve.WAITING and "allowed_paths" not in given and given["show_error"] is False
+    )
     assert given["app_kwargs"]["lifespan"] is serve.forgetting
     assert serve.os.environ["GRADIO_TEMP_DIR"] == serve.tempfile.tempdir == str(ROOT)
     assert serve.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"

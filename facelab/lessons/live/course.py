@@ -20,6 +20,7 @@ from facelab.lessons.live.data import TrainingData
 from facelab.lessons.projection import fit_pca
 from facelab.metrics.similarity import normalized
 from facelab.models import checkpoint
+from facelab.models.device import described
 from facelab.models.model import FaceModel, embed_all
 from facelab.models.recipe import Recipe
 from facelab.training.loop import Progress, train
@@ -174,7 +175,8 @@ def _header(
         with contextlib.suppress(ValueError):  # too few pairs to set thresholds from
             points = held_out_points(model, parts.people, source)
     header = header_of(recipe, source, parts.training)
-    return replace(header, metrics={"held_out": figures}, operating_points=points)
+    device = described(next(model.parameters()).device)
+    return replace(header, metrics={"held_out": figures}, operating_points=points, device=device)
 
 
 def flat_map(model: FaceModel, people: Selection, before: Map | None) -> Map | None:
