@@ -44,9 +44,9 @@ def lead(python: Path) -> None:
     """Let an environment find the packages of the one that runs this, behind its own."""
     inside = subprocess.run(
         [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, encoding="utf-8", check=True,
     ).stdout.strip()  # fmt: skip
-    (Path(inside) / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (Path(inside) / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
 
 
 def run(python: Path, folder: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess:
@@ -57,7 +57,9 @@ def run(python: Path, folder: Path, *words: str, status: int = 0) -> subprocess.
     """
     command = python.with_name("facelab")
     bare = {"PATH": os.defpath, "HOME": str(folder), "FACELAB_CACHE": str(folder / "cache")}
-    done = subprocess.run([str(command), *words], cwd=folder, env=bare, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(command), *words], cwd=folder, env=bare, capture_output=True, text=True, encoding="utf-8"
+    )
     if done.returncode != status:
         raise ValueError(f"facelab {' '.join(words)} ended with {done.returncode}: {done.stderr[-500:]}")
     return done

@@ -156,6 +156,14 @@ def one_sentence(text: str, *roots: os.PathLike) -> bool:
     )
 
 
+def link(place: Path, target: os.PathLike | str) -> None:
+    """Make a symbolic link; the test is skipped where this user may make none, as on some Windows."""
+    try:
+        place.symlink_to(target)
+    except (OSError, NotImplementedError):
+        pytest.skip("this system lets its user make no symbolic links")
+
+
 CROP = encoded(Image.new("RGB", (112, 112), "teal"), "PNG")
 
 

@@ -70,6 +70,20 @@ def test_functions_are_under_40_lines(path):
             assert lines < 40, f"{node.name} has {lines} lines"
 
 
+def test_text_files_are_utf_8_on_every_system():
+    """Where none is named, Windows takes the encoding of its language."""
+    for path in (*SOURCES, *sorted((ROOT / "deploy").glob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            binary = any(isinstance(arg, ast.Constant) and "b" in str(arg.value) for arg in node.args[1:])
+            most = {"read_text": 0, "write_text": 1}  # arguments of a path's method, without an encoding
+            text = len(node.args) <= most.get(getattr(node.func, "attr", ""), -1)
+            text |= getattr(node.func, "id", "") == "open" and not binary
+            named = any(word.arg == "encoding" for word in node.keywords)
+            assert named or not text, f"{path.name}:{node.lineno} names no encoding"
+
+
 def tracked():
     out = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if out.returncode:

@@ -158,7 +158,7 @@ def calibrate(
     options = (aligned, usable(CACHE), jobs, told, _say, on)
     points = calibrate_model(model, images, names, title, *options)
     if model == reference.NAME:
-        reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n")
+        reference_points_path().write_text(jsonlib.dumps(points.to_dict(), indent=1) + "\n", encoding="utf-8")
     else:
         path = find_checkpoint(model)
         checkpoint.update_header(path, replace(checkpoint.describe(path), operating_points=points))

@@ -122,7 +122,7 @@ def _remove_abandoned(folder: Path) -> None:
 def write_index(path: Path, index: dict[str, Any]) -> None:
     """Write the index of the crops: labels, identities, names, skipped."""
     with replacing(path) as part:
-        part.write_text(json.dumps(index))
+        part.write_text(json.dumps(index), encoding="utf-8")
 
 
 def read_index(path: Path) -> dict[str, Any] | None:
@@ -130,7 +130,7 @@ def read_index(path: Path) -> dict[str, Any] | None:
     used.
     """
     try:
-        index = json.loads(path.read_text())
+        index = json.loads(path.read_text(encoding="utf-8"))
         labels, names = index["labels"], index["names"]
         whole = len(labels) == len(names) and {*labels} == {*range(len(index["identities"]))}
         if not whole or not isinstance(index["skipped"], list):

@@ -225,10 +225,11 @@ def measure_faces(
 
 def _read_found(file: Path | None) -> dict[str, Found]:
     """Read the faces detected by earlier runs; an incomplete last line is dropped."""
+    if file is None or not file.is_file():
+        return {}
     found = {}
-    if file and file.is_file():
-        touch(file)
-    for line in file.read_text().splitlines() if file and file.is_file() else ():
+    touch(file)
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             name, box, landmarks, confidence, error = json.loads(line)
         except (ValueError, TypeError):
@@ -244,7 +245,8 @@ def _appending(file: Path | None) -> io.TextIOBase:
         return io.StringIO()
     file.parent.mkdir(parents=True, exist_ok=True)
     torn = file.is_file() and not file.read_bytes().endswith(b"\n") and file.stat().st_size
-    log = file.open("a", buffering=1)  # line by line, so that a kill costs one photo at most
+    # Line by line, so that a kill costs one photo at most.
+    log = file.open("a", buffering=1, encoding="utf-8")
     if torn:
         log.write("\n")
     return log

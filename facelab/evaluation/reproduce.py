@@ -100,7 +100,10 @@ def is_done(row: Row, zoo: Zoo) -> bool:
     path = product(row, zoo)
     if not path.is_file():
         return False
-    header = checkpoint.describe(path) if row.keeps_weights else Header.from_json(path.read_text())
+    if row.keeps_weights:
+        header = checkpoint.describe(path)
+    else:
+        header = Header.from_json(path.read_text(encoding="utf-8"))
     names = [source.stem for source in sources_of(row, zoo)]
     sources = ", ".join(filter(None, [*names, header.recipe.unlabeled]))
     if replace(header.recipe, compile=zoo.compile) != recipe_of(row, zoo):
@@ -180,7 +183,7 @@ def _file(row: Row, zoo: Zoo) -> None:
     """Store a row's checkpoint or figures, and its commands in `zoo.json`."""
     weights, target = zoo.runs / f"{row.name}.safetensors", product(row, zoo)
     index = zoo.out / "zoo.json"
-    known = json.loads(index.read_text()) if index.is_file() else {}
+    known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
     header = checkpoint.describe(weights)
     known[row.name] = {
         "commands": [written(argv) for argv in commands(row, zoo).values()],
@@ -189,7 +192,7 @@ def _file(row: Row, zoo: Zoo) -> None:
         "figures": header.metrics,
     }
     with replacing(index) as part:
-        part.write_text(json.dumps(known, indent=1) + "\n")
+        part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     if row.keeps_weights:
         with replacing(target) as part:
             shutil.copyfile(weights, part)

@@ -37,7 +37,7 @@ def header(name: str) -> Header:
     if not path.is_file() or name in zoo.checkpoint_names():
         return read_header(zoo.find_checkpoint(name))
     try:
-        return Header.from_json(path.read_text())
+        return Header.from_json(path.read_text(encoding="utf-8"))
     except Exception as error:  # what is not a header makes its readers raise anything
         raise ValueError(f"{path.name} is no header of a run: {error}") from error
 
@@ -60,7 +60,7 @@ def keep(path: Path, folder: Path | None = None) -> Path:
     found = replace(describe(path), operating_points=None, identities=())
     target = (folder or _folder()) / f"{path.stem}.json"
     with replacing(target) as part:
-        part.write_text(found.to_json() + "\n")
+        part.write_text(found.to_json() + "\n", encoding="utf-8")
     return target
 
 

@@ -172,13 +172,13 @@ def write_costs(path: Path = COSTS) -> None:
     """Count all backbones and write the result to a file, one line per network."""
     rows = (f'"{name}": {json.dumps(asdict(measure_cost(name)))}' for name in BACKBONES)
     with replacing(path) as part:
-        part.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+        part.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 
 
 @functools.cache
 def costs(path: Path = COSTS) -> dict[str, Cost]:
     """Return every backbone's cost by name, from the file; a network that is not in it is counted now."""
-    kept = json.loads(path.read_text()) if path.is_file() else {}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {
         name: Cost(**kept[name] | {"shape": tuple(kept[name]["shape"])})
         if name in kept

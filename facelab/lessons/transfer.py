@@ -115,9 +115,9 @@ def measure(
 def save(outcomes: list[Outcome], path: Path = FILE) -> None:
     """Write the table as JSON, one run a row."""
     with replacing(path) as part:
-        part.write_text(json.dumps([asdict(one) for one in outcomes], indent=0) + "\n")
+        part.write_text(json.dumps([asdict(one) for one in outcomes], indent=0) + "\n", encoding="utf-8")
 
 
 def load(path: Path = FILE) -> list[Outcome]:
     """Return the measured table; empty if there is none."""
-    return [Outcome(**row) for row in json.loads(path.read_text())] if path.is_file() else []
+    return [Outcome(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []

@@ -136,7 +136,7 @@ def count_collapses(seeds: int, path: Path = FILE) -> dict[str, int]:
         *_, last = learn(CollapseConfig(mining, seed=seed))
         counts[mining] += last.collapsed
     with replacing(path) as part:
-        part.write_text(json.dumps({"seeds": seeds, "collapsed": counts}, indent=1) + "\n")
+        part.write_text(json.dumps({"seeds": seeds, "collapsed": counts}, indent=1) + "\n", encoding="utf-8")
     return counts
 
 
@@ -144,7 +144,7 @@ def collapses(path: Path = FILE) -> tuple[int, dict[str, int]]:
     """Return (number of seeds, collapsed runs by mining) of the shipped table; (0, {}) without it."""
     if not path.is_file():
         return 0, {}
-    table = json.loads(path.read_text())
+    table = json.loads(path.read_text(encoding="utf-8"))
     return table["seeds"], table["collapsed"]
 
 

@@ -118,7 +118,9 @@ def _load_reference() -> Embedder:
     if not reference.is_installed():
         raise ValueError(reference.MISSING)
     path = reference_points_path()
-    points = OperatingPoints.from_dict(json.loads(path.read_text())) if path.is_file() else None
+    points = (
+        OperatingPoints.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    )
     return Embedder(reference.NAME, reference.embed_faces, reference.score, "1 - Euclidean distance", points)
 
 

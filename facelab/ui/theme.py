@@ -7,10 +7,11 @@ import gradio as gr
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO = ("ui-monospace", "Menlo", "Consolas", "monospace")
 
-CSS = Path(__file__).parent / "style.css"  # gradio puts its own class before each of its selectors
-LAYOUT = f"<style>{(Path(__file__).parent / 'layout.css').read_text()}</style>"  # as it is written
+HERE = Path(__file__).parent
+CSS = HERE / "style.css"  # gradio puts its own class before each of its selectors
+LAYOUT = f"<style>{(HERE / 'layout.css').read_text(encoding='utf-8')}</style>"  # as it is written
 SCRIPT = "".join(
-    f"<script>{(Path(__file__).parent / name).read_text()}</script>" for name in ("page.js", "shell.js")
+    f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>" for name in ("page.js", "shell.js")
 )
 
 

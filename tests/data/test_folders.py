@@ -123,6 +123,7 @@ load_crops([sys.argv[1]], __import__("pathlib").Path(sys.argv[2]), kill)
 """
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_decode_leaves_no_usable_cache(crop_folder, tmp_path):
     args = [sys.executable, "-c", KILLED, str(crop_folder), str(tmp_path / "cache")]
     run = subprocess.run(args, cwd=Path(__file__).parents[2], check=False)

@@ -17,7 +17,7 @@ from facelab.data.images import ImageFolder, printable
 from facelab.data.unpack import unpack
 from facelab.photos.read import FORMATS, IMAGE_SUFFIXES, read_photo
 from facelab.recognition.gallery import photos_in_zip
-from tests.conftest import CROP, encoded, one_sentence, zipped
+from tests.conftest import CROP, encoded, link, one_sentence, zipped
 
 
 def put(path: Path, content: bytes = CROP) -> None:
@@ -34,15 +34,15 @@ def test_linked_identity_folders_are_followed_once_and_loops_end(tmp_path):
     root = tmp_path / "some"
     put(root / "Eve" / "1.png")
     for person in ("Ann", "Bob", "Cid"):
-        (root / person).symlink_to(tmp_path / "all" / person)
-    (root / "Eve" / "2.png").symlink_to(root / "Eve" / "1.png")
+        link(root / person, tmp_path / "all" / person)
+    link(root / "Eve" / "2.png", root / "Eve" / "1.png")
     assert ImageFolder(root).names == ["Ann/1.png", "Bob/1.png", "Cid/1.png", "Eve/1.png", "Eve/2.png"]
     assert not ImageFolder(root).unread
     assert load_crops([root]).identities == ("some/Ann", "some/Bob", "some/Cid", "some/Eve")
-    (root / "Eva").symlink_to(root / "Eve")
-    (root / "Eve" / "loop").symlink_to(root)
-    (root / "up").symlink_to(tmp_path)
-    (root / "Eve" / "3.png").symlink_to(root / "nowhere.png")
+    link(root / "Eva", root / "Eve")
+    link(root / "Eve" / "loop", root)
+    link(root / "up", tmp_path)
+    link(root / "Eve" / "3.png", root / "nowhere.png")
     again = ImageFolder(root)
     assert len(again.names) == 5 and not again.empty
     assert set(again.unread) == {"Eva", "Eve/loop", "up", "Eve/3.png"}

@@ -47,6 +47,7 @@ def tiny_zoo(folder: Path, out: str = "zoo", **options) -> Zoo:
     return Zoo(folder / out, (folder / "people",), **options)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_and_resumed_it_ends_bit_for_bit_the_same(small):
     """Killed by SIGKILL at random steps; the rows' files, their figures and commands are compared."""
     program = [sys.executable, str(ROOT / "tests/programs/killed_zoo.py"), str(KILLS), str(small)]

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import resource
 import struct
 from dataclasses import replace
 
@@ -251,6 +250,7 @@ def test_a_missing_file_is_answered_with_what_lists_them(tmp_path):
 
 def test_a_full_disk_leaves_the_old_file_and_no_part(tiny_run, tiny_checkpoint, tmp_path):
     """A limit on file size stands for the full disk: the write fails in the middle, as it would there."""
+    resource = pytest.importorskip("resource", reason="only POSIX limits the size of a file")
     path = tmp_path / "a.safetensors"
     path.write_bytes(b"the old one")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

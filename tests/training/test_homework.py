@@ -16,7 +16,7 @@ from facelab.cli.main import main
 from facelab.data.hw2p2 import homework_of
 from facelab.data.parametric import ParametricFaces
 from facelab.models import checkpoint
-from tests.conftest import as_zip, refused
+from tests.conftest import as_zip, link, refused
 
 pytestmark = pytest.mark.usefixtures("own_cache_and_models")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "homework.md").read_text()
@@ -66,7 +66,7 @@ def course(tmp_path_factory) -> Path:
 def desk(course, tmp_path, monkeypatch) -> Path:
     """A folder to work in, with the course's data unpacked."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "hw2p2").symlink_to(course)
+    link(tmp_path / "hw2p2", course)
     return tmp_path
 
 
@@ -147,7 +147,7 @@ def test_classes_are_held_out_where_that_is_asked_for_and_then_neither_judged_no
 def test_a_wrong_list_of_pairs_is_told_before_training(course, tmp_path, capsys, monkeypatch):
     for part in ("cls_data", "ver_data"):
         (tmp_path / "broken" / part).parent.mkdir(exist_ok=True)
-        (tmp_path / "broken" / part).symlink_to(course / part)
+        link(tmp_path / "broken" / part, course / part)
     argv = ["train", "softmax", "--data", tmp_path / "broken", "--out", tmp_path / "x.safetensors", *SHORT]
     wrong = {
         "6_0.png 6_1.png\n": "line 1: expected",
@@ -165,7 +165,7 @@ def test_too_few_pairs_set_no_thresholds_and_say_so(desk, course, tmp_path, caps
     root = tmp_path / "few"
     root.mkdir()
     for part in ("cls_data", "ver_data"):
-        (root / part).symlink_to(course / part)
+        link(root / part, course / part)
     (root / "val_pairs.txt").write_text("6_0.png 6_1.png 1\n6_0.png 7_0.png 0\n")
     train(data=str(root), out="few.safetensors")
     assert "no thresholds were set: 1 genuine and 1 impostor pairs are too few" in capsys.readouterr().err
@@ -193,8 +193,8 @@ def test_the_archive_is_to_be_unpacked_first(course, tmp_path, capsys):
 def test_a_homework_beside_another_keeps_its_own_lists(course, desk):
     """Parts that are linked into one folder belong to it, wherever they lie."""
     (desk / "mine").mkdir()
-    (desk / "mine" / "cls_data").symlink_to(course / "cls_data")
-    (desk / "mine" / "ver_data").symlink_to(course / "ver_data")
+    link(desk / "mine" / "cls_data", course / "cls_data")
+    link(desk / "mine" / "ver_data", course / "ver_data")
     (desk / "mine" / "val_pairs.txt").write_text("6_0.png 6_1.png 1\n")
     for part in ("mine", "mine/cls_data", "mine/cls_data/train"):
         found = homework_of([part])

@@ -40,6 +40,7 @@ def hold(temporary):
     return process, Path(process.stdout.readline().decode().strip())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a stop is no signal here, and ends a process at once")
 def test_a_stopped_process_takes_its_uploads_with_it(temporary):
     process, folder = hold(temporary)
     assert (folder / "photo.jpg").exists()
@@ -47,6 +48,7 @@ def test_a_stopped_process_takes_its_uploads_with_it(temporary):
     assert process.wait(30) == 0 and not folder.exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="whether a process lives cannot be asked here")
 def test_uploads_of_a_killed_process_go_at_the_next_start_and_no_others(temporary):
     killed, left = hold(temporary)
     killed.kill()

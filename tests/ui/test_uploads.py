@@ -13,6 +13,7 @@ from PIL import Image
 
 from facelab.ui.uploads import NOT_UPLOADED, UNFIT, Guarded, check_inputs, uploaded
 from facelab.ui.widgets.photo_input import PhotoInput
+from tests.conftest import link
 
 HASH = "a" * 64
 META = {"_type": "gradio.FileData"}
@@ -38,8 +39,8 @@ def folder(tmp_path, monkeypatch):
 def trespasses(folder: Path) -> list[object]:
     """Other files, folders, nothing, links out, and what lies in the folder without being an upload."""
     private = folder.parents[1] / "private.png"
-    (folder / "link.png").symlink_to(private)
-    (folder.parent / ("b" * 64)).symlink_to(private.parent)
+    link(folder / "link.png", private)
+    link(folder.parent / ("b" * 64), private.parent)
     state = folder.parent / "deep_links" / ("c" * 64)
     state.mkdir(parents=True)
     (state / "state.json").write_text("{}")

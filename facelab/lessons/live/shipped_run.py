@@ -63,14 +63,14 @@ def save(shown: Shown, path: Path = FILE) -> None:
         "map": last.map and [last.map.coordinates.round(4).tolist(), last.map.labels.tolist()],
     }
     with replacing(path) as part:
-        part.write_text(json.dumps(values) + "\n")
+        part.write_text(json.dumps(values) + "\n", encoding="utf-8")
 
 
 def load(path: Path = FILE) -> Shown | None:
     """Return the stored run, or None if there is none."""
     if not path.is_file():
         return None
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     steps, flat = len(values["losses"]), values["map"]
     last = Snapshot(
         "finished",

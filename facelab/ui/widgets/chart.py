@@ -28,7 +28,7 @@ CONFIG = {  # whatever could send a chart away is off, and has nowhere to go
 PLOTLY_URL = f"gradio_api/file={PLOTLY_JS}"  # relative: the page may lie below a path, as in JupyterHub
 HEAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'  # of the page: fetched while it is built
 
-PANEL = (Path(__file__).parent.parent / "chart.js").read_text()
+PANEL = (Path(__file__).parent.parent / "chart.js").read_text(encoding="utf-8")
 DRAW = """
 const plot = element.querySelector('.facelab-chart');
 PANEL
