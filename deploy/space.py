@@ -2,7 +2,7 @@
 
 `make space` runs this. The files are those of the last commit. They are tried in an empty environment made
 from their own requirements: the server is started, its page walked through in Chromium, and the server
-stopped. With an owner and a token in HF_TOKEN the upload is run too, else its line is printed.
+stopped. With an owner and a token in HF_TOKEN the upload is run too, else its lines are printed.
 """
 
 import argparse
@@ -135,20 +135,32 @@ def _title(url: str) -> bool:
         return False
 
 
-def command(owner: str, folder: Path) -> list[str]:
-    """The upload, as arguments."""
-    return ["hf", "upload", f"{owner}/facelab", str(folder), ".", "--repo-type", "space"]
+def commands(owner: str, folder: Path) -> list[list[str]]:
+    """Make the Space where there is none yet, and upload; as arguments.
+
+    By itself the upload would ask for a Space on a CPU, which a free account may not make.
+    """
+    name = f"{owner}/facelab"
+    flavor = ["--type", "space", "--sdk", "gradio", "--flavor", "zero-a10g", "--exist-ok"]
+    return [
+        ["hf", "repos", "create", name, *flavor],
+        ["hf", "upload", name, str(folder), ".", "--repo-type", "space"],
+    ]
 
 
 def publish(owner: str, folder: Path, environ: Mapping[str, str], hf: str = "hf") -> int:
-    """Upload where there are an owner and a token, else print the line that does -> exit status."""
-    line = command(owner or "OWNER", folder)
+    """Upload where there are an owner and a token, else print the lines that do -> exit status."""
+    lines = commands(owner or "OWNER", folder)
     if not owner or not environ.get("HF_TOKEN"):
-        print(" ".join(line))
+        print("\n".join(" ".join(line) for line in lines))
         if owner:
             print("nothing was uploaded: HF_TOKEN holds no token", file=sys.stderr)
         return 0
-    return subprocess.run([hf, *line[1:]], env=dict(environ)).returncode
+    for line in lines:
+        status = subprocess.run([hf, *line[1:]], env=dict(environ)).returncode
+        if status:
+            return status
+    return 0
 
 
 def main() -> int:

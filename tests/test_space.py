@@ -1,6 +1,8 @@
 """`make space`: the folder that is uploaded, and the line that uploads it."""
 
 import http.server
+import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from huggingface_hub.cli.hf import app
 
 from deploy import space
 from facelab.models import zoo
@@ -82,18 +85,32 @@ def test_a_python_that_is_not_here_is_replaced_and_told():
     assert space.interpreter(sys.executable) == (sys.executable, True)
 
 
-def test_the_line_is_printed_without_a_token_and_run_with_one(tmp_path, capsys):
+@pytest.mark.skipif(os.name != "posix", reason="a shell script stands for the uploader")
+def test_the_lines_are_printed_without_a_token_and_run_with_one(tmp_path, capsys):
     folder = Path("build/space")
+    made = "repos create ann/facelab --type space --sdk gradio --flavor zero-a10g --exist-ok"
+    sent = "upload ann/facelab build/space . --repo-type space"
     assert space.publish("", folder, {"HF_TOKEN": "t"}) == 0
-    assert capsys.readouterr().out == "hf upload OWNER/facelab build/space . --repo-type space\n"
+    assert capsys.readouterr().out == f"hf {made}\nhf {sent}\n".replace("ann", "OWNER")
     assert space.publish("ann", folder, {}) == 0
     out, err = capsys.readouterr()
-    assert out == "hf upload ann/facelab build/space . --repo-type space\n" and "no token" in err
+    assert out == f"hf {made}\nhf {sent}\n" and "no token" in err
     hf, said = tmp_path / "hf", tmp_path / "said"
-    hf.write_text(f'#!/bin/sh\necho "$HF_TOKEN $@" > {said}\nexit 4\n')
+    hf.write_text(f'#!/bin/sh\necho "$HF_TOKEN $@" >> {said}\n[ $1 = repos ] || exit 4\n')
     hf.chmod(0o755)
     assert space.publish("ann", folder, {"HF_TOKEN": "t"}, str(hf)) == 4
-    assert said.read_text() == "t upload ann/facelab build/space . --repo-type space\n"
+    assert said.read_text() == f"t {made}\nt {sent}\n"
+    hf.write_text(f'#!/bin/sh\necho "$@" >> {said}\nexit 3\n')
+    assert space.publish("ann", folder, {"HF_TOKEN": "t"}, str(hf)) == 3
+    assert said.read_text().count(sent) == 1, "nothing is sent where no Space was made"
+
+
+def test_the_lines_are_those_that_the_library_knows(capsys):
+    for line in space.commands("ann", Path("build/space")):
+        words = itertools.takewhile(lambda word: "/" not in word, line[1:])
+        app([*words, "--help"], standalone_mode=False)
+        known = capsys.readouterr().out
+        assert all(word in known for word in line if word.startswith("--") or word == "zero-a10g"), known
 
 
 def walked(url):
