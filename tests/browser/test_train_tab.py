@@ -67,8 +67,7 @@ def test_a_run_is_watched_to_its_end_listed_and_downloaded(visit, tmp_path):
 
 def test_stop_answers_soon_and_keeps_what_was_learned(visit):
     page, _ = train_tab(visit)
-    small(page)
-    put(page, "train-epochs", 20)
+    put(page, "train-epochs", 60)  # minutes: a slow browser presses Stop before it ends by itself
     page.locator("#train-start").click()
     page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
     until(  # the page looks every 0.4 s, which a quick machine passes step 2 in
@@ -78,7 +77,7 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
     page.wait_for_selector("#train-run h2 >> text=/■ (Ending|Stopped)/", timeout=LONG)
     page.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
     done, of = figures(page)["step"].split(" of ")
-    assert 2 <= int(done) < int(of) == 40
+    assert 2 <= int(done) < int(of)
     assert re.match(r"\d+\.\d%", figures(page)["EER, unseen identities"])
     rows = page.locator("#train-tried tbody tr").all_inner_texts()
     assert len(rows) == 2 and "(stopped)" in rows[0] and "recorded run" in rows[1]
@@ -90,7 +89,7 @@ def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(
     first.locator("#train-start").click()
     first.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
     second, _ = train_tab(visit)
-    small(second)
+    put(second, "train-epochs", 60)
     second.locator("#train-start").click()
     second.wait_for_selector("#train-run >> text=Position 2 in the queue", timeout=LONG)
     first.close()
