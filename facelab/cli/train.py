@@ -29,6 +29,7 @@ from facelab.models.recipe import FORMER_NAMES, LOSS_FIELDS, Recipe
 from facelab.models.recipes import find_recipe
 from facelab.models.recipes import listing as recipe_listing
 from facelab.training import resume
+from facelab.training.class_shards import saves
 from facelab.training.distributed import be_deterministic, processes
 from facelab.training.homework import CoursePairs, course_pairs, judge_course
 from facelab.training.loop import Progress
@@ -61,6 +62,8 @@ class Train:
     """Device to train on: auto, cpu, cuda or cuda:N."""
     deterministic: bool = False
     """On a GPU, use deterministic algorithms, which are slower; otherwise the last bits may differ."""
+    shard_classes: bool = False
+    """Under torchrun, divide the classes of the loss among the processes, for a million identities."""
     overwrite: bool = False
     """Start again even if OUT or an interrupted run of it exists."""
     log: Literal["tensorboard", "trackio"] | None = None
@@ -153,7 +156,7 @@ def _train(command: Train) -> None:
         _say(line, command.device)
     if command.deterministic:
         be_deterministic()
-    run = train_recipe(command.recipe, data, state, command.device)
+    run = train_recipe(command.recipe, data, state, command.device, command.shard_classes)
     last = None
     for progress in _shown(run, command, first):
         last = progress
@@ -218,7 +221,7 @@ def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Pro
                 _report_epoch(progress, command.json)
             yield progress
             due = progress.epoch_done or time.monotonic() - saved > SAVE_SECONDS
-            if first and due and progress.step < progress.steps:
+            if progress.step < progress.steps and saves(progress.run, due, progress.epoch_done, first):
                 resume.save(resume.state_path(Path(command.out)), progress.run)
                 saved = time.monotonic()
     if tracker:

@@ -85,6 +85,8 @@ class Recipe:
     """λ of distillation: weight of 1 - cosine to the teacher's embedding, added to the loss."""
     teacher_whiten: float = 0.0
     """Power by which the teacher's embeddings are whitened first, in [0, 1); 0 leaves them."""
+    sample_classes: float = 1.0
+    """Share of the classes that a step scores: those of its batch and randomly drawn others (Partial FC)."""
     loss_weight: float = 1.0
     """Weight of the loss next to distillation; 0 is distillation only."""
     unlabeled: str | None = None
@@ -159,6 +161,7 @@ class Recipe:
         _check_range(self, "epochs", 1, MOST_STEPS + 1, f"1, 2, 3, ..., {MOST_STEPS:,}")
         _check_range(self, "embedding_dim", 1, MOST_DIM + 1, f"1, 2, 3, ..., {MOST_DIM:,}")
         _check_range(self, "drop_block_size", 1, MOST_SIDE + 1, f"1, 2, 3, ..., {MOST_SIDE}")
+        _check_range(self, "sample_classes", 1e-6, 1.000001, "(0, 1]")
         most = "2, 3, 4, ..., since batch norms compare crops, and a million at most"
         _check_range(self, "batch_size", 2, MOST_STEPS + 1, most)
         _check_range(self, "seed split_seed", 0, 2**63, "0, 1, 2, ..., 2^63 - 1")

@@ -18,6 +18,7 @@ from torch.distributed.nn.functional import all_reduce
 from facelab.models.device import choose
 from facelab.models.losses.batch import widen
 from facelab.settings.extras import explained
+from facelab.training.class_shards import divided
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -132,14 +133,15 @@ def distribute(model: nn.Module, accelerator: "Accelerator") -> nn.Module:
 
 
 def share_gradients(loss_fn: nn.Module, accelerator: "Accelerator") -> None:
-    """Average the gradients of a loss's parameters.
+    """Average the gradients of a loss's parameters, without those of divided classes.
 
     They differ only in the last bits, because GPUs add in any order; without averaging, prototypes would
     diverge.
     """
     if accelerator.num_processes > 1:
-        for p in loss_fn.parameters():
-            if p.grad is not None:
+        own = divided(loss_fn)
+        for name, p in loss_fn.named_parameters():
+            if p.grad is not None and name not in own:
                 p.grad = accelerator.reduce(p.grad, "mean")
 
 

@@ -23,7 +23,7 @@ from facelab.models.model import FaceModel, build_model
 from facelab.models.recipe import Recipe
 from facelab.models.regularizers import draw_from, set_progress
 from facelab.models.seeding import Seeded
-from facelab.training import distributed, resume
+from facelab.training import class_shards, distributed, resume
 from facelab.training.augment import DRAWS, augment
 from facelab.training.batches import epoch_order, on_device, read_batches, require_pairs, sent
 from facelab.training.distillation import load_teacher
@@ -80,7 +80,7 @@ class Progress:
 
 
 def train(
-    recipe: Recipe, data: CropSet, state: Path | None = None, device: str = "auto"
+    recipe: Recipe, data: CropSet, state: Path | None = None, device: str = "auto", shard: bool = False
 ) -> Iterator[Progress]:
     """Train a recipe on crops, one `Progress` per step.
 
@@ -89,6 +89,7 @@ def train(
         data: all crops, those to hold out included.
         state: what `resume.save` wrote, to go on from there; None begins.
         device: where to train: auto, cpu, cuda or cuda:N.
+        shard: divide the classes among the processes; only the first has all, after an epoch.
 
     Raises:
         ValueError: an unknown device, data that do not suit the recipe, a state that is not of this run, or
@@ -98,12 +99,13 @@ def train(
     parts_of_data = split(data, recipe)
     training = parts_of_data.training
     require_pairs(training, recipe)
-    run, frozen = _begin(recipe, training, accelerator)
+    run, frozen = _begin(recipe, training, accelerator, shard)
     run.teacher = load_teacher(recipe, data, training, accelerator.device)
     if state is not None:
         resume.restore(state, run)
     masks = torch.Generator(accelerator.device)
     draw_from(run.model, masks)
+    class_shards.draw_from(run.loss_fn, masks)
     network = distributed.distribute(run.model, accelerator)
     network = torch.compile(network) if recipe.compile else network
     resident = on_device(training, accelerator.device)
@@ -120,16 +122,20 @@ def train(
             batch = _batch(run, crops, rows, training.labels[rows], accelerator)
             loss, parts = _step(run, network, batch, lr, accelerator, masks)
             done = run.step == (epoch + 1) * each
-            validation = _end_epoch(run, parts_of_data, run.step == pace.steps) if done else {}
+            model, loss_fn = run.whole_best() if done else run.best()
+            validation = (
+                _end_epoch(run, parts_of_data, run.step == pace.steps, model, loss_fn) if done else {}
+            )
             speed, left = pace.after(run.step, len(rows))
-            model, loss_fn = run.best()
             yield Progress(
                 run.step, pace.steps, epoch + 1, recipe.epochs, loss, parts, run.accuracy, lr, speed, left,
                 model, loss_fn, run, done, validation,
             )  # fmt: skip
 
 
-def _begin(recipe: Recipe, training: Selection, accelerator: "Accelerator") -> tuple[Run, list[nn.Module]]:
+def _begin(
+    recipe: Recipe, training: Selection, accelerator: "Accelerator", shard: bool
+) -> tuple[Run, list[nn.Module]]:
     """Return a run before its first step, and the stages that stay in eval mode."""
     with Seeded(recipe.seed):
         model = build_model(recipe)
@@ -137,6 +143,7 @@ def _begin(recipe: Recipe, training: Selection, accelerator: "Accelerator") -> t
         loss_fn = build_loss(recipe.loss, recipe.embedding_dim, classes, recipe.loss_options())
     initialize(model, loss_fn, recipe, training.identities)
     frozen = freeze(model, recipe.freeze)
+    class_shards.begin(loss_fn, recipe, accelerator, shard)  # a whole head may fit no device
     device = accelerator.device
     model, loss_fn = model.to(device, memory_format=torch.channels_last), loss_fn.to(device)
     optimizer = build_optimizer(recipe, [model, loss_fn])
@@ -153,10 +160,9 @@ def _train_mode(model: FaceModel, loss_fn: nn.Module, frozen: list[nn.Module]) -
         stage.eval()
 
 
-def _end_epoch(run: Run, parts: Split, last: bool) -> dict[str, float]:
+def _end_epoch(run: Run, parts: Split, last: bool, model: FaceModel, loss_fn: nn.Module) -> dict[str, float]:
     if hasattr(run.loss_fn, "end_epoch"):
         run.loss_fn.end_epoch()
-    model, loss_fn = run.best()
     if last and run.recipe.whiten:
         whiten(model, loss_fn, parts.training, run.recipe.whiten)
     return validate(model, parts.people) | validate_classes(model, loss_fn, parts.images)
@@ -219,7 +225,8 @@ def _step(
             loss = loss + parts["teacher"]
     figures = _figures(loss, parts, embeddings, named, batch.labels, run.loss_fn)
     run.optimizer.zero_grad(set_to_none=True)
-    (loss if run.scaler is None else run.scaler.scale(loss)).backward()
+    with class_shards.parallel(run.loss_fn):
+        (loss if run.scaler is None else run.scaler.scale(loss)).backward()
     distributed.share_gradients(run.loss_fn, accelerator)
     _update(run, lr)
     run.step += 1
@@ -244,8 +251,7 @@ def _update(run: Run, lr: float) -> None:
     if run.recipe.clip_adaptive:
         clip_adaptively(run.model.parameters(), run.recipe.clip_adaptive)
     if run.recipe.grad_clip:
-        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, run.recipe.grad_clip)
+        class_shards.clip(run.optimizer, run.loss_fn, run.recipe.grad_clip)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
     if run.scaler is None:
@@ -269,7 +275,7 @@ def _figures(
     """
     hits = loss.new_full((), float("nan"))
     if hasattr(loss_fn, "logits"):
-        hits = (loss_fn.logits(named.detach()).argmax(1) == labels).float().mean()
+        hits = class_shards.hits(loss_fn, named.detach(), labels).float().mean()
     finite = embeddings.isfinite().all()
     return fetch(torch.stack([x.detach().float() for x in (finite, loss, hits, *parts.values())]))
 

@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from facelab.data.folders import Selection
 from facelab.models import checkpoint
+from facelab.models.losses.shards import Shard
 from facelab.models.model import FaceModel
 from facelab.models.recipe import Recipe
+from facelab.training.class_shards import divided, gathered, whole
 from facelab.training.distillation import Teacher
 from facelab.training.optim import Average
 
 FORMAT = "facelab-run/1"
+MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")  # of the optimizers, a number for each weight
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 
 
@@ -58,6 +61,11 @@ class Run:
         """Return the network and loss to validate and save: the averaged ones, if they exist."""
         return tuple(self.average.copy) if self.average else (self.model, self.loss_fn)
 
+    def whole_best(self) -> tuple[FaceModel, nn.Module]:
+        """Return them with all classes, in the first process; all processes must call it."""
+        model, loss_fn = self.best()
+        return model, whole(loss_fn)
+
 
 def fingerprint(data: Selection) -> str:
     """Return a hash of the identities in the data and their order, without the pixels."""
@@ -82,7 +90,8 @@ def steps_done(path: Path) -> int:
 
 
 def save(path: Path, run: Run) -> None:
-    """Write the state of a run, atomically.
+    """Write the state of a run, atomically; with divided classes, all processes must call it and the first
+    writes.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; an existing file stays unchanged.
@@ -91,7 +100,9 @@ def save(path: Path, run: Run) -> None:
     header |= {"accuracy": run.accuracy, "judged": run.judged}
     if run.scaler:
         header["scaler"] = run.scaler.state_dict()
-    checkpoint.write(path, _tensors(run), {"format": FORMAT, "run": json.dumps(header)})
+    tensors = _tensors(run)
+    if all(shard.rank == 0 for shard in divided(run.loss_fn).values()):
+        checkpoint.write(path, tensors, {"format": FORMAT, "run": json.dumps(header)})
 
 
 def restore(path: Path, run: Run) -> None:
@@ -162,11 +173,29 @@ def _tensors(run: Run) -> dict[str, Tensor]:
         tensors |= {prefix + key: value for key, value in module.state_dict().items()}
     for index, values in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
+    tensors = gathered(tensors, _shards(run))
     return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+
+def _shards(run: Run) -> dict[str, Shard]:
+    """Return the tensors of a run of which this process holds some rows only, by key, with their classes."""
+    shards = {f"loss.{name}": shard for name, shard in divided(run.loss_fn).items()}
+    if run.average:
+        shards |= {f"average.{name}": shard for name, shard in divided(run.average.copy).items()}
+    own = dict(run.loss_fn.named_parameters())
+    places = [p for group in run.optimizer.param_groups for p in group["params"]]
+    for name, shard in divided(run.loss_fn).items():
+        index = next(i for i, p in enumerate(places) if p is own[name])
+        state = run.optimizer.state.get(own[name], {})
+        moments = [k for k, v in state.items() if isinstance(v, Tensor) and v.ndim] or MOMENTS
+        shards |= {f"optimizer.{index}.{k}": shard for k in moments}
+    return shards
 
 
 def _load(run: Run, tensors: dict[str, Tensor], path: Path) -> None:
     try:
+        shards = _shards(run)
+        tensors = {k: v[shards[k].rows()] if k in shards else v for k, v in tensors.items()}
         for prefix, module in _modules(run).items():
             module.load_state_dict(_below(tensors, prefix))
         state = run.optimizer.state_dict()

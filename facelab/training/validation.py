@@ -9,6 +9,7 @@ from facelab.metrics.verification import all_pairs, roc, supported_fars
 from facelab.models.checkpoint import Header
 from facelab.models.model import FaceModel, class_logits, embed_all
 from facelab.models.recipe import Recipe
+from facelab.training.class_shards import divided
 
 
 def validate(model: FaceModel, people: Selection) -> dict[str, float]:
@@ -23,10 +24,10 @@ def validate(model: FaceModel, people: Selection) -> dict[str, float]:
 
 
 def validate_classes(model: FaceModel, loss_fn: nn.Module, images: Selection) -> dict[str, float]:
-    """Compute closed-set figures on held-out crops of the training identities; empty if there are none, or no
-    logits.
+    """Compute closed-set figures on held-out crops of the training identities; empty if there are none, no
+    logits, or only some of the classes.
     """
-    if not len(images) or not hasattr(loss_fn, "logits"):
+    if not len(images) or not hasattr(loss_fn, "logits") or divided(loss_fn):
         return {}
     logits = class_logits(loss_fn, embed_all(model, images.batches(), flip=False))
     report = classification_report(logits, images.labels)

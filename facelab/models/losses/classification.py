@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from facelab.models.losses.batch import check_batch, in_float32, require
 from facelab.models.losses.cosine import prototype_scores
 from facelab.models.losses.mining import l2_normalize
+from facelab.models.losses.shards import Part, Shard, shown, take_part
 
 
 def smooth_targets(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
@@ -53,8 +54,13 @@ def linear_layer(embedding_dim: int, num_classes: int, bias: bool) -> nn.Linear:
 
 def linear_logits(layer: nn.Linear, embeddings: Tensor) -> Tensor:
     """Compute (B, D) -> (B, K) in the type of the embeddings, whatever the type of the layer."""
-    bias = None if layer.bias is None else layer.bias.to(embeddings.dtype)
-    return F.linear(embeddings, layer.weight.to(embeddings.dtype), bias)
+    return scores_of(layer.weight, layer.bias, embeddings)
+
+
+def scores_of(weight: Tensor, bias: Tensor | None, embeddings: Tensor) -> Tensor:
+    """Compute (B, D) -> (B, K) with weights (K, D), in the type of the embeddings."""
+    bias = None if bias is None else bias.to(embeddings.dtype)
+    return F.linear(embeddings, weight.to(embeddings.dtype), bias)
 
 
 class Softmax(nn.Module):
@@ -69,6 +75,9 @@ class Softmax(nn.Module):
     Raises:
         ValueError: α is out of range.
     """
+
+    shard: Shard | None = None  # see `shards`
+    part: Part | None = None
 
     def __init__(
         self, embedding_dim: int, num_classes: int, label_smoothing: float = 0.0, bias: bool = True
@@ -85,12 +94,14 @@ class Softmax(nn.Module):
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """Return class scores: (B, D) -> (B, K)."""
-        return linear_logits(self.linear, embeddings)
+        bias = None if self.linear.bias is None else shown(self, self.linear.bias)
+        return scores_of(shown(self, self.linear.weight), bias, embeddings)
 
     @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        return F.cross_entropy(self.logits(embeddings), labels, label_smoothing=self.label_smoothing)
+        part = take_part(self, labels)
+        return part.cross_entropy(self.logits(part.enter(embeddings)), self.label_smoothing)
 
 
 class NormSoftmax(nn.Module):
@@ -109,6 +120,9 @@ class NormSoftmax(nn.Module):
         ValueError: the scale is out of range.
     """
 
+    shard: Shard | None = None  # see `shards`
+    part: Part | None = None
+
     def __init__(self, embedding_dim: int, num_classes: int, scale: float = 20.0) -> None:
         super().__init__()
         require(0 < scale < float("inf"), "scale", scale, "above 0")
@@ -118,12 +132,13 @@ class NormSoftmax(nn.Module):
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """Return class scores: (B, D) -> (B, K), s·cos θ."""
-        return prototype_scores(l2_normalize(embeddings), self.prototypes) * self.scale
+        return prototype_scores(l2_normalize(embeddings), shown(self, self.prototypes)) * self.scale
 
     @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        return F.cross_entropy(self.logits(embeddings), labels)
+        part = take_part(self, labels)
+        return part.cross_entropy(self.logits(part.enter(embeddings)))
 
 
 class OnlineLabelSmoothing(nn.Module):

@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facelab.models.losses.batch import Scheduled, check_batch, in_float32, require
 from facelab.models.losses.cosine import prototype_scores
 from facelab.models.losses.mining import l2_normalize
+from facelab.models.losses.shards import Part, Shard, shown, take_part
 
 
 def arcface_psi(cosine: Tensor, margin: float) -> Tensor:
@@ -87,8 +87,17 @@ def a_softmax_psi(cosine: Tensor, margin: int) -> Tensor:
 
 
 def of_true_class(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return each sample's score for its true class: (B, C), (B,) -> (B,)."""
+    """Return each sample's score for its true class: (B, C), (B,) -> (B,); of any class where it is -1."""
     return scores[torch.arange(len(labels), device=labels.device), labels]
+
+
+def with_true_class(scores: Tensor, labels: Tensor, target: Tensor) -> Tensor:
+    """Write `target` (B,) into the scores of the true class, in place; rows labeled -1, a class of another
+    process, do not change.
+    """
+    column = labels.clamp(min=0)
+    kept = torch.where(labels >= 0, target, of_true_class(scores, column))
+    return scores.scatter_(1, column[:, None], kept[:, None])
 
 
 def arcface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
@@ -96,7 +105,7 @@ def arcface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
 
     Args:
         cosine: (B, C), cos θ in [-1, 1].
-        labels: (B,) int64 in [0, C).
+        labels: (B,) int64 in [0, C), or -1 for a class of another process.
         margin: m in radians, in [0, π/2).
         scale: s, the radius of the hypersphere.
 
@@ -107,7 +116,7 @@ def arcface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
         ValueError: margin is out of range.
     """
     target = scale * arcface_psi(of_true_class(cosine, labels), margin)
-    return (cosine * scale).scatter_(1, labels[:, None], target[:, None])
+    return with_true_class(cosine * scale, labels, target)
 
 
 def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
@@ -115,7 +124,7 @@ def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
 
     Args:
         cosine: (B, C), cos θ in [-1, 1].
-        labels: (B,) int64 in [0, C).
+        labels: (B,) int64 in [0, C), or -1 for a class of another process.
         margin: m in [0, 1].
         scale: s, the radius of the hypersphere.
 
@@ -126,7 +135,7 @@ def cosface_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) 
         ValueError: margin is out of range.
     """
     target = scale * cosface_psi(of_true_class(cosine, labels), margin)
-    return (cosine * scale).scatter_(1, labels[:, None], target[:, None])
+    return with_true_class(cosine * scale, labels, target)
 
 
 def a_softmax_logits(scores: Tensor, labels: Tensor, norms: Tensor, margin: int, annealing: float) -> Tensor:
@@ -134,7 +143,7 @@ def a_softmax_logits(scores: Tensor, labels: Tensor, norms: Tensor, margin: int,
 
     Args:
         scores: (B, C), ‖x‖·cos θ.
-        labels: (B,) int64 in [0, C).
+        labels: (B,) int64 in [0, C), or -1 for a class of another process.
         norms: (B,), ‖x‖.
         margin: m, an integer >= 1.
         annealing: λ >= 0, the weight of the plain cosine relative to ψ.
@@ -148,7 +157,7 @@ def a_softmax_logits(scores: Tensor, labels: Tensor, norms: Tensor, margin: int,
     plain = of_true_class(scores, labels)
     cosine = plain / norms.masked_fill(norms == 0, 1)
     target = plain + norms * (a_softmax_psi(cosine, margin) - cosine) / (1 + annealing)
-    return scores.scatter(1, labels[:, None], target[:, None])
+    return with_true_class(scores.clone(), labels, target)
 
 
 def annealed_lambda(step: int) -> float:
@@ -174,6 +183,9 @@ class MarginSoftmax(Scheduled):
     Raises:
         ValueError: margin, scale or warm-up is out of range.
     """
+
+    shard: Shard | None = None  # see `shards`
+    part: Part | None = None
 
     def __init__(
         self,
@@ -213,16 +225,17 @@ class MarginSoftmax(Scheduled):
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """Return class scores without margin: (B, D) -> (B, C), s·cos θ."""
-        return prototype_scores(l2_normalize(embeddings), self.prototypes) * self.scale
+        return prototype_scores(l2_normalize(embeddings), shown(self, self.prototypes)) * self.scale
 
     @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
-        cosine = prototype_scores(l2_normalize(embeddings), self.prototypes)
-        logits = self.margin_logits(cosine, labels, self.current_margin(), self.scale)
+        part = take_part(self, labels)
+        cosine = prototype_scores(l2_normalize(part.enter(embeddings)), shown(self, self.prototypes))
+        logits = self.margin_logits(cosine, part.places, self.current_margin(), self.scale)
         if self.training:
             self.step += 1
-        return F.cross_entropy(logits, labels)
+        return part.cross_entropy(logits)
 
 
 def arcface(
@@ -254,6 +267,9 @@ class ASoftmax(Scheduled):
         ValueError: margin is out of range.
     """
 
+    shard: Shard | None = None  # see `shards`
+    part: Part | None = None
+
     def __init__(self, embedding_dim: int, num_classes: int, margin: int = 4) -> None:
         super().__init__()
         a_softmax_psi(torch.zeros(1), margin)  # checks the margin
@@ -263,14 +279,16 @@ class ASoftmax(Scheduled):
     @in_float32
     def logits(self, embeddings: Tensor) -> Tensor:
         """Return class scores without margin: (B, D) -> (B, C), ‖x‖·cos θ."""
-        return prototype_scores(embeddings, self.prototypes)
+        return prototype_scores(embeddings, shown(self, self.prototypes))
 
     @in_float32
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         check_batch(self, embeddings, labels)
+        part = take_part(self, labels)
+        embeddings = part.enter(embeddings)
         norms = torch.linalg.vector_norm(embeddings, dim=1)
         annealing = annealed_lambda(self.step.item())
-        logits = a_softmax_logits(self.logits(embeddings), labels, norms, self.margin, annealing)
+        logits = a_softmax_logits(self.logits(embeddings), part.places, norms, self.margin, annealing)
         if self.training:
             self.step += 1
-        return F.cross_entropy(logits, labels)
+        return part.cross_entropy(logits)
