@@ -29,6 +29,7 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
         "Calibrate a model's thresholds on unseen identities, and store them with the model.",
     ),
     "train": ("train", "Train a recipe on folders or zips of aligned crops, or on rendered faces."),
+    "doctor": ("doctor", "Find what is wrong with a training: the numbers that show it, and the remedy."),
     "data": (
         "data",
         "Get images: fetch LFW or Olivetti, unpack, inspect or convert a data set, cut aligned crops.",

@@ -161,7 +161,8 @@ def _train(command: Train) -> None:
     for progress in _shown(run, command, first):
         last = progress
         if first and progress.epoch_done:
-            header = replace(header, metrics={"held_out": progress.validation})
+            rows = tuple(progress.run.history.so_far())
+            header = replace(header, metrics={"held_out": progress.validation}, history=rows)
             checkpoint.save(out, progress.model, progress.loss_fn, header)
     if first and last is not None:
         if course is not None:

@@ -38,6 +38,7 @@ class Header:
         operating_points: thresholds and histograms; None before calibration.
         identities: K names of the training identities by class, or empty if they are not stored.
         device: what trained it, in words; empty where that was not kept.
+        history: rows of figures of the run, from its first step to its last; empty where they were not kept.
     """
 
     recipe: Recipe
@@ -47,6 +48,7 @@ class Header:
     operating_points: OperatingPoints | None = None
     identities: tuple[str, ...] = ()
     device: str = ""
+    history: tuple[dict[str, float], ...] = ()
 
     def to_json(self) -> str:
         values = asdict(self) | {"recipe": self.recipe.to_dict()}
@@ -58,14 +60,14 @@ class Header:
     def from_json(cls, text: str) -> "Header":
         values = json.loads(text)
         legal = {field.name for field in fields(cls)}
-        later = {"identities", "device"}  # fields that the first files lack
+        later = {"identities", "device", "history"}  # fields that the first files lack
         if not isinstance(values, dict) or {*values, *later} != legal:
             raise ValueError(f"it needs {', '.join(sorted(legal))} and nothing else")
         points, recipe = values.pop("operating_points"), Recipe.from_dict(values.pop("recipe"))
-        check_values(**{"identities": [], "device": "", **values})
-        identities = tuple(values.pop("identities", ()))
+        check_values(**{"identities": [], "device": "", "history": [], **values})
+        identities, history = tuple(values.pop("identities", ())), tuple(values.pop("history", ()))
         points = None if points is None else OperatingPoints.from_dict(points)
-        return cls(recipe, operating_points=points, identities=identities, **values)
+        return cls(recipe, operating_points=points, identities=identities, history=history, **values)
 
 
 def save(path: str | os.PathLike, model: FaceModel, loss_fn: nn.Module, header: Header) -> None:

@@ -22,6 +22,7 @@ from facelab.models.recipe import Recipe
 MAX_HEADER = 4 * 2**20  # bytes: a hundred thousand names of people
 MAX_CLASSES = 10_000_000
 MAX_TEXT = 10_000  # characters of what is said in words, e.g. of the data
+MAX_ROWS, MAX_FIGURES = 1000, 100  # of a run's history, and of one of its rows
 MAX_DEPTH = 6  # of measured figures: test, subset, figure, ...
 SIZES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
@@ -88,7 +89,7 @@ def _fields(entry: object) -> tuple[str, tuple[int, ...], int, int]:
 
 
 def check_values(
-    num_classes: object, data: object, metrics: object, identities: object, device: object
+    num_classes: object, data: object, metrics: object, identities: object, device: object, history: object
 ) -> None:
     """Raise a ValueError if a value of a checkpoint's header has a type that its readers do not expect.
 
@@ -113,6 +114,22 @@ def check_values(
         raise ValueError(
             f"{len(identities)} identities are named for {num_classes} classes; name all or none"
         )
+    check_history(history)
+
+
+def check_history(history: object) -> None:
+    """Raise a ValueError if a run's history is not a list of rows of finite numbers by name."""
+    if not isinstance(history, list | tuple) or len(history) > MAX_ROWS:
+        raise ValueError(f"the history is {_short(history)}; it must be a list of at most {MAX_ROWS:,} rows")
+    for row in history:
+        if not isinstance(row, dict) or len(row) > MAX_FIGURES or not all(map(_is_figure, row.items())):
+            raise ValueError(f"a row of the history is {_short(row)}; it must be a table of finite numbers")
+
+
+def _is_figure(item: tuple[object, object]) -> bool:
+    name, value = item
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(name, str) and len(name) <= 100 and number and abs(value) < 1e30
 
 
 def _is_plain(value: object, depth: int) -> bool:

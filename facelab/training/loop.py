@@ -126,6 +126,7 @@ def train(
             validation = (
                 _end_epoch(run, parts_of_data, run.step == pace.steps, model, loss_fn) if done else {}
             )
+            run.history.end_step(run.step, pace.steps, {"epoch": epoch + 1, "lr": lr} | validation)
             speed, left = pace.after(run.step, len(rows))
             yield Progress(
                 run.step, pace.steps, epoch + 1, recipe.epochs, loss, parts, run.accuracy, lr, speed, left,
@@ -271,20 +272,20 @@ def _figures(
     loss_fn: nn.Module,
 ) -> Callable[[], list[float]]:
     """Return the figures of a step, in transfer to the host: whether the embeddings are finite, the loss, the
-    accuracy on labeled crops (NaN without any), the loss's parts.
+    accuracy on labeled crops (NaN without any), the mean norm of an embedding, the loss's parts.
     """
     hits = loss.new_full((), float("nan"))
     if hasattr(loss_fn, "logits"):
         hits = class_shards.hits(loss_fn, named.detach(), labels).float().mean()
-    finite = embeddings.isfinite().all()
-    return fetch(torch.stack([x.detach().float() for x in (finite, loss, hits, *parts.values())]))
+    finite, norm = embeddings.isfinite().all(), embeddings.detach().float().norm(dim=1).mean()
+    return fetch(torch.stack([x.detach().float() for x in (finite, loss, hits, norm, *parts.values())]))
 
 
 def _read(
     run: Run, figures: Callable[[], list[float]], names: list[str], lr: float
 ) -> tuple[float, dict[str, float]]:
     """Wait for a step's figures, refuse those of a run that is lost -> (loss, its parts)."""
-    finite, loss, hits, *terms = figures()
+    finite, loss, hits, norm, *terms = figures()
     for name, good in (("embedding", finite), ("loss", math.isfinite(loss))):
         if not good:
             raise ValueError(
@@ -294,4 +295,6 @@ def _read(
         keep = min(SMOOTHING, run.judged / (run.judged + 1))  # a plain mean at first
         run.accuracy = hits if run.judged == 0 else keep * run.accuracy + (1 - keep) * hits
         run.judged += 1
-    return loss, dict(zip(names, terms))
+    parts = dict(zip(names, terms))
+    run.history.add({"loss": loss, "accuracy": hits, "norm": norm}, parts)
+    return loss, parts

@@ -8,7 +8,7 @@ numbers are not stored, because each step draws them from seed and step.
 import hashlib
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from facelab.data.folders import Selection
 from facelab.models import checkpoint
+from facelab.models.claims import check_history
 from facelab.models.losses.shards import Shard
 from facelab.models.model import FaceModel
 from facelab.models.recipe import Recipe
 from facelab.training.class_shards import divided, gathered, whole
 from facelab.training.distillation import Teacher
+from facelab.training.history import History
 from facelab.training.optim import Average
 
 FORMAT = "facelab-run/1"
@@ -43,6 +45,7 @@ class Run:
         step: steps done.
         accuracy: running accuracy, as Progress shows it.
         judged: steps that it is the mean of.
+        history: how the figures have changed so far.
     """
 
     recipe: Recipe
@@ -56,6 +59,7 @@ class Run:
     step: int = 0
     accuracy: float = math.nan
     judged: int = 0
+    history: History = field(default_factory=History)
 
     def best(self) -> tuple[FaceModel, nn.Module]:
         """Return the network and loss to validate and save: the averaged ones, if they exist."""
@@ -97,7 +101,7 @@ def save(path: Path, run: Run) -> None:
         OSError: the disk is full or the folder cannot be written; an existing file stays unchanged.
     """
     header = {"recipe": run.recipe.to_dict(), "data": run.data, "step": run.step}
-    header |= {"accuracy": run.accuracy, "judged": run.judged}
+    header |= {"accuracy": run.accuracy, "judged": run.judged, "history": asdict(run.history)}
     if run.scaler:
         header["scaler"] = run.scaler.state_dict()
     tensors = _tensors(run)
@@ -119,6 +123,7 @@ def restore(path: Path, run: Run) -> None:
     if run.scaler and saved.scaler:  # without: it was saved on a device that needs none
         run.scaler.load_state_dict(saved.scaler)
     run.step, run.accuracy, run.judged = saved.step, saved.accuracy, saved.judged
+    run.history = saved.history
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +135,7 @@ class _Saved:
     step: int
     accuracy: float
     judged: int
+    history: History
     scaler: dict[str, float]
     tensors: dict[str, Tensor]
 
@@ -143,16 +149,25 @@ def _read(path: Path) -> _Saved:
         was = Recipe.from_dict(header["recipe"])
         data, step = str(header["data"]), int(header["step"])
         accuracy, judged = float(header["accuracy"]), int(header["judged"])
+        history = _history(header.get("history", {}))
         scaler = {str(name): value + 0 for name, value in header.get("scaler", {}).items()}
         if scaler and (set(scaler) != SCALER or not 0 < scaler["scale"] < math.inf):
             raise ValueError("scaler")
     except Exception as error:  # a tampered header makes its readers raise anything
         raise ValueError(f"{path.name} has a damaged header; leave --resume out to begin anew") from error
-    return _Saved(was, data, step, accuracy, judged, scaler, tensors)
+    return _Saved(was, data, step, accuracy, judged, history, scaler, tensors)
+
+
+def _history(values: dict[str, object]) -> History:
+    """Return the history in a saved state; an empty one of a state of an earlier version."""
+    rows, last = values.get("rows", []), values.get("last", {})
+    check_history([*rows, last])
+    sums = {str(name): (float(total), int(count)) for name, (total, count) in values.get("sums", {}).items()}
+    return History(rows, sums, last)
 
 
 def _require_same(was: Recipe, data: str, run: Run, path: Path) -> None:
-    for name in (field.name for field in fields(Recipe)):
+    for name in (each.name for each in fields(Recipe)):
         old, new = getattr(was, name), getattr(run.recipe, name)
         if old != new:
             raise ValueError(

@@ -163,7 +163,9 @@ def _concluded(last: Progress, now: Snapshot, recipe: Recipe, pool: TrainingData
     model, loss_fn = last.model.eval(), last.loss_fn.eval()
     model.zero_grad(set_to_none=True)
     loss_fn.zero_grad(set_to_none=True)
-    return replace(now, result=Result(model, loss_fn, _header(recipe, pool.source, parts, figures, model)))
+    header = _header(recipe, pool.source, parts, figures, model)
+    header = replace(header, history=tuple(last.run.history.so_far()))
+    return replace(now, result=Result(model, loss_fn, header))
 
 
 def _header(
