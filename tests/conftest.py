@@ -182,7 +182,7 @@ def as_zip(folder: Path, path: Path) -> Path:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that announces a size and ends there."""
+    """A PNG that declares a size and ends there."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -65,6 +65,7 @@ ALLOWED = (  # what may stay, and why
     r"strictness",  # as a name: the key of links, the id on the page, an argument
     r"celeba_grey112|grey112",  # a data source's file name
     r"surprised",
+    r"screenshot\|stranger",  # in the pattern of file names that name no identity
 )
 VERBS = re.findall(
     r"\S+",
@@ -94,6 +95,15 @@ IDIOMS = (  # in any docstring
     r"even odds",
     r"\bthe least (score|size|norm)\b",
     r"neighbours|colour|centre|grey\b|normalis|regularis|recognis|behaviour|metres\b",
+)
+ODD = (  # in any string of the package: what a native reader has to read twice
+    r"(?<!there )(?<!here )\b(is|are) no (?!more|longer)",
+    r"no whole|cannot be told|for want of|of no use|further up",
+    r"\bannounces\b|is there already|check it\b",
+    r"(is|are) the most\b",
+    r"\blegal (is|are)\b",
+    r"\b(names nobody|on everybody|asks for nothing)\b",
+    r"than it may be|says otherwise|goes on with it",
 )
 KEY = re.compile(r"[a-z0-9_#.{}:/=&?-]+")  # ids, keys and file names are no words
 
@@ -158,8 +168,15 @@ def opens_with_a_verb(text: str) -> bool:
     return text.split()[0].rstrip(",") in VERBS
 
 
-def idioms(text: str) -> list[str]:
-    return [hit[0] for pattern in IDIOMS if (hit := re.search(pattern, text, re.IGNORECASE))]
+def package_texts() -> Iterator[tuple[str, str]]:
+    """(place, text) of every string of the package, error sentences among them."""
+    for path in sorted((ROOT / "facelab").rglob("*.py")):
+        for line, text in constants(ast.parse(path.read_text()), docstrings=False):
+            yield f"{path.relative_to(ROOT)}:{line}", text
+
+
+def idioms(text: str, patterns: tuple[str, ...] = IDIOMS) -> list[str]:
+    return [hit[0] for pattern in patterns if (hit := re.search(pattern, text, re.IGNORECASE))]
 
 
 def is_property(node: ast.AST) -> bool:
@@ -182,6 +199,12 @@ def found(texts: Iterator[tuple[str, str]]) -> list[str]:
 
 def test_the_page_the_plots_and_the_commands_use_the_fields_words():
     assert found(python_texts()) == []
+
+
+def test_the_sentences_of_every_room_are_plain():
+    every = (*ODD, *IDIOMS[:5])  # the rest of the idioms are of docstrings alone
+    assert [f"{place}: {idioms(text, every)}" for place, text in package_texts() if idioms(text, every)] == []
+    assert found(package_texts()) == []
 
 
 def test_the_documents_use_the_fields_words():
@@ -217,6 +240,14 @@ def test_a_noun_does_not_open_a_function_s_docstring(text):
 )
 def test_an_idiom_in_a_docstring_is_found(text):
     assert len(idioms(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.npz is no whole .npz file", "a.jpg does not exist; check it", "there are 9; 8 are the most"],
+)
+def test_an_odd_sentence_is_found(text):
+    assert idioms(text, ODD) and not idioms("there is no model 'x'; it is no longer shipped", ODD)
 
 
 @pytest.mark.parametrize("text", ["9 strangers pass", "the verdict", "1 % of pairs", "named rightly"])

@@ -115,7 +115,7 @@ def info(path: Path, /, json: bool = False) -> None:
     people = "" if found.identities is None else f" of {found.identities:,} identities"
     print(f"{found.kind}: {found.images:,} images{people}, {found.bytes / 1e6:,.1f} MB")
     for size, count in found.sizes.items():
-        print(f"{size:<14}{count} of {sum(found.sizes.values())} images that were decoded")
+        print(f"{size:<14}{count} of {sum(found.sizes.values())} sampled images (at most 20 are decoded)")
     for note in found.notes:
         print(note)
 
@@ -253,7 +253,7 @@ def submit(model: Model, root: Root, /, out: str, partial: bool = False, device:
         print(note, file=sys.stderr)
     _list_failures(tuple(done.failures.items()))
     if not done.files:
-        raise ValueError(f"{root} asks for nothing that this checkpoint can answer")
+        raise ValueError(f"{root} contains nothing that this checkpoint can predict")
 
 
 def cache(clear: bool = False) -> None:
@@ -279,7 +279,7 @@ def cache(clear: bool = False) -> None:
 
 
 def _report(done: Written, things: str) -> None:
-    print(f"{done.written} {things} written, {done.kept} were there, {len(done.failures)} failed")
+    print(f"{done.written} {things} written, {done.kept} already there, {len(done.failures)} failed")
     for note in done.notes:
         print(note, file=sys.stderr)
     _list_failures(done.failures)

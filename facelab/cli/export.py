@@ -25,8 +25,8 @@ def export(
     Args:
         model: A checkpoint's name or path.
         onnx: The file to write.
-        no_flip: Do not add the embedding of the mirrored crop inside.
-        no_normalize: Do not divide embeddings by their L2 norm inside.
+        no_flip: Do not add the embedding of the mirrored crop.
+        no_normalize: Do not divide embeddings by their L2 norm.
     """
     path = find_checkpoint(model)
     network, _, header = checkpoint.load(path)

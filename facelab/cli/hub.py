@@ -24,7 +24,7 @@ def push(
 
     Args:
         model: A checkpoint's name or path.
-        repository: Where to, e.g. me/my-faces; it is made if it does not exist.
+        repository: Repository, e.g. me/my-faces; it is created if it does not exist.
         license: The license of your weights as the Hub calls it, e.g. cc-by-nc-4.0; shipped ones keep theirs.
         dataset: Data sets on the Hub that it was trained on.
         private: Make a new repository private.

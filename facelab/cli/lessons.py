@@ -80,7 +80,7 @@ def calibration(models: Models, data: tuple[str, ...]) -> None:
         lesson.save(path, result)
         before, after = result.reliability(1.0).ece(), result.reliability(result.fitted).ece()
         print(
-            f"{path.stem:<24}{len(result.correct):>5} photos  right {result.accuracy():.1%}  "
+            f"{path.stem:<24}{len(result.correct):>5} photos  accuracy {result.accuracy():.1%}  "
             f"ECE {before:.3f}, at T {result.fitted:.2f} {after:.3f}  EER {result.eer:.3f}"
         )
 
@@ -100,7 +100,7 @@ def transfer(data: tuple[str, ...], start: str = START_MODEL, seeds: int = 3) ->
         outcomes.append(one)
         lesson.save(outcomes)
         print(
-            f"{one.start:<20}{one.shots:>2} photos each, seed {one.seed}: {one.accuracy:.1%} right",
+            f"{one.start:<20}{one.shots:>2} photos each, seed {one.seed}: accuracy {one.accuracy:.1%}",
             flush=True,
         )
 
@@ -117,7 +117,7 @@ def train(seed: int = 0) -> None:
     shown = lesson.measure(Choice(seed=seed))
     lesson.save(shown)
     step, figures = shown.last.figures[-1]
-    print(f"{step} steps in {shown.last.seconds:.0f} s, EER on new people {figures['eer']:.3f}")
+    print(f"{step} steps in {shown.last.seconds:.0f} s, EER on unseen identities {figures['eer']:.3f}")
 
 
 def collapse(seeds: int = 24) -> None:

@@ -169,7 +169,7 @@ def _print_roc(report: Report) -> None:
         print(f"TAR@FAR={far:<5} {tar:.4f}{_between(intervals.get('tar_at_far', {}).get(far))}")
     missing = next((far for far in FARS if f"{far:g}" not in report["tar_at_far"]), None)
     if missing:
-        print(f"TAR@FAR={missing:g} is left out: it takes {1 / missing:,.0f} impostor pairs or more")
+        print(f"TAR@FAR={missing:g} is left out: it needs {1 / missing:,.0f} impostor pairs or more")
 
 
 def _between(interval: tuple[float, float] | None) -> str:

@@ -81,7 +81,7 @@ def train(argv: list[str]) -> None:
     if not argv or argv[0].startswith("-"):
         print("usage: python -m facelab train RECIPE [--data PATH...] --out FILE [--FIELD VALUE ...]\n")
         print(
-            "RECIPE is a .json or .toml file of fields, a checkpoint whose recipe to take, or one of these:"
+            "RECIPE is a .json or .toml file of fields, a checkpoint whose recipe is reused, or one of these:"
         )
         print(recipe_listing())
         print("\n`train RECIPE --help` shows every field with its value.")
@@ -107,7 +107,7 @@ def _as_homework(command: Train, held_out: str | None) -> Train:
     command = replace(command, data=(str(homework.train),))
     if held_out is None:
         said = f"{homework.train} is the homework's: every class is trained on"
-        _say(f"{said}, none is held out (--held-out says otherwise)", command.device)
+        _say(f"{said}, none is held out (--held-out changes that)", command.device)
         command = replace(command, recipe=replace(command.recipe, held_out=0.0))
     return command
 
@@ -190,9 +190,9 @@ def _state_to_resume(command: Train, out: Path) -> Path | None:
             why = f"{out} is finished" if out.is_file() else f"{state} does not exist"
             raise ValueError(f"there is nothing to resume: {why}; leave --resume out to begin")
         return state
-    for path, way in ((state, "a stopped run: --resume goes on with it"), (out, "a checkpoint")):
+    for path, way in ((state, "a stopped run: --resume continues it"), (out, "a checkpoint")):
         if path.is_file() and not command.overwrite:
-            raise ValueError(f"{path} is there already, {way}; choose another --out, or add --overwrite")
+            raise ValueError(f"{path} already exists, {way}; choose another --out, or add --overwrite")
     return None
 
 

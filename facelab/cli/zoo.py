@@ -72,7 +72,7 @@ def _list(rows: list[Row], zoo: reproduce.Zoo) -> None:
         seconds = reproduce.seconds_left(row, zoo)
         total += seconds
         print(f"{row.name:<{width}}  {_spell(seconds):>9}  {reproduce.progress(row, zoo)[0]}", flush=True)
-    print(f"{'all':<{width}}  {_spell(total):>9}  of training left, at this machine's present pace")
+    print(f"{'all':<{width}}  {_spell(total):>9}  of training left, at this machine's current pace")
 
 
 def _spell(seconds: float) -> str:

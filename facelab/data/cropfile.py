@@ -57,7 +57,7 @@ class CropFile:
         out = np.empty((len(index), *CROP), np.uint8)
         for i in np.argsort(index).tolist():
             if self._read(out[i], self._start + int(index[i]) * CROP_BYTES) != CROP_BYTES:
-                raise OSError(f"{self.path.name} has become shorter while it was read; start again")
+                raise OSError(f"{self.path.name} became shorter while it was being read; start again")
         return out
 
     def _read(self, crop: np.ndarray, start: int) -> int:
@@ -158,4 +158,4 @@ def read_crop_file(path: str | os.PathLike) -> tuple[CropFile, dict[str, Any]]:
     except ValueError:
         raise
     except Exception as error:  # numpy's readers raise what they like
-        raise ValueError(f"{path.name} is no crop file; convert the images again") from error
+        raise ValueError(f"{path.name} is not a crop file; convert the images again") from error

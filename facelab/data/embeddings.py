@@ -106,7 +106,7 @@ def _read_arrays(path: str | os.PathLike, arrays: Sequence[str], most: int | Non
     except UnusableError as error:
         raise ValueError(f"{name}{error}") from error
     except Exception as error:  # a hostile or broken archive makes its readers raise anything
-        raise ValueError(f"{name} is no whole .npz file; write it again with numpy.savez") from error
+        raise ValueError(f"{name} is not a complete .npz file; write it again with numpy.savez") from error
 
 
 class UnusableError(ValueError):
@@ -123,7 +123,7 @@ class Announced:
 
 
 def announced(archive: zipfile.ZipFile, array: str, ratio: int | None = None) -> Announced:
-    """Return one array's header, after the size that the archive announces for it has been checked.
+    """Return one array's header, after the size that the archive declares for it has been checked.
 
     Args:
         archive: the .npz file.
@@ -149,7 +149,7 @@ def announced(archive: zipfile.ZipFile, array: str, ratio: int | None = None) ->
         raise UnusableError(f" holds Python objects in {array!r}, never unpickled; save plain arrays")
     size = max(math.prod(shape) * dtype.itemsize, entry.file_size)
     if size > min(MAX_BYTES, (ratio or MAX_RATIO[array]) * max(entry.compress_size, 1024)):
-        raise UnusableError(f" announces {size:,} bytes for {array!r}; it was not read")
+        raise UnusableError(f" declares {size:,} bytes for {array!r}; it was not read")
     return Announced(entry, shape, dtype)
 
 
@@ -162,7 +162,7 @@ def _check_kinds(found: dict[str, Announced], most: int | None) -> None:
                 raise UnusableError(f": embeddings are {kind}; they must be floating-point numbers (N, D)")
             if said.shape[1] > MAX_DIMENSION:
                 wide = f"{said.shape[1]:,} numbers"
-                raise UnusableError(f": embeddings have {wide}; {MAX_DIMENSION} is the most")
+                raise UnusableError(f": embeddings have {wide}; {MAX_DIMENSION} is the limit")
         elif said.dtype.kind != "U" or len(said.shape) != 1 or not 1 <= said.dtype.itemsize // 4 <= MAX_NAME:
             words = f"they must be N strings of 1 to {MAX_NAME} characters"
             raise UnusableError(f": {array} are {kind}; {words}")
@@ -171,7 +171,7 @@ def _check_kinds(found: dict[str, Announced], most: int | None) -> None:
         if other != count:
             raise UnusableError(f": {count} {first} and {other} {array}; there must be N of each")
     if most is not None and count > most:
-        raise UnusableError(f" holds {count:,} {first}; {most} is the most that is taken here")
+        raise UnusableError(f" holds {count:,} {first}; {most} is the limit")
 
 
 def read_array_of(archive: zipfile.ZipFile, array: Announced) -> np.ndarray:

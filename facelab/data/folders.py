@@ -241,7 +241,6 @@ def _read_crop(entry: tuple[ImageFolder, str]) -> np.ndarray | str:
         return str(error)
     if pixels.shape[:2] != (CROP_SIZE, CROP_SIZE):
         height, width = pixels.shape[:2]
-        return (
-            f"{width}x{height} is no aligned 112x112 crop; run `python -m facelab data prepare` on the photos"
-        )
+        size = f"{width}x{height}"
+        return f"{size} is not an aligned 112x112 crop; run `python -m facelab data prepare` on the photos"
     return pixels

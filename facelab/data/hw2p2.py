@@ -55,7 +55,7 @@ def find_homework(root: str | os.PathLike) -> Homework:
     """
     root = Path(root)
     if not root.is_dir():
-        raise ValueError(f"{root} is no folder; unpack the homework with `python -m facelab data unpack`")
+        raise ValueError(f"{root} is not a folder; unpack the homework with `python -m facelab data unpack`")
     parts = [root / part for part in CLASSIFICATION]
     found = {
         split: _first([part / name for part in parts for name in names], Path.is_dir)

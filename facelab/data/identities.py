@@ -97,7 +97,9 @@ def identify(
     listed = _by_lists_below(images, tables, top, title)
     if listed:
         return _reported(listed, unnamed, names, notes, title)
-    notes += [f"{printable(name)} names no image here and was not used" for name, _ in tables.values()]
+    notes += [
+        f"{printable(name)} does not name any image here and was not used" for name, _ in tables.values()
+    ]
     return _by_folders(images, unnamed, empty, top, notes, title)
 
 
@@ -156,7 +158,7 @@ def _reported(
     missing = [name for name, label in listed.items() if label == ""]
     people = {name: label for name, label in people.items() if label}
     unnamed = unnamed | dict.fromkeys(missing, f"is not named in {LABELS}")
-    note = f"{title}: {place} says who is on an image"
+    note = f"{title}: {place} gives the identity of each image"
     if unnamed:
         first = printable(next(iter(unnamed)))
         note += f"; {len(unnamed)} of {len(people) + len(unnamed)} images are left out (first: {first})"
@@ -251,7 +253,7 @@ def parse_labels(text: str, name: str) -> dict[str, str]:
         if labels.get(image, label) != label:
             raise ValueError(
                 f"{name}, line {number}: {printable(image)} is {printable(label)} here and "
-                f"{printable(labels[image])} further up; name each image once"
+                f"{printable(labels[image])} on an earlier line; name each image once"
             )
         labels[image] = canonical(label)
     labels.pop("", None)

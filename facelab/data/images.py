@@ -70,7 +70,7 @@ class ImageFolder:
         elif self.path.name.lower().endswith(CONVERTED):
             words = "python -m facelab data convert"
             raise ValueError(
-                f"{self.path.name} is no folder or zip; `{words} {self.path.name} OUT/` makes one"
+                f"{self.path.name} is not a folder or zip; `{words} {self.path.name} OUT/` makes one"
             )
         elif self.path.is_file():
             names, folders = self._open_zip()
@@ -92,7 +92,7 @@ class ImageFolder:
             self._zip = OpenZip(self.path)
             names = entry_names(self._zip.infolist())
         except Exception as error:  # usually BadZipFile; a hostile directory makes zipfile raise anything
-            words = "is neither a folder nor a whole zip; make it again"
+            words = "is neither a folder nor a complete zip file; create it again"
             raise ValueError(f"{self.path.name} {words}") from error
         files, wanted = [], readable_suffixes() + TEXT_SUFFIXES
         for name, info in zip(names, self._zip.infolist()):
@@ -102,14 +102,14 @@ class ImageFolder:
                 continue
             files.append(name)
             if name in self._entries:
-                self.unread[f"{name} (again)"] = "has a name that is there already"
+                self.unread[f"{name} (again)"] = "has a name that already exists"
             elif is_shown(name, wanted):
                 self._entries[name] = info
                 why = _unusable(name, info, self.path)
                 if why:
                     self.unread[name] = why
             elif info.file_size > MAX_FILE_BYTES:
-                self.unread[name] = "is no picture"
+                self.unread[name] = "is not an image"
         return files, [name.rstrip("/") for name in names if name.endswith("/")]
 
     @property
@@ -191,7 +191,7 @@ def _below(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
         place = os.path.realpath(os.path.join(root, prefix))
         if prefix and (place in seen or home.startswith(place.rstrip(os.sep) + os.sep)):
             left_out[prefix.rstrip("/")] = (
-                "is a link to a folder that is taken already or lies around this one"
+                "is a link to a folder that is already included or contains this one"
             )
             continue
         seen.add(place)

@@ -122,8 +122,8 @@ def identity_level(folders: set[Parts], place: str) -> Reading:
     }
     if divided and deeper and not direct:
         raise ValueError(
-            f"{place}: each of {_listed(tops)} holds folders of its own below {first}, as a data set and no "
-            f"person does; give one of them at a time, e.g. {place}/{first}"
+            f"{place}: each of {_listed(tops)} contains further folders below {first}, like a data set, not "
+            f"like a person; give one of them at a time, e.g. {place}/{first}"
         )
     below_person = Reading(
         slice(0, 1), f"{place}: folders inside a person's ({first}) count as that person's sessions"
@@ -177,7 +177,7 @@ def _without_direct(
             "or two; give one of these folders, or put each person's images into one folder"
         )
     raise ValueError(
-        f"{place}: it cannot be told whether people are the folders {_listed(tops)} or those inside them "
+        f"{place}: it is unclear whether people are the folders {_listed(tops)} or those inside them "
         f"({first}); put each person's images directly into one folder"
     )
 
@@ -209,9 +209,7 @@ def _initial(top: str, inside: set[str]) -> bool:
 
 def _left_out(place: str, taken: str, tops: set[str]) -> str:
     others = _listed(tops - {taken})
-    return (
-        f"{place}: {printable(taken)}/ is taken, and {others} left out; name one of those to take it instead"
-    )
+    return f"{place}: {printable(taken)}/ is used, and {others} not; name one of those to use it instead"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ def read_rows(path: str | os.PathLike, entry: str = "pair") -> list[Row]:
     try:
         return [(i, _fields(line, separator)) for i, line in lines]
     except csv.Error as error:
-        raise ValueError(f"{name} is no list ({error}); give one {entry} a line") from error
+        raise ValueError(f"{name} is not a list ({error}); give one {entry} a line") from error
 
 
 def _fields(line: str, separator: str | None) -> list[str]:

@@ -30,7 +30,7 @@ def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:
     if not all(found):
         found = _behind_shared_folders(plain, index, {_plain(name) for name in names}) or found
     missing = [
-        f"{key} ({f'{len(files)} files match' if files else 'not there'})"
+        f"{key} ({f'{len(files)} files match' if files else 'not found'})"
         for key, files in zip(keys, found)
         if len(files) != 1
     ]

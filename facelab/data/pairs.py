@@ -67,7 +67,7 @@ def _read_lfw(name: str, rows: list[Row]) -> Pairs:
     first, second, same = _lfw_images(name, rows)
     if not rows or len(rows) != 2 * folds * each:
         raise ValueError(
-            f"{name} announces {2 * folds * each} pairs and holds {len(rows)}; it may be cut short"
+            f"{name} declares {2 * folds * each} pairs and holds {len(rows)}; it may be cut short"
         )
     return Pairs(first, second, same, np.repeat(np.arange(folds), 2 * each))
 
@@ -108,7 +108,7 @@ def _read_plain(name: str, rows: list[Row]) -> Pairs:
     place, same = _truth(name, title, body)
     if title and OPPOSITE.search(title[place]) and any(row[place].lower() in PLAIN for _, row in body):
         raise ValueError(
-            f"{name}: under the title {title[place][:40]!r} it cannot be told whether 1 "
+            f"{name}: under the title {title[place][:40]!r} it is unclear whether 1 "
             "means the same person; call the column `same`, with 1 for one person"
         )
     images = [row[1:] if place == 0 else row[:2] for _, row in body]

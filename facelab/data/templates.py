@@ -63,7 +63,7 @@ def read_templates(folder: str | os.PathLike) -> TemplateLists:
 
 def _find(folder: Path, end: str, optional: bool) -> Path | None:
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder; name the one with the protocol's lists")
+        raise ValueError(f"{folder} is not a folder; name the one with the protocol's lists")
     files = [
         path for place in (folder, folder / "meta") for path in place.glob(f"*{end}.txt") if path.is_file()
     ]

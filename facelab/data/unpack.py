@@ -159,7 +159,7 @@ class _Zip:
         try:
             self._path, self._zip = path, OpenZip(path)
         except Exception as error:  # a hostile directory makes zipfile raise anything
-            raise ValueError(f"{path.name} is no whole zip; download it again") from error
+            raise ValueError(f"{path.name} is not a complete zip file; download it again") from error
         self.close = self._zip.close
 
     def entries(self) -> Iterator[Entry]:
@@ -267,5 +267,5 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= 2 * MAX_FILE_BYTES:
-            raise tarfile.ReadError(f"a header announces {size:,} bytes")
+            raise tarfile.ReadError(f"a header declares {size:,} bytes")
         return self._file.read(size)

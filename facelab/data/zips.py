@@ -22,7 +22,7 @@ class _Bounded:
     def read(self, size: int = -1) -> bytes:
         rest = os.fstat(self._file.fileno()).st_size - self._file.tell()
         if (rest if size < 0 else min(size, rest)) > self.most:
-            raise zipfile.BadZipFile("its table of contents is larger than it may be")
+            raise zipfile.BadZipFile("its table of contents is larger than allowed")
         return self._file.read(size)
 
 

@@ -58,7 +58,7 @@ def judge_subsets(
         ValueError: a third would hold no genuine or no impostor pair.
     """
     if min(same.sum(), (~same).sum()) < len(THIRDS):
-        raise ValueError("too few pairs for thirds; give at least three pairs of one person and three of two")
+        raise ValueError("too few pairs for thirds; give at least three genuine and three impostor pairs")
     worse = np.maximum(first, second)
     return {name: _thirds(worse[:, i], scores >= threshold, same) for i, name in enumerate(CONDITIONS)}
 

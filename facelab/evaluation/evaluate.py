@@ -144,7 +144,7 @@ def evaluate(
         ValueError: bad input, too few pairs, or subsets of crops or without thresholds.
     """
     if subsets and aligned:
-        raise ValueError("how turned a face is shows in whole photos only; judge subsets without --aligned")
+        raise ValueError("pose can be measured in whole photos only; evaluate subsets without --aligned")
     threshold = load(model).calibrated().threshold_for(SUBSET_FAR) if subsets else None
     pairs = read_pairs(pairs_file)
     folder = ImageFolder(images)
@@ -223,7 +223,7 @@ def evaluate_classes(
             f"{model} was trained with {header.recipe.loss}, which has no classes; use --identify"
         )
     if not header.identities:
-        raise ValueError(f"{model} does not say whom it was trained on; train it again, or use --identify")
+        raise ValueError(f"{model} does not list its training identities; train it again, or use --identify")
     homework = homework_of([images])
     if homework and homework.train != Path(os.path.abspath(images)):
         raise ValueError(f"{images} holds several splits; name the one to classify, e.g. {homework.dev}")

@@ -25,7 +25,7 @@ FEW = 100  # trials below which a rate is called uncertain
 MOST_GROUPS = 200
 NOTES = (
     "One threshold for all groups, set on all impostor pairs of this list. A difference whose intervals do "
-    "not overlap is unlikely to be chance for these photos.",
+    "not overlap is unlikely to be due to chance for these photos.",
     "The table cannot show a cause: groups may differ in pose, light, age of the photos or camera. It does "
     "not carry over to other photos or another threshold, attributes are taken as the file gives them, and "
     "pairs that share photos make the true intervals wider.",
@@ -118,7 +118,7 @@ def judge_groups(
         kinds = [kind for kind in kinds if kind]
         if len(kinds) > MOST_GROUPS:
             raise ValueError(
-                f"{attribute} has {len(kinds)} groups; {MOST_GROUPS} are the most, so bin its values"
+                f"{attribute} has {len(kinds)} groups; {MOST_GROUPS} is the limit, so bin its values"
             )
         inside = {kind: (first == kind) & (second == kind) for kind in kinds}
         rows = {"all": np.ones(len(same), bool)} | inside

@@ -89,7 +89,9 @@ def _parallel(task: Callable, items: Sequence, jobs: int) -> Iterator:
         with ProcessPoolExecutor(jobs, context, _one_thread) as pool:
             yield from pool.map(task, items, chunksize=4)
     except BrokenProcessPool as error:
-        raise ValueError("a worker process died, most likely for want of memory; use fewer --jobs") from error
+        raise ValueError(
+            "a worker process died, most likely because memory ran out; use fewer --jobs"
+        ) from error
 
 
 def _locate(place: Place, name: str, known: Found | None) -> tuple[np.ndarray, Found]:

@@ -256,7 +256,7 @@ def judge_identification(embedded: Embedded, intervals: bool = False, seed: int 
     enrolled = _first_of_each(names, labels)
     people = np.unique(labels)
     if enrolled.all():
-        raise ValueError("nobody has a second image to be found by; identification needs probes")
+        raise ValueError("no identity has a second image to use as a probe; add images")
     if len(people) < 2:
         raise ValueError("all images show one person; identification needs two people or more")
     score, _ = embedded.matrix()

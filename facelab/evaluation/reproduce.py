@@ -213,7 +213,7 @@ def progress(row: Row, zoo: Zoo) -> tuple[str, float]:
     except ValueError as error:
         return str(error), 0.0
     if "train" not in todo:
-        return (f"trained; left: {', '.join(todo) or 'to be filed'}" if todo else "done"), 0.0
+        return (f"trained; left: {', '.join(todo) or 'filing'}" if todo else "done"), 0.0
     state = _state(row, zoo)
     if not state.is_file():
         return "missing", 1.0

@@ -39,7 +39,7 @@ def header(name: str) -> Header:
     try:
         return Header.from_json(path.read_text(encoding="utf-8"))
     except Exception as error:  # what is not a header makes its readers raise anything
-        raise ValueError(f"{path.name} is no header of a run: {error}") from error
+        raise ValueError(f"{path.name} is not the header of a run: {error}") from error
 
 
 def headers() -> dict[str, Header]:

@@ -112,7 +112,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Calibration:
     network, loss_fn, header = checkpoint.load(find_checkpoint(model))
     name = Path(model).stem
     if not hasattr(loss_fn, "logits"):
-        raise ValueError(f"{name} was trained with {header.recipe.loss}, which names nobody; leave it out")
+        raise ValueError(f"{name} was trained with {header.recipe.loss}, which has no classes; leave it out")
     parts = split(data, header.recipe)
     _check_people(name, header, parts)
     batches = parts.images.batches(track, "known people")
@@ -144,11 +144,12 @@ def _check_people(name: str, header: checkpoint.Header, parts: Split) -> None:
     known, given = header.identities, parts.training.identities
     if known != given if known else header.num_classes != len(given):
         raise ValueError(
-            f"{name} was trained on other people than these crops would give; its data were: {header.data}"
+            f"{name} was trained on other identities than these crops give; its data were: {header.data}"
         )
     if len(parts.images) < 4:
         raise ValueError(
-            f"{name} held out {len(parts.images)} photos of known people; train it with --held-out-images 0.1"
+            f"{name} held out {len(parts.images)} photos of training identities; "
+            "train it with --held-out-images 0.1"
         )
 
 
@@ -222,7 +223,8 @@ def load(path: str | os.PathLike) -> Calibration:
         plain = {name: value.item() if value.ndim == 0 else value for name, value in arrays.items()}
     except Exception as error:  # a broken archive makes its readers raise anything
         raise ValueError(
-            f"{Path(path).name} is no calibration lesson; `python -m facelab lessons calibration` writes one"
+            f"{Path(path).name} is not a calibration lesson; "
+            "`python -m facelab lessons calibration` writes one"
         ) from error
     return Calibration(**plain)
 

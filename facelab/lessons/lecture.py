@@ -189,8 +189,8 @@ ROWS = (  # topic, title, idea, action, figure, tab, settings, folded section, w
         "Press “Enrolled person”: one embedding gives two answers.",
         _one_network, "identify", "", "", "answers"),
     (3, "Open set and closed set",
-        "At test time there are identities that training never saw. Closed set: the nearest; open set: "
-        "“unknown” below the threshold.",
+        "At test time there are unseen identities, not in the training set. Closed set: the nearest; open "
+        "set: “unknown” below the threshold.",
         "Lower the rate: fewer unenrolled persons are accepted.",
         _open_set, "identify", "strictness=3", "", "dir-chart"),
     (4, "Training",

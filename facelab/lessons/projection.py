@@ -72,7 +72,7 @@ def umap_map(embeddings: np.ndarray, dims: int, neighbors: int = NEIGHBORS, seed
         ValueError: any of these does not hold, or there are more than 1,500 points.
     """
     if neighbors < 2 or seed < 0:
-        raise ValueError(f"n_neighbors {neighbors} and seed {seed} are no choice; take 2 and 0 or more")
+        raise ValueError(f"n_neighbors {neighbors} and seed {seed} are out of range; give at least 2 and 0")
     embeddings = _checked(embeddings, dims, least=max(neighbors + 1, dims + 2)).astype(np.float32)
     with explained():
         from umap import UMAP  # seconds, and only here

@@ -59,7 +59,7 @@ def targets(classes: int, label_smoothing: float) -> np.ndarray:
         ValueError: α is out of range, or K below 2.
     """
     if classes < 2:
-        raise ValueError(f"classes is {classes}; a choice needs 2 or more")
+        raise ValueError(f"classes is {classes}; it must be 2 or more")
     return smooth_targets(CLASS_0, classes, label_smoothing)[0].double().numpy()
 
 

@@ -142,7 +142,7 @@ def measure(model: str, data: CropSet, track: Track = untracked) -> Space:
         )
     if not len(parts.people):
         raise ValueError(
-            f"{model} was trained on everybody; train with held_out above 0 to have people unseen"
+            f"{model} was trained on all identities; train with held_out above 0 to hold some out"
         )
     most = ranked(parts.training)[: len(parts.people.identities)]
     training = parts.training.take(np.flatnonzero(np.isin(parts.training.labels, most)))
@@ -282,7 +282,7 @@ def comparable() -> tuple[list[str], list[str]]:
         if space.sample == sample:
             good.append(name)
         else:
-            notes.append(f"{name} held out other people than {good[0]}, so it cannot stand beside it")
+            notes.append(f"{name} held out other identities than {good[0]}, so the two cannot be compared")
     return good, notes
 
 

@@ -64,10 +64,10 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, bool)
     if confidence.ndim != 1 or not len(confidence) or confidence.shape != correct.shape:
         raise ValueError(
-            f"claims have the shape {confidence.shape} and truths {correct.shape}; give (N,) twice"
+            f"confidences have the shape {confidence.shape} and truths {correct.shape}; give (N,) twice"
         )
     if not (confidence >= 0).all() or not (confidence <= 1).all():
-        raise ValueError("a claim is NaN or outside [0, 1]; give probabilities")
+        raise ValueError("a confidence is NaN or outside [0, 1]; give probabilities")
     if bins < 1:
         raise ValueError(f"bins is {bins}; it must be 1 or more")
     edges = np.linspace(0, 1, bins + 1)

@@ -195,7 +195,7 @@ def _intervals(
 ) -> dict[str, object]:
     samples = list(_samples(genuine, impostor, drawn))
     if not samples:
-        raise ValueError("no draw held a pair of both kinds; give more people")
+        raise ValueError("no resample had pairs of both kinds; give more identities")
     rates = samples[0]["tar_at_far"]
     return {
         "eer": _middle([s["eer"] for s in samples]),

@@ -68,9 +68,7 @@ def prototype_to_center_angle(prototypes: np.ndarray, embeddings: np.ndarray, la
     prototypes, _ = checked(prototypes, np.arange(len(prototypes)))
     centers, classes = class_centers(embeddings, labels)
     if classes[0] < 0 or classes[-1] >= len(prototypes):
-        raise ValueError(
-            f"labels run from {classes[0]} to {classes[-1]}; legal are 0 to {len(prototypes) - 1}"
-        )
+        raise ValueError(f"labels run from {classes[0]} to {classes[-1]}; legal: 0 to {len(prototypes) - 1}")
     return float(_angles(normalized(prototypes[classes], np.float64), centers).mean())
 
 

@@ -104,7 +104,7 @@ class OperatingPoints:
         for key, value in values.items():
             kind = get_origin(cls.__annotations__[key]) or cls.__annotations__[key]
             if not _is_kind(value, kind):
-                raise ValueError(f"operating points: {key} is {repr(value)[:60]}, which is no {KINDS[kind]}")
+                raise ValueError(f"operating points: {key} is {repr(value)[:60]}; it must be a {KINDS[kind]}")
         points = cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
         points._check_order()
         return points

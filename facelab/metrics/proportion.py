@@ -22,7 +22,7 @@ def rate_interval(errors: int, trials: int) -> tuple[float, float]:
         ValueError: no trial, or k outside 0..n.
     """
     if not 0 <= errors <= trials or not trials:
-        raise ValueError(f"{errors} errors in {trials} trials are no rate; count at least one trial")
+        raise ValueError(f"{errors} errors in {trials} trials do not give a rate; count at least one trial")
     if errors in (0, trials):
         bound = 1 - TAIL ** (1 / trials)
         return (0.0, bound) if not errors else (1 - bound, 1.0)

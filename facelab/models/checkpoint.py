@@ -138,7 +138,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             return claims.metadata, {key: file.get_tensor(key) for key in claims.tensors}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{Path(path).name} is no whole .safetensors file: {error}") from error
+        raise ValueError(f"{Path(path).name} is not a complete .safetensors file: {error}") from error
 
 
 def read_header(path: str | os.PathLike) -> Header:

@@ -51,23 +51,25 @@ def read_claims(path: str | os.PathLike) -> Claims:
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))[0]
         if length > min(MAX_HEADER, size - 8):
-            raise ValueError("is no whole .safetensors file: its header is longer than it may be")
+            raise ValueError("is not a complete .safetensors file: its header is longer than allowed")
         text = file.read(length)
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError("is no whole .safetensors file: its header is not JSON") from error
+        raise ValueError("is not a complete .safetensors file: its header is not JSON") from error
     metadata = header.pop("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("is no whole .safetensors file: its header is not a table")
+        raise ValueError("is not a complete .safetensors file: its header is not a table")
     end, tensors = 0, {}
     for name, entry in sorted(header.items(), key=_begin):
         dtype, shape, begin, stop = _fields(entry)
         if begin != end or stop - begin != math.prod(shape) * SIZES[dtype]:
-            raise ValueError(f"is no whole .safetensors file: {name[:80]!r} does not fill its place")
+            raise ValueError(
+                f"is not a complete .safetensors file: {name[:80]!r} does not fill its byte range"
+            )
         end, tensors[name] = stop, (dtype, shape)
     if end != size - 8 - length:
-        raise ValueError("is no whole .safetensors file: it is longer or shorter than its header says")
+        raise ValueError("is not a complete .safetensors file: it is longer or shorter than its header says")
     return Claims(metadata, tensors)
 
 
@@ -85,7 +87,7 @@ def _fields(entry: object) -> tuple[str, tuple[int, ...], int, int]:
             return dtype, tuple(shape), begin, stop
     except (TypeError, KeyError, ValueError):  # whatever else JSON can hold there
         pass
-    raise ValueError("is no whole .safetensors file: the entry of a tensor is unreadable")
+    raise ValueError("is not a complete .safetensors file: the entry of a tensor is unreadable")
 
 
 def check_values(
@@ -153,13 +155,13 @@ def check_tensors(claims: Claims, recipe: Recipe, num_classes: int) -> None:
     wanted = expected_tensors(recipe, num_classes)
     for name, (dtype, shape) in claims.tensors.items():
         if name not in wanted:
-            raise ValueError(f"unknown key {name[:80]!r}; its recipe leads to no such tensor")
+            raise ValueError(f"unknown key {name[:80]!r}; its recipe has no such tensor")
         types, legal = wanted[name]
         if shape != legal or dtype not in types:
             there = f"{dtype} {list(shape)}"
-            raise ValueError(f"{name} is {there}; its recipe leads to {' or '.join(types)} {list(legal)}")
+            raise ValueError(f"{name} is {there}; its recipe needs {' or '.join(types)} {list(legal)}")
     if missing := sorted(set(wanted) - set(claims.tensors)):
-        raise ValueError(f"{missing[0]} is missing, and {len(missing) - 1} more tensors of its recipe")
+        raise ValueError(f"{missing[0]} is missing, with {len(missing) - 1} other tensors of its recipe")
 
 
 @functools.lru_cache(maxsize=64)

@@ -45,7 +45,7 @@ def parse(text: str) -> Address:
     found = ADDRESS.fullmatch(text.removeprefix(PREFIX))
     if not found or (found[3] and not found[3].endswith(".safetensors")) or ".." in text:
         raise ValueError(
-            f"{text[:80]!r} is no address on the Hub; write hf://owner/name, hf://owner/name@revision or "
+            f"{text[:80]!r} is not an address on the Hub; write hf://owner/name, hf://owner/name@revision or "
             "hf://owner/name/file.safetensors"
         )
     return Address(found[1], unquote(found[2]) if found[2] else None, found[3])
@@ -64,7 +64,7 @@ def _in_one_sentence(address: Address) -> Iterator[None]:
         yield
     except (errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
         raise ValueError(
-            f"the Hub has no repository {address.repository}, or not for the token in HF_TOKEN"
+            f"the Hub has no repository {address.repository}, or the token in HF_TOKEN may not read it"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise ValueError(f"{address.repository} has no revision {address.revision}") from error
@@ -96,7 +96,9 @@ def _fetch(address: Address) -> str:
     where = {"revision": address.revision, "cache_dir": settings.cache() / "hub", "endpoint": ENDPOINT}
     planned = hf_hub_download(address.repository, address.file, dry_run=True, **where)
     if (planned.file_size or 0) > LARGEST:
-        raise ValueError(f"{address} has {planned.file_size:,} bytes, which is no checkpoint of this project")
+        raise ValueError(
+            f"{address} has {planned.file_size:,} bytes, too many or too few for a checkpoint of this project"
+        )
     return hf_hub_download(address.repository, address.file, **where)
 
 

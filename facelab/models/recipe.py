@@ -84,7 +84,7 @@ class Recipe:
     teacher_weight: float = 10.0
     """λ of distillation: weight of 1 - cosine to the teacher's embedding, added to the loss."""
     teacher_whiten: float = 0.0
-    """Power by which the teacher's embeddings are whitened first, in [0, 1); 0 leaves them."""
+    """Whitening power of the teacher's embeddings before distillation, in [0, 1); 0 is off."""
     sample_classes: float = 1.0
     """Share of the classes that a step scores: those of its batch and randomly drawn others (Partial FC)."""
     loss_weight: float = 1.0
@@ -118,8 +118,8 @@ class Recipe:
     ema_decay: float = 0.0
     """Decay of the moving average of weights that is validated and kept, in [0, 1), e.g. 0.999; 0 is off."""
     whiten: float = 0.0
-    """Power by which, after the last step, the spread of people is evened out over the directions of the
-    embedding; for losses that compare directions. In [0, 1); 0 leaves it."""
+    """Whitening power: after the last step, equalize the variance of identities over the directions of the
+    embedding, in [0, 1); 0 is off. For losses on cosines."""
     flip: bool = True
     """Random horizontal flips of half of the crops, on or off."""
     rotate: float = 10.0
@@ -139,8 +139,8 @@ class Recipe:
     held_out: float = 0.08
     """Share of identities held out of training, for verification and thresholds."""
     held_out_from: str | None = None
-    """The one of several data sources whose people alone are held out, as where INIT_FROM was trained on
-    the others. None: those of all."""
+    """The only data source from which identities are held out, e.g. the one that INIT_FROM was not
+    trained on. None: all sources."""
     held_out_images: float = 0.0
     """Share of each training identity's crops held out, for classification."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -156,12 +156,12 @@ def _read_fields(path: Path) -> object:
         return READERS[path.suffix](path.read_bytes())
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ValueError(
-            f"{path} is no file; give a recipe's file, or one of: {', '.join(RECIPES)}"
+            f"{path} is not a file; give a recipe's file, or one of: {', '.join(RECIPES)}"
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file in UTF-8; save it as UTF-8") from error
     except (ValueError, RecursionError) as error:  # of either format
-        raise ValueError(f"{path} is no valid {path.suffix[1:]} file: {error}") from error
+        raise ValueError(f"{path} is not a valid {path.suffix[1:]} file: {error}") from error
 
 
 def listing() -> str:

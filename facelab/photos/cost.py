@@ -100,14 +100,14 @@ def check_jpeg(data: Any) -> None:
         elif code == 0xE1 and body[:6] == b"Exif\0\0":
             exif += body[6 if exif else 0 :]
         elif code == 0xE2 and body[:4] == b"MPF\0" and not fits(body[4:]):
-            raise CostlyError("has metadata that unfold without end; export it again as JPEG or PNG")
+            raise CostlyError("has metadata that unpack without end; export it again as JPEG or PNG")
         elif code == 0xDA and body:
             scans += 1
             parts = list(body[1 : 1 + 2 * body[0] : 2])
             visits += sum(blocks.get(part, 0) for part in parts)
             _check_scans(scans, visits, blocks, len(parts) < len(blocks))
     if not fits(exif[6:]):
-        raise CostlyError("has metadata that unfold without end; export it again as JPEG or PNG")
+        raise CostlyError("has metadata that unpack without end; export it again as JPEG or PNG")
 
 
 def _blocks(frame: bytes) -> dict[int, int]:

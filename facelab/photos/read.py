@@ -118,14 +118,16 @@ def _open(source: Source, stack: contextlib.ExitStack) -> tuple[str, Image.Image
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or not source.size or source.ndim < 2 or source.shape[2:] not in SHAPES:
             kind = f"{source.dtype} {source.shape}"
-            raise ValueError(f"an array of {kind} is no photo; give uint8 (H, W), (H, W, 3) or (H, W, 4)")
+            raise ValueError(f"an array of {kind} is not a photo; give uint8 (H, W), (H, W, 3) or (H, W, 4)")
         return "The array", Image.fromarray(source)
     if isinstance(source, bytes):
         name, file, size = "The file", io.BytesIO(source), len(source)
     else:
         name = Path(source).name or "The path"
         if not os.path.isfile(source):
-            fault = "is a folder; name one photo" if os.path.isdir(source) else "does not exist; check it"
+            fault = (
+                "is a folder; name one photo" if os.path.isdir(source) else "does not exist; check the path"
+            )
             raise ValueError(f"{name} {fault}")
         try:
             file, size = open(source, "rb"), os.path.getsize(source)  # noqa: SIM115  the stack closes it

@@ -133,7 +133,9 @@ def as_face(crop: np.ndarray) -> Face:
     """Return an aligned 112x112 crop as the face of a photo that consists of the crop."""
     if crop.shape != (CROP_SIZE, CROP_SIZE, 3):
         height, width = crop.shape[:2]
-        raise ValueError(f"{width}x{height} is no aligned {CROP_SIZE}x{CROP_SIZE} crop; leave --aligned out")
+        raise ValueError(
+            f"{width}x{height} is not an aligned {CROP_SIZE}x{CROP_SIZE} crop; leave --aligned out"
+        )
     box = np.array([18, 10, 94, 108], np.float32)  # where MTCNN's box falls on a crop, on average
     return Face(box, np.zeros((5, 2), np.float32), 1.0, crop)
 

@@ -270,7 +270,9 @@ def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery
     people = [name.rpartition("@")[0].rpartition("/")[0] for name in names]
     models = {name.rpartition("@")[2] for name in names}
     if not all(people):
-        raise ValueError(f"{Path(path).name} is no exported gallery; its names must be `person/number@model`")
+        raise ValueError(
+            f"{Path(path).name} is not an exported gallery; its names must be `person/number@model`"
+        )
     if models != {model}:
         raise ValueError(
             f"{Path(path).name} holds embeddings of {', '.join(sorted(models))}, which {model} cannot "
@@ -295,5 +297,5 @@ def _check_length(gallery: Gallery, embeddings: np.ndarray) -> None:
     wanted, given = gallery.embeddings.shape[1], embeddings.shape[1]
     if given != wanted:
         raise ValueError(
-            f"these embeddings have {given} numbers, the gallery's {wanted}; enroll the photos again"
+            f"these embeddings have D = {given}, the gallery has D = {wanted}; enroll the photos again"
         )

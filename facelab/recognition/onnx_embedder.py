@@ -128,7 +128,7 @@ def open_onnx(path: str | os.PathLike, flip: bool = True) -> OnnxEmbedder:
         known = {entry.key: entry.value for entry in graph.metadata_props}
         outside, nodes = _outside(onnx, graph), len(graph.graph.node)
     except Exception as error:  # protobuf's own kinds
-        raise ValueError(f"{path.name} is no ONNX file; export it again") from error
+        raise ValueError(f"{path.name} is not an ONNX file; export it again") from error
     del graph
     if outside or nodes > MAX_NODES:
         raise ValueError(f"{path.name} keeps weights in other files or is too large; export it as one file")
@@ -139,7 +139,7 @@ def open_onnx(path: str | os.PathLike, flip: bool = True) -> OnnxEmbedder:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds
         words = " ".join(str(error).split())[:120]
-        raise ValueError(f"{path.name} is no network that onnxruntime runs: {words}") from error
+        raise ValueError(f"{path.name} is not a network that onnxruntime can run: {words}") from error
     embedder = OnnxEmbedder(
         session, *_input(path.name, session), *_pixels(path.name, known), flip and not _flips(known)
     )
@@ -197,7 +197,7 @@ def _pixels(name: str, known: dict[str, str]) -> tuple[float, float]:
         if not (np.isfinite([mean, scale]).all() and scale):
             raise ValueError
     except ValueError as error:
-        raise ValueError(f"{name} has metadata that are no numbers; export it again") from error
+        raise ValueError(f"{name} has metadata that are not numbers; export it again") from error
     return mean, scale
 
 

@@ -80,7 +80,7 @@ SETTINGS = {
         "25", "The largest upload, in megabytes.", _number(1, 1024, "megabytes")
     ),
     "FACELAB_CHECKPOINTS": Setting(
-        "none", "A folder of further checkpoints, looked at before those that come along.", _folder
+        "none", "A folder of further checkpoints, searched before the shipped ones.", _folder
     ),
     "FACELAB_HUB": Setting(
         "none",

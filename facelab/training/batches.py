@@ -52,7 +52,7 @@ def require_pairs(data: Selection, recipe: Recipe) -> None:
     known = data.labels[data.labels >= 0]
     if not len(known) or np.bincount(known).max() < 2:
         raise ValueError(
-            f"nobody has two crops, so {recipe.loss} has no pair of one person to learn from; add crops"
+            f"no identity has two crops, so {recipe.loss} has no pair of one person to learn from; add crops"
         )
     labels = data.labels[epoch_order(data, recipe, 0)]
     if not any(np.bincount(row[row >= 0], minlength=1).max() > 1 for row in labels):

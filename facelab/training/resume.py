@@ -143,7 +143,7 @@ class _Saved:
 def _read(path: Path) -> _Saved:
     metadata, tensors = checkpoint.read(path)
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path.name} is not the state of a run; leave --resume out to begin anew")
+        raise ValueError(f"{path.name} is not the state of a run; leave --resume out to start over")
     try:
         header = json.loads(metadata["run"])
         was = Recipe.from_dict(header["recipe"])
@@ -154,7 +154,7 @@ def _read(path: Path) -> _Saved:
         if scaler and (set(scaler) != SCALER or not 0 < scaler["scale"] < math.inf):
             raise ValueError("scaler")
     except Exception as error:  # a tampered header makes its readers raise anything
-        raise ValueError(f"{path.name} has a damaged header; leave --resume out to begin anew") from error
+        raise ValueError(f"{path.name} has a damaged header; leave --resume out to start over") from error
     return _Saved(was, data, step, accuracy, judged, history, scaler, tensors)
 
 

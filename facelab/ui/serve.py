@@ -118,7 +118,7 @@ def free_port() -> int:
         why = (
             "is taken by another program"
             if error.errno == errno.EADDRINUSE
-            else f"is refused ({error.strerror})"
+            else f"cannot be opened ({error.strerror})"
         )
         raise ValueError(
             f"port {port} {why}; choose another, e.g. PORT={8000 if port != 8000 else 8001}"

@@ -43,6 +43,8 @@ def test_data_alone_explains_each_command_in_a_line(capsys):
             "unpack",
             "prepare",
             "blend",
+            "info",
+            "convert",
         ]
         assert all(command.__doc__.splitlines()[0] in out for command in DATA.values())
 
@@ -96,10 +98,10 @@ def test_prepare_ends_with_what_failed_and_why(capsys, album, tmp_path):
     argv = ["data", "prepare", str(album), str(tmp_path / "out"), "--jobs", "1"]
     assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "12 crops written, 0 were there, 1 failed"
+    assert lines[0] == "12 crops written, 0 already there, 1 failed"
     assert re.fullmatch(r"p0/p0_0004\.jpg  no face was found; .*", lines[1])
     assert main(argv) == 0
-    assert capsys.readouterr().out.startswith("0 crops written, 12 were there, 1 failed")
+    assert capsys.readouterr().out.startswith("0 crops written, 12 already there, 1 failed")
     assert "does not exist" in refused(capsys, "data", "prepare", tmp_path / "nowhere", tmp_path / "out")
     assert "choose another" in refused(capsys, "data", "prepare", album, album / "out")
 
@@ -111,10 +113,10 @@ def test_unpack_says_what_it_wrote_and_what_it_could_not(capsys, tmp_path):
     argv = ["data", "unpack", str(archive), str(tmp_path / "out")]
     assert main(argv) == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first == "2 files written, 0 were there, 1 failed"
+    assert first == "2 files written, 0 already there, 1 failed"
     assert second.startswith("a.png  cannot be written under this name: ")
     assert main(argv) == 0
-    assert capsys.readouterr().out.startswith("0 files written, 2 were there, 1 failed")
+    assert capsys.readouterr().out.startswith("0 files written, 2 already there, 1 failed")
     evil = zipped(tmp_path / "evil.zip", {"../x.png": CROP})
     assert "outside its own folder" in refused(capsys, "data", "unpack", evil, tmp_path / "evil")
     assert not (tmp_path / "evil").exists() and not (tmp_path / "x.png").exists()
@@ -138,7 +140,10 @@ def test_without_a_network_lfw_and_olivetti_say_what_to_do(capsys, tmp_path, mon
 def test_olivetti_says_what_it_wrote(capsys, tmp_path, monkeypatch):
     faces = sklearn.utils.Bunch(images=np.zeros((4, 64, 64), np.float32), target=np.array([0, 0, 1, 1]))
     monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", lambda data_home: faces)
-    for line in ("4 images written, 0 were there, 0 failed\n", "0 images written, 4 were there, 0 failed\n"):
+    for line in (
+        "4 images written, 0 already there, 0 failed\n",
+        "0 images written, 4 already there, 0 failed\n",
+    ):
         assert main(["data", "olivetti", str(tmp_path / "out")]) == 0
         assert capsys.readouterr().out == line
     assert ImageFolder(tmp_path / "out").names == ["s01/01.png", "s01/02.png", "s02/01.png", "s02/02.png"]
@@ -160,7 +165,7 @@ def test_embed_keeps_what_the_model_says_of_every_image(capsys, tmp_path, tiny_c
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"3 embeddings written to {out}, 2 images failed"
     assert lines[1].startswith("p0/broken.png  ") and lines[2].startswith(
-        "p0/wide.png    200x112 is no aligned"
+        "p0/wide.png    200x112 is not an aligned"
     )
     names, vectors = load_embeddings(out)
     assert names == ("p0/0.png", "p1/0.png", "p2/0.png")
@@ -215,7 +220,7 @@ def test_submit_lists_its_files_and_says_what_is_missing(capsys, tmp_path):
 def test_submit_refuses_what_is_no_homework(capsys, tmp_path, crop_folder):
     out = ("--out", tmp_path / "out")
     assert "there is no model" in refused(capsys, "submit", "tinny", tmp_path, *out)
-    assert "is no folder; unpack" in refused(capsys, "submit", "tiny", tmp_path / "a.zip", *out)
+    assert "is not a folder; unpack" in refused(capsys, "submit", "tiny", tmp_path / "a.zip", *out)
     assert "has neither cls_data/train nor" in refused(capsys, "submit", "tiny", crop_folder, *out)
     (crop_folder / "test_pairs.txt").write_text("0.png 1.png 1\n")
     assert "line 1: expected `image1 image2`" in refused(capsys, "submit", "tiny", crop_folder, *out)

@@ -150,7 +150,7 @@ def test_evaluate_prints_exactly_the_agreed_keys_and_lists_failures(capsys, albu
     assert "4 pairs, 1 skipped because 1 photos show no face or cannot be read" in out
     assert (
         f"accuracy_all  {report['accuracy_all']:.4f}" in out
-        and "TAR@FAR=0.1 is left out: it takes 10 impostor pairs or more" in out
+        and "TAR@FAR=0.1 is left out: it needs 10 impostor pairs or more" in out
     )
 
 
@@ -174,7 +174,10 @@ def test_evaluate_refuses_what_it_cannot_do(capsys, album, pairs, tmp_path):
             ["tiny", "--images", tmp_path / "missing", "--pairs", pairs],
             "does not exist; give a folder or a zip",
         ),
-        (["tiny", "--images", tmp_path / "text.zip", "--pairs", pairs], "neither a folder nor a whole zip"),
+        (
+            ["tiny", "--images", tmp_path / "text.zip", "--pairs", pairs],
+            "neither a folder nor a complete zip file",
+        ),
         (["tinny", *images, "--pairs", pairs], "did you mean tiny?"),
         (["reference", *images, "--pairs", pairs, "--save", "x"], "the reference has none; leave it out"),
         (["tiny", "--images", album, "--jobs", "0", "--pairs", pairs], "--jobs is 0"),
@@ -214,7 +217,7 @@ def test_models_lists_what_is_here_and_survives_a_damaged_file(capsys, tmp_path,
     assert [row["model"] for row in rows] == ["tiny", "reference"]
     assert rows[0]["recipe"]["backbone"] == "resnet_face" and rows[0]["num_classes"] == 4
     assert rows[0]["metrics"] == {"held_out": {"eer": 0.25}}
-    assert err.startswith("facelab: broken.safetensors is no whole") and one_sentence(err, tmp_path)
+    assert err.startswith("facelab: broken.safetensors is not a complete") and one_sentence(err, tmp_path)
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len({len(line) for line in lines}) == 1 and "tiny" in lines[1] and "reference" in lines[2]

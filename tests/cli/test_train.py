@@ -83,7 +83,7 @@ def test_train_refuses_what_it_cannot_do(capsys, training_crops, tmp_path):
         (["resnet_softmax", *out, "--data", training_crops, "--held-out", "0.9"], "too few to hold out"),
         (["resnet_softmax", *out, "--resume"], "there is nothing to resume"),
         (["resnet_softmax", *out, "--log", "trackio"], "trackio is not installed; `pip install trackio`"),
-        (["mine.toml"], "mine.toml is no file"),
+        (["mine.toml"], "mine.toml is not a file"),
         (
             ["resnet_softmax", *out, "--data", training_crops, "--backbone", "resnet81"],
             "did you mean resnet18?",
@@ -129,7 +129,7 @@ def test_a_stopped_run_resumes_to_the_same_checkpoint(capsys, monkeypatch, tmp_p
     assert (tmp_path / "pieces.run.safetensors").is_file()
     capsys.readouterr()
     words = refused(capsys, "train", "resnet_softmax", *SMALL, "--out", pieces)
-    assert "a stopped run: --resume goes on with it" in words
+    assert "a stopped run: --resume continues it" in words
     words = refused(capsys, "train", "resnet_softmax", *SMALL, "--out", pieces, "--resume", "--lr", "0.01")
     assert "was begun with lr 0.15, not 0.01" in words
     assert main(["train", "resnet_softmax", *SMALL, "--out", str(pieces), "--resume"]) == 0
@@ -147,9 +147,7 @@ def test_nothing_good_is_overwritten(capsys, tmp_path, monkeypatch):
     assert main(["train", "resnet_softmax", *SMALL, "--out", str(out)]) == 0
     before = out.read_bytes()
     capsys.readouterr()
-    assert "is there already, a checkpoint" in refused(
-        capsys, "train", "resnet_softmax", *SMALL, "--out", out
-    )
+    assert "already exists, a checkpoint" in refused(capsys, "train", "resnet_softmax", *SMALL, "--out", out)
     wild = [*SMALL, "--out", str(out), "--overwrite", "--lr", "1e12", "--clip", "0", "--warmup", "0"]
     assert "became NaN or infinite" in refused(capsys, "train", "resnet_softmax", *wild)
     assert out.read_bytes() == before
@@ -187,7 +185,7 @@ def test_a_recipe_comes_from_a_file_or_a_checkpoint(capsys, tmp_path, tiny_check
     for name, text, words in (
         ("a.json", '{"lerning_rate": 1}', "unknown recipe field 'lerning_rate'"),
         ("b.json", "[1]", "holds no fields"),
-        ("c.toml", "loss = ", "is no valid toml file"),
+        ("c.toml", "loss = ", "is not a valid toml file"),
         ("d.json", '{"epochs": "ten"}', "epochs is 'ten'; it must be of type int"),
     ):
         (tmp_path / name).write_text(text)
@@ -246,7 +244,7 @@ def test_a_recipe_file_that_is_not_there_is_answered_in_one_sentence(capsys, tmp
     (tmp_path / "folder.json").mkdir()
     for name in ("missing.json", "missing.toml", "folder.json"):
         words = refused(capsys, "train", tmp_path / name, "--out", tmp_path / "x.safetensors")
-        assert f"{name} is no file; give a recipe's file, or one of: resnet_softmax" in words
+        assert f"{name} is not a file; give a recipe's file, or one of: resnet_softmax" in words
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -306,8 +304,12 @@ def crops_of(tmp_path: Path, counts: list[int]) -> str:
     ("counts", "flags", "words"),
     [
         ([3], ["--held-out", "0"], "there is one identity to train on; add others"),
-        ([1] * 6, ["--loss", "triplet", "--held-out", "0"], "nobody has two crops, so triplet has no pair"),
-        ([1] * 6, ["--loss", "softmax+triplet", "--held-out", "0"], "nobody has two crops"),
+        (
+            [1] * 6,
+            ["--loss", "triplet", "--held-out", "0"],
+            "no identity has two crops, so triplet has no pair",
+        ),
+        ([1] * 6, ["--loss", "softmax+triplet", "--held-out", "0"], "no identity has two crops"),
         ([2] + [1] * 40, ["--loss", "triplet", "--held-out", "0", "--batch-size", "2"], "no batch holds two"),
     ],
 )

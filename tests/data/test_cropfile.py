@@ -67,7 +67,7 @@ def test_a_file_that_shrinks_under_way_is_an_error_and_no_crash(written, tmp_pat
     crops = CropFile(tmp_path / "a.npy", 9)
     os.truncate(tmp_path / "a.npy", 128 + 3 * CROP_BYTES + 5)
     assert np.array_equal(crops[np.arange(3)], CROPS[:3])
-    with pytest.raises(OSError, match=r"a\.npy has become shorter while it was read"):
+    with pytest.raises(OSError, match=r"a\.npy became shorter while it was being read"):
         crops[np.array([3])]
 
 

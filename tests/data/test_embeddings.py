@@ -78,7 +78,7 @@ def test_a_bomb_is_refused_by_what_its_headers_say(tmp_path):
         (npy(np.zeros((1, 10_000_000), np.float32)), "40,000,128"),
         (announced((1, 2**40), "<f4", b"1234"), "4,398,046,511,104"),
     ):
-        with pytest.raises(ValueError, match=f"announces {size} bytes for 'embeddings'; it was not read"):
+        with pytest.raises(ValueError, match=f"declares {size} bytes for 'embeddings'; it was not read"):
             load_embeddings(archive(tmp_path / "a.npz", names=small, embeddings=bomb))
 
 
@@ -118,7 +118,7 @@ def test_other_files_are_refused(tmp_path):
     archive(tmp_path / "half.npz", names=npy(np.array(NAMES)))
     for name, words in (
         ("none.npz", "does not exist; `python -m facelab embed` writes such a file"),
-        ("text.npz", "is no whole .npz file"),
+        ("text.npz", "is not a complete .npz file"),
         ("half.npz", "half.npz has no array 'embeddings'; it needs names and embeddings"),
     ):
         with pytest.raises(ValueError, match=words) as error:
@@ -161,7 +161,7 @@ def headers(tmp_path, names, embeddings):
         (((), "<U5"), ((3, 4), "<f4"), "must be N strings"),
         (((3,), "|V0"), ((3, 4), "<f4"), "must be N strings"),
         (((3,), "<U2000"), ((3, 4), "<f4"), "must be N strings of 1 to 1024"),
-        (((2,), "<U5"), ((2, 9000), "<f4"), "embeddings have 9,000 numbers; 8192 is the most"),
+        (((2,), "<U5"), ((2, 9000), "<f4"), "embeddings have 9,000 numbers; 8192 is the limit"),
         (((3,), "<U5"), ((3, 0), "<f4"), "must be floating-point numbers"),
         (((3,), "<U5"), ((3, 4, 1), "<f4"), "must be floating-point numbers"),
         (((3,), "<U5"), ((12,), "<f4"), "must be floating-point numbers"),
@@ -181,7 +181,7 @@ def test_headers_are_judged_before_anything_is_unpacked(names, embeddings, words
 def test_two_rows_of_45_million_numbers_are_refused(tmp_path):
     names = npy(np.array(["a", "b"]))
     head = announced((2, 45_000_000), "<f4", b"")
-    with pytest.raises(ValueError, match="announces 360,000,000 bytes"):
+    with pytest.raises(ValueError, match="declares 360,000,000 bytes"):
         load_embeddings(archive(tmp_path / "a.npz", names=names, embeddings=head + bytes(10**6)))
 
 
@@ -197,14 +197,14 @@ def test_packings_that_numpy_does_not_write_are_refused(method, tmp_path):
 def test_a_header_of_gigabytes_is_not_read(tmp_path):
     """Version 2 gives its header's length in four bytes; the rest of the entry is nothing but spaces."""
     long = b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little") + b" " * 100_000
-    with pytest.raises(ValueError, match=r"a\.npz is no whole \.npz file"):
+    with pytest.raises(ValueError, match=r"a\.npz is not a complete \.npz file"):
         load_embeddings(archive(tmp_path / "a.npz", names=long, embeddings=npy(VECTORS)))
 
 
 def test_no_more_rows_are_read_than_are_wanted(tmp_path):
     save_embeddings(tmp_path / "a.npz", NAMES, VECTORS)
     assert len(load_embeddings(tmp_path / "a.npz", 3)[0]) == 3
-    with pytest.raises(ValueError, match="holds 3 names; 2 is the most that is taken here"):
+    with pytest.raises(ValueError, match="holds 3 names; 2 is the limit"):
         load_embeddings(tmp_path / "a.npz", 2)
 
 
@@ -223,7 +223,7 @@ def test_a_table_of_contents_larger_than_what_it_lists_is_refused(tmp_path):
         for i in range(30_000):
             file.writestr(f"{i:060d}.png", b"")
     for read in (load_embeddings, ImageFolder):
-        with pytest.raises(ValueError, match="whole"):
+        with pytest.raises(ValueError, match="complete"):
             read(tmp_path / "a.npz")
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as file:
         for i in range(30_000):

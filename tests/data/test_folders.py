@@ -155,7 +155,7 @@ def test_unreadable_and_misshapen_images_are_reported_and_the_good_ones_kept(cro
         reasons = dict(data.skipped)
         assert set(reasons) == {"id1/broken.jpg", "id1/wide.png", "id2/empty.png"}
         assert (
-            "200x112 is no aligned 112x112 crop; run `python -m facelab data prepare`"
+            "200x112 is not an aligned 112x112 crop; run `python -m facelab data prepare`"
             in reasons["id1/wide.png"]
         )
 

@@ -312,7 +312,7 @@ def test_a_csv_names_images_and_identities(text, tmp_path):
     [
         ("path,label\nimg/1.png,1\nimg/9.png,2\n", "cannot be matched, the first: img/9.png"),
         ("path,label\n../../etc/x.png,1\nimg/1.png,1\n", "cannot be matched"),
-        ("path,label\nimg/1.png,1\nimg/1.png,2\n", "line 3: img/1.png is 2 here and 1 further up"),
+        ("path,label\nimg/1.png,1\nimg/1.png,2\n", "line 3: img/1.png is 2 here and 1 on an earlier line"),
         ("path,label\nimg/1.png,\n", "line 2: expected an image and a label"),
         ("a,b\n1,2\n", "needs a column of image files and one of labels"),
         ("", "is empty"),
@@ -443,7 +443,7 @@ def test_images_that_come_in_any_order_are_written_by_identity(tmp_path):
 def test_a_crop_file_trains_and_comes_back_pixel_by_pixel(folder, tmp_path):
     (folder / "bob" / "large.png").write_bytes(picture(9, 200))
     done = convert(open_labeled(folder), tmp_path / "crops.npy")
-    assert done.written == 6 and "200x200 is no aligned 112x112 crop" in done.failures[0][1]
+    assert done.written == 6 and "200x200 is not an aligned 112x112 crop" in done.failures[0][1]
     data, plain = load_crops([tmp_path / "crops.npy"]), load_crops([folder])
     assert [name.partition("/")[2] for name in data.identities] == sorted(PEOPLE)
     assert np.array_equal(data.labels, plain.labels) and np.array_equal(data.crops[:], plain.crops[:])
@@ -519,7 +519,7 @@ def test_info_says_what_is_there_and_what_is_odd(folder, tmp_path, capsys):
     assert "folder of images: 8 images of 3 identities" in out and "112x112" in out
     assert "1 identities have one image" in out and "first: bob" in out
     assert (
-        "1 photos stand under two identities" in out and "1 files repeat a photo of the same identity" in out
+        "1 photos appear under two identities" in out and "1 files repeat a photo of the same identity" in out
     )
     assert main(["data", "info", str(folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -538,6 +538,6 @@ def test_info_of_pairs(tmp_path, capsys):
 def test_convert_refuses_what_is_there_and_others_point_to_it(folder, tmp_path, capsys):
     assert main(["data", "convert", str(folder), str(tmp_path / "a.rec")]) == 0
     assert "6 images written" in capsys.readouterr().out
-    assert "is there already" in refused(capsys, "data", "convert", folder, tmp_path / "a.rec")
+    assert "already exists" in refused(capsys, "data", "convert", folder, tmp_path / "a.rec")
     assert "data convert a.rec" in refused(capsys, "data", "prepare", tmp_path / "a.rec", tmp_path / "out")
     assert "does not exist" in refused(capsys, "data", "info", tmp_path / "nowhere.rec")

@@ -103,7 +103,7 @@ def test_both_layouts_are_found(listed, foldered):
 
 
 def test_what_is_no_homework_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere is no folder; unpack the homework with"):
+    with pytest.raises(ValueError, match=r"nowhere is not a folder; unpack the homework with"):
         find_homework(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"has neither cls_data/train nor test_pairs\.txt"):
         find_homework(tmp_path)
@@ -233,7 +233,7 @@ def test_an_unreadable_image_is_told_and_keeps_its_rows(listed, tiny_checkpoint,
     (listed / "cls_data" / "test" / "images" / "13.png").write_bytes(encoded(Image.new("RGB", (9, 9)), "PNG"))
     done = submit(str(tiny_checkpoint), str(listed), str(tmp_path / "out"))
     assert set(done.failures) == {"012.png", "images/13.png"}
-    assert "9x9 is no aligned 112x112 crop" in done.failures["images/13.png"]
+    assert "9x9 is not an aligned 112x112 crop" in done.failures["images/13.png"]
     assert [row[1] == "-1" for row in rows(tmp_path / "out" / "verification.csv")[1:]] == [False, True, False]
     assert len(rows(tmp_path / "out" / "classification.csv")) == 5
 

@@ -82,7 +82,7 @@ def test_of_splits_the_training_one_is_taken_and_told(wrapper, train, other):
     found, notes = read(names)
     assert sorted(set(found.values())) == ["Ann", "Bob"]
     assert set(found) == {name for name in names if f"{train}/" in name}
-    assert len(notes) == 1 and f"{train}/ is taken, and {other}/ left out" in notes[0]
+    assert len(notes) == 1 and f"{train}/ is used, and {other}/ not" in notes[0]
 
 
 def test_the_homeworks_root_is_its_training_set():
@@ -93,7 +93,7 @@ def test_the_homeworks_root_is_its_training_set():
     }
     found, notes = read(root, lists)
     assert found == {f"cls_data/train/images/{i}.jpg": "7799"[i] for i in range(4)}
-    assert "cls_data/ is taken, and ver_data/ left out" in notes[0] and "train/ is taken" in notes[1]
+    assert "cls_data/ is used, and ver_data/ not" in notes[0] and "train/ is used" in notes[1]
     below = [name.removeprefix("cls_data/") for name in root if name.startswith("cls_data/")]
     again = {name.removeprefix("cls_data/"): text for name, text in lists.items()}
     assert list(read(below, again)[0].values()) == list("7799")
@@ -125,7 +125,7 @@ def test_groups_of_people_are_seen_by_their_names_or_sizes():
     [
         (crowd("{x}/{p}/{i}.jpg", x=["part1", "part2"]), "Ann is in part1 and in part2, which may"),
         (crowd("{x}/{p}/{i}.jpg", x=["lfw", "mine"]), "Ann is in lfw and in mine"),
-        (["Ann/home/1.jpg", "Ann/work/1.jpg", "Bob/gym/1.jpg", "Bob/party/1.jpg"], "cannot be told whether"),
+        (["Ann/home/1.jpg", "Ann/work/1.jpg", "Bob/gym/1.jpg", "Bob/party/1.jpg"], "it is unclear whether"),
         (["session0/1.jpg", "session1/2.jpg"], "name no person"),
         (["Ann/1.jpg", "more/Bob/1.jpg", "more/Cid/1.jpg"], "people at two levels: Ann holds images"),
     ],
@@ -148,7 +148,7 @@ def test_a_list_is_found_wherever_it_lies():
             found = identify(names, {lists: text}, (), "src")
             assert list(found.people.values()) == wanted, (place, lists, stray)
             assert list(found.unnamed) == stray
-            assert f"{lists} says who is on an image" in found.notes[0]
+            assert f"{lists} gives the identity of each image" in found.notes[0]
             assert ("cover.jpg" in found.notes[0]) == bool(stray)
 
 
@@ -157,7 +157,7 @@ def test_a_list_of_other_things_is_not_used():
     for text in ("0 Ann\n1 Bob\n", "Ann\nBob\nCid\n", ""):
         found, notes = read(names, {"labels.txt": text})
         assert sorted(set(found.values())) == ["Ann", "Bob", "Cid"]
-        assert notes == ("labels.txt names no image here and was not used",)
+        assert notes == ("labels.txt does not name any image here and was not used",)
     with pytest.raises(ValueError, match="names no image that is there"):
         read(["images/0.jpg"], {"labels.txt": "9.jpg ann"})
 
@@ -167,7 +167,7 @@ def test_lines_of_a_list():
     assert parse_labels(text, "x") == {"a b.jpg": "7", "c.jpg": "Ann Li", "d.jpg": "Bo, Jr"}
     spaced = "a 0.JPG Ann Lee\na 1.jpg Bob Lee\nb/2.jpeg  x.jpg y\n"
     assert parse_labels(spaced, "x") == {"a 0.JPG": "Ann Lee", "a 1.jpg": "Bob Lee", "b/2.jpeg": "x.jpg y"}
-    with pytest.raises(ValueError, match=r"x, line 2: a\.jpg is 8 here and 7 further up"):
+    with pytest.raises(ValueError, match=r"x, line 2: a\.jpg is 8 here and 7 on an earlier line"):
         parse_labels("a.jpg 7\na.jpg 8\n", "x")
     crops = identify(["images/0.jpg"], {"labels.txt": "0.png 7"}, (), "src")  # as `data prepare` leaves them
     assert crops.people == {"images/0.jpg": "7"}
@@ -176,7 +176,7 @@ def test_lines_of_a_list():
 @pytest.mark.parametrize("inside", [["train"], ["train", "test"], ["images"], ["Photos", "data"]], ids=str)
 def test_data_sets_side_by_side_are_no_people(inside):
     names = crowd("setA/{x}/{p}/{i}.jpg", x=inside) + crowd("setB/{x}/{p}/{i}.jpg", x=inside)
-    with pytest.raises(ValueError, match="as a data set and no person does; give one of them at a time"):
+    with pytest.raises(ValueError, match="like a data set, not like a person; give one of them at a time"):
         read(names)
 
 

@@ -191,7 +191,7 @@ def test_a_large_file_beside_the_photos_is_left_out_with_a_word(name, tmp_path, 
     entries = {"Ann/1.png": CROP, f"Ann/{name}": bytes(2**20 + 1)}
     folder = ImageFolder(zipped(tmp_path / "a.zip", entries, zipfile.ZIP_DEFLATED))
     assert folder.names == ["Ann/1.png"]
-    assert folder.notes == (f"a.zip: 1 file not read (the first, Ann/{name}, is no picture)",)
+    assert folder.notes == (f"a.zip: 1 file not read (the first, Ann/{name}, is not an image)",)
 
 
 JUNK = (

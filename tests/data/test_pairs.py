@@ -78,7 +78,7 @@ def test_a_malformed_lfw_line_is_answered_by_its_number(line, text, tmp_path):
 
 @pytest.mark.parametrize("text", ["1 2\nAnn 1 2\nAnn 1 Bo 2\n", "0\n", "0 300\n", "10 300\n", "1\nAnn 1 2\n"])
 def test_a_cut_lfw_list_is_refused(text, tmp_path):
-    with pytest.raises(ValueError, match=r"announces \d+ pairs and holds \d+; it may be cut short"):
+    with pytest.raises(ValueError, match=r"declares \d+ pairs and holds \d+; it may be cut short"):
         read_pairs(written(tmp_path, text))
 
 
@@ -306,7 +306,7 @@ def test_a_file_is_meant_in_every_form_of_its_name(form, stored):
 def test_flat_files_are_found_behind_the_path_that_all_keys_share():
     keys = ["ver_data/1.png", "ver_data/2.png"]
     assert resolve(keys, ["1.jpg", "2.jpg"]) == ["1.jpg", "2.jpg"]
-    with pytest.raises(ValueError, match=r"2 images .* ver_data/1\.png \(not there\)"):
+    with pytest.raises(ValueError, match=r"2 images .* ver_data/1\.png \(not found\)"):
         resolve(keys, ["Ann/1.jpg", "Bo/2.jpg"])  # whose 1.png it is nobody said
 
 
@@ -328,12 +328,12 @@ def test_an_exact_name_wins_over_an_ambiguous_end():
     [
         (
             ["Ann/1", "Ann/2", "Bo/9"],
-            r"2 images of the list cannot be matched, the first: Ann/2 \(not there\)",
+            r"2 images of the list cannot be matched, the first: Ann/2 \(not found\)",
         ),
         (["1"], r"1 images .* the first: 1 \(2 files match\)"),
-        (["nn/1"], "not there"),  # a part of a folder's name is no match
-        (["other/Cy/1"], "not there"),
-        (["x/Ann/1", "y/Bo/1"], "not there"),  # two folders in front are not one path
+        (["nn/1"], "not found"),  # a part of a folder's name is no match
+        (["other/Cy/1"], "not found"),
+        (["x/Ann/1", "y/Bo/1"], "not found"),  # two folders in front are not one path
     ],
 )
 def test_missing_and_ambiguous_images_are_counted_and_the_first_named(keys, words):
@@ -380,7 +380,7 @@ def test_another_list_is_no_test_list(text, words, tmp_path):
 def test_a_title_that_may_turn_the_label_round_is_refused(title, tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text(f"img1,img2,{title}\na/0.jpg,a/1.jpg,0\na/0.jpg,b/1.jpg,1\n")
-    with pytest.raises(ValueError, match="cannot be told whether 1 means the same person"):
+    with pytest.raises(ValueError, match="it is unclear whether 1 means the same person"):
         read_pairs(path)
     path.write_text(f"img1,img2,{title}\na/0.jpg,a/1.jpg,same\na/0.jpg,b/1.jpg,different\n")
     assert read_pairs(path).same.tolist() == [True, False]

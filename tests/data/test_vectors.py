@@ -90,7 +90,7 @@ def test_hostile_files_get_one_sentence(file, tmp_path):
     [
         ({"embeddings": X, "labels": np.arange(3)}, "4 embeddings and 3 labels"),
         ({"embeddings": X[:, :, None], "labels": np.arange(4)}, "floating-point numbers (N, D)"),
-        ({"embeddings": X.astype(int)}, "which is of no use here"),
+        ({"embeddings": X.astype(int)}, "which cannot be used here"),
         ({"embeddings": X, "labels": np.zeros((4, 2), int)}, "one for each embedding"),
         ({"embeddings": X, "labels": np.array([None] * 4)}, "never unpickled"),
         ({"embeddings": X, "logits": np.full((4, 2), np.nan)}, "must be finite numbers"),
@@ -109,7 +109,7 @@ def test_most_is_kept_to(tmp_path):
     np.save(tmp_path / "a.npy", X)
     for file in ("a.npz", "a.npy"):
         assert len(read_vectors(tmp_path / file, 4).names) == 4
-        with pytest.raises(ValueError, match="3 is the most that is taken here"):
+        with pytest.raises(ValueError, match="3 is the limit"):
             read_vectors(tmp_path / file, 3)
 
 

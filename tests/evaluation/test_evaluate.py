@@ -177,7 +177,7 @@ def test_what_cannot_be_judged_is_answered_in_one_sentence(fake, tmp_path):
     assert one_sentence(str(error.value), tmp_path)
     with pytest.raises(ValueError, match="there is no impostor score"):
         evaluate("any", images, pairs_file(tmp_path, [("a/1.jpg", "a/1.jpg", 1)]))
-    with pytest.raises(ValueError, match=r"the first: c/1.jpg \(not there\)"):
+    with pytest.raises(ValueError, match=r"the first: c/1.jpg \(not found\)"):
         evaluate("any", images, pairs_file(tmp_path, [("a/1.jpg", "c/1.jpg", 1)]))
 
 
@@ -298,5 +298,5 @@ def test_people_whom_a_checkpoint_does_not_know_are_refused(classifier, tiny_che
     (folder / "0").rename(folder / "stranger")
     with pytest.raises(ValueError, match="classes that were not trained on"):
         evaluate_classes(str(path), str(folder))
-    with pytest.raises(ValueError, match="does not say whom it was trained on"):
+    with pytest.raises(ValueError, match="does not list its training identities"):
         evaluate_classes(str(tiny_checkpoint), str(folder))

@@ -124,7 +124,7 @@ def test_aligned_crops_are_embedded_as_they_are(tiny_checkpoint, tmp_path, detec
     folder = ImageFolder(tmp_path)
     vectors, failures = embed_images(str(tiny_checkpoint), folder, folder.names, aligned=True, cache=tmp_path)
     assert list(vectors) == ["a/0.png"]
-    assert failures == {"a/1.png": "112x200 is no aligned 112x112 crop; leave --aligned out"}
+    assert failures == {"a/1.png": "112x200 is not an aligned 112x112 crop; leave --aligned out"}
     assert not detections and not list(tmp_path.glob("*.jsonl"))
 
 

@@ -49,7 +49,7 @@ def test_weights_go_before_kept_figures(folder, tiny_run):
 def test_damaged_figures_get_one_sentence_and_hide_nothing(folder, capsys, text):
     file = measured.keep(folder / "center.safetensors")
     file.write_text(text)
-    with pytest.raises(ValueError, match=r"center\.json is no header of a run"):
+    with pytest.raises(ValueError, match=r"center\.json is not the header of a run"):
         measured.header("center")
     assert main(["models"]) == 0
     said = capsys.readouterr()

@@ -208,13 +208,15 @@ def test_lessons_come_in_the_order_of_smoothing(tmp_path):
 
 def test_what_cannot_be_measured_is_refused_in_one_sentence(path, tmp_path):
     triplet = fresh(tmp_path / "t.safetensors", replace(RECIPE, loss="triplet"), DATA)
-    with pytest.raises(ValueError, match="t was trained with triplet, which names nobody"):
+    with pytest.raises(ValueError, match="t was trained with triplet, which has no classes"):
         lessons.measure(str(triplet), DATA)
     others = replace(DATA, identities=tuple(f"B{i}" for i in range(PEOPLE)))
-    with pytest.raises(ValueError, match="other people than these crops would give; its data were: noise"):
+    with pytest.raises(ValueError, match="other identities than these crops give; its data were: noise"):
         lessons.measure(str(path), others)
     none = fresh(tmp_path / "n.safetensors", replace(RECIPE, held_out_images=0.0), DATA)
-    with pytest.raises(ValueError, match="held out 0 photos of known people; train it with --held-out-im"):
+    with pytest.raises(
+        ValueError, match="held out 0 photos of training identities; train it with --held-out-im"
+    ):
         lessons.measure(str(none), DATA)
 
 
@@ -234,7 +236,7 @@ def test_damaged_files_are_refused(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:500])
     if damage == "missing array":
         np.savez(path, correct=lesson.correct)
-    with pytest.raises(ValueError, match=r"x\.npz is no calibration lesson; `python -m facelab lessons"):
+    with pytest.raises(ValueError, match=r"x\.npz is not a calibration lesson; `python -m facelab lessons"):
         lessons.load(path)
 
 

@@ -395,7 +395,7 @@ def test_a_bad_zip_gets_one_sentence(tmp_path, entries, words):
 
 def test_what_is_no_zip_gets_one_sentence(tmp_path):
     (tmp_path / "bad.zip").write_bytes(b"PK but no zip")
-    with pytest.raises(ValueError, match="neither a folder nor a whole zip") as caught:
+    with pytest.raises(ValueError, match="neither a folder nor a complete zip file") as caught:
         from_photos(tmp_path / "bad.zip", 10)
     assert one_sentence(str(caught.value), tmp_path)
 

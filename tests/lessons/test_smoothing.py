@@ -77,5 +77,5 @@ def test_drawing_leaves_the_random_numbers_alone():
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match=r"label_smoothing is 1\.5; legal: 0 to 1"):
         step([1.0, 0.0], 1.5)
-    with pytest.raises(ValueError, match="classes is 1; a choice needs 2 or more"):
+    with pytest.raises(ValueError, match="classes is 1; it must be 2 or more"):
         loss_curve(1, 0.1, 14.0)

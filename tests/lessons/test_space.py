@@ -198,7 +198,7 @@ def test_missing_and_damaged_files_say_how_to_make_them(folder):
         assert one_sentence(str(error.value), folder)
     names, notes = lesson.comparable()
     assert names == ["good"] and len(notes) == 3
-    assert notes[0].startswith("other held out other people than good")
+    assert notes[0].startswith("other held out other identities than good")
 
 
 def test_a_photo_is_placed_and_its_people_ranked(folder):
@@ -225,7 +225,7 @@ def test_other_crops_and_a_model_that_saw_everybody_are_refused(data, tmp_path):
     with pytest.raises(ValueError, match="or others; name the sources"):
         lesson.measure(saved(tmp_path / "others.safetensors", 0, identities=others), data)
     everybody = saved(tmp_path / "all.safetensors", 0, replace(RECIPE, held_out=0.0), 10)
-    with pytest.raises(ValueError, match="was trained on everybody"):
+    with pytest.raises(ValueError, match="was trained on all identities"):
         lesson.measure(everybody, data)
 
 

@@ -96,7 +96,7 @@ def test_what_has_no_angle_is_refused():
     for function in (lambda: inter_class_angle(e, np.zeros(3)), lambda: nearest_prototype_angle(e[:1])):
         with pytest.raises(ValueError, match="there is one identity"):
             function()
-    with pytest.raises(ValueError, match="labels run from 0 to 2; legal are 0 to 1"):
+    with pytest.raises(ValueError, match="labels run from 0 to 2; legal: 0 to 1"):
         prototype_to_center_angle(e[:2], e, y)
     with pytest.raises(ValueError, match="labels run from -1"):
         prototype_to_center_angle(e, e, y - 1)

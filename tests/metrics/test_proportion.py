@@ -30,5 +30,5 @@ def test_it_covers_the_true_rate_about_as_often_as_it_says():
 
 def test_no_trial_is_no_rate():
     for errors, trials in ((0, 0), (2, 1), (-1, 3)):
-        with pytest.raises(ValueError, match="are no rate"):
+        with pytest.raises(ValueError, match="do not give a rate"):
             rate_interval(errors, trials)

@@ -145,7 +145,7 @@ def test_a_truncated_file_is_refused(keep, tiny_checkpoint, tmp_path):
     data = tiny_checkpoint.read_bytes()
     path = tmp_path / "cut.safetensors"
     path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
-    assert "no whole .safetensors file" in refused(path)
+    assert "not a complete .safetensors file" in refused(path)
 
 
 def test_a_header_length_that_lies_is_refused(tiny_checkpoint, tmp_path):
@@ -232,7 +232,7 @@ def test_missing_unknown_misshapen_and_unfinished_weights_are_refused(tiny_check
         "does not fit its own recipe": {k: v for k, v in tensors.items() if k != first},
         "unknown key 'model.backdoor'": tensors | {"model.backdoor": torch.ones(2)},
         "unknown key 'backdoor.weight'": tensors | {"backdoor.weight": torch.ones(2)},
-        "its recipe leads to F32 or F16 or BF16": tensors | {first: tensors[first][:1].clone()},
+        "its recipe needs F32 or F16 or BF16": tensors | {first: tensors[first][:1].clone()},
         f"NaN or infinity in {first}": tensors | {first: torch.full_like(tensors[first], float("nan"))},
     }
     for words, changed in changes.items():

@@ -149,15 +149,15 @@ def test_offline_the_cache_answers_and_what_is_not_there_is_one_sentence(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("hf://me", "is no address on the Hub; write hf://owner/name"),
-        ("hf://me/mine/../../secret.safetensors", "is no address"),
-        ("hf://me/mine/model.bin", "is no address"),
-        ("hf://you/yours", "has no repository you/yours, or not for the token"),
+        ("hf://me", "is not an address on the Hub; write hf://owner/name"),
+        ("hf://me/mine/../../secret.safetensors", "is not an address"),
+        ("hf://me/mine/model.bin", "is not an address"),
+        ("hf://you/yours", "has no repository you/yours, or the token"),
         ("hf://me/mine@v9", "me/mine has no revision v9"),
         ("hf://me/mine/c.safetensors", "me/mine has no file c.safetensors"),
         ("hf://me/mine", "holds a.safetensors, b.safetensors; name one"),
         ("hf://me/none", "holds no .safetensors file"),
-        ("hf://me/mine/a.safetensors", "a.safetensors is no whole"),
+        ("hf://me/mine/a.safetensors", "a.safetensors is not a complete"),
     ],
 )
 def test_what_is_not_to_be_had_is_one_sentence(name, words, online):

@@ -180,15 +180,15 @@ def test_embeddings_of_another_model_are_refused_in_one_sentence(tmp_path, embed
         ValueError, match=f"holds embeddings of {MODEL}, which reference cannot compare; choose"
     ):
         g.load_gallery(path, "reference")
-    with pytest.raises(ValueError, match="2 numbers, the gallery's 3"):
+    with pytest.raises(ValueError, match="D = 2, the gallery has D = 3"):
         g.add(g.add(g.Gallery(MODEL), ["Ann"], np.eye(3)), ["Bob"], unit(0))
-    with pytest.raises(ValueError, match="3 numbers, the gallery's 2"):
+    with pytest.raises(ValueError, match="D = 3, the gallery has D = 2"):
         g.ask(gallery(["Ann"], 0), embedder, np.ones(3, np.float32), 0.01)
 
 
 def test_other_npz_files_are_refused(tmp_path):
     save_embeddings(tmp_path / "plain.npz", ["a.jpg", "b.jpg"], unit(0, 40))
-    with pytest.raises(ValueError, match=r"no exported gallery; its names must be `person/number@model`"):
+    with pytest.raises(ValueError, match=r"not an exported gallery; its names must be `person/number@model`"):
         g.load_gallery(tmp_path / "plain.npz", MODEL)
     with pytest.raises(ValueError, match="nothing to export"):
         g.export(g.Gallery(MODEL))

@@ -243,7 +243,7 @@ def test_a_rewritten_checkpoint_is_loaded_afresh(tiny_checkpoint, tmp_path):
 def test_only_an_aligned_crop_passes_for_a_face():
     crop = np.zeros((112, 112, 3), np.uint8)
     assert as_face(crop).crop is crop
-    with pytest.raises(ValueError, match="100x112 is no aligned 112x112 crop"):
+    with pytest.raises(ValueError, match="100x112 is not an aligned 112x112 crop"):
         as_face(np.zeros((112, 100, 3), np.uint8))
 
 

@@ -111,7 +111,7 @@ def test_the_homework_is_recognized_and_trained_on_whole(data, desk, course, cap
     assert homework_of([data]).train.resolve() == course / "cls_data" / "train"
     train(data=data)
     err = capsys.readouterr().err
-    assert "every class is trained on, none is held out (--held-out says otherwise)" in err
+    assert "every class is trained on, none is held out (--held-out changes that)" in err
     header = checkpoint.describe(desk / "mine.safetensors")
     assert header.data == "train: 6 identities, 18 crops" and header.recipe.held_out == 0
     figures = header.metrics["val_pairs"]
@@ -151,7 +151,7 @@ def test_a_wrong_list_of_pairs_is_told_before_training(course, tmp_path, capsys,
     argv = ["train", "softmax", "--data", tmp_path / "broken", "--out", tmp_path / "x.safetensors", *SHORT]
     wrong = {
         "6_0.png 6_1.png\n": "line 1: expected",
-        "6_0.png 9_9.png 0\n6_0.png 6_1.png 1\n": "not there",
+        "6_0.png 9_9.png 0\n6_0.png 6_1.png 1\n": "not found",
         "6_0.png 6_1.png 1\n": "holds pairs of one person only",
     }
     for text, words in wrong.items():

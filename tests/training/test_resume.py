@@ -104,7 +104,7 @@ def test_a_state_of_another_run_is_refused_by_name(data, saved, tmp_path):
 def test_a_damaged_state_is_refused(data, saved, tmp_path, tiny_checkpoint):
     torn = tmp_path / "torn.run.safetensors"
     torn.write_bytes(saved.read_bytes()[:-100])
-    assert "no whole .safetensors file" in refusal(RECIPE, data, torn)
+    assert "not a complete .safetensors file" in refusal(RECIPE, data, torn)
     assert "is not the state of a run" in refusal(RECIPE, data, tiny_checkpoint)
     metadata, tensors = checkpoint.read(saved)
     for key in ("model.neck.3.weight", "loss.linear.bias"):

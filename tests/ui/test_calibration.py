@@ -230,7 +230,7 @@ def test_a_damaged_file_does_not_take_the_page_down(monkeypatch, tmp_path):
     with gr.Blocks() as app:
         calibration.build()
     assert any(
-        "bad.npz is no calibration lesson" in str(getattr(b, "value", "")) for b in app.blocks.values()
+        "bad.npz is not a calibration lesson" in str(getattr(b, "value", "")) for b in app.blocks.values()
     )
 
 

@@ -84,7 +84,7 @@ def _size(content: bytes) -> str:
 def _few(people: Counter[str]) -> Iterator[str]:
     single = sorted(person for person, count in people.items() if count == 1)
     if single:
-        words = "no genuine pair, and none to hold out"
+        words = "so no genuine pair"
         yield f"{len(single):,} identities have one image ({words}; first: {printable(single[0])})"
 
 
@@ -114,7 +114,7 @@ class _Seen:
             yield f"{self._again:,} files repeat a photo of the same identity"
         if self._two:
             name, before, now = map(printable, self._two[0])
-            what = f"{len(self._two):,} photos stand under two identities"
+            what = f"{len(self._two):,} photos appear under two identities"
             yield f"{what} (first: {name}, under {before} and under {now}); one of the labels is wrong"
         if not self._complete:
-            yield f"photos were compared among the first {MOST_HASHED:,} only"
+            yield f"only the first {MOST_HASHED:,} photos were compared"

@@ -55,7 +55,7 @@ def _schema(path: Path) -> tuple[Any, int]:
         largest = max((file.metadata.row_group(i).total_byte_size for i in groups), default=0)
         if rows > MAX_ROWS or largest > MAX_GROUP_BYTES:
             raise ValueError(
-                f"{path.name} announces {rows:,} rows, {largest:,} bytes in one group; write it anew"
+                f"{path.name} declares {rows:,} rows, {largest:,} bytes in one group; write smaller groups"
             )
         return file.schema_arrow, rows
 
@@ -68,7 +68,7 @@ def _file(path: Path) -> Any:
     try:
         return ParquetFile(path, pre_buffer=False)
     except Exception as error:  # ArrowInvalid, OSError, ...
-        raise ValueError(f"{path.name} is no whole Parquet file; download it again") from error
+        raise ValueError(f"{path.name} is not a complete Parquet file; download it again") from error
 
 
 def _one_of(columns: dict[str, str], names: Sequence[str], title: str, what: str) -> str:

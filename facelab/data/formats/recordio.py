@@ -44,7 +44,7 @@ def read_record(file: BinaryIO, where: str) -> bytes | None:
         place, length = divmod(int.from_bytes(head[4:], "little"), 2**29)
         total += length + 4
         if place not in ((MIDDLE, END) if parts else (WHOLE, BEGIN)) or total > MAX_FILE_BYTES:
-            raise ValueError(f"{where} has a record of a wrong place or over {MAX_FILE_BYTES // 2**20} MB")
+            raise ValueError(f"{where} has a record at a wrong place or over {MAX_FILE_BYTES // 2**20} MB")
         content = file.read(length)
         if len(content) < length or len(file.read(-length % 4)) < -length % 4:
             raise ValueError(f"{where} is cut short; copy it again")
@@ -63,7 +63,7 @@ def split_header(record: bytes, where: str) -> tuple[list[float], bytes]:
         raise ValueError(f"{where} has a record without MXNet's image header; pack it with im2rec")
     flag, label, _, _ = HEADER.unpack_from(record)
     if flag > MAX_LABELS or len(record) < HEADER.size + 4 * flag:
-        raise ValueError(f"{where} announces {flag:,} labels in one record; it was not read")
+        raise ValueError(f"{where} declares {flag:,} labels in one record; it was not read")
     labels = list(struct.unpack_from(f"<{flag}f", record, HEADER.size)) if flag else [label]
     return labels, record[HEADER.size + 4 * flag :]
 
@@ -168,7 +168,7 @@ def _names(path: Path) -> dict[int, str]:
         rows = [line.split("\t") for line in decode_text(path.read_bytes()).splitlines() if line.strip()]
         names = {int(row[0]): row[-1].strip().replace("\\", "/") for row in rows}
     except (ValueError, IndexError) as error:
-        raise ValueError(f"{path.name} is no list of `key label path` lines; delete it") from error
+        raise ValueError(f"{path.name} is not a list of `key label path` lines; delete it") from error
     return names if all("/" in name and not unsafe(name) for name in names.values()) else {}
 
 

@@ -102,7 +102,7 @@ def _label(path: Path, name: str, content: bytes) -> str:
             text = str(next((values[field] for field in FIELDS if field in values), "")).strip()
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"{path.name}: {printable(name)} is no label; write one number or name in it"
+            f"{path.name}: {printable(name)} is not a label; write one number or name in it"
         ) from error
     return f"{int(text):06d}" if text.isdecimal() and len(text) < 19 else text
 
@@ -110,7 +110,7 @@ def _label(path: Path, name: str, content: bytes) -> str:
 def _sample(path: Path, images: list[tuple[str, bytes]], label: str | None) -> Iterator[Item]:
     for name, content in images:
         if not label:
-            words = "stands beside its image under the same key"
+            words = "is next to its image under the same key"
             raise ValueError(f"{path.name}: {printable(name)} has no label; see that its .cls {words}")
         yield Item(f"{safe_name(label)}/{PurePosixPath(name).name}", label, content)
 

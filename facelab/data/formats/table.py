@@ -41,7 +41,7 @@ def open_table(path: str | os.PathLike) -> Labeled:
             raise ValueError(f"{path.name}, line {number}: expected an image and a label")
         key, label = row[where], canonical(row[who])
         if people.setdefault(key, label) != label:
-            both = f"{printable(label)} here and {printable(people[key])} further up"
+            both = f"{printable(label)} here and {printable(people[key])} on an earlier line"
             raise ValueError(f"{path.name}, line {number}: {printable(key)} is {both}; name each image once")
     folder = ImageFolder(path.parent)
     names = resolve([*people], folder.names)

@@ -68,9 +68,7 @@ def read_vectors(path: str | os.PathLike, most: int | None = None) -> Vectors:
         raise ValueError(f"{path} does not exist; name a file of embeddings")
     found = reader(path, most)
     if most is not None and len(found.names) > most:
-        raise ValueError(
-            f"{path.name} holds {len(found.names):,} embeddings; {most} is the most that is taken here"
-        )
+        raise ValueError(f"{path.name} holds {len(found.names):,} embeddings; {most} is the limit")
     return found
 
 
@@ -87,7 +85,9 @@ def _read_npz(path: Path, most: int | None) -> Vectors:
     except UnusableError as error:
         raise ValueError(f"{path.name}{error}") from error
     except Exception as error:  # a hostile or broken archive makes its readers raise anything
-        raise ValueError(f"{path.name} is no whole .npz file; write it again with numpy.savez") from error
+        raise ValueError(
+            f"{path.name} is not a complete .npz file; write it again with numpy.savez"
+        ) from error
     if vectors is None:
         found = ", ".join(map(printable, sorted(arrays)))[:200]
         raise ValueError(f"{path.name} has no array 'embeddings'; it has {found}")
@@ -111,9 +111,9 @@ def _array(archive: Any, arrays: dict[str, str], names: tuple[str, ...], kinds: 
     said = announced(archive, name, MAX_RATIO.get(kinds, 200))
     wide = len(said.shape) == 2 and said.shape[1] > MAX_DIMENSION and name in EMBEDDINGS
     if said.dtype.kind not in kinds or not math.prod(said.shape) or wide:
-        raise UnusableError(f": {printable(name)} is {said.dtype} {said.shape}, which is of no use here")
+        raise UnusableError(f": {printable(name)} is {said.dtype} {said.shape}, which cannot be used here")
     if most is not None and said.shape[0] > most:
-        raise UnusableError(f" holds {said.shape[0]:,} rows; {most} is the most that is taken here")
+        raise UnusableError(f" holds {said.shape[0]:,} rows; {most} is the limit")
     return read_array_of(archive, said)
 
 
@@ -163,12 +163,12 @@ def _read_npy(path: Path, most: int | None) -> Vectors:
             shape, _, dtype = read(file, max_header_size=MAX_HEADER)
             whole = math.prod(shape) * dtype.itemsize == size - file.tell()
     except Exception as error:  # no header
-        raise ValueError(f"{path.name} is no .npy file; write it again with numpy.save") from error
+        raise ValueError(f"{path.name} is not an .npy file; write it again with numpy.save") from error
     if not whole or dtype.kind != "f" or len(shape) != 2 or shape[1] > MAX_DIMENSION or size > MAX_BYTES:
         words = f"it must hold floating-point numbers (N, D), D at most {MAX_DIMENSION}, and be whole"
         raise ValueError(f"{path.name} holds {dtype} {shape} in {size:,} bytes; {words}")
     if most is not None and shape[0] > most:
-        raise ValueError(f"{path.name} holds {shape[0]:,} embeddings; {most} is the most that is taken here")
+        raise ValueError(f"{path.name} holds {shape[0]:,} embeddings; {most} is the limit")
     table = path.with_suffix(".csv")
     labels, names = _read_labels(table, shape[0]) if table.is_file() else (None, None)
     return _vectors(path.name, np.load(path, allow_pickle=False), labels, names)
@@ -203,7 +203,7 @@ def _read_labels(path: Path, count: int) -> tuple[list[str] | None, list[str] | 
 def _read_parquet(path: Path, most: int | None) -> Vectors:
     columns, count = open_table(path)
     if most is not None and count > most:
-        raise ValueError(f"{path.name} holds {count:,} rows; {most} is the most that is taken here")
+        raise ValueError(f"{path.name} holds {count:,} rows; {most} is the limit")
     chosen = [
         next((columns[name] for name in names if name in columns), None)
         for names in (EMBEDDINGS, LABELS, NAMES)
@@ -217,7 +217,7 @@ def _read_parquet(path: Path, most: int | None) -> Vectors:
     try:
         embeddings = np.array(fields.get(0, ()), np.float32)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path.name}: the embeddings are no lists of D numbers each") from error
+        raise ValueError(f"{path.name}: the embeddings are not lists of D numbers") from error
     if embeddings.ndim != 2 or not embeddings.size or embeddings.shape[1] > MAX_DIMENSION:
         raise ValueError(f"{path.name}: the embeddings are {embeddings.shape}; they must be (N, D)")
     return _vectors(path.name, embeddings, fields.get(1), fields.get(2))

@@ -48,7 +48,7 @@ class _Bounded:
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= MAX_FILE_BYTES:
-            raise ValueError(f"it announces {size:,} bytes at once")
+            raise ValueError(f"it declares {size:,} bytes at once")
         return self.file.read(size)
 
     def readline(self) -> bytes:
@@ -70,7 +70,9 @@ def open_bin(path: str | os.PathLike) -> LabeledPairs:
         except _ForbiddenError as error:
             raise ValueError(f"{path.name} {error}") from error
         except Exception as error:  # a broken pickle makes the walk raise anything
-            raise ValueError(f"{path.name} is no whole .bin of pairs; download it again") from error
+            raise ValueError(
+                f"{path.name} is not a complete .bin file of pairs; download it again"
+            ) from error
     images, flags = _checked(path.name, found)
     return LabeledPairs("verification .bin", lambda: _pairs(path, images, flags), len(flags))
 
@@ -146,13 +148,15 @@ def _above_mark(stack: list) -> list:
 def _checked(name: str, found: object) -> tuple[list[_Place], list[bool]]:
     """Return the two lists, after checking them."""
     if not isinstance(found, list) or len(found) != 2 or not all(isinstance(part, list) for part in found):
-        raise ValueError(f"{name} does not hold a list of images and a list of flags; it is no set of pairs")
+        raise ValueError(
+            f"{name} does not hold a list of images and a list of flags; it is not a set of pairs"
+        )
     images, flags = found
     if not flags or len(images) != 2 * len(flags):
         counts = f"{len(images):,} images and {len(flags):,} flags"
         raise ValueError(f"{name} holds {counts}; there must be two images for each flag")
     if not all(isinstance(image, _Place) and image.length for image in images):
-        raise ValueError(f"{name} holds something that is no encoded image; pack the pairs again")
+        raise ValueError(f"{name} holds an entry that is not an encoded image; pack the pairs again")
     if not all(type(flag) in (bool, int) and flag in (0, 1) for flag in flags):
         raise ValueError(f"{name} holds a flag that is neither true nor false; pack the pairs again")
     return images, flags

@@ -34,12 +34,12 @@ def convert(source: Labeled, out: str | os.PathLike, track: Track = untracked) -
         track: draws progress.
 
     Raises:
-        ValueError: it is there already, a damaged source, or images without a known identity.
+        ValueError: it already exists, a damaged source, or images without a known identity.
         OSError: the disk is full.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there already; name a new folder or file, or delete it")
+        raise ValueError(f"{out} already exists; name a new folder or file, or delete it")
     writer = WRITERS.get(out.suffix.lower(), _folder)
     counts = _identities(source, track)
     failures: list[tuple[str, str]] = []
@@ -154,7 +154,7 @@ def _crop_file(out: Path, counts: dict[str, int], failures: list[tuple[str, str]
                 failures.append((item.name, str(error)))
                 return
             if pixels.shape != (CROP_SIZE, CROP_SIZE, 3):
-                words = f"is no aligned {CROP_SIZE}x{CROP_SIZE} crop"
+                words = f"is not an aligned {CROP_SIZE}x{CROP_SIZE} crop"
                 failures.append((item.name, f"{pixels.shape[1]}x{pixels.shape[0]} {words}"))
                 return
             write(np.ascontiguousarray(pixels))

@@ -264,7 +264,7 @@ def _values(identity: Tensor, nuisance: Tensor) -> Values:
     identity, nuisance = check(identity, IDENTITY), check(nuisance, NUISANCE)
     if len(identity) != len(nuisance):
         raise ValueError(
-            f"{len(identity)} identities and {len(nuisance)} nuisances; legal is one each per face"
+            f"{len(identity)} identities and {len(nuisance)} nuisances; give one of each per face"
         )
     return Values(torch.cat([identity, nuisance], dim=1).double())
 

@@ -115,9 +115,9 @@ NUISANCE: dict[str, Parameter] = {
     "garment_hue": Parameter(0.0, 1.0, 0.6, 0.4, "Hue of clothes, glasses and hat, once round the circle."),
     "garment_tone": Parameter(0.0, 1.0, 0.4, 0.25, "Clothes from dark (0) to light (1)."),
     "blur": Parameter(
-        0.0, 1.0, 0.0, 0.12, "Softness; 1 is a deviation of 1.5 % of the frame; none below 0.1."
+        0.0, 1.0, 0.0, 0.12, "Softness; 1 is a deviation of 1.5% of the frame; none below 0.1."
     ),
-    "noise": Parameter(0.0, 1.0, 0.0, 0.08, "Sensor noise; 1 is a standard deviation of 10 % of full scale."),
+    "noise": Parameter(0.0, 1.0, 0.0, 0.08, "Sensor noise; 1 is a standard deviation of 10% of full scale."),
     "grain": Parameter(0.0, 1.0, 0.5, 0.5, "Which noise pattern; each value is another one."),
     "compression": Parameter(
         0.0, 1.0, 0.0, 0.2, "JPEG loss: quality is 100 - 90 times this; none below 0.05."

@@ -165,8 +165,7 @@ def _check_people(photos: Counter, title: str, least: int, skipped: list[tuple[s
     if len(photos) < 2:
         who = "one person only" if photos else "nobody"
         raise ValueError(
-            f"{title} has photos of {who}{first}; "
-            "telling people apart takes two folders or more, one for each person"
+            f"{title} has photos of {who}{first}; training needs two folders or more, one for each person"
         )
     person, count = min(photos.items(), key=lambda item: item[1])
     if count < least:

@@ -51,7 +51,7 @@ LOSSES: dict[str, Loss] = {
     ),
     "online_label_smoothing": Loss(
         OnlineLabelSmoothing, "classification", 2020, "https://arxiv.org/abs/2011.12562",
-        "Soft labels learned from the network's own correct answers: who resembles whom.",
+        "Soft labels learned from the network's own correct answers: which classes look alike.",
     ),
     "center": Loss(
         Center, "classification", 2016, "https://doi.org/10.1007/978-3-319-46478-7_31",
@@ -71,7 +71,7 @@ LOSSES: dict[str, Loss] = {
     ),
     "contrastive": Loss(
         Contrastive, "pair", 2006, "https://doi.org/10.1109/CVPR.2006.100",
-        "Pairs of one person together, other pairs at least a margin apart.",
+        "Genuine pairs together, impostor pairs at least a margin apart.",
     ),
     "triplet": Loss(
         Triplet, "pair", 2015, "https://arxiv.org/abs/1503.03832",
@@ -79,7 +79,7 @@ LOSSES: dict[str, Loss] = {
     ),
     "pairwise": Loss(
         Pairwise, "pair", 2016, "https://arxiv.org/abs/1611.00822",
-        "Every genuine score above every impostor score: part the two distributions.",
+        "Every genuine score above every impostor score: separate the two distributions.",
     ),
 }  # fmt: skip
 
