@@ -270,9 +270,7 @@ def load_gallery(path: str | os.PathLike, model: str = DEFAULT_MODEL) -> Gallery
     people = [name.rpartition("@")[0].rpartition("/")[0] for name in names]
     models = {name.rpartition("@")[2] for name in names}
     if not all(people):
-        raise ValueError(
-            f"{Path(path).name} is not an exported gallery; its names must be `person/number@model`"
-        )
+        raise ValueError(f"{Path(path).name} is not a gallery; its names must be `person/number@model`")
     if models != {model}:
         raise ValueError(
             f"{Path(path).name} holds embeddings of {', '.join(sorted(models))}, which {model} cannot "

@@ -81,7 +81,7 @@ def test_what_is_no_archive_is_refused_in_one_sentence(tmp_path, crop_folder):
     zipped(tmp_path / "no_image.zip", {"a.txt": b"x"})
     for name, words in {
         "cut.zip": "neither a folder nor a complete zip", "text.zip": "neither a folder nor a complete zip",
-        "empty.zip": "neither a folder nor a complete zip", "missing": "does not exist; give a folder or a zip",
+        "empty.zip": "nor a complete zip", "missing": "does not exist; give a folder or a zip",
         "nothing": "holds no image", "no_image.zip": "holds no image",
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=words) as error:

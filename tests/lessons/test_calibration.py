@@ -252,7 +252,7 @@ def test_the_command_writes_what_the_page_reads(tmp_path, monkeypatch, capsys):
     cli_lessons.lessons(["calibration", "mine", "--data", str(archive)])
     (lesson,) = lessons.load_all(tmp_path / "lessons")
     assert (lesson.model, lesson.identities, len(lesson.correct)) == ("mine", 4, 4)
-    assert f"right {lesson.accuracy():.1%}" in capsys.readouterr().out
+    assert f"accuracy {lesson.accuracy():.1%}" in capsys.readouterr().out
 
 
 def test_overfit_lessons_come_last_and_are_told_from_others(tmp_path):

@@ -188,7 +188,7 @@ def test_embeddings_of_another_model_are_refused_in_one_sentence(tmp_path, embed
 
 def test_other_npz_files_are_refused(tmp_path):
     save_embeddings(tmp_path / "plain.npz", ["a.jpg", "b.jpg"], unit(0, 40))
-    with pytest.raises(ValueError, match=r"not an exported gallery; its names must be `person/number@model`"):
+    with pytest.raises(ValueError, match=r"is not a gallery; its names must be `person/number@model`"):
         g.load_gallery(tmp_path / "plain.npz", MODEL)
     with pytest.raises(ValueError, match="nothing to export"):
         g.export(g.Gallery(MODEL))
