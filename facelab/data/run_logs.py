@@ -39,7 +39,7 @@ def read_log(path: str | os.PathLike) -> Series:
     if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
         return _series(path.name, *_json_rows(path))
     if path.suffix.lower() not in (".csv", ".tsv", ".txt", ".log"):
-        raise ValueError(f"{path.name} is no log; give a .csv, a .jsonl or TensorBoard's event file")
+        raise ValueError(f"{path.name} is not a log; give a .csv, a .jsonl or TensorBoard's event file")
     rows = read_rows(path, "row of figures")
     names = rows[0][1]
     if len(set(names)) < len(names) or all(map(_is_number, names)):
@@ -57,9 +57,11 @@ def _json_rows(path: Path) -> tuple[list[str], list[dict[str, object]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path.name}, line {number}: it is no JSON object; write one a line") from error
+            raise ValueError(
+                f"{path.name}, line {number}: it is not a JSON object; write one per line"
+            ) from error
         if not isinstance(row, dict):
-            raise ValueError(f"{path.name}, line {number}: it is no JSON object; write one a line")
+            raise ValueError(f"{path.name}, line {number}: it is not a JSON object; write one per line")
         rows.append(row)
         names |= dict.fromkeys(map(str, row))
     return list(names), rows

@@ -58,11 +58,11 @@ def not_finite(log: RunLog) -> Found:
     before = curve.values[: bad[0]]
     last = f"; the last finite loss was {before[-1]:.4g}" if len(before) else ""
     return (
-        "The loss is no number",
+        "The loss is not a number",
         f"The loss is {curve.values[bad[0]]} from step {curve.at[bad[0]]:g} on{last}{at_rate(log)}.",
         "Divide the learning rate by 10, add a warm-up, clip the gradient (grad_clip 5), and look for an "
         "image "
-        "or a label that is no number.",
+        "or a label that is not a number.",
     )
 
 

@@ -85,12 +85,12 @@ GOOD = record(event(1, simple("loss", 2.5)))
         (record(event(1, tensor("picture", 7, b"png"))), r"holds no scalar; picture are none; log the loss"),
         (record(block(3, b"brain.Event:2")), "holds no scalar; log the loss by add_scalar"),
         (GOOD[:20] + b"\x00" + GOOD[21:], "the checksum of an event does not match"),
-        (GOOD + b"x" * 40, "is no event file of TensorBoard, or damaged"),
-        (record(b"\x2a\xff\xff\xff\x7f"), "holds an event that is no event of TensorBoard"),
-        (record(b"\x2a" + b"\xff" * 12), "holds an event that is no event of TensorBoard"),
-        (record(event(1, block(1, b"\xff\xfe"))), "holds an event that is no event of TensorBoard"),
-        (record(event(1, block(2, b"ab"))), "holds an event that is no event of TensorBoard"),
-        (record(event(1, varint(8 << 3) + b"\x05")), "holds an event that is no event of TensorBoard"),
+        (GOOD + b"x" * 40, "is not an event file of TensorBoard, or is damaged"),
+        (record(b"\x2a\xff\xff\xff\x7f"), "holds an event that is not an event of TensorBoard"),
+        (record(b"\x2a" + b"\xff" * 12), "holds an event that is not an event of TensorBoard"),
+        (record(event(1, block(1, b"\xff\xfe"))), "holds an event that is not an event of TensorBoard"),
+        (record(event(1, block(2, b"ab"))), "holds an event that is not an event of TensorBoard"),
+        (record(event(1, varint(8 << 3) + b"\x05")), "holds an event that is not an event of TensorBoard"),
     ],
 )  # fmt: skip
 def test_a_broken_event_file_gets_one_sentence(content, words, tmp_path):
@@ -117,9 +117,9 @@ def test_tables_are_read_with_gaps_and_whatever_separates_them(tmp_path):
         ("a.csv", "loss,loss\n1,2\n", "needs a first line of titles, each different"),
         ("a.csv", "loss,acc\nx,y\n", "holds no figures below its titles loss, acc"),
         ("a.csv", "", "is empty"),
-        ("a.jsonl", '{"loss": 1}\n[2]\n', "line 2: it is no JSON object"),
-        ("a.jsonl", "[" * 100_000, "line 1: it is no JSON object"),
-        ("a.png", "x", "is no log; give a .csv, a .jsonl or TensorBoard's event file"),
+        ("a.jsonl", '{"loss": 1}\n[2]\n', "line 2: it is not a JSON object"),
+        ("a.jsonl", "[" * 100_000, "line 1: it is not a JSON object"),
+        ("a.png", "x", "is not a log; give a .csv, a .jsonl or TensorBoard's event file"),
     ],
 )  # fmt: skip
 def test_what_is_no_log_gets_one_sentence(name, content, words, tmp_path):

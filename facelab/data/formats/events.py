@@ -53,7 +53,7 @@ def read_scalars(path: str | os.PathLike) -> Scalars:
                     values.append(value)
                     points += 1
         except (struct.error, IndexError, UnicodeDecodeError, TypeError) as error:
-            raise ValueError(f"{path.name} holds an event that is no event of TensorBoard") from error
+            raise ValueError(f"{path.name} holds an event that is not an event of TensorBoard") from error
         if points > MAX_POINTS or len(found.series) + len(found.others) > MAX_TAGS:
             raise ValueError(f"{path.name} holds more than {MAX_TAGS:,} tags or {MAX_POINTS:,} values")
     if not found.series:
@@ -69,7 +69,7 @@ def _records(path: Path) -> Iterator[bytes]:
         while len(head := file.read(12)) == 12:
             length, check = struct.unpack("<QI", head)
             if check != masked_crc(head[:8]):
-                raise ValueError(f"{path.name} is no event file of TensorBoard, or damaged")
+                raise ValueError(f"{path.name} is not an event file of TensorBoard, or is damaged")
             if file.tell() + length + 4 > size:
                 return
             if length > MAX_EVENT:
