@@ -8,6 +8,9 @@ import pytest
 
 from facelab.evaluation import results as measured
 from facelab.lessons import calibration
+from facelab.lessons.dropout_masks import DRAWS, drop
+from facelab.recognition.feature_maps import strongest
+from facelab.ui.regularization import tab as regularization
 
 PAGE = (Path(__file__).parent.parent / "docs" / "findings.md").read_text("utf-8")
 TEST = "lfw_view2"
@@ -93,3 +96,46 @@ def test_the_overfit_recipe_is_as_overconfident_as_the_sentence_says():
     assert f"({sure.sum()} photos)" in PAGE and f"{len(confidence):,} held-out photos" in PAGE
     assert f"in {100 * lesson.correct[sure].mean():.1f} " in " ".join(PAGE.split())
     assert f"{100 * (confidence.mean() - lesson.accuracy()):.0f} points" in " ".join(PAGE.split())
+
+
+def told(pattern: str) -> list[str]:
+    """The numbers of the one sentence that fits."""
+    (found,) = re.findall(pattern, " ".join(PAGE.split()))
+    return list(found)
+
+
+def test_label_smoothing_moves_the_two_eers_as_the_sentence_says():
+    rows = [measured.header(name) for name in ("softmax", "label_smoothing")]
+    columns = (OF_HEADER["LFW EER"], OF_HEADER["EER, unseen identities"])
+    falls, rises = r"LFW EER falls from (\d+\.\d) to (\d+\.\d)", r"rises from (\d+\.\d) to (\d+\.\d)\."
+    numbers = told(falls + ", the EER on unseen identities " + rises)
+    assert rows[0].recipe.seed == rows[1].recipe.seed
+    assert numbers == [f"{100 * column(row):.1f}" for column in columns for row in rows]
+
+
+def test_drop_block_classifies_as_many_photos_more_or_fewer_as_the_sentence_says():
+    photos, more, fewer = told(
+        r"of ([\d,]+) held-out photos DropBlock classifies (\d+) more correctly .*?, and (\d+) fewer than"
+    )
+    count = int(photos.replace(",", ""))
+    names = ("drop_block", "dropout_maps", "softmax")
+    right = [measured.header(name).metrics["held_out"]["top_1"] * count for name in names]
+    assert right == pytest.approx([round(value) for value in right], abs=1e-6)
+    assert [right[0] - right[1], right[2] - right[0]] == pytest.approx([int(more), int(fewer)], abs=1e-6)
+
+
+def test_drop_block_with_smoothing_has_the_figures_of_its_header():
+    found = measured.header("drop_block_smoothing").metrics["held_out"]
+    assert told(r"as without \(ECE ([\d.]+), EER ([\d.]+) on") == [
+        f"{100 * found[key]:.1f}" for key in ("ece", "eer")
+    ]
+
+
+def test_neighbors_explain_dropped_values_by_stage_as_the_sentence_says():
+    numbers = told(r"R² ([\d.]+) in stage 3 and ([\d.]+) in stage 4, against ([\d.]+) in stage 1")
+    for stage, number in zip(("stage3", "stage4", "stage1"), numbers, strict=True):
+        maps = regularization.example_stages()[stage].maps
+        shown = maps[strongest(maps, regularization.SHOWN)]
+        draws = min(DRAWS, regularization.VALUES // shown.size)
+        found = drop(shown, 0.2, 1, regularization.SEED, draws)["DropBlock"]
+        assert found.told == pytest.approx(float(number), abs=0.01)
