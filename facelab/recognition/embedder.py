@@ -35,6 +35,7 @@ class Embedder:
         score: function of paired rows (N, D), (N, D) -> (N,) similarities.
         similarity: name of the score.
         points: operating points, or None if it is not calibrated.
+        crops_suffice: whether the photo is not looked at, so that faces of several can be embedded at once.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Embedder:
     score: Score
     similarity: str
     points: OperatingPoints | None
+    crops_suffice: bool = False
 
     def calibrated(self) -> OperatingPoints:
         """Return the operating points.
@@ -101,7 +103,7 @@ def _load_checkpoint(name: str, path: Path, modified: int, flip: bool, device: t
     def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
         return embed(model, np.stack([face.crop for face in faces]), flip)
 
-    return Embedder(name, embed_faces, cosine, "cosine similarity", header.operating_points)
+    return Embedder(name, embed_faces, cosine, "cosine similarity", header.operating_points, True)
 
 
 _kept = functools.lru_cache(maxsize=40)(_load_checkpoint)
@@ -110,7 +112,7 @@ _kept = functools.lru_cache(maxsize=40)(_load_checkpoint)
 @functools.lru_cache(maxsize=1)  # a session takes long to make, and every photo asks for it
 def _load_onnx(name: str, modified: int, flip: bool) -> Embedder:
     embed_faces = onnx_embedder.open_onnx(name, flip).embed_faces
-    return Embedder(name, embed_faces, cosine, "cosine similarity", None)
+    return Embedder(name, embed_faces, cosine, "cosine similarity", None, True)
 
 
 @functools.cache

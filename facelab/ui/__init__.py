@@ -38,7 +38,7 @@ class Page(Guarded):
     without followers ends (live.py).
     """
 
-    stateless = tuple(name.strip("/") for name in api.ENDPOINTS)
+    stateless = api.NAMES
 
     def get_config_file(self) -> dict[str, Any]:
         """Return the configuration sent to the browser, without the request to keep a connection open."""

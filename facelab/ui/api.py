@@ -133,6 +133,7 @@ def _answered(call: Callable[[], Any]) -> Any:
 
 
 ENDPOINTS = {"/compare": api_compare, "/identify": api_identify, "/embed": api_embed, "/models": api_models}
+NAMES = tuple(name.strip("/") for name in ENDPOINTS)
 EXAMPLES = {"photo": "photo.jpg", "photo_a": "a.jpg", "photo_b": "b.jpg", "gallery": "gallery.npz"}
 
 

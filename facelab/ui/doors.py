@@ -7,7 +7,10 @@ tell how the page is built and used. Bodies of JSON are held in memory whole and
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
+
+from gradio.route_utils import FnIndexInferError
 
 from facelab import settings
 
@@ -15,6 +18,8 @@ CLOSED = re.compile(
     r"(/gradio_api)?/(openapi\.json|docs|redoc|monitoring|deep_link|proxy=|vibe-|undo-vibe-|process_recording"
     r"|run-history/|runs|dev/|custom_component/|token|user)(/.*|(?<=[=/-]).*)?"
 )
+CALLED = re.compile(r"(?:/gradio_api)?/(?:call|run|api)/(?:v2/)?([^/]*)(?:/.*)?")  # an event, by its name
+BY_NUMBER = "predict"  # in place of a name, where the page calls an event by its number
 UPLOAD = "/gradio_api/upload"  # limited file by file
 PACKED = 4 / 3  # base64, in which a photo travels within JSON
 ROOM = 2**20  # of a request's other values
@@ -50,10 +55,15 @@ class _Counted:
 
 
 class Doors:
-    """Middleware that closes routes, limits bodies, says "busy" in a sentence, and sets the page's policy."""
+    """Middleware that closes routes, limits bodies, says "busy" in a sentence, and sets the page's policy.
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    Args:
+        app: what it stands before.
+        named: the events that may be called by name, which gradio allows for private ones too; None, all.
+    """
+
+    def __init__(self, app: Any, named: Collection[str] | None = None) -> None:
+        self.app, self._named = app, None if named is None else {*named, BY_NUMBER}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request that is not allowed; hand any other on."""
@@ -63,12 +73,16 @@ class Doors:
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         said = dict(scope["headers"]).get(b"content-length", b"0")
         limit = None if path == UPLOAD else largest()
-        if CLOSED.fullmatch(path):
+        if CLOSED.fullmatch(path) or self._is_private(path):
             await _refuse(send, 404, GONE)
         elif limit and (not said.isdigit() or int(said) > limit):
             await _refuse(send, 413, _too_large())
         else:
             await self._answer(scope, _Counted(receive, limit), send)
+
+    def _is_private(self, path: str) -> bool:
+        called = CALLED.fullmatch(path)
+        return self._named is not None and called is not None and called[1] not in self._named
 
     async def _answer(self, scope: dict[str, Any], receive: _Counted, send: Any) -> None:
         started = replaced = False
@@ -84,6 +98,9 @@ class Doors:
 
         try:
             await self.app(scope, receive, outward)
+        except FnIndexInferError:  # it would be logged with whatever name was asked for
+            await _refuse(send, 404, GONE)
+            return
         except Exception:  # starlette's, of a body that ends early
             if not receive.over or (started and not replaced):
                 raise

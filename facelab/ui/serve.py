@@ -140,10 +140,11 @@ def middleware() -> list[Any]:
     """Return the middleware: a log line per request if others can connect, the doors, and compression."""
     from starlette.middleware import Middleware
 
+    from facelab.ui.api import NAMES
     from facelab.ui.doors import Doors
     from facelab.ui.requests import Lines
 
-    return [*[Middleware(Lines)] * settings.hosted(), Middleware(Doors), *compressed()]
+    return [*[Middleware(Lines)] * settings.hosted(), Middleware(Doors, named=NAMES), *compressed()]
 
 
 def start() -> None:

@@ -68,10 +68,12 @@ class Guarded(gr.Blocks):
 
     async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
         """Return what gradio returns; then drop the session of a call that needs none."""
+        event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        if event.fn is None:  # it runs in the browser alone
+            raise gr.Error(UNFIT, print_exception=False)
         try:
             return await super().process_api(block_fn, *arguments, **named)
         finally:
-            event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
             session = named.get("session_hash")
             if event.api_name in self.stateless and session is not None:
                 self._forget(session)

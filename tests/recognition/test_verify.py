@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,6 +123,23 @@ def test_a_bad_photo_is_named_in_one_sentence(kind, album, tiny_checkpoint):
             compare(*pair, str(tiny_checkpoint), 0.01)
         assert str(error.value).startswith(name)
         assert one_sentence(str(error.value), album)
+
+
+def test_faces_are_embedded_together_where_their_crops_suffice(album, tiny):
+    pair = [detect(album / name / f"{name}_0001.jpg", "Photo") for name in ("p1", "p2")]
+    asked = []
+
+    def noted(photo, faces):
+        asked.append((photo, faces))
+        return tiny.embed(photo, faces)
+
+    together, apart = (replace(tiny, embed=noted, crops_suffice=alone) for alone in (True, False))
+    assert tiny.crops_suffice and score_faces(together, *pair) == pytest.approx(score_faces(tiny, *pair))
+    ((_, faces),) = asked
+    assert faces == [one.faces[0] for one in pair]
+    assert score_faces(apart, *pair) == pytest.approx(score_faces(together, *pair), abs=1e-6)
+    assert [photo for photo, _ in asked[2:] if photo] and asked[1][0] is pair[0].photo, "each with its photo"
+    assert asked[2][0] is pair[1].photo
 
 
 def test_the_face_of_a_group_can_be_chosen(clearest, portraits, tiny):
