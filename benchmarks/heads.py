@@ -93,9 +93,9 @@ def main() -> int:
                 print(f"{classes:>12,}  {mode:<24}{'out of memory or failed':>34}", flush=True)
                 failed = True
                 continue
-            whole = whole or found["seconds"]
-            ratio = found["seconds"] / whole
-            figures = f"{found['megabytes']:>14,.0f}{found['seconds']:>10.3f}{ratio:>10.2f}"
+            whole = found["seconds"] if mode == "whole" else whole
+            ratio = f"{found['seconds'] / whole:>10.2f}" if whole else f"{'-':>10}"
+            figures = f"{found['megabytes']:>14,.0f}{found['seconds']:>10.3f}{ratio}"
             print(f"{classes:>12,}  {mode:<24}{figures}", flush=True)
             rows.append({"classes": classes, "head": mode, **found})
     if arguments.out:

@@ -39,6 +39,11 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
         "data",
         "Write the embedding of every image of folders or zips to an .npz file, which `evaluate` reads.",
     ),
+    "gallery": ("gallery", "Build and search a gallery of any size, in a folder or on a Qdrant server."),
+    "group": (
+        "gallery",
+        "Group the faces of unknown people, cut at the threshold of a false accept rate.",
+    ),
     "submit": (
         "data",
         "Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.",
@@ -81,7 +86,7 @@ def main(argv: list[str]) -> int:
         most = settings.cache_bytes()
         with explained():
             command = find_command(name)
-            if name in ("train", "data", "lessons"):  # what follows depends on their first word
+            if name in ("train", "data", "lessons", "gallery"):  # what follows depends on their first word
                 command(rest)
             else:
                 parse(command, rest, f"python -m facelab {name}")()

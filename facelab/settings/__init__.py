@@ -46,6 +46,12 @@ def _folder(text: str) -> Path:
     return path
 
 
+def _address(text: str) -> str:
+    if text != ":memory:" and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
+        raise ValueError("it must be an address such as http://localhost:6333, without a password in it")
+    return text
+
+
 def _repository(text: str) -> str:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[^/@\s]+)?", text, re.ASCII):
         raise ValueError("it must be owner/name or owner/name@revision")
@@ -86,6 +92,11 @@ SETTINGS = {
         "none",
         "A repository of the Hugging Face Hub, `owner/name`, for model names that no folder has.",
         _repository,
+    ),
+    "FACELAB_GALLERY_URL": Setting(
+        "none",
+        "The address of a Qdrant server, e.g. `http://localhost:6333`, on which `gallery` keeps galleries.",
+        _address,
     ),
     "FACELAB_CACHE": Setting("~/.cache/facelab", "The folder of what commands keep between runs.", str),
     "FACELAB_CACHE_GB": Setting(
@@ -171,6 +182,11 @@ def checkpoints() -> Path | None:
 def hub() -> str | None:
     """Return the repository of further checkpoints, owner/name, or None."""
     return _value("FACELAB_HUB")
+
+
+def gallery_url() -> str | None:
+    """Return the address of the Qdrant server that keeps galleries, or None."""
+    return _value("FACELAB_GALLERY_URL")
 
 
 def cache() -> Path:

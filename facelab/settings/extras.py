@@ -17,6 +17,7 @@ EXTRAS = {  # extra: (what it is for, what it brings, by the names that are impo
     "hub": ("the Hugging Face Hub", ("huggingface_hub",)),
     "onnx": ("the export to ONNX", ("onnx", "onnxscript", "onnxruntime")),
     "parquet": ("reading or writing Parquet", ("pyarrow",)),
+    "gallery": ("a gallery on a Qdrant server", ("qdrant_client",)),
     "heic": ("reading HEIC photos", ("pillow_heif",)),
 }
 

@@ -90,7 +90,7 @@ def begin(loss_fn: nn.Module, recipe: Recipe, accelerator: "Accelerator", shard:
 def whole(loss_fn: nn.Module) -> nn.Module:
     """Return a copy with all classes on the CPU of the first process; all processes must call it.
 
-    The others get `loss_fn` itself, and so does everybody whose classes are not divided.
+    The others get `loss_fn` itself, as does every process whose classes are not divided.
     """
     names = divided(loss_fn)
     if not names:

@@ -182,7 +182,7 @@ def _draw(shard: Shard, inside: Tensor, classes: int) -> Tensor:
     """Draw the classes of a step without repetition, those of its batch first -> rows in order."""
     device = inside.device
     order = torch.rand(classes + 1, generator=shard.generator, device=device)
-    order[torch.where(inside >= 0, inside, classes)] = 2.0  # the last is nobody's: labels of other processes
+    order[torch.where(inside >= 0, inside, classes)] = 2.0  # the last stands for labels of other processes
     kept = _scored(shard, len(inside), classes)
     return order[:-1].topk(kept, sorted=False).indices.sort().values
 
