@@ -111,11 +111,17 @@ def first_page(
     with tempfile.TemporaryDirectory() as home:
         bare = {"PATH": os.defpath, "HOME": home, "HOST": "127.0.0.1", "PORT": str(port)}
         began = time.monotonic()
-        running = subprocess.Popen(server, cwd=folder, env=bare | {"FACELAB_HOSTED": "on"})
+        said = Path(home) / "said.txt"  # a line for each request: shown only where something is wrong
+        with said.open("wb") as out:
+            running = subprocess.Popen(
+                server, cwd=folder, env=bare | {"FACELAB_HOSTED": "on"}, stdout=out, stderr=out
+            )
         try:
             while time.monotonic() - began < seconds:
                 if running.poll() is not None:
-                    raise ValueError(f"the server ended with status {running.returncode} before a page came")
+                    last = said.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+                    status = f"the server ended with status {running.returncode} before a page came"
+                    raise ValueError(f"{status}: {' '.join(last)}")
                 if _title(f"http://127.0.0.1:{port}/"):
                     took = time.monotonic() - began
                     then(f"http://127.0.0.1:{port}/")

@@ -75,8 +75,8 @@ def test_its_first_page_is_fetched_in_a_bare_environment(tmp_path, monkeypatch):
 
 
 def test_a_server_that_ends_is_told(tmp_path):
-    (tmp_path / "app.py").write_text("raise SystemExit(3)")
-    with pytest.raises(ValueError, match="ended with status 3"):
+    (tmp_path / "app.py").write_text("print('why'); raise SystemExit(3)")
+    with pytest.raises(ValueError, match="ended with status 3 before a page came: why"):
         space.first_page([sys.executable, "app.py"], tmp_path)
 
 
