@@ -27,23 +27,38 @@ KEY = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGES["instructors.md"].partitio
 
 
 @pytest.fixture(scope="module")
-def tabs() -> list[LinkedTab]:
-    """Every tab of the page with its settings."""
+def page() -> tuple[list[LinkedTab], set[str]]:
+    """Every tab of the page with its settings, and the ids that a link may name."""
     found: list[LinkedTab] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(facelab.ui, "connect", lambda app, tabs, linked: found.extend(linked))
-        facelab.ui.build_app()
-    return found
+        app = facelab.ui.build_app()
+    return found, {block.elem_id for block in app.blocks.values() if block.elem_id}
+
+
+@pytest.fixture(scope="module")
+def tabs(page) -> list[LinkedTab]:
+    return page[0]
 
 
 def test_there_are_links_to_every_tab(tabs):
     assert {dict(parse_qsl(urlsplit(link).query))["tab"] for link in LINKS} == {tab.name for tab in tabs}
 
 
+def test_a_link_into_the_losses_opens_the_section_of_its_settings():
+    """The sections are folded but the first: without it the page would show another loss."""
+    for link in LINKS:
+        wanted = dict(parse_qsl(urlsplit(link).query))
+        if wanted["tab"] == "losses" and len(wanted) > 1:
+            assert wanted["open"].startswith("losses-") and "at" in wanted, link
+
+
 @pytest.mark.parametrize("link", LINKS)
-def test_a_link_opens_its_tab_and_sets_all_it_names(tabs, link):
+def test_a_link_opens_its_tab_and_sets_all_it_names(page, link):
+    tabs, ids = page
     assert urlsplit(link)[:3] == ("http", "127.0.0.1:7860", "/")
     wanted = dict(parse_qsl(urlsplit(link).query))
+    assert {wanted.pop(name) for name in ("open", "at") if name in wanted} <= ids
     (tab,) = (tab for tab in tabs if tab.name == wanted["tab"])
     legal = {name: legal_value(tab.controls[name], text) for name, text in wanted.items() if name != "tab"}
     assert None not in legal.values(), f"{link} names a value that the tab does not offer"

@@ -39,11 +39,11 @@ def models(json: bool = False, markdown: bool = False, keep: tuple[Path, ...] = 
     if json:
         print(jsonlib.dumps(rows))
         return
-    print(f"{'model':<24}{'backbone':<14}{'loss':<24}{'LFW':>8}{'TAR@FAR=0.01':>14}")
+    print(f"{'model':<26}{'backbone':<14}{'loss':<24}{'LFW':>8}{'TAR@FAR=0.01':>14}")
     for row in rows:
         recipe, lfw = row.get("recipe", {}), row["metrics"].get("lfw_view2")
         values = (lfw["accuracy"], lfw["tar_at_far"].get("0.01")) if lfw else (None, None)
         figures = ["-" if value is None else f"{value:.4f}" for value in values]
         backbone, loss = recipe.get("backbone", "dlib ResNet"), recipe.get("loss", "metric")
         called = row["model"] + ("" if row["weights"] else " *")
-        print(f"{called:<24}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")
+        print(f"{called:<26}{backbone:<14}{loss:<24}{figures[0]:>8}{figures[1]:>14}")

@@ -182,7 +182,7 @@ ROWS = (  # topic, title, idea, action, figure, tab, settings, folded section, w
     (1, "Verification",
         "Are two photos of one person? A CNN maps each face to an embedding; the cosine similarity of the "
         "two is compared with a threshold.",
-        "Move the false accept rate from 3 to 2: the decision on the opening pair changes.",
+        "Set the false accept rate (FAR) to 1%: the decision on the opening pair changes.",
         _verification, "compare", "", "", "chart"),
     (2, "Classification and verification",
         "One network serves both: train it to classify, remove the classifier, keep its embeddings.",

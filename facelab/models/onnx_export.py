@@ -7,6 +7,7 @@ cosine for which the thresholds were measured. The metadata holds the thresholds
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -92,16 +93,18 @@ def export_onnx(
         import onnxscript  # noqa: F401  which PyTorch's exporter needs
 
     crops = torch.zeros(2, 3, CROP_SIZE, CROP_SIZE)  # a batch of one would be taken for a constant
-    program = torch.onnx.export(
-        Embedding(model, flip, normalize).eval(),
-        (crops,),
-        input_names=["crops"],
-        output_names=["embeddings"],
-        dynamic_shapes={"crops": {0: torch.export.Dim("batch")}},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's exporter warns about its own calls
+        program = torch.onnx.export(
+            Embedding(model, flip, normalize).eval(),
+            (crops,),
+            input_names=["crops"],
+            output_names=["embeddings"],
+            dynamic_shapes={"crops": {0: torch.export.Dim("batch")}},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     graph = program.model_proto
     onnx.helper.set_model_props(graph, metadata(header, name, flip, normalize))
     onnx.checker.check_model(graph)
