@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from facelab.photos import CROP_SIZE
 from facelab.photos.read import IMAGE_SUFFIXES, MAX_PIXELS, Photo, Source, read_photo
 from facelab.photos.turns import turned_back
 from facelab.settings.extras import explained
@@ -35,7 +36,6 @@ __all__ = [
     "to_tensor",
 ]
 
-CROP_SIZE = 112
 TEMPLATE = np.array(  # left eye, right eye, nose tip, left and right mouth corner, as seen by the viewer
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )

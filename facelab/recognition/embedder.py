@@ -22,7 +22,7 @@ from facelab.models.model import embed
 from facelab.models.names import nearest
 from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint, folders
 from facelab.photos.faces import CROP_SIZE, Face, Photo
-from facelab.recognition import onnx_embedder, reference
+from facelab.recognition import onnx_embedder, reference, visit
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,7 @@ class Embedder:
         similarity: name of the score.
         points: operating points, or None if it is not calibrated.
         crops_suffice: whether the photo is not looked at, so that faces of several can be embedded at once.
+        remedy: what to do about missing operating points.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Embedder:
     similarity: str
     points: OperatingPoints | None
     crops_suffice: bool = False
+    remedy: str = "measure them with `python -m facelab calibrate`"
 
     def calibrated(self) -> OperatingPoints:
         """Return the operating points.
@@ -52,17 +54,16 @@ class Embedder:
             ValueError: there are none.
         """
         if self.points is None:
-            raise ValueError(
-                f"{self.name} has no thresholds yet; measure them with `python -m facelab calibrate`"
-            )
+            raise ValueError(f"{self.name} has no thresholds yet; {self.remedy}")
         return self.points
 
 
 def model_names() -> list[str]:
     """Return every name that `load` accepts: the project's checkpoints, then the reference if it is
-    installed.
+    installed, then the models of this visit.
     """
-    return checkpoint_names() + ([reference.NAME] if reference.is_installed() else [])
+    ours = checkpoint_names() + ([reference.NAME] if reference.is_installed() else [])
+    return [*ours, *visit.models()]
 
 
 def listed(name: str) -> str:
@@ -77,7 +78,8 @@ def listed(name: str) -> str:
 
 
 def load(name: str = DEFAULT_MODEL, flip: bool = True, device: torch.device = CPU) -> Embedder:
-    """Load an embedder by a checkpoint's name or path, an ONNX file's path, or `reference`.
+    """Load an embedder by a checkpoint's name or path, an ONNX file's path, `reference`, or a model of this
+    visit by its name.
 
     Args:
         name: which one.
@@ -87,6 +89,8 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True, device: torch.device = CP
     Raises:
         ValueError: unknown name, damaged file, or the reference is not installed.
     """
+    if name in visit.models():
+        return visit.models()[name].embedder
     if name == reference.NAME:
         return _load_reference()
     if str(name).lower().endswith(".onnx") and Path(name).is_file():

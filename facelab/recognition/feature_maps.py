@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from facelab.models.backbones.describe import Field, see
-from facelab.models.zoo import network_of
 from facelab.photos.faces import CROP_SIZE, to_tensor
+from facelab.recognition.visit import network_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def feature_maps(backbone: nn.Sequential, crop: np.ndarray) -> list[StageMaps]:
 
 
 def maps_of(model: str, crop: np.ndarray) -> list[StageMaps]:
-    """Return `feature_maps` of a shipped checkpoint's trained network.
+    """Return `feature_maps` of a checkpoint's trained network, or of a model of this visit.
 
     Raises:
         ValueError: no such checkpoint, or the crop has another shape.

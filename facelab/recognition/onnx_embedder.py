@@ -11,13 +11,16 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from facelab.photos.faces import CROP_SIZE, Face, Photo
+from facelab.photos import CROP_SIZE
 from facelab.settings.extras import explained
+
+if TYPE_CHECKING:  # a process that runs one graph needs no network of ours
+    from facelab.photos.faces import Face, Photo
 
 MAX_BYTES = 512 * 2**20
 MAX_SIDE = 448  # pixels
@@ -98,7 +101,7 @@ class OnnxEmbedder:
             raise ValueError("the ONNX model gives NaN or infinity; export it again in float32")
         return out.astype(np.float32)
 
-    def embed_faces(self, photo: Photo, faces: list[Face]) -> np.ndarray:
+    def embed_faces(self, photo: "Photo", faces: "list[Face]") -> np.ndarray:
         """Embed faces of a photo -> (N, D) float32; compare by cosine."""
         return self(np.stack([face.crop for face in faces]))
 
@@ -119,29 +122,43 @@ def open_onnx(path: str | os.PathLike, flip: bool = True) -> OnnxEmbedder:
         raise ValueError(f"{path} does not exist; name an .onnx file")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path.name} is larger than {MAX_BYTES // 2**20} MB; export a smaller embedder")
+    return opened(path.name, path.read_bytes(), flip)
+
+
+def opened(name: str, data: bytes, flip: bool = True, threads: int = 0) -> OnnxEmbedder:
+    """Open an embedder from the content of its file, as `open_onnx` does.
+
+    Args:
+        name: of the file, for messages.
+        data: its content.
+        flip: as in `open_onnx`.
+        threads: that the runtime uses; 0 lets it choose.
+
+    Raises:
+        As `open_onnx`.
+    """
     with explained():
         import onnx
         import onnxruntime
-    data = path.read_bytes()
     try:
         graph = onnx.load_model_from_string(data)
         known = {entry.key: entry.value for entry in graph.metadata_props}
         outside, nodes = _outside(onnx, graph), len(graph.graph.node)
     except Exception as error:  # protobuf's own kinds
-        raise ValueError(f"{path.name} is not an ONNX file; export it again") from error
+        raise ValueError(f"{name} is not an ONNX file; export it again") from error
     del graph
     if outside or nodes > MAX_NODES:
-        raise ValueError(f"{path.name} keeps weights in other files or is too large; export it as one file")
+        raise ValueError(f"{name} keeps weights in other files or is too large; export it as one file")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level, options.intra_op_num_threads = 4, threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # which slows torch beside it
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds
         words = " ".join(str(error).split())[:120]
-        raise ValueError(f"{path.name} is not a network that onnxruntime can run: {words}") from error
+        raise ValueError(f"{name} is not a network that onnxruntime can run: {words}") from error
     embedder = OnnxEmbedder(
-        session, *_input(path.name, session), *_pixels(path.name, known), flip and not _flips(known)
+        session, *_input(name, session), *_pixels(name, known), flip and not _flips(known)
     )
     embedder(np.full((1, CROP_SIZE, CROP_SIZE, 3), 128, np.uint8))
     return embedder

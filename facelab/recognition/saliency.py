@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from facelab.models.model import FaceModel
-from facelab.models.zoo import network_of
 from facelab.photos.faces import to_tensor
+from facelab.recognition.visit import network_of
 
 
 def embedding_by_position(model: FaceModel, x: Tensor, flip: bool = True) -> Tensor:
@@ -67,7 +67,7 @@ def cosine_maps(name: str, crop_a: np.ndarray, crop_b: np.ndarray) -> tuple[np.n
     """Return both faces' maps under a checkpoint, flip-averaged like its scores.
 
     Args:
-        name: a checkpoint's name or path.
+        name: a checkpoint's name or path, or a model of this visit.
         crop_a: (112, 112, 3) uint8.
         crop_b: (112, 112, 3) uint8.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from facelab.ui import api, header
+from facelab.ui import api, header, visit
 from facelab.ui.architectures import tab as architectures
 from facelab.ui.calibration import tab as calibration
 from facelab.ui.compare import tab as compare
@@ -69,6 +69,7 @@ def build_app() -> gr.Blocks:
                     following = after and (f"?tab={link_name(after)}", after.TITLE)
                     gr.HTML(header.foot(following), padding=False)
                 linked.append(LinkedTab(link_name(tab), item, controls))
+        visit.connect()
         connect(app, tabs, linked)
         api.build()
     return app

@@ -1,8 +1,9 @@
 """Training on the GPU that a ZeroGPU Space lends for a minute; everything else stays on the CPU.
 
 The Space's library forks a process for a marked function and gives that process the GPU. What goes in and
-comes out is pickled, so a finished network comes back as the bytes of its checkpoint, and a file that appears
-is how a visitor's wish to stop gets in. Where no GPU is to be had, the run takes the CPU.
+comes out is pickled, so a finished network comes back as the bytes of its checkpoint with the arrays of what
+it held out, and a file that appears is how a visitor's wish to stop gets in. Where no GPU is to be had, the
+run takes the CPU.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from facelab.lessons.live.course import Course, Result, Snapshot, course, failed
 from facelab.lessons.live.data import TrainingData
 from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
+from facelab.recognition.visit import HeldOut
 from facelab.settings import zero_gpu
 
 SECONDS = 60  # for which a GPU is asked
@@ -29,9 +31,14 @@ def portable(pool: TrainingData) -> TrainingData:
     return replace(pool, data=replace(pool.data, crops=crops))
 
 
-def packed(recipe: Recipe, pool: TrainingData, seconds: float, stop: str) -> Iterator[tuple[Snapshot, bytes]]:
-    """Run `course` in a form that can leave the process: yield (a snapshot without result, the checkpoint at
-    the end).
+Packed = tuple[bytes, HeldOut | None] | None  # a checkpoint, and what its run held out
+
+
+def packed(
+    recipe: Recipe, pool: TrainingData, seconds: float, stop: str
+) -> Iterator[tuple[Snapshot, Packed]]:
+    """Run `course` in a form that can leave the process: yield (a snapshot without result, the result at the
+    end).
 
     Args:
         stop: a path; the run stops when the file exists.
@@ -39,22 +46,23 @@ def packed(recipe: Recipe, pool: TrainingData, seconds: float, stop: str) -> Ite
     now = Snapshot("starting")
     try:
         for now in course(recipe, pool, seconds, Path(stop).exists):
-            yield replace(now, result=None), now.result.content() if now.result else b""
+            result = now.result and (now.result.content(), now.result.held_out)
+            yield replace(now, result=None), result
     except Exception as error:  # a sentence of ours would not survive the way back
-        yield failed(replace(now, result=None), error), b""
+        yield failed(replace(now, result=None), error), None
 
 
-def unpacked(now: Snapshot, content: bytes) -> Snapshot:
+def unpacked(now: Snapshot, content: Packed) -> Snapshot:
     """Convert the output of `packed` back to snapshots."""
     if not content:
         return now
     with tempfile.TemporaryDirectory(prefix="facelab-") as folder:
         path = Path(folder) / "live.safetensors"
-        path.write_bytes(content)
-        return replace(now, result=Result(*checkpoint.load(path)))
+        path.write_bytes(content[0])
+        return replace(now, result=Result(*checkpoint.load(path), content[1]))
 
 
-def borrowing(lent: Callable[..., Iterator[tuple[Snapshot, bytes]]]) -> Course:
+def borrowing(lent: Callable[..., Iterator[tuple[Snapshot, Packed]]]) -> Course:
     """Run `course` on a lent GPU, or here on the CPU if none is available.
 
     Args:

@@ -14,6 +14,9 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from facelab.recognition.visit import reachable
+from facelab.ui.visit import models_of
+
 NOT_UPLOADED = (
     "This file is not on the page (any more): uploads are deleted after 20 minutes at the latest. Upload it "
     "again; addresses are not fetched."
@@ -67,15 +70,20 @@ class Guarded(gr.Blocks):
     stateless: Collection[str] = ()
 
     async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
-        """Return what gradio returns; then drop the session of a call that needs none."""
+        """Return what gradio returns, with the visit's models in reach; then drop the session of a call that
+        needs none.
+        """
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         if event.fn is None:  # it runs in the browser alone
             raise gr.Error(UNFIT, print_exception=False)
+        public = event.api_name in self.stateless
+        models = {} if public else models_of(self, named.get("state"))
         try:
-            return await super().process_api(block_fn, *arguments, **named)
+            with reachable(models):
+                return await super().process_api(block_fn, *arguments, **named)
         finally:
             session = named.get("session_hash")
-            if event.api_name in self.stateless and session is not None:
+            if public and session is not None:
                 self._forget(session)
 
     def _forget(self, session: str) -> None:

@@ -16,7 +16,7 @@ from facelab.recognition import embedder
 from facelab.ui.space import epochs as space_epochs
 from facelab.ui.space import tab as space
 from facelab.ui.space import umap_variants
-from facelab.ui.space.linked_maps import PATHS, People
+from facelab.ui.widgets.linked_maps import PATHS, People
 from tests.lessons.test_epochs import full_size as full_run
 from tests.lessons.test_space import full_size
 

@@ -17,12 +17,16 @@ from torch import nn
 
 from facelab.data.folders import Selection
 from facelab.lessons.live.data import TrainingData
+from facelab.lessons.live.held_out import held_out
 from facelab.lessons.projection import fit_pca
+from facelab.metrics.operating import OperatingPoints, measure_operating_points
 from facelab.metrics.similarity import normalized
+from facelab.metrics.verification import all_pairs
 from facelab.models import checkpoint
 from facelab.models.device import described
 from facelab.models.model import FaceModel, embed_all
 from facelab.models.recipe import Recipe
+from facelab.recognition.visit import HeldOut
 from facelab.training.loop import Progress, train
 from facelab.training.splits import Split, split
 from facelab.training.validation import header_of, held_out_points, validate, validate_classes
@@ -41,11 +45,14 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Hold the result of a run: the network and the loss in eval mode, and its checkpoint's header."""
+    """Hold the result of a run: the network and the loss in eval mode, its checkpoint's header, and what it
+    held out.
+    """
 
     model: FaceModel
     loss_fn: nn.Module
     header: checkpoint.Header
+    held_out: HeldOut | None = None
 
     def content(self) -> bytes:
         """Return the checkpoint as `python -m facelab train` would write it."""
@@ -163,19 +170,32 @@ def _concluded(last: Progress, now: Snapshot, recipe: Recipe, pool: TrainingData
     model, loss_fn = last.model.eval(), last.loss_fn.eval()
     model.zero_grad(set_to_none=True)
     loss_fn.zero_grad(set_to_none=True)
-    header = _header(recipe, pool.source, parts, figures, model)
+    held = held_out(model, loss_fn, recipe, pool, parts)
+    header = _header(recipe, pool.source, parts, figures, model, held)
     header = replace(header, history=tuple(last.run.history.so_far()))
-    return replace(now, result=Result(model, loss_fn, header))
+    return replace(now, result=Result(model, loss_fn, header, held))
 
 
 def _header(
-    recipe: Recipe, source: str, parts: Split, figures: dict[str, float], model: FaceModel
+    recipe: Recipe,
+    source: str,
+    parts: Split,
+    figures: dict[str, float],
+    model: FaceModel,
+    held: HeldOut | None,
 ) -> checkpoint.Header:
-    """Return the checkpoint header that the command line would write for the same run."""
-    points = None
-    if len(parts.people):
-        with contextlib.suppress(ValueError):  # too few pairs to set thresholds from
+    """Return the checkpoint header that the command line would write for the same run.
+
+    A run without held-out people gets thresholds from held-out photos of its training identities, and says
+    so.
+    """
+    points: OperatingPoints | None = None
+    with contextlib.suppress(ValueError):  # too few pairs to set thresholds from
+        if len(parts.people):
             points = held_out_points(model, parts.people, source)
+        elif held is not None:
+            title = f"held-out photos of the {len(parts.images.identities)} training identities of {source}"
+            points = measure_operating_points(*all_pairs(held.after, held.labels), title)
     header = header_of(recipe, source, parts.training)
     device = described(next(model.parameters()).device)
     return replace(header, metrics={"held_out": figures}, operating_points=points, device=device)

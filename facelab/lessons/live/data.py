@@ -32,6 +32,7 @@ class TrainingData:
         data: the crops.
         source: `rendered faces`, or the name of the zip (without its suffix) or folder.
         per_identity: rendered faces of each person; 0 for photos.
+        seed: of the rendered faces.
         aligned: whether every image was a 112x112 crop, so that `train --data` reads the same data.
         path: argument of `train --data`: a zip's file name or a folder's path; empty for rendered faces.
     """
@@ -41,6 +42,7 @@ class TrainingData:
     per_identity: int = 0
     aligned: bool = True
     path: str = ""
+    seed: int = 0
 
     def digest(self) -> str:
         """Return a name that two pools of photos share if they have the same crops of the same people."""
@@ -94,7 +96,7 @@ def rendered(identities: int, per_identity: int, seed: int) -> TrainingData:
     names = tuple(f"{person}/{i}" for person in range(identities) for i in range(per_identity))
     people = tuple(f"rendered/{person}" for person in range(identities))
     return TrainingData(
-        CropSet(DrawnCrops(faces), faces.targets.numpy(), people, names), RENDERED, per_identity
+        CropSet(DrawnCrops(faces), faces.targets.numpy(), people, names), RENDERED, per_identity, seed=seed
     )
 
 

@@ -13,6 +13,7 @@ from facelab.models.zoo import checkpoint_names
 from facelab.photos.faces import Source
 from facelab.recognition.feature_maps import StageMaps, maps_of, strongest
 from facelab.ui.links import Controls
+from facelab.ui.visit import ModelChoice, offered
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import model_choices
@@ -72,7 +73,7 @@ def _stage(stage: StageMaps) -> str:
 
 def _model(names: list[str]) -> gr.Dropdown:
     """Build the choice of a trained network."""
-    return gr.Dropdown(
+    model = ModelChoice(
         model_choices(names),
         value=names[0],
         filterable=False,
@@ -80,6 +81,8 @@ def _model(names: list[str]) -> gr.Dropdown:
         info="Checkpoint that computes the feature maps.",
         elem_id="map-model",
     )
+    offered(model, model_choices, only_networks=True)
+    return model
 
 
 def section() -> Controls:

@@ -17,7 +17,7 @@ from facelab.plots.calibration import (
     similarity_map,
     temperature_curve,
 )
-from facelab.ui.calibration import worked_example
+from facelab.ui.calibration import own_runs, worked_example
 from facelab.ui.calibration.cards import figures_card, trainings_card
 from facelab.ui.calibration.grid import (
     RECIPES,
@@ -145,6 +145,7 @@ def build() -> Controls:
         if not lessons:
             gr.HTML(cards.hint(NONE), padding=False)
     controls = _measured(lessons) if lessons else {}
+    own_runs.section()
     controls |= worked_example.section()
     for lesson in [lesson for lesson in lessons.values() if lesson.similarity.size][:1]:
         gr.Markdown(LOOK_ALIKES)

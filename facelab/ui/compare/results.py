@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside
 from facelab.ui.widgets.controls import MINUTES
@@ -58,3 +59,17 @@ def explanation_of(first: list[Any]) -> list[Any]:
         Chart(figure, "Score and threshold of every model", "models-chart"),
         gr.HTML(why_html, elem_id="why", padding=False),
     ]
+
+
+def show_faces(pair: Any) -> tuple[str, str, Any, Any]:
+    """Return both photos of a `Pair` with their faces, and the choice between several."""
+    out: list[Any] = [
+        cards.detection_card(pair.a, pair.face_a, "Photo A"),
+        cards.detection_card(pair.b, pair.face_b, "Photo B"),
+    ]
+    for detection, chosen in ((pair.a, pair.face_a), (pair.b, pair.face_b)):
+        count = len(detection.faces)
+        out.append(
+            gr.update(choices=[str(i + 1) for i in range(count)], value=str(chosen + 1), visible=count > 1)
+        )
+    return tuple(out)

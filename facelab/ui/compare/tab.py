@@ -5,8 +5,8 @@ only moves the threshold over the score that is there. What was found stays in t
 goes with it.
 """
 
-import functools
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -19,8 +19,9 @@ from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.saliency import cosine_maps
 from facelab.recognition.verify import Detection, Verdict, detect_both, judge, score_faces, warn
 from facelab.ui.compare import heat
-from facelab.ui.compare.results import explanation_of, photos_of, results_of
+from facelab.ui.compare.results import explanation_of, photos_of, results_of, show_faces
 from facelab.ui.links import Controls
+from facelab.ui.visit import Given, handed_over
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import STRICTNESS, model_and_strictness
@@ -72,25 +73,14 @@ def pair_of(photo_a: Source | None, photo_b: Source | None, model: str) -> Pair:
 def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
     """Return (decision card, histogram) at FAR 10^-strictness; no network runs."""
     embedder = load(pair.model)
-    verdict = judge(embedder, pair.score, 10.0**-strictness)
+    try:
+        verdict = judge(embedder, pair.score, 10.0**-strictness)
+    except ValueError as error:  # a model of the visit may have few thresholds, or none
+        return cards.problem(f"The score is {pair.score:.3f}; for a decision, {error}."), None
     doubts = warn(pair.a, pair.b, pair.face_a, pair.face_b)
     return cards.verdict_card(verdict, doubts), score_histogram(
         embedder.calibrated(), verdict, embedder.similarity
     )
-
-
-def show_faces(pair: Pair) -> tuple[str, str, Any, Any]:
-    """Return both photos with their faces, and the choice between several."""
-    out: list[Any] = [
-        cards.detection_card(pair.a, pair.face_a, "Photo A"),
-        cards.detection_card(pair.b, pair.face_b, "Photo B"),
-    ]
-    for detection, chosen in ((pair.a, pair.face_a), (pair.b, pair.face_b)):
-        count = len(detection.faces)
-        out.append(
-            gr.update(choices=[str(i + 1) for i in range(count)], value=str(chosen + 1), visible=count > 1)
-        )
-    return tuple(out)
 
 
 def outcome(
@@ -144,6 +134,13 @@ def on_example(name: str, shown: Shown) -> list[Any]:
     """Return (photo A, photo B, empty results); no answer fits until the page shows these photos."""
     shown.note(photos=("example", name))
     return [*example_pairs()[name], *blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
+
+
+def on_given(given: Given, shown: Shown) -> list[Any]:
+    """Return (model, FAR, photo A, photo B, empty results) for what another tab hands over."""
+    shown.note(photos=object(), model=given.name, strictness=given.exponent)
+    photos = given.photos or [gr.skip()] * 2
+    return [given.name, given.exponent, *photos, *blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
 
 
 def note_choice(shown: Shown, model: str, face_a: str, face_b: str) -> None:
@@ -224,8 +221,11 @@ def build() -> Controls:
             results = [*results_of(first), *explanation_of(explain(first[0], strictness.value))]
     shown = gr.State(Shown())
     _connect(photos, model, strictness, run, results, shown)
+    given = handed_over("compare")
+    taken = [given.change(on_given, [given, shown], [model, strictness, *photos, *results], **NOTE)]
     for button, name in zip(examples, pairs):
-        loaded = button.click(functools.partial(on_example, name), shown, [*photos, *results], **NOTE)
+        taken.append(button.click(partial(on_example, name), shown, [*photos, *results], **NOTE))
+    for loaded in taken:
         noted = loaded.then(note_photos, [shown, *photos], None, **NOTE)
         _then_explain(_then_compare(noted.then, [*photos, model, strictness, shown], results), shown, results)
     return {"model": model, "strictness": strictness}

@@ -15,9 +15,11 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from facelab.models.zoo import DEFAULT_MODEL
 from facelab.photos.faces import IMAGE_SUFFIXES, Photo
 from facelab.photos.read import HEIC_SUFFIXES
 from facelab.recognition import gallery as galleries
+from facelab.recognition import visit
 from facelab.recognition.embedder import as_face, load
 from facelab.recognition.gallery import Gallery
 from facelab.ui.identify import rank_list as people
@@ -63,9 +65,19 @@ Undone = (
 )  # galleries, and whether they were a visitor's, before they were taken away
 
 
-@functools.cache
 def example_gallery(model: str) -> Enrolled:
-    """Return the synthetic identities, enrolled under a model."""
+    """Return the synthetic identities, enrolled under a model; those of a visit's model stay with it."""
+    own = visit.models().get(model)
+    if own is None:
+        return _example_gallery(model)
+    if "gallery" not in own.kept:
+        faces = list(_example_gallery(DEFAULT_MODEL).faces)
+        own.kept["gallery"] = _embedded_again(Enrolled(Gallery(model), {}), faces)
+    return own.kept["gallery"]
+
+
+@functools.cache
+def _example_gallery(model: str) -> Enrolled:
     photos = [(name, f"photo of {name}", partial(_same, image)) for name, image in example_people()]
     return _with_crops(Enrolled(Gallery(model), {}), galleries.enroll(Gallery(model), photos))
 

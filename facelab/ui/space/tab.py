@@ -19,14 +19,14 @@ from facelab.recognition.embedder import load
 from facelab.recognition.verify import DEFAULT_FAR, detect
 from facelab.ui.links import Controls
 from facelab.ui.space import epochs as space_epochs
-from facelab.ui.space import umap_variants
-from facelab.ui.space.linked_maps import People
+from facelab.ui.space import own_runs, umap_variants
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.examples import example_probes
+from facelab.ui.widgets.linked_maps import People
 from facelab.ui.widgets.photo_input import PhotoInput
 from facelab.ui.widgets.prediction import predict
 
@@ -198,6 +198,7 @@ def build() -> Controls:
         gr.Markdown(". ".join(notes) + ".", elem_classes="fl-small")
     if names:
         umap_variants.section(controls["left"])
+    own_runs.section()
     return controls
 
 

@@ -25,6 +25,7 @@ from facelab.settings import training
 from facelab.ui.gpu import BORROW
 from facelab.ui.links import Controls
 from facelab.ui.train.settings import described, planned, rendered_words, settings
+from facelab.ui.visit import use_button
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
@@ -178,6 +179,7 @@ def build() -> Controls:
         with results:
             shown = _shown()
             table = gr.HTML(history_card(opening), elem_id="train-tried", padding=False)
+            use_button(result, "train")
             codes, download, packed, said = _take_away(values)
     told = [*shown, rows, table, result]
     key = returning("train", on_return, [rows], told)

@@ -31,6 +31,7 @@ from facelab.plots.training import training_course
 from facelab.settings import training
 from facelab.ui.gpu import BORROW
 from facelab.ui.links import Controls
+from facelab.ui.visit import use_button
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
@@ -207,6 +208,7 @@ def section() -> Controls:
             card = gr.HTML(waiting, elem_id="transfer-run", padding=False)
             label = "Loss, training accuracy and held-out accuracy against the step"
             course = Chart(None, label, "transfer-course")
+            use_button(network, "transfer")
             _probe(network, album)
     told = [card, course, network]
     key = returning("transfer", on_return, [], told)

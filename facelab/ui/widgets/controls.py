@@ -12,6 +12,7 @@ from facelab.evaluation.results import EQUAL_TRAINING, architectures
 from facelab.recognition.embedder import model_names
 from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.verify import DEFAULT_FAR
+from facelab.ui.visit import ModelChoice, offered
 from facelab.ui.widgets.columns import live
 from facelab.ui.widgets.far import far_slider
 
@@ -34,7 +35,7 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     names = model_names()
     with live():
         slider = far_slider(STRICTNESS, f"{prefix}strictness")
-    model = gr.Dropdown(
+    model = ModelChoice(
         model_choices(names),
         value=names[0],
         filterable=False,
@@ -42,6 +43,7 @@ def model_and_strictness(prefix: str = "") -> tuple[gr.Dropdown, gr.Slider]:
         info="The network that computes the embeddings.",
         elem_id=f"{prefix}model",
     )
+    offered(model, model_choices)
     if REFERENCE not in names:
         gr.Markdown(WITHOUT_REFERENCE)
     return model, slider

@@ -4,6 +4,8 @@ The data point under the pointer gets a ring on the other map. A click on a data
 list, highlights that identity on both maps. A lasso or box on one map selects the same photos on the other.
 """
 
+import json
+
 import gradio as gr
 
 from facelab.plots.space import person_style
@@ -15,7 +17,7 @@ PATHS = {
     "cross": '<path d="M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z"/>',
 }
 LINK = """
-const ids = ['space-left', 'space-right'];
+const ids = IDS;
 const chart = (id) => document.querySelector(`#${id} .facelab-chart`);
 const maps = () => ids.map(chart).filter((map) => map?.data);
 const traces = (map, role) => map.data.flatMap((trace, i) => (trace.meta === role ? [i] : []));
@@ -81,24 +83,34 @@ STYLE = """
 [role=status] { font-size: .88rem; margin: .3rem 0 0; color: var(--body-text-color-subdued); }
 """
 HELP = "Press a number or a data point to highlight one identity on both maps; press again to show all."
+POINT = "Press a data point to highlight one identity on both maps; press again to show all."
 
 
 class People(gr.HTML):
     """The list of identities by number, each with its color and shape on the maps.
 
     Args:
-        count: number of identities.
+        count: number of identities; 0 for maps whose number varies, which are linked by pointer alone.
+        maps: ids of the two charts.
+        elem_id: of the list.
     """
 
-    def __init__(self, count: int = 16, render: bool = True) -> None:
+    def __init__(
+        self,
+        count: int = 16,
+        maps: tuple[str, str] = ("space-left", "space-right"),
+        elem_id: str = "space-people",
+        render: bool = True,
+    ) -> None:
         chips = "".join(_chip(person) for person in range(count))
+        told = HELP if count else POINT
         super().__init__(
             html_template=f'<div class="fl-chips" role="group" aria-label="Identities">{chips}</div>'
-            f'<p role="status" aria-live="polite">{HELP}</p>',
+            f'<p role="status" aria-live="polite">{told}</p>',
             css_template=STYLE,
-            js_on_load=LINK,
+            js_on_load=LINK.replace("IDS", json.dumps(maps)),
             label="People",
-            elem_id="space-people",
+            elem_id=elem_id,
             padding=False,
             render=render,
         )
