@@ -1,5 +1,4 @@
-"""`python -m facelab data | embed | submit | cache`: get images, store embeddings, write homework
-submissions.
+"""`python -m facelab data | embed | cache`: get images, store embeddings.
 
 `data` has subcommands; each shows progress, continues an interrupted run, and ends with a list of failures
 and their reasons.
@@ -33,7 +32,6 @@ from facelab.data.images import ImageFolder, printable
 from facelab.data.sources import lfw as write_lfw
 from facelab.data.sources import olivetti as write_olivetti
 from facelab.data.unpack import unpack as unpack_archive
-from facelab.evaluation.hw2p2_submission import submit as submit_homework
 from facelab.evaluation.photo_pool import embed_images
 from facelab.evaluation.photo_pool import prepare as prepare_photos
 from facelab.models.recipes import find_recipe
@@ -45,7 +43,6 @@ Sources = Annotated[tuple[str, ...], arg(metavar="SOURCE...")]
 Archive = Annotated[str, arg(metavar="ARCHIVE")]
 Out = Annotated[str, arg(metavar="OUT")]
 Npz = Annotated[str, arg(metavar="OUT.npz")]
-Root = Annotated[str, arg(metavar="ROOT")]
 
 
 def lfw(out: Out, /, cache: Path = CACHE / "sklearn") -> None:
@@ -231,29 +228,6 @@ def _people(folder: ImageFolder) -> dict[str, str]:
     for note in found.notes:
         print(note, file=sys.stderr)
     return found.people
-
-
-def submit(model: Model, root: Root, /, out: str, partial: bool = False, device: str = "auto") -> None:
-    """Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.
-
-    The crops must be 112x112, as in the course since 2024.
-
-    Args:
-        model: A checkpoint's name or path; for classes, one that was trained on the homework's classes.
-        root: Folder of the homework's unpacked data.
-        out: Folder for the two files.
-        partial: Submit even if the checkpoint cannot predict some of the classes.
-        device: Device that embeds: auto, cpu, cuda or cuda:N.
-    """
-    on, tell = on_device(device)
-    done = submit_homework(model, root, out, partial, tell, on)
-    for path in done.files:
-        print(f"wrote {path}")
-    for note in done.notes:
-        print(note, file=sys.stderr)
-    _list_failures(tuple(done.failures.items()))
-    if not done.files:
-        raise ValueError(f"{root} contains nothing that this checkpoint can predict")
 
 
 def cache(clear: bool = False) -> None:

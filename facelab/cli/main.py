@@ -45,7 +45,7 @@ COMMANDS = {  # name: its module in this room, and the first line of its docstri
         "Group the faces of unknown people, cut at the threshold of a false accept rate.",
     ),
     "submit": (
-        "data",
+        "submit",
         "Write the homework's submissions (CMU 11-785, HW2P2): verification.csv and classification.csv.",
     ),
     "models": ("models", "List the models with their figures; * marks runs without weights."),

@@ -1,13 +1,13 @@
-"""Data of the homework: CMU 11-785, homework 2 part 2, face classification and verification.
+"""Data of the homework: CMU 11-785, homework 2 part 2, face classification and verification, 2021 to 2026.
 
-Two layouts have been in use. Since fall 2024: `cls_data/{train,dev,test}` with `images/` and `labels.txt`
-(`image label` a line), `ver_data/`, `val_pairs.txt` (`image1 image2 label`) and `test_pairs.txt` without
-labels. Before: `classification_data/{train_data,val_data,test_data}` (or `{train,dev,test}`) with one folder
-per person and unlabeled test images, `verification_data/` and `verification_pairs_{val,test}.txt`. Lists of
-known and unknown faces, as used in 2022 to 2024, are not read.
+The parts have had several names. Classes: `cls_data/{train,dev,test}` with `images/` and `labels.txt` (`image
+label` a line), or `classification/` and `classification_data/` with a folder per person and unlabeled test
+images. Verification, from old to new: `verification_pairs_{val,test}.txt`; `verification_{dev,test}.csv` with
+titles (2022); people in `known/` and photos of them and of others in `unknown_dev/` and `unknown_test/`, with
+`verification_dev.csv` for the former (fall 2022 to spring 2024); `val_pairs.txt` and `test_pairs.txt` beside
+`cls_data/` or inside it. Any folder may lie in one of its own name, or have the semester in front of it.
 """
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +15,42 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from facelab.data.files import replacing
 from facelab.data.folders import CropSet, load_crops
 from facelab.data.identities import parse_labels
 from facelab.data.images import LABELS, ImageFolder, Track, untracked
 
 CLASSIFICATION = ("cls_data", "classification_data", "classification", "")
 SPLITS = {"train": ("train", "train_data"), "dev": ("dev", "val", "val_data"), "test": ("test", "test_data")}
-VERIFICATION = ("ver_data", "verification_data", "")
+VERIFICATION = ("ver_data", "verification_data", "verification", "")
 PAIRS = {
-    "val": ("val_pairs.txt", "verification_pairs_val.txt"),
-    "test": ("test_pairs.txt", "verification_pairs_test.txt"),
+    "val": ("val_pairs.txt", "verification_pairs_val.txt", "verification_dev.csv"),
+    "test": ("test_pairs.txt", "verification_pairs_test.txt", "verification_test.csv"),
 }
+OPEN_SET = ("known", "unknown_dev", "unknown_test")
+ANSWERS = "verification_dev.csv"
+LAYOUTS = {  # kind of verification: in words
+    "names": "pairs called by their images (verification_pairs_test.txt, to 2021), answer Id,Category",
+    "csv": "pairs in a CSV with titles (verification_test.csv, 2022), answer id,match",
+    "open_set": "known and unknown people (fall 2022 to spring 2024), answer id,label or n000000",
+    "pairs": "pairs in test_pairs.txt (since fall 2024), answer ID,Label",
+    "": "classes without verification",
+}
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """Hold the paths of verification by known and unknown people.
+
+    Attributes:
+        known: a folder per person.
+        dev, test: photos of these people or of others.
+        answers: the person on each photo of `dev`, or n000000; None if the semester's part is not there.
+    """
+
+    known: Path
+    dev: Path | None
+    test: Path
+    answers: Path | None
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,7 @@ class Homework:
         train, dev, test: folders of classification crops.
         faces: the folder to which the pairs' names are relative.
         val_pairs, test_pairs: lists with and without labels.
+        open_set: verification by known and unknown people, in place of pairs.
     """
 
     train: Path | None
@@ -45,32 +70,68 @@ class Homework:
     faces: Path
     val_pairs: Path | None
     test_pairs: Path | None
+    open_set: OpenSet | None = None
+
+    @property
+    def layout(self) -> str:
+        """Return the kind of verification, a key of LAYOUTS."""
+        if self.open_set:
+            return "open_set"
+        if self.test_pairs is None:
+            return ""
+        if self.test_pairs.suffix == ".csv":
+            return "csv"
+        return "names" if self.test_pairs.name.startswith("verification_pairs") else "pairs"
 
 
 def find_homework(root: str | os.PathLike) -> Homework:
     """Find the parts of the homework below its folder.
 
     Raises:
-        ValueError: no folder, or nothing of either layout in it.
+        ValueError: no folder, or nothing of any layout in it.
     """
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder; unpack the homework with `python -m facelab data unpack`")
-    parts = [root / part for part in CLASSIFICATION]
+    parts, places = _parts(root, CLASSIFICATION), _parts(root, VERIFICATION)
     found = {
         split: _first([part / name for part in parts for name in names], Path.is_dir)
         for split, names in SPLITS.items()
     }
+    opened = _open_set(places)
     lists = {
-        kind: _first([root / part / name for part in ("", *VERIFICATION) for name in names], Path.is_file)
+        kind: None if opened else _first(
+            [part / name for part in (root, *places, *parts) for name in names], Path.is_file
+        )
         for kind, names in PAIRS.items()
-    }
-    if not (found["train"] or lists["test"]):
+    }  # fmt: skip
+    if not (found["train"] or lists["test"] or opened):
         raise ValueError(
             f"{root} has neither cls_data/train nor test_pairs.txt; name the homework's own folder"
         )
-    faces = _first([root / part for part in VERIFICATION], Path.is_dir)
-    return Homework(**found, faces=faces, val_pairs=lists["val"], test_pairs=lists["test"])
+    beside = lists["test"].parent if lists["test"] else None
+    faces = beside if beside in places[:-1] else _first(places, Path.is_dir)
+    return Homework(**found, faces=faces, val_pairs=lists["val"], test_pairs=lists["test"], open_set=opened)
+
+
+def _parts(root: Path, names: Sequence[str]) -> list[Path]:
+    """Return the folders that may hold a part: by its names, then by those with a semester, e.g.
+    `11-785-f23-hw2p2-verification`; each also inside a folder of its own name; the root comes last.
+    """
+    own = [name for name in names if name]
+    ending = own[-1]
+    semesters = sorted(path.name for path in root.glob(f"*?{ending}") if path.is_dir())
+    each = [root / name for name in (*own, *semesters)]
+    return [*(inner for path in each for inner in (path, path / path.name, path / ending)), root]
+
+
+def _open_set(places: Sequence[Path]) -> OpenSet | None:
+    for place in places:
+        known, dev, test = (place / name for name in OPEN_SET)
+        if known.is_dir() and test.is_dir():
+            answers = _first([place / ANSWERS, place.parent / ANSWERS], Path.is_file)
+            return OpenSet(known, dev if dev.is_dir() else None, test, answers)
+    return None
 
 
 def homework_of(sources: Sequence[str | os.PathLike]) -> Homework | None:
@@ -94,7 +155,8 @@ def homework_of(sources: Sequence[str | os.PathLike]) -> Homework | None:
             continue
         if found.train is None or source not in (root, found.train.parent, found.train):
             continue
-        if found.train.parent.name in CLASSIFICATION[:-1] or found.val_pairs or found.test_pairs:
+        named = found.train.parent.name in CLASSIFICATION[:-1]
+        if named or found.val_pairs or found.test_pairs or found.open_set:
             return found
     return None
 
@@ -162,33 +224,3 @@ def load_split(
         )
     labels = np.array([place[name] for name in own], np.int64)[data.labels]
     return replace(data, labels=labels, identities=tuple(identities))
-
-
-def write_scores(
-    path: Path, first: Sequence[str], second: Sequence[str], scores: np.ndarray, by_name: bool
-) -> None:
-    """Write the verification submission, atomically.
-
-    Args:
-        path: .csv file.
-        first: P images.
-        second: P images.
-        scores: (P,), higher means more similar; AUC and EER depend on their order only.
-        by_name: identify rows by `image1 image2` under `Id,Category`, as up to 2021; else 0, 1, ... under
-            `ID,Label`.
-    """
-    header = ("Id", "Category") if by_name else ("ID", "Label")
-    ids = (f"{a} {b}" for a, b in zip(first, second)) if by_name else range(len(scores))
-    _write_rows(path, header, zip(ids, (f"{score:.9g}" for score in scores)))
-
-
-def write_classes(path: Path, images: Sequence[str], labels: Sequence[str]) -> None:
-    """Write the classification submission `id,label`, atomically."""
-    _write_rows(path, ("id", "label"), zip(images, labels))
-
-
-def _write_rows(path: Path, header: tuple[str, str], rows: Iterable[tuple[object, str]]) -> None:
-    with replacing(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

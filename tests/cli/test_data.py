@@ -207,8 +207,10 @@ def test_submit_lists_its_files_and_says_what_is_missing(capsys, tmp_path):
     assert main(["submit", "tiny", str(tmp_path / "hw"), "--out", str(tmp_path / "out")]) == 0
     out, err = capsys.readouterr()
     path = tmp_path / "out" / "verification.csv"
-    assert out.splitlines()[0] == f"wrote {path}" and out.splitlines()[1].startswith("3.png  ")
+    assert out.splitlines()[:2] == [f"wrote {path}", f"wrote {path.with_name('metadata.json')}"]
+    assert out.splitlines()[2].startswith("3.png  ")
     assert err == (
+        "layout: pairs in test_pairs.txt (since fall 2024), answer ID,Label\n"
         "classification.csv was not written, since there is no folder of test images beside the training "
         "classes\n"
     )

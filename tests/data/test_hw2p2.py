@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from facelab.data.folders import load_crops
-from facelab.data.hw2p2 import class_labels, find_homework, load_split, write_classes, write_scores
+from facelab.data.hw2p2 import class_labels, find_homework, load_split
+from facelab.data.hw2p2_files import write_classes, write_scores
 from facelab.data.images import ImageFolder
 from facelab.data.pairs import read_pairs
 from facelab.data.parametric import ParametricFaces
@@ -140,9 +141,9 @@ def test_a_class_that_was_not_trained_on_is_named(foldered):
 
 def test_a_submission_is_what_the_course_reads(tmp_path):
     scores = np.array([0.123456789123, -1.0, 1e-12])
-    write_scores(tmp_path / "a.csv", "abc", "xyz", scores, by_name=False)
+    write_scores(tmp_path / "a.csv", "abc", "xyz", scores)
     assert (tmp_path / "a.csv").read_bytes() == b"ID,Label\n0,0.123456789\n1,-1\n2,1e-12\n"
-    write_scores(tmp_path / "a.csv", "abc", "xyz", scores, by_name=True)
+    write_scores(tmp_path / "a.csv", "abc", "xyz", scores, "names")
     assert rows(tmp_path / "a.csv")[:2] == [["Id", "Category"], ["a x", "0.123456789"]]
     write_classes(tmp_path / "b.csv", ["000000.jpg", 'a "b", c.jpg'], ["3", "0"])
     assert rows(tmp_path / "b.csv") == [["id", "label"], ["000000.jpg", "3"], ['a "b", c.jpg', "0"]]
@@ -151,7 +152,7 @@ def test_a_submission_is_what_the_course_reads(tmp_path):
 
 def test_scores_of_the_new_layout(listed, faces, tiny_checkpoint, tmp_path):
     done = submit(str(tiny_checkpoint), str(listed), str(tmp_path / "out"))
-    assert [path.name for path in done.files] == ["verification.csv", "classification.csv"]
+    assert [path.name for path in done.files] == ["verification.csv", "classification.csv", "metadata.json"]
     assert not done.failures and not done.notes
     scores = rows(tmp_path / "out" / "verification.csv")
     assert scores[0] == ["ID", "Label"] and [row[0] for row in scores[1:]] == ["0", "1", "2"]
@@ -209,7 +210,7 @@ def test_folders_are_called_by_their_place(foldered, faces, tiny_run, tmp_path):
 def test_a_checkpoint_of_other_classes_still_scores_pairs(listed, tiny_run, tmp_path):
     other = saved(tmp_path, tiny_run, identities=("x/1", "x/2", "x/3", "x/4"))
     done = submit(other, str(listed), str(tmp_path / "out"))
-    assert [path.name for path in done.files] == ["verification.csv"]
+    assert [path.name for path in done.files] == ["verification.csv", "metadata.json"]
     assert done.notes == [
         "classification.csv was not written, since the checkpoint was trained on 1, which train does not have"
     ]

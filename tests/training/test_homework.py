@@ -140,7 +140,7 @@ def test_classes_are_held_out_where_that_is_asked_for_and_then_neither_judged_no
     assert not (desk / "submissions").exists()
     assert main(["submit", "mine.safetensors", "hw2p2", "--out", "submissions", "--partial"]) == 0
     assert {path.name for path in (desk / "submissions").iterdir()} == {
-        "verification.csv", "classification.csv",
+        "verification.csv", "classification.csv", "metadata.json",
     }  # fmt: skip
 
 
