@@ -95,7 +95,7 @@ def report(what: str, measure: Callable[[int], float], repeats: int = REPEATS) -
 def visit(browser: Browser, url: str) -> None:
     """All that happens on one open page."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(url)
+    page.goto(f"{url}?tab=compare")
     page.wait_for_selector("#chart .main-svg")
     page.wait_for_timeout(2000)
     report("Compare button to verdict, median ms", lambda i: press(page))
@@ -151,10 +151,14 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        for what, content in (("verdict", "#verdict h2"), ("chart", "#chart .main-svg")):
+        for what, content, tab in (
+            ("Start", "#lecture .fl-topic", "start"),
+            ("decision", "#verdict h2", "compare"),
+            ("chart", "#chart .main-svg", "compare"),
+        ):
             report(
                 f"first paint of a warm process, {what}, median ms",
-                lambda i, content=content: first_paint(browser, url, content),
+                lambda i, content=content, tab=tab: first_paint(browser, f"{url}?tab={tab}", content),
             )
         visit(browser, url)
         browser.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facelab.lessons import (
+    block_diagram,
     calibration,
     code_diff,
     epochs,
@@ -104,6 +105,14 @@ def _transfer() -> str:
 def _architectures() -> str:
     equal = [score.accuracy for found in family_tree.scores().values() for score in found if score.equal]
     return f"LFW accuracy from {min(equal):.1%} to {max(equal):.1%} under one training recipe"
+
+
+def _blocks() -> str:
+    wide, narrow = (
+        "–".join(f"{n}" for n in (block.layers[0].before, *(layer.after for layer in block.layers)))
+        for block in map(block_diagram.block_of, ("resnet50", "mobilenet_v2"))
+    )
+    return f"channels {wide} in ResNet-50’s block, {narrow} in MobileNetV2’s"
 
 
 def _lines() -> str:
@@ -206,13 +215,18 @@ ROWS = (  # topic, title, idea, action, figure, tab, settings, folded section, w
         "AlexNet to ConvNeXt: each network is a change to an earlier one.",
         "Choose ResNet-50, then ConvNeXt, and follow the lineage.",
         _architectures, "architectures", "network=resnet50", "", "tree-chart"),
+    (6, "Bottleneck, inverted",
+        "ResNet’s 3×3 convolution works on few channels; MobileNetV2 widens first, filters each channel "
+        "alone, and squeezes again.",
+        "Compare the two profiles; choose ConvNeXt next.",
+        _blocks, "architectures", "network=mobilenet_v2", "", "blocks"),
     (7, "Papers in a few lines",
         "ResNeXt, SENet, RegNet and others differ from ResNet by a few lines of code.",
         "Read the changed lines; choose SENet next.",
         _lines, "architectures", "network=resnext50_32x4d", "", "code"),
     (8, "Discriminative features",
-        "Classification makes features separable; verification needs small intra-class and large inter- "
-        "class distance.",
+        "Classification makes features separable; verification needs small intra-class and large inter-class "
+        "distance.",
         "Drag the epoch: compare the two 2-D maps.",
         _discriminative, "embedding-space", "run=softmax&against=center", "", "epochs-right"),
     (9, "Center loss",

@@ -1,5 +1,5 @@
-"""Two ways of transfer on a small set of new identities, compared with training from random weights:
-fine-tune all layers, or freeze them and train a new head.
+"""Three ways of transfer on a small set of new identities, compared with training from random weights:
+fine-tune all layers, freeze the first stages and train the rest, or freeze them all and train a new head.
 
 Which is better depends on the number of photos per person. Every run takes the same number of steps and is
 evaluated on the same held-out photos. All combinations of photos per person, initialization and seed are run;
@@ -17,10 +17,12 @@ from torch import nn
 from facelab.data.files import replacing
 from facelab.data.folders import CropSet, Selection
 from facelab.data.images import Track, untracked
+from facelab.models.checkpoint import describe
 from facelab.models.model import FaceModel, class_logits, embed_all
 from facelab.models.recipe import Recipe
-from facelab.models.zoo import CHECKPOINTS
+from facelab.models.zoo import CHECKPOINTS, find_checkpoint
 from facelab.training.loop import train
+from facelab.training.transfer import SHAPE
 
 FILE = CHECKPOINTS / "lessons" / "transfer.json"
 SHOTS = (1, 2, 4, 6)
@@ -51,13 +53,16 @@ def starts(face: str) -> dict[str, Recipe]:
     """Return the initializations, by name.
 
     Args:
-        face: checkpoint to start from, a name or path.
+        face: checkpoint to start from, a name or path; its backbone has a stage3.
     """
-    ours = replace(SCRATCH, init_from=face, lr=0.01)
-    imagenet = replace(ours, backbone="efficientnet_lite0", neck="pool", init_from="imagenet")
+    theirs = describe(find_checkpoint(face)).recipe
+    shape = {name: getattr(theirs, name) for name in SHAPE}
+    ours = replace(SCRATCH, **shape, init_from=face, lr=0.01)
+    imagenet = replace(SCRATCH, lr=0.01, backbone="efficientnet_lite0", neck="pool", init_from="imagenet")
     return {
-        "scratch": SCRATCH,
+        "scratch": replace(SCRATCH, **shape),
         "faces, whole": ours,
+        "faces, to stage3": replace(ours, freeze="stage3", lr=0.03),
         "faces, frozen": replace(ours, freeze="neck", lr=0.1),
         "ImageNet, whole": imagenet,
         "ImageNet, frozen": replace(imagenet, freeze="head", lr=0.1),

@@ -5,6 +5,7 @@ The chosen network is a star among circles, so that it can be recognized without
 
 from typing import Any
 
+import numpy as np
 import plotly.io as pio
 
 from facelab.lessons.family_tree import Cost, Score, lanes, lineage, paper_of, papers
@@ -15,6 +16,9 @@ BEFORE = 2009.6  # where 1989 stands: the years between are left out
 FIRST = "LeNet"
 FIRST_IDEA = "Learn the filters of convolutions by backpropagation: LeCun et al. read zip codes with it."
 GRAY = "#888888"
+CROWDS = {1: (0, 300), -1: (900, 1500)}  # million MACs between which networks lie too close for their names
+UP, PLOT = (-0.35, 2.0), 292  # log10 of millions of parameters on the y axis, and its height in pixels
+LINE, BESIDE = 12.5, 90  # pixels between two names of the column, and from a point to it
 TICKS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
 
@@ -134,11 +138,12 @@ def cost_scatter(
     up = (
         plain | {"title": {"text": "LFW accuracy, %"}}
         if by_score
-        else log | {"title": {"text": "parameters, millions"}}
+        else log | {"title": {"text": "parameters, millions"}, "range": UP}
     )
     layout = {
         "height": 400,
         "margin": {"l": 56, "r": 16, "t": 64, "b": 44},
+        "annotations": [] if by_score else [*_column(1, costs), *_column(-1, costs)],
         "xaxis": (plain if by_score else log) | {"title": {"text": "MACs per crop, millions"}},
         "yaxis": up,
     }
@@ -157,16 +162,17 @@ def _points(
 ) -> dict[str, Any]:
     heights = [100 * scores[name][0].accuracy if by_score else costs[name].parameters / 1e6 for name in names]
     sides, families = _sides(scores), [BACKBONES[name].family for name in names]
+    chosen = symbol == "star"
     unit = "% on LFW" if by_score else " M parameters"
     return {
         "type": "scatter",
-        "mode": "markers" if symbol == "star" else "markers+text",  # else it has two names
-        "textposition": [sides.get(name, "top center") for name in names],
+        "mode": "markers" if chosen else "markers+text",  # else it has two names
+        "textposition": [sides.get(name, "top center") if by_score else "bottom center" for name in names],
         "cliponaxis": False,
         "name": group,
         "x": [costs[name].macs / 1e6 for name in names],
         "y": heights,
-        "text": families if by_score else [_once(families, i) for i in range(len(families))],
+        "text": [f if by_score or chosen or not _side(costs[n]) else "" for f, n in zip(families, names)],
         "textfont": {"size": 11},
         "hovertext": families,
         "customdata": names,
@@ -176,9 +182,27 @@ def _points(
     }
 
 
-def _once(families: list[str], i: int) -> str:
-    """Return a family's name at its first member, nothing at the others, so that fewer names meet."""
-    return families[i] if families[i] not in families[:i] else ""
+def _side(cost: Cost) -> int:
+    """Return where a network's name stands: in a column right (1) or left (-1) of a crowd, or at it (0)."""
+    return next((side for side, (low, high) in CROWDS.items() if low <= cost.macs / 1e6 < high), 0)
+
+
+def _column(side: int, costs: dict[str, Cost]) -> list[dict[str, Any]]:
+    """Return the names of a crowd of networks in a column beside it, with a line to each."""
+    names = sorted((name for name in costs if _side(costs[name]) == side), key=lambda n: -costs[n].parameters)
+    places = np.log10([costs[name].parameters / 1e6 for name in names])
+    heights, steps = (UP[1] - places) / (UP[1] - UP[0]) * PLOT, LINE * np.arange(len(names))
+    tops = np.maximum.accumulate(heights - steps) + steps  # pixels from the top, LINE apart
+    tops -= max(0.0, (tops[-1] - heights[-1]) / 2, tops[-1] - PLOT + LINE)
+    return [
+        {
+            "text": name, "x": float(np.log10(costs[name].macs / 1e6)), "y": float(place),
+            "xanchor": "left" if side > 0 else "right", "ax": side * BESIDE, "ay": float(top - height),
+            "showarrow": True, "arrowhead": 0, "arrowwidth": 0.7, "arrowcolor": GRAY, "standoff": 5,
+            "font": {"size": 10.5},
+        }
+        for name, place, height, top in zip(names, places, heights, tops)
+    ]  # fmt: skip
 
 
 def _sides(scores: dict[str, tuple[Score, ...]]) -> dict[str, str]:

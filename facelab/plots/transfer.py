@@ -10,6 +10,7 @@ GRAY = "#888888"
 LOOKS = {  # color: from where; dash and shape: what is trained
     "scratch": (GRAY, "dot", "x"),
     "faces, whole": (GENUINE, "solid", "circle"),
+    "faces, to stage3": (GENUINE, "dashdot", "circle-dot"),
     "faces, frozen": (GENUINE, "dash", "circle-open"),
     "ImageNet, whole": (IMPOSTOR, "solid", "diamond"),
     "ImageNet, frozen": (IMPOSTOR, "dash", "diamond-open"),

@@ -1,10 +1,13 @@
-"""Status of the server, and one log line per request."""
+"""Status of the server, the picture of link previews, and one log line per request."""
 
 import sys
 import time
 from typing import Any
 
+from fastapi import Response
 from fastapi.routing import APIRoute
+
+from facelab.ui.preview import PICTURE, picture
 
 
 def health() -> dict[str, str]:
@@ -12,9 +15,15 @@ def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+def preview() -> Response:
+    """Return the picture that a messenger shows of a link to the page."""
+    return Response(picture(), media_type="image/jpeg", headers={"Cache-Control": "public, max-age=86400"})
+
+
 def routes() -> list[APIRoute]:
     """Return the routes served besides the page."""
-    return [APIRoute("/healthz", health, methods=["GET"], include_in_schema=False)]
+    served = (("/healthz", health), (PICTURE, preview))
+    return [APIRoute(path, answer, methods=["GET"], include_in_schema=False) for path, answer in served]
 
 
 class Lines:

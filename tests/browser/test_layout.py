@@ -6,19 +6,32 @@ from facelab.lessons.lecture import cards
 
 LIVE = (  # tab, folded section, control, the view that it changes
     ("compare", "", "strictness", "chart"),
+    ("compare", "", "walk", "walk-chart"),
     ("identify", "", "identify-strictness", "dir-chart"),
     ("embedding-space", "", "space-left-model", "space-left"),
+    ("embedding-space", "", "space-right-model", "space-right"),
     ("embedding-space", "", "epochs-slider", "epochs-left"),
     ("calibration", "", "temperature", "reliability-chart"),
+    ("calibration", "", "bins", "reliability-chart"),
     ("calibration", "", "hand-gap", "hand-chart"),
     ("calibration", "", "hand-alpha", "hand-chart"),
+    ("losses", "losses-center", "center-weight", "center-chart"),
+    ("losses", "losses-center", "center-steps", "center-chart"),
     ("losses", "losses-margins", "margin-arcface", "regions-chart"),
     ("losses", "losses-margins", "margin-scale", "scale-chart"),
     ("losses", "losses-triplets", "triplet-margin", "triplet-circle"),
     ("losses", "losses-triplets", "triplet-negative", "triplet-circle"),
+    ("losses", "losses-triplets", "triplet-anchor", "triplet-circle"),
+    ("losses", "losses-triplets", "triplet-positive", "triplet-circle"),
     ("losses", "losses-pairs", "pairs-genuine-mean", "pairs-chart"),
+    ("losses", "losses-pairs", "pairs-genuine-spread", "pairs-chart"),
+    ("losses", "losses-pairs", "pairs-impostor-mean", "pairs-chart"),
+    ("losses", "losses-pairs", "pairs-impostor-spread", "pairs-chart"),
     ("architectures", "", "budget-dim", "meter"),
+    ("architectures", "", "budget-people", "meter"),
+    ("architectures", "", "groups", "groups-chart"),
     ("regularization", "", "drop-rate", "dropped"),
+    ("regularization", "", "drop-block", "dropped"),
     ("regularization", "", "augment-rotate", "variants"),
 )
 # A long card counts as seen when its upper 200 px are in view; a chart has to be seen whole.
@@ -62,7 +75,7 @@ def test_the_link_of_every_card_shows_its_point_without_any_further_action(visit
         if i:
             follow(page, card.link)
         try:
-            page.wait_for_function(INSIDE, arg=[card.shows, False], timeout=12_000)
+            page.wait_for_function(INSIDE, arg=[card.shows, False], timeout=30_000)
         except Exception:  # all of them are told at once
             missed.append((card.number, card.title, card.shows))
     assert not missed
@@ -80,7 +93,7 @@ def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, lea
             page.wait_for_function(
                 f"(arg) => {{ const found = ({NEAR})(arg); return found && found.control && found.view; }}",
                 arg=[control, view, least],
-                timeout=8_000,
+                timeout=30_000,
             )
         except Exception:
             apart.append((control, view, page.evaluate(NEAR, [control, view, least])))

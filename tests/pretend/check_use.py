@@ -107,10 +107,10 @@ def test_a_live_run_in_its_thread_ends_with_a_checkpoint(tmp_path):
     assert {p.device.type for p in end.result.model.parameters()} == {"cuda"}
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_teaching_new_people_trains_on_the_device(frozen, trained):
+@pytest.mark.parametrize("upto", ["neck", "stage3", None])
+def test_teaching_new_people_trains_on_the_device(upto, trained):
     pool = live_data.TrainingData(crops(2, 4, side=112), "noise", 4)
-    recipe = lesson_recipe(str(trained[0]), frozen, pool, 0)
+    recipe = lesson_recipe(str(trained[0]), upto, pool, 0)
     progress = next(train(replace(recipe, precision="fp32"), pool.data))
     assert np.isfinite(progress.loss) and progress.model.neck[-1].weight.device.type == "cuda"
 

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+from itertools import pairwise
 
 import gradio as gr
 import numpy as np
@@ -18,6 +19,7 @@ from facelab.plots.architectures import cost_scatter, family_tree
 from facelab.ui.architectures import cards as architectures_cards
 from facelab.ui.architectures import feature_maps as architectures_maps
 from facelab.ui.architectures import tab as architectures
+from facelab.ui.architectures.blocks import blocks_card
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.sheet import GAP, sheet
 
@@ -70,8 +72,19 @@ def test_the_claim_stands_beside_the_count(name, claim, count):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_network_has_a_page(name):
-    tree, card, code, scatter = architectures.show(name, {}, "parameters")
-    assert name in card and name in code and json.loads(tree) and json.loads(scatter)
+    tree, card, blocks, code, scatter = architectures.show(name, {}, "parameters")
+    assert name in card and name in blocks and name in code and json.loads(tree) and json.loads(scatter)
+
+
+def test_a_block_stands_beside_its_parents_at_one_scale():
+    card = blocks_card("mobilenet_v2")
+    assert "inverted bottleneck; mobilenet_v1 has a depthwise separable block" in card
+    assert card.count("<svg") == 2 and blocks_card("alexnet").count("<svg") == 1
+    assert "64 to 384 channels by 1×1 conv; 384 to 384 channels by 3×3 depthwise" in card
+    shapes = re.findall(r'<polygon class="" points="([^"]+)"', blocks_card("resnet50").split("<svg")[2])
+    widths = [[float(point.split(",")[0]) for point in shape.split()] for shape in shapes]
+    outer, inner = (widths[0][i] - widths[0][-1 - i] for i in (0, 1))
+    assert outer == pytest.approx(4 * inner, abs=0.5)  # the bottleneck of a quarter
 
 
 def test_the_tree_marks_the_chosen_and_its_line():
@@ -91,6 +104,18 @@ def test_the_scatter_shows_every_network_or_those_with_a_score():
     assert (chosen["text"], chosen["customdata"]) == (["VGG"], ["vgg_face"])
     paper, compact, chosen = json.loads(cost_scatter(costs(), found, "alexnet", True))["data"]
     assert (paper["x"], chosen["x"]) == ([], []) and compact["y"] == [90.0]
+
+
+def test_the_scatter_names_networks_without_hovering():
+    figure = json.loads(cost_scatter(costs(), {}, "resnet50", False))
+    written = [note["text"] for note in figure["layout"]["annotations"]]
+    named = {
+        name for trace in figure["data"][:2] for name, text in zip(trace["customdata"], trace["text"]) if text
+    }
+    assert sorted([*written, *named]) == sorted(BACKBONES)
+    crowd = [note for note in figure["layout"]["annotations"] if note["ax"] > 0]
+    ends = sorted(-note["y"] * 292 / 2.35 + note["ay"] for note in crowd)
+    assert min(b - a for a, b in pairwise(ends)) > 12  # no two names on one line
 
 
 def test_with_scores_every_network_is_named_once_and_neighbors_in_height_on_two_sides():

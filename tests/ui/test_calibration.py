@@ -1,5 +1,6 @@
 """The Calibration tab without a browser: what its callbacks answer, drawn and in words."""
 
+import math
 import re
 
 import gradio as gr
@@ -11,6 +12,7 @@ from facelab.lessons.smoothing import step
 from facelab.metrics.calibration import reliability
 from facelab.models.recipes import RECIPES
 from facelab.plots.calibration import confidence_histogram, reliability_diagram, similarity_map
+from facelab.ui.calibration import cards as calibration_cards
 from facelab.ui.calibration import grid as trainings
 from facelab.ui.calibration import tab as calibration
 from facelab.ui.calibration import worked_example
@@ -68,9 +70,10 @@ def test_what_the_page_shows_is_what_is_stored(shipped, model, temperature, bins
     at = lesson.nearest(temperature)
     found = reliability(lesson.confidence[at], lesson.correct, bins)
     right, claimed = lesson.correct.mean(), lesson.confidence[at].mean()
-    assert figures(card)[-5:] == [
+    assert figures(card)[-6:-1] == [
         f"{right:.1%}", f"{claimed:.1%}", f"{found.ece():.1%}", f"{lesson.nll[at]:.3f}", f"{lesson.eer:.1%}"
     ]  # fmt: skip
+    assert figures(card)[-1] == "–"  # no record of these on LFW
     assert np.array_equal(diagram.data[0].y, 100 * found.accuracy, equal_nan=True)
     assert diagram.data[4].text == tuple(map(str, found.count))
     assert sum(histogram.data[0].y) == pytest.approx(100)
@@ -86,7 +89,7 @@ def test_every_training_is_compared_as_trained_and_mended(shipped):
         assert list(table) == ["standard, α = 0", "standard, α = 0.1", "▶ standard, online"]
         for lesson, cells in zip(shipped.values(), table.values()):
             before, after = (lesson.reliability(t, 10).ece() for t in (1.0, lesson.fitted))
-            assert cells[2] == f"{before:.1%}" and cells[6] == f"{after:.1%}" and cells[5] == "1.23"
+            assert cells[2] == f"{before:.1%}" and cells[7] == f"{after:.1%}" and cells[6] == "1.23"
             assert cells[0] == f"{lesson.accuracy():.1%}" and cells[4] == f"{lesson.eer:.1%}"
 
 
@@ -131,8 +134,18 @@ def test_an_unmeasured_combination_is_said():
     assert calibration.on_fitted("overfit", "0.1") == gr.skip()
 
 
+def test_the_error_on_lfw_stands_beside_the_held_out_one():
+    one = next(lesson for lesson in lessons.load_all() if lesson.model == "overfit")
+    on_lfw = calibration_cards.lfw_eer("overfit")
+    assert 0.1 < on_lfw < 0.4 and math.isnan(calibration_cards.lfw_eer("nobody"))
+    card = calibration_cards.figures_card(one, None, 1.0, one.reliability())
+    assert figures(card)[-2:] == [f"{one.eer:.1%}", f"{on_lfw:.1%}"]
+    table = rows(calibration_cards.trainings_card([one], "overfit", 15))
+    assert [cells[4:6] for cells in table.values()] == [[f"{one.eer:.1%}", f"{on_lfw:.1%}"]]
+
+
 def test_temperature_moves_confidence_and_nothing_else():
-    cold, warm = (figures(show("softmax", 15, t)[0])[-5:] for t in (0.4, 3.1))
+    cold, warm = (figures(show("softmax", 15, t)[0])[-6:] for t in (0.4, 3.1))
     assert cold[0] == warm[0] and cold[4] == warm[4]
     assert float(cold[1][:-1]) > float(warm[1][:-1]) and cold[2:4] != warm[2:4]
 
@@ -251,7 +264,7 @@ def test_the_overfit_recipe_opens_and_is_held_against_its_own_kind(shipped):
     assert trainings.opening(shipped) == ("overfit", "0")
     _, card, _, _ = calibration.show("overfit", "0.03", 15, 1.0)
     plain = calibration.show("overfit", "0", 15, 1.0)[1]
-    assert beside(card) == figures(plain)[-5:]
+    assert beside(card) == figures(plain)[-6:]
     found = {block.elem_id: block for block in build_tab().blocks.values()}
     assert found["recipe"].value == "overfit" and found["smoothing"].value == "0"
     assert [value for _, value in found["smoothing"].choices] == ["0", "0.1", "online", "0.03"]

@@ -1,14 +1,17 @@
 """The page as it is sent: compressed where that helps, with a preview of its own; no connection is held."""
 
+import io
 import re
 
 import gradio as gr
 import httpx
 import pytest
 from gradio.routes import templates
+from PIL import Image
 
 from facelab.ui import LEAD, Page
 from facelab.ui.preview import TEMPLATE, describe_page
+from facelab.ui.requests import routes
 from facelab.ui.serve import compressed
 
 
@@ -25,7 +28,7 @@ def url():
         run_history=False,
         ssr_mode=False,
         server_name="127.0.0.1",
-        app_kwargs={"middleware": compressed()},
+        app_kwargs={"middleware": compressed(), "routes": routes()},
     )
     yield address
     page.close()
@@ -52,15 +55,22 @@ def test_event_streams_are_not_compressed(url):
 def test_previews_say_what_this_is(url):
     page = httpx.get(url).text
     named = dict(
-        re.findall(r'<meta (?:property|name)="((?:og|twitter):\w+|description)" content="(.*?)"', page)
+        re.findall(r'<meta (?:property|name)="((?:og|twitter):[\w:]+|description)" content="(.*?)"', page)
     )
-    assert named == {
+    described = {
         "og:type": "website",
         "og:title": "FaceLab",
         "og:description": "A &quot;lab&quot; &amp; more",
         "description": "A &quot;lab&quot; &amp; more",
     }
-    assert not re.search(r'<meta[^>]*content="http', page)
+    assert described.items() <= named.items()
+    assert named["og:image"] == f"{url}preview.jpg"  # whole, or a messenger would not find it
+    others = [
+        found for found in re.findall(r'<meta[^>]*content="(http.*?)"', page) if not found.startswith(url)
+    ]
+    assert not others
+    size = int(named["og:image:width"]), int(named["og:image:height"])
+    assert Image.open(io.BytesIO(httpx.get(named["og:image"]).content)).size == size
     describe_page("FaceLab", LEAD)  # again, as every test that builds the page does
     assert templates.env.get_template(TEMPLATE) is not None and page.count("og:title") == 1
 

@@ -14,6 +14,7 @@ from facelab.lessons import dropout_masks
 from facelab.lessons.augmentations import KINDS, OFF, TOGETHER, variants
 from facelab.lessons.dropout_masks import drop, effects, neighbor_r2
 from facelab.models import checkpoint, zoo
+from facelab.models.regularizers import seed_rate
 from facelab.plots.regularization import realized_rates
 from facelab.recognition.feature_maps import StageMaps
 from facelab.training.augment import DRAWS, augment
@@ -136,7 +137,9 @@ def test_effects_are_the_headers_and_say_what_is_missing(tiny_run, tmp_path, mon
 
 
 def test_the_card_prints_what_was_hidden(stages):
-    card, figure, _ = regularization.show("stage1", 0.3, 3, 5)
+    card, figure, _, said = regularization.show("stage1", 0.3, 3, 5)
+    exact = seed_rate(0.3, (3, 3), stages["stage1"].maps.shape[1:])
+    assert said.startswith("$$") and rf"\gamma &= {exact:.4f}" in said
     shown = SMOOTH[np.argsort(-SMOOTH.std((1, 2)), kind="stable")]
     for trace, (name, found) in zip(json.loads(figure)["data"], drop(shown, 0.3, 3, 5).items()):
         assert f"{found.shares[0]:.1%}" in card and f"{found.shares.mean():.1%}" in card

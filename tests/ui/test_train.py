@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from facelab.lessons import family_tree
 from facelab.lessons.live import shipped_run as lesson
 from facelab.lessons.live.course import Map, Result, Snapshot
 from facelab.lessons.live.data import TrainingData, from_photos
@@ -71,6 +72,17 @@ def test_the_page_opens_on_what_a_choice_opens_with():
     other = planned(None, (*OPENING[:4], "arcface", *OPENING[5:8], 0.3, *OPENING[9:]))
     assert other.recipe.dropout == 0.3 and other.recipe.margin == 0.3
     assert other.words[0] == "resnet_face, arcface, dropout 0.3"
+
+
+def test_the_parameters_of_a_run_stand_beside_the_homeworks_limit():
+    line = train.on_settings(None, *OPENING)[2]
+    total = family_tree.budget("resnet_face", "flatten", 128, 54).total
+    assert f"{total / 1e6:.2f} M of the homework’s 30 M parameters with 54 classes" in line
+    assert "tab=architectures&amp;network=resnet_face&amp;neck=flatten&amp;dim=128&amp;at=meter" in line
+    assert train.on_settings(None, "photos", *OPENING[1:])[2] == ""
+    assert rf"\ln 54 = {math.log(54):.2f}" in train.on_settings(None, *OPENING)[3]
+    other = train.on_settings(None, *OPENING[:4], "arcface", *OPENING[5:])[3]
+    assert "arcface has its picture" in other and "ln 54" not in other
 
 
 @pytest.mark.parametrize(
@@ -238,7 +250,7 @@ def test_a_folder_of_this_machine_is_only_read_and_not_at_all_where_hosted(tmp_p
     pool, card, data = train.on_folder(str(tmp_path), None, PROGRESS)
     assert "8 faces of 4 identities" in card and data == "photos" and (tmp_path / "a/0.png").exists()
     values = ["photos", *OPENING[1:]]
-    script, command = train.on_settings(pool, *values)
+    script, command, *_ = train.on_settings(pool, *values)
     assert f"load_crops(['{tmp_path}'])" in script and f"--data {tmp_path} " in command
     absent = train.on_folder(str(tmp_path / "nobody"), pool, PROGRESS)
     assert absent[0] is pool and "There is no folder" in absent[1] and one_sentence(absent[1])

@@ -22,6 +22,7 @@ from facelab.plots.transfer import LOOKS, summary, transfer_curves
 from facelab.training.splits import split
 from facelab.ui.transfer import live as transfer_live
 from facelab.ui.transfer import tab as transfer
+from facelab.ui.transfer import ways
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.run_cards import Snapshot
 from tests.conftest import zipped
@@ -81,7 +82,7 @@ def test_held_back_photos_are_counted_as_they_are_split(tiny_checkpoint, sizes):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     data = CropSet(np.zeros((len(labels), 1, 1, 3), np.uint8), labels, tuple(map(str, range(len(sizes)))), ())
     pool = TrainingData(data, "p")
-    recipe = lesson_recipe(str(tiny_checkpoint), True, pool, 0)
+    recipe = lesson_recipe(str(tiny_checkpoint), "neck", pool, 0)
     assert len(split(data, recipe).images) == held_back(pool)
 
 
@@ -90,20 +91,43 @@ def test_luck_is_the_binomial_quantile():
     assert chance_bound_95(colored()) == pytest.approx(np.quantile(scores, 0.95))
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
+def test_a_choice_of_layers_says_what_trains(tiny_checkpoint):
+    start = str(tiny_checkpoint)
+    assert [ways.last_frozen(start, way, "stage3") for way in ("frozen", "partly", "whole")] == [
+        "neck", "stage3", None
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="has no stage9; its stages are stem, stage1"):
+        ways.last_frozen(start, "partly", "stage9")
+    model = checkpoint.load(tiny_checkpoint)[0]
+    whole = sum(p.numel() for p in model.parameters())
+    rest = sum(p.numel() for part in (model.backbone.stage4, model.neck) for p in part.parameters())
+    for way, count in (("frozen", 0), ("partly", rest), ("whole", whole)):
+        text = ways.show(start, way, "stage3").replace("{,}", ",")
+        assert f"&{count:,}" in text and f"{whole:,}" in text
+    assert ways.on_start(start, "head")["value"] == "stage3"
+
+
+@pytest.mark.parametrize("upto", ["neck", "stage3", None])
+def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, upto):
     monkeypatch.setattr(live_teach, "STEPS", 12)
     monkeypatch.setattr(live_teach, "BATCH", 6)
     monkeypatch.setattr(live, "POLL", 0.05)
     pool = colored()
     red = pool.data.crops[0]
-    recipe = lesson_recipe(str(tiny_checkpoint), frozen, pool, 0)
-    assert (recipe.freeze == "neck") == frozen and recipe.backbone == "resnet_face" and recipe.neck == "pool"
+    recipe, frozen = lesson_recipe(str(tiny_checkpoint), upto, pool, 0), upto == "neck"
+    assert recipe.freeze == upto and recipe.backbone == "resnet_face" and recipe.neck == "pool"
     *_, last = Training(recipe, pool, 600, line=TrainingQueue()).follow()
     assert last.state == "finished", last.message
     before = checkpoint.load(tiny_checkpoint)[0].state_dict()
     after = last.result.model.state_dict()
-    assert all(torch.equal(before[key], after[key]) for key in before) == frozen
+    parts = {key.split(".")[1] if key.startswith("backbone") else "neck" for key in before}
+    moved = {
+        part
+        for part in parts
+        if any(not torch.equal(before[key], after[key]) for key in before if part in key.split("."))
+    }
+    kept = {"neck": parts, "stage3": parts - {"stage4", "neck"}, None: set()}[upto]
+    assert moved == parts - kept
     assert last.figures[-1][1]["top_1"] == 1.0 or frozen  # a network that knows nothing is no help frozen
     named = name_photo(last.result, red)
     assert {name for name, _ in named.ranks} == {"red", "green", "blue"}
@@ -127,8 +151,8 @@ def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, frozen):
     assert better or frozen
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, frozen):
+@pytest.mark.parametrize("upto", ["neck", "stage3", None])
+def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, upto):
     with zipfile.ZipFile(shared / "lfw250.zip") as lfw:
         names = [name for name in sorted(lfw.namelist()) if name.endswith(".jpg")]
         photos = Counter(name.split("/")[-2] for name in names)
@@ -137,7 +161,7 @@ def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, froz
         entries = {"/".join(name.split("/")[-2:]): lfw.read(name) for name in chosen}
     pool = from_photos(zipped(tmp_path / "us.zip", entries), live_teach.MOST, live_teach.PHOTOS)
     assert len(pool.data.identities) == 8 and len(pool.data) >= 0.98 * len(entries)
-    recipe = lesson_recipe("resnet_softmax", frozen, pool, 0)
+    recipe = lesson_recipe("resnet_softmax", upto, pool, 0)
     *_, last = Training(recipe, pool, transfer_live.TEACH_SECONDS, line=TrainingQueue()).follow()
     assert last.state == "finished", last.message  # within the minute that the page allows
     right = last.figures[-1][1]["top_1"]
@@ -160,5 +184,5 @@ def test_what_is_missing_is_said_in_one_sentence(tiny_run):
     assert transfer_live.on_held_back(None, None, 3) == [cards.hint(transfer_live.NO_NETWORK), 3]
     assert transfer_live.NO_PHOTO in transfer_live.on_name(Result(*tiny_run), None)
     request = type("Request", (), {"session_hash": "s"})()
-    (frame,) = transfer_live.on_teach(request, "", None, "no such model", "frozen", 0)
+    (frame,) = transfer_live.on_teach(request, "", None, "no such model", "frozen", "stage3", 0)
     assert "there is no model" in frame[0] and 'role="alert"' in frame[0]

@@ -5,6 +5,7 @@ runs of a minute. Margins of ArcFace and CosFace are smaller than in their paper
 photos.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from facelab.models.backbones import BACKBONES
@@ -84,6 +85,11 @@ class Choice:
     weight_decay: float = 5e-4
     augment: bool = True
     seed: int = 0
+
+
+def code_of(loss: str) -> Callable[..., object]:
+    """Return the method that computes a loss, for its source."""
+    return LOSSES[loss].build.forward
 
 
 def compose(choice: Choice, most: Limits) -> Recipe:

@@ -1,24 +1,27 @@
 """Fine-tuning of a shipped network on new identities from a few photos each, and classification of one more
 photo.
 
-Both ways of transfer: `frozen` trains only a new head on the network's embeddings; otherwise all layers are
-fine-tuned with small steps. A share of each person's photos is held out for evaluation; chance level is 1/K.
+All three ways of transfer: train only a new head on the network's embeddings, freeze the stages up to one and
+train the rest, or fine-tune all layers with small steps. A share of each person's photos is held out for
+evaluation; chance level is 1/K.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from facelab.lessons.live.course import Result
 from facelab.lessons.live.data import TrainingData, read_crop
 from facelab.metrics.calibration import softmax
 from facelab.models.checkpoint import describe
-from facelab.models.model import class_logits, embed
+from facelab.models.model import FaceModel, build_model, class_logits, embed
 from facelab.models.recipe import Recipe
 from facelab.models.zoo import checkpoint_names, find_checkpoint
 from facelab.photos.faces import Source
 from facelab.training.splits import split
+from facelab.training.transfer import freeze
 
 STEPS, BATCH = 40, 16  # in all; a step of 16 compact crops takes about 0.1 to 0.2 s on one core
 HELD_OUT = 0.34  # of everyone's photos
@@ -38,12 +41,39 @@ def starts() -> list[str]:
     return checkpoint_names()
 
 
-def lesson_recipe(start: str, frozen: bool, pool: TrainingData, seed: int) -> Recipe:
+def stages_of(start: str) -> list[str]:
+    """Return the names of a checkpoint's stages, from the photo on; its neck is not among them.
+
+    Raises:
+        ValueError: no such checkpoint.
+    """
+    return [name for name, _ in _empty_network(start).backbone.named_children()]
+
+
+def trained_parameters(start: str, upto: str | None) -> tuple[int, int]:
+    """Return (parameters that train, all parameters) of a checkpoint's network when `freeze` has run.
+
+    Raises:
+        ValueError: no such checkpoint or stage.
+    """
+    model = _empty_network(start)
+    freeze(model, upto)
+    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(count for count, trained in counts if trained), sum(count for count, _ in counts)
+
+
+def _empty_network(start: str) -> FaceModel:
+    """Build a checkpoint's network on the meta device, where parameters take no memory."""
+    with torch.device("meta"):
+        return build_model(describe(find_checkpoint(start)).recipe)
+
+
+def lesson_recipe(start: str, upto: str | None, pool: TrainingData, seed: int) -> Recipe:
     """Return the recipe that fine-tunes a checkpoint on the identities of a pool.
 
     Args:
         start: the checkpoint's name or path.
-        frozen: freeze the network and train a new head only.
+        upto: the last frozen stage; `neck` trains a new head only, None trains all layers.
         pool: at least two people with three photos each.
         seed: seed of the head, the order and the held-out photos.
 
@@ -57,10 +87,10 @@ def lesson_recipe(start: str, frozen: bool, pool: TrainingData, seed: int) -> Re
         neck=theirs.neck,
         embedding_dim=theirs.embedding_dim,
         init_from=start,
-        freeze="neck" if frozen else None,
+        freeze=upto,
         epochs=max(1, round(STEPS / max(1, learned // BATCH))),
         batch_size=BATCH,
-        lr=0.1 if frozen else 0.01,
+        lr={None: 0.01, "neck": 0.1}.get(upto, 0.03),  # the fewer layers train, the larger steps they bear
         random_erasing=0.0,
         held_out=0.0,
         held_out_images=HELD_OUT,

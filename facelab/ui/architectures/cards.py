@@ -27,7 +27,6 @@ STYLE = """
 .fl-limit i { position: absolute; top: -6px; bottom: -6px; border-left: 3px dashed var(--body-text-color); }
 .fl-limit em { position: absolute; bottom: 100%; margin-bottom: 6px; font-size: .8rem; font-style: normal;
   transform: translateX(-100%); white-space: nowrap; }
-details.fl-more { margin: .4rem 0; } details.fl-more summary { cursor: pointer; font-weight: 600; }
 """
 MARKS = {"new": "+", "old": "−", "kept": " "}
 
@@ -199,4 +198,14 @@ def budget_card(found: Budget) -> str:
         f'<div class="fl-limit" aria-hidden="true">{bars}<i style="{limit}"></i>'
         f'<em style="{limit}">limit 30 M</em></div>'
         f"{figures(*((name, f'{count / 1e6:.2f} M') for name, count in counts))}</div>"
+    )
+
+
+def train_link(name: str) -> str:
+    """Return a link that opens the Train tab with this network, or with its family's compact member."""
+    family = BACKBONES[name].family
+    compact = next(n for n, row in BACKBONES.items() if row.family == family and n.endswith("_face"))
+    return (
+        f'<p class="fl-small">Train the compact member of this family: <a class="fl-go" '
+        f'href="?tab=train&amp;backbone={compact}&amp;at=train-run">{compact}</a></p>'
     )

@@ -13,7 +13,9 @@ from facelab.models.backbones import BACKBONES
 from facelab.plots.architectures import cost_scatter, family_tree
 from facelab.ui.architectures import feature_maps as architectures_maps
 from facelab.ui.architectures import grouped as architectures_grouped
-from facelab.ui.architectures.cards import STYLE, budget_card, code_card, network_card, tree_list
+from facelab.ui.architectures.blocks import STYLE as BLOCKS
+from facelab.ui.architectures.blocks import blocks_card
+from facelab.ui.architectures.cards import STYLE, budget_card, code_card, network_card, train_link, tree_list
 from facelab.ui.links import Controls
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import columns, live
@@ -38,10 +40,11 @@ OPENING = "resnext50_32x4d"
 
 
 def show(network: str, measured: dict[str, float], up: str) -> list[Any]:
-    """Return (tree, card, code, scatter) of the chosen network."""
+    """Return (tree, card, blocks, code, scatter) of the chosen network."""
     return [
         family_tree(network),
         network_card(network, measured),
+        blocks_card(network),
         code_card(network),
         cost_scatter(costs(), scores(), network, up == "score"),
     ]
@@ -54,7 +57,7 @@ def show_cost(network: str, up: str) -> str:
 
 def show_budget(network: str, neck: str, embedding_dim: int, people: int) -> str:
     """Return the parameter budget at these settings."""
-    return budget_card(budget(network, neck, int(embedding_dim), int(people)))
+    return budget_card(budget(network, neck, int(embedding_dim), int(people))) + train_link(network)
 
 
 def measure(network: str, measured: dict[str, float]) -> tuple[dict[str, float], str]:
@@ -79,15 +82,16 @@ def build() -> Controls:
             label = "Family tree of the networks by year; the table below has the same content"
             tree = Chart(first[0], label, "tree-chart")
             card = gr.HTML(first[1], elem_id="network-card", padding=False)
-            code = gr.HTML(first[2], css_template=STYLE, elem_id="code", padding=False)
+            blocks = gr.HTML(first[2], css_template=BLOCKS, elem_id="blocks", padding=False)
+            code = gr.HTML(first[3], css_template=STYLE, elem_id="code", padding=False)
             gr.Markdown(COST)
             label = "MACs per crop against parameters or LFW accuracy, all networks"
-            scatter = Chart(first[3], label, "cost-chart")
+            scatter = Chart(first[4], label, "cost-chart")
             gr.HTML(tree_list(), css_template=STYLE, padding=False)
     groups = architectures_grouped.section()
     meter = _budget(network)
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-    network.change(show, [network, measured, up], [tree, card, code, scatter], **quietly)
+    network.change(show, [network, measured, up], [tree, card, blocks, code, scatter], **quietly)
     up.change(show_cost, [network, up], scatter, **quietly)
     button.click(
         measure, [network, measured], [measured, card], api_visibility="private", show_progress_on=card

@@ -18,7 +18,7 @@ from facelab.recognition.embedder import load, model_names
 from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.saliency import cosine_maps
 from facelab.recognition.verify import Detection, Verdict, detect_both, judge, score_faces, warn
-from facelab.ui.compare import heat
+from facelab.ui.compare import formulas, heat, walk
 from facelab.ui.compare.results import explanation_of, photos_of, results_of, show_faces
 from facelab.ui.links import Controls
 from facelab.ui.visit import Given, handed_over
@@ -211,16 +211,19 @@ def build() -> Controls:
     pairs = example_pairs()
     opening = next(iter(pairs.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
+    formulas.prediction()
     with columns() as (panel, shelf):
         with panel:
             photos, examples = photos_of(opening, list(pairs))
             model, strictness = model_and_strictness()
-            run = gr.Button("Compare", variant="primary", elem_id="compare")
-        with shelf:
             first = outcome(*opening, model.value, strictness.value)
+            run = gr.Button("Compare", variant="primary", elem_id="compare")
+            said = formulas.beside(first[0], strictness.value)
+        with shelf:
             results = [*results_of(first), *explanation_of(explain(first[0], strictness.value))]
     shown = gr.State(Shown())
     _connect(photos, model, strictness, run, results, shown)
+    formulas.follow(results[1], [results[0], strictness], said)
     given = handed_over("compare")
     taken = [given.change(on_given, [given, shown], [model, strictness, *photos, *results], **NOTE)]
     for button, name in zip(examples, pairs):
@@ -228,7 +231,7 @@ def build() -> Controls:
     for loaded in taken:
         noted = loaded.then(note_photos, [shown, *photos], None, **NOTE)
         _then_explain(_then_compare(noted.then, [*photos, model, strictness, shown], results), shown, results)
-    return {"model": model, "strictness": strictness}
+    return {"model": model, "strictness": strictness} | walk.section(model, strictness)
 
 
 def _then_compare(event: Any, inputs: list[Any], results: list[Any]) -> Any:

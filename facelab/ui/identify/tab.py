@@ -19,7 +19,7 @@ from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load
 from facelab.recognition.gallery import Gallery
 from facelab.recognition.verify import detect
-from facelab.ui.identify import enroll
+from facelab.ui.identify import enroll, formulas
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify.enroll import Enrolled, Session, current
 from facelab.ui.links import Controls
@@ -28,7 +28,7 @@ from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside, columns
 from facelab.ui.widgets.controls import MINUTES, model_and_strictness
 from facelab.ui.widgets.current import NOTE, Shown
-from facelab.ui.widgets.examples import example_probes
+from facelab.ui.widgets.examples import example_people, example_probes
 from facelab.ui.widgets.photo_input import PhotoInput
 
 TITLE = "Identify"
@@ -156,6 +156,7 @@ def build() -> Controls:
     probes = example_probes()
     opening = next(iter(probes.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
+    formulas.prediction(len(example_people()))
     session = gr.State(None, time_to_live=60 * MINUTES, delete_callback=enroll.forget)
     own = gr.Checkbox(False, visible=False)  # in the browser, so that it outlives the session's gallery
     with columns() as (panel, results):
@@ -164,12 +165,14 @@ def build() -> Controls:
             with gr.Row(elem_classes="fl-examples"):
                 examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in probes]
             model, strictness = model_and_strictness("identify-")
+            settings = [session, own, model, strictness]
             run = gr.Button("Identify", variant="primary", elem_id="identify")
-        settings = [session, own, model, strictness]
+            said = formulas.beside(settings)
         probe, *first = outcome(opening, None, False, model.value, strictness.value)
         with results:
             shown = _results(first)
             changed = enroll.section(session, own, model)
+    formulas.follow(shown[1], settings, said)
     asked = gr.State(probe, time_to_live=60 * MINUTES)
     now = gr.State(Shown())
     _connect(photo, asked, settings, run, shown, changed, now)

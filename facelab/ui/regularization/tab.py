@@ -15,6 +15,7 @@ from facelab.plots.regularization import realized_rates
 from facelab.recognition.feature_maps import StageMaps, correlation_with_neighbors, maps_of, strongest
 from facelab.ui.links import Controls
 from facelab.ui.regularization import augmentation as regularization_augment
+from facelab.ui.regularization import formulas
 from facelab.ui.regularization.cards import STYLE, effects_card, maps_card
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
@@ -49,11 +50,12 @@ def _model() -> str:
 
 
 def show(stage: str, rate: float, block: int, seed: int) -> list[Any]:
-    """Return (maps, realized rates, correlation of neighbors) at these settings."""
+    """Return (maps, realized rates, correlation of neighbors, formula) at these settings."""
     maps = example_stages()[stage].maps
     shown = maps[strongest(maps, SHOWN)]
     dropped = drop(shown, rate, int(block), seed, min(DRAWS, VALUES // shown.size))
-    return [maps_card(shown, dropped, rate), realized_rates(dropped, rate), alike_card(stage)]
+    said = formulas.show(rate, int(block), shown.shape[1:])
+    return [maps_card(shown, dropped, rate), realized_rates(dropped, rate), alike_card(stage), said]
 
 
 @functools.cache
@@ -84,23 +86,34 @@ def build() -> Controls:
 
 def _dropping() -> Controls:
     """Lay out the settings, the maps and the chart of realized drop rates."""
+    _prediction()
     seed = gr.State(SEED)
     with columns() as (panel, results):
         with panel:
             stage, rate, block = _settings()
             again = gr.Button("Resample masks", variant="primary", elem_id="draw")
-        first = show(stage.value, RATE, BLOCK, SEED)
+            first = show(stage.value, RATE, BLOCK, SEED)
+            said = formulas.beside(RATE, BLOCK, example_stages()[stage.value].maps.shape[1:])
         with results:
             maps = gr.HTML(first[0], css_template=STYLE, elem_id="dropped", padding=False)
             label = "Realized drop rate of each sample, three kinds of dropout"
             rates = Chart(first[1], label, "rates-chart")
             alike = gr.HTML(first[2], elem_id="alike", padding=False)
-    settings, shown = [stage, rate, block, seed], [maps, rates, alike]
+    settings, shown = [stage, rate, block, seed], [maps, rates, alike, said]
     quietly = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
     changed = [stage.change, rate.change, block.change]
     gr.on(changed, show, settings, shown, trigger_mode="always_last", **quietly)
     again.click(on_draw, settings, [seed, *shown], **quietly)
     return {"stage": stage, "rate": rate, "block": block}
+
+
+def _prediction() -> None:
+    """Ask what the neighbors tell about dropped values; measured on the opening stage."""
+    names = list(example_stages())
+    maps = example_stages()[OPENING if OPENING in names else names[0]].maps
+    shown = maps[strongest(maps, SHOWN)]
+    dropped = drop(shown, RATE, BLOCK, SEED, min(DRAWS, VALUES // shown.size))
+    formulas.prediction({name: found.told for name, found in dropped.items()}, BLOCK)
 
 
 def _settings() -> tuple[gr.Radio, gr.Slider, gr.Slider]:

@@ -1,9 +1,11 @@
 """Lay out the settings of a training, and compose the run from them."""
 
+import html
 from dataclasses import dataclass, fields
 
 import gradio as gr
 
+from facelab.lessons.family_tree import LIMIT, budget
 from facelab.lessons.live.data import TrainingData, rendered
 from facelab.lessons.live.script import Data
 from facelab.lessons.live.settings import (
@@ -33,6 +35,12 @@ class Planned:
     recipe: Recipe
     pool: TrainingData
     words: tuple[str, str, str]
+
+    @property
+    def classes(self) -> int:
+        """Return K, the identities that are not held out."""
+        people = len(self.pool.data.identities)
+        return people - max(2, round(self.recipe.held_out * people))
 
 
 def chosen(values: tuple) -> tuple[str, int, int, Choice]:
@@ -88,6 +96,19 @@ def described(album: TrainingData | None, values: tuple) -> Data:
     if source == "photos":
         return Data(photos=album.path if album else "my.zip", aligned=album is None or album.aligned)
     return Data(people, faces)
+
+
+def budget_line(plan: Planned) -> str:
+    """Return the parameters of a run against the homework's limit, and a link to the budget's parts."""
+    recipe = plan.recipe
+    found = budget(recipe.backbone, recipe.neck, recipe.embedding_dim, plan.classes)
+    link = (
+        f"?tab=architectures&network={recipe.backbone}&neck={recipe.neck}&dim={recipe.embedding_dim}&at=meter"
+    )
+    return (
+        f'<p class="fl-small">{found.total / 1e6:.2f} M of the homework’s {LIMIT / 1e6:.0f} M parameters '
+        f'with {plan.classes} classes. <a class="fl-go" href="{html.escape(link)}">Parameter budget</a></p>'
+    )
 
 
 def settings() -> Controls:

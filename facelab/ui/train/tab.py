@@ -24,7 +24,8 @@ from facelab.plots.training import people_map, training_course
 from facelab.settings import training
 from facelab.ui.gpu import BORROW
 from facelab.ui.links import Controls
-from facelab.ui.train.settings import described, planned, rendered_words, settings
+from facelab.ui.train import formulas
+from facelab.ui.train.settings import budget_line, described, planned, rendered_words, settings
 from facelab.ui.visit import use_button
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
@@ -153,19 +154,27 @@ def on_download(request: gr.Request, key: str, result: Result | None) -> list[An
 
 
 def on_settings(album: TrainingData | None, *values: Any) -> list[str]:
-    """Return (script, command) of the settings; an error becomes a comment."""
+    """Return (script, command, parameter budget, formula) of the settings; an error becomes a comment."""
     try:
-        recipe = planned(album, values).recipe
+        plan = planned(album, values)
     except ValueError as error:
-        return [f"# {error}"] * 2
+        return [f"# {error}"] * 2 + ["", formulas.show(None)]
     data = described(album, values)
-    return [as_python(recipe, data), as_command(recipe, data)]
+    return [
+        as_python(plan.recipe, data),
+        as_command(plan.recipe, data),
+        budget_line(plan),
+        formulas.show(plan),
+    ]
 
 
 def build() -> Controls:
     """Lay the tab out with a recorded run; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     album = gr.State(None, time_to_live=60 * MINUTES, delete_callback=own_photos.forget)
+    recorded = lesson.load()
+    if recorded:
+        formulas.prediction(recorded.last)
     opening = _opening_row()
     rows, result = gr.State(opening), gr.State(None, time_to_live=60 * MINUTES)
     with columns() as (panel, results):
@@ -174,13 +183,15 @@ def build() -> Controls:
                 train = gr.Button("Train", variant="primary", elem_id="train-start", interactive=training())
                 stop = gr.Button("Stop", elem_id="train-stop")
             controls = settings()
+            meter = gr.HTML(elem_id="train-budget", padding=False)
+            equation = formulas.beside(None)
             own = own_photos.section("train", NEEDS, NOTHING)
         values = list(controls.values())
         with results:
             shown = _shown()
             table = gr.HTML(history_card(opening), elem_id="train-tried", padding=False)
             use_button(result, "train")
-            codes, download, packed, said = _take_away(values)
+            codes, download, packed, said = _take_away(values, meter, equation)
     told = [*shown, rows, table, result]
     key = returning("train", on_return, [rows], told)
     train.click(on_train, [key, album, rows, *values], told, js=make("train"), concurrency_limit=None,
@@ -190,8 +201,8 @@ def build() -> Controls:
     own.file.upload(on_zip, [own.file, album], [album, own.found, own.file, controls["data"]], **slow)
     gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album],
           [album, own.found, controls["data"]], **slow)  # fmt: skip
-    gr.on([control.change for control in values], on_settings, [album, *values], codes, queue=False,
-          trigger_mode="always_last", **QUIET)  # fmt: skip
+    gr.on([control.change for control in values], on_settings, [album, *values],
+          [*codes, meter, equation], queue=False, trigger_mode="always_last", **QUIET)  # fmt: skip
     download.click(
         on_download, [key, result], [packed, said], js=tell("train"), api_visibility="private"
     ).then(None, packed, None, js=SAVE, api_visibility="private").then(str, None, packed, **QUIET)
@@ -236,9 +247,11 @@ def _shown() -> list[Any]:
     return out
 
 
-def _take_away(values: list[Any]) -> tuple[list[gr.Code], gr.Button, gr.Textbox, gr.HTML]:
-    """Build the code to copy and the download of the checkpoint."""
-    script, command = on_settings(None, *(control.value for control in values))
+def _take_away(
+    values: list[Any], meter: gr.HTML, equation: gr.Markdown
+) -> tuple[list[gr.Code], gr.Button, gr.Textbox, gr.HTML]:
+    """Build the code to copy and the download of the checkpoint; fill budget and formula."""
+    script, command, meter.value, equation.value = on_settings(None, *(control.value for control in values))
     download = gr.Button("Download the checkpoint", elem_id="train-download")
     said = gr.HTML(elem_id="train-downloaded", padding=False)
     with gr.Accordion("Copy as Python, copy as command", open=False, elem_id="train-code"):

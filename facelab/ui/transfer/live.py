@@ -31,12 +31,13 @@ from facelab.plots.training import training_course
 from facelab.settings import training
 from facelab.ui.gpu import BORROW
 from facelab.ui.links import Controls
+from facelab.ui.transfer import ways
 from facelab.ui.visit import use_button
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import columns, live
-from facelab.ui.widgets.controls import MINUTES, model_choices
+from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.current import answer_newest
 from facelab.ui.widgets.photo_input import PhotoInput
 from facelab.ui.widgets.run_cards import held_out, run_card
@@ -48,7 +49,6 @@ QUESTION = (
 )
 NEEDS = f"One folder per person: at least two people with {PHOTOS} photos each, {MOST} photos in all."
 NOTHING = "Eight synthetic identities are used until you add photos."
-WAYS = [("frozen: train the head only", "frozen"), ("whole: fine-tune all layers", "whole")]
 NO_NETWORK = "No network is fine-tuned yet; press Fine-tune first."
 NO_PHOTO = "Add a photo of one of the new identities first."
 TEACH_SECONDS = 60.0
@@ -58,7 +58,13 @@ QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def on_teach(
-    request: gr.Request, key: str, album: TrainingData | None, start: str, way: str, seed: float
+    request: gr.Request,
+    key: str,
+    album: TrainingData | None,
+    start: str,
+    way: str,
+    stage: str,
+    seed: float,
 ) -> Iterator:
     """Fine-tune on the visitor's photos, or synthetic identities -> (card, curves, network)."""
     who = visitor(key, request)
@@ -69,7 +75,7 @@ def on_teach(
     try:
         require_training()
         pool = album or rendered(PEOPLE, FACES, int(seed))
-        recipe = lesson_recipe(start, way == "frozen", pool, int(seed))
+        recipe = lesson_recipe(start, ways.last_frozen(start, way, stage), pool, int(seed))
     except ValueError as error:
         yield [cards.problem(f"{error}."), gr.skip(), gr.skip()]
         return
@@ -197,7 +203,7 @@ def section() -> Controls:
         return {}
     with columns() as (panel, results):
         with panel:
-            controls = _settings(names)
+            controls = ways.settings(names)
             own = own_photos.section("transfer", NEEDS, NOTHING)
             with live():
                 teach = gr.Button("Fine-tune", variant="primary", elem_id="transfer-teach",
@@ -219,16 +225,6 @@ def section() -> Controls:
     own.file.upload(on_zip, [own.file, album], [album, own.found, own.file], **slow)
     gr.on([own.read.click, own.folder.submit], on_folder, [own.folder, album], [album, own.found], **slow)
     return controls
-
-
-def _settings(names: list[str]) -> Controls:
-    start = gr.Dropdown(model_choices(names), value=names[0], label="Initialization", filterable=False,
-                        elem_id="transfer-start", info="A pretrained network.")  # fmt: skip
-    way = gr.Radio(WAYS, value="frozen", label="Trained layers", elem_id="transfer-way",
-                   info="Frozen trains fewer weights.")  # fmt: skip
-    seed = gr.Slider(0, 9, value=0, step=1, label="Seed", elem_id="transfer-seed",
-                     info="Of data, head and order.")  # fmt: skip
-    return {"start": start, "way": way, "seed": seed}
 
 
 def _probe(network: gr.State, album: gr.State) -> None:

@@ -16,19 +16,21 @@ from facelab.ui.transfer import live as transfer_live
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside
+from facelab.ui.widgets.prediction import predict
 
 TITLE = "Transfer"
 PEOPLE = 40  # in the ORL faces
 LEAD = (
     "You have a few photos per person; a pretrained network has seen many faces. **Is it better to "
-    "initialize from its weights? And then, to fine-tune all layers or only a new head?**"
+    "initialize from its weights? And then, to fine-tune all layers, the last ones, or only a new head?**"
 )
 MISSING = (
     "No curve has been measured yet. Make it with python -m facelab lessons transfer, from crops of people "
     "with ten photos each, as the ORL faces are, and start the page again."
 )
+PARTLY = " **To stage3**: freeze up to that stage, train the rest."
 WAYS = (
-    "**Whole**: fine-tune all layers. **Frozen**: train the new head only. **Scratch**: random "
+    "**Whole**: fine-tune all layers.{partly} **Frozen**: train the new head only. **Scratch**: random "
     "initialization. All runs have the same number of steps and the same four held-out photos per identity; "
     "a bar reaches from the worst seed to the best."
 )
@@ -38,15 +40,35 @@ def build() -> Controls:
     """Lay the tab out with the measured curves; return its controls by name."""
     gr.Markdown(LEAD, elem_classes="fl-lead")
     outcomes = lesson.load()
+    _prediction(outcomes)
     if outcomes:
         label = "Held-out top-1 accuracy against training photos per identity, a line per initialization"
         with beside():
             Chart(transfer_curves(outcomes, PEOPLE), label, "transfer-curves")
             gr.HTML(answer_card(outcomes), elem_id="transfer-answer", padding=False)
-        gr.Markdown(WAYS, elem_classes="fl-small")
+        partly = PARTLY if any("stage" in one.start for one in outcomes) else ""
+        gr.Markdown(WAYS.format(partly=partly), elem_classes="fl-small")
     else:
         gr.HTML(cards.hint(MISSING), elem_id="transfer-missing", padding=False)
     return transfer_live.section()
+
+
+def _prediction(outcomes: list[Outcome]) -> None:
+    """Ask which way is better with the fewest photos; the answer was measured."""
+    found = [summary(outcomes, name) for name in ("ImageNet, whole", "ImageNet, frozen")]
+    if not all(found):
+        return
+    shots = min(found[0])
+    whole, frozen = (points[shots][0] for points in found)
+    predict(
+        "transfer",
+        f"A network trained on ImageNet, {shots} photo per person: is it better to fine-tune all layers, or "
+        "to train a new head only?",
+        ("All layers", "The head only"),
+        int(frozen > whole),
+        f"Held-out accuracy {whole:.0%} with all layers, {frozen:.0%} with the head only: few photos cannot "
+        "correct many weights. A network trained on faces behaves otherwise, as the curves show.",
+    )
 
 
 def answer_card(outcomes: list[Outcome]) -> str:

@@ -70,21 +70,28 @@ def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
 
 
 def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str]) -> str:
-    """Return a table: decision, score, threshold, P(same) and FRR of every model; `apart` form a group."""
-    rows = _model_rows([verdict for verdict in verdicts if verdict.model not in apart])
-    others = _model_rows([verdict for verdict in verdicts if verdict.model in apart])
+    """Return decision, score, threshold, P(same) and FRR of every model; `apart` are folded."""
+    others = [verdict for verdict in verdicts if verdict.model in apart]
+    ours = [verdict for verdict in verdicts if verdict.model not in apart]
+    tables = _model_table(ours, "Decision of every model")
     if others:
-        rows += f"<tbody><tr><th colspan='6' scope='rowgroup'>{NETWORKS}</th></tr></tbody>{others}"
+        folded = _model_table(others, "Decision of networks with the same training")
+        title = f"{len(others)} networks. {NETWORKS}"
+        tables += f'<details class="fl-more"><summary>{title}</summary>{folded}</details>'
     notes = "".join(f'<p class="fl-small">{html.escape(sentence)}</p>' for sentence in without)
     return (
         f'<div class="fl-card" role="status"><h3>Decision of every model</h3>'
         f"<p>Scores are not comparable across models; compare decisions at the same FAR.</p>"
-        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Decision of every model'>"
-        f"<table class='fl-table'><thead><tr>"
-        f"<th scope='col'>model</th><th scope='col'>decision</th><th scope='col'>score</th>"
-        f"<th scope='col'>threshold</th><th scope='col'>P(same)</th>"
-        f"<th scope='col'>FRR</th></tr></thead>{rows}</table></div>{notes}"
-        f"</div>"
+        f"{tables}{notes}</div>"
+    )
+
+
+def _model_table(verdicts: list[Verdict], label: str) -> str:
+    return (
+        f"<div class='fl-scroll' tabindex='0' role='region' aria-label='{html.escape(label)}'>"
+        f"<table class='fl-table'><thead><tr><th scope='col'>model</th><th scope='col'>decision</th>"
+        f"<th scope='col'>score</th><th scope='col'>threshold</th><th scope='col'>P(same)</th>"
+        f"<th scope='col'>FRR</th></tr></thead>{_model_rows(verdicts)}</table></div>"
     )
 
 
