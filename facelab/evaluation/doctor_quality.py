@@ -76,28 +76,35 @@ def label_noise(log: RunLog) -> Found:
 
 
 def overfitting(log: RunLog) -> Found:
-    """Find a loss on held-out images, or an EER, that rises while the training loss falls."""
+    """Find a held-out figure that is far from training's, or worsens while the training loss falls."""
     if label_noise(log):
         return None
-    for name, words in (("val_loss", "loss on held-out images"), ("eer", "EER on held-out identities")):
-        curve, loss = log.curve(name), log.curve("loss")
-        if len(curve) < CHECKS or len(loss) < FEWEST:
-            continue
-        smooth, level = curve.smooth(), curve.level(0.2, CHECKS)
-        best = int(smooth.argmin())
-        before = float(np.interp(curve.at[best], loss.at, loss.smooth()))
-        rise = level - smooth[best]
-        if rise > 0.2 * smooth[best] and (name != "eer" or rise > 0.1) and loss.level(0.2) < 0.9 * before:
-            return (
-                "The run overfits",
-                f"The {words} rose from {smooth[best]:.4g} at step {curve.at[best]:g} to {level:.4g}, while "
-                "the "
-                f"training loss fell from {before:.4g} to {loss.level(0.2):.4g}.",
-                f"Keep the weights of step {curve.at[best]:g}; add images, augmentation, dropout or weight "
-                "decay, "
-                "or train fewer epochs.",
-            )
-    return None
+    saw = _gap(log) or _rise(log, "val_loss", 0.0) or _rise(log, "eer", 0.1)
+    remedy = "Add images, augmentation, dropout or weight decay, or train fewer epochs."
+    return ("The run overfits", saw, remedy) if saw else None
+
+
+def _gap(log: RunLog) -> str:
+    """Return what shows that training images are learned one by one; else empty."""
+    accuracy, held_out = log.curve("accuracy").level(0.2), log.curve("val_accuracy").level(0.2, CHECKS)
+    if not (accuracy >= 0.95 and held_out <= accuracy - 0.25):
+        return ""
+    return f"Training accuracy is {accuracy:.1%}, on held-out images of the same people {held_out:.1%}."
+
+
+def _rise(log: RunLog, name: str, least: float) -> str:
+    """Return what shows that a held-out loss or EER rose by a fifth, and by at least so much; else empty."""
+    curve, loss = log.curve(name), log.curve("loss")
+    if len(curve) < CHECKS or len(loss) < FEWEST:
+        return ""
+    smooth, level = curve.smooth(), curve.level(0.2, CHECKS)
+    best = int(smooth.argmin())
+    before, after = float(np.interp(curve.at[best], loss.at, loss.smooth())), loss.level(0.2)
+    if level - smooth[best] <= max(least, 0.2 * smooth[best]) or after >= 0.9 * before:
+        return ""
+    words = "EER on held-out identities" if name == "eer" else "loss on held-out images"
+    rose = f"The {words} rose from {smooth[best]:.4g} at step {curve.at[best]:g} to {level:.4g}"
+    return f"{rose}, while the training loss fell from {before:.4g} to {after:.4g}."
 
 
 def no_active_pairs(log: RunLog) -> Found:
