@@ -34,6 +34,7 @@ from facelab.data.sources import olivetti as write_olivetti
 from facelab.data.unpack import unpack as unpack_archive
 from facelab.evaluation.photo_pool import embed_images
 from facelab.evaluation.photo_pool import prepare as prepare_photos
+from facelab.evaluation.shards import parse_shard
 from facelab.models.recipes import find_recipe
 from facelab.training.blends import write_blends
 
@@ -84,15 +85,16 @@ def unpack(archive: Archive, out: Out, /) -> None:
     _report(unpack_archive(archive, out, track), "files")
 
 
-def prepare(source: Source, out: Out, /, jobs: int = JOBS) -> None:
+def prepare(source: Source, out: Out, /, jobs: int = JOBS, shard: str = "1/1") -> None:
     """Cut aligned 112x112 crops from a folder or zip of photos; an interrupted run can be continued.
 
     Args:
         source: Folder or zip of photos.
         out: Folder for the crops; the folder structure is kept.
         jobs: Number of parallel processes.
+        shard: Part i/n of the photos, e.g. 2/8 for the second of eight runs; all write to the same OUT.
     """
-    _report(prepare_photos(source, out, jobs, track), "crops")
+    _report(prepare_photos(source, out, jobs, track, parse_shard(shard)), "crops")
 
 
 def info(path: Path, /, json: bool = False) -> None:

@@ -23,6 +23,7 @@ from PIL import Image
 from facelab.data.cache import touch
 from facelab.data.files import Written, replacing, safe_name
 from facelab.data.images import LABELS, ImageFolder, Track, untracked
+from facelab.evaluation import shards
 from facelab.evaluation.crop_names import crop_files
 from facelab.models.device import CPU
 from facelab.photos.faces import (
@@ -267,28 +268,33 @@ def _prepare_photo(item: tuple[Place, str, str]) -> tuple[str, str]:
     return name, ""
 
 
-def prepare(source: str, out: str, jobs: int = 1, track: Track = untracked) -> Written:
+def prepare(
+    source: str, out: str, jobs: int = 1, track: Track = untracked, shard: tuple[int, int] = (1, 1)
+) -> Written:
     """Align the main face of every photo of a folder or zip into `out`, keeping the folder structure.
 
-    Existing crops are kept, so an interrupted run can continue.
+    Existing crops are kept, so an interrupted run can continue. Shard (i, n) takes every n-th photo.
 
     Raises:
-        ValueError: no such source, no image in it, or `out` is inside it.
+        ValueError: no such source, no image in it, `out` is inside it, or shards that do not fit together.
     """
     folder = ImageFolder(source)
     if Path(out).resolve().is_relative_to(folder.path.resolve()):
         raise ValueError(f"{out} lies in {source}, so that crops would be taken for photos; choose another")
     targets = crop_files(folder.names, Path(out))
-    place = _place(folder)
-    todo = [(place, name, str(target)) for name, target in targets.items() if not target.exists()]
+    place, mine = _place(folder), shards.share(folder.names, shard)
+    if shard[1] > 1:
+        shards.begin(Path(out), shard, folder.names)
+    todo = [(place, name, str(targets[name])) for name in mine if not targets[name].exists()]
     failures = [
         (name, error)
         for name, error in track(_parallel(_prepare_photo, todo, jobs), len(todo), "align")
         if error
     ]
-    for text in folder.texts:  # they say who is on the crops
+    for text in folder.texts if shard[0] == 1 else ():  # they say who is on the crops
         if PurePosixPath(text).name == LABELS:
             with replacing(Path(out) / safe_name(text)) as part:
                 part.write_bytes(folder.read(text))
-    done = (len(todo) - len(failures), len(targets) - len(todo), tuple(failures))
-    return Written(*done, notes=folder.notes)
+    counts = (len(todo) - len(failures), len(mine) - len(todo), tuple(failures))
+    done = Written(*counts, notes=folder.notes)
+    return shards.end(Path(out), shard, done) if shard[1] > 1 else done

@@ -67,7 +67,7 @@ def read_header(path: Path) -> dict[str, object]:
     """
     file = path / HEADER
     if not file.is_file():
-        raise ValueError(f"{path} is no gallery; `python -m facelab gallery build` makes one")
+        raise ValueError(f"{path} is not a gallery; `python -m facelab gallery build` makes one")
     try:
         if file.stat().st_size > MOST_HEADER:
             raise ValueError("too long")
@@ -81,7 +81,7 @@ def read_header(path: Path) -> dict[str, object]:
         if found["kind"] not in KINDS or not isinstance(found["model"], str):
             raise ValueError("its kind or its model is unknown")
         if not (np.isfinite(steps).all() and (steps > 0).all()):
-            raise ValueError("its steps are no numbers above 0")
+            raise ValueError("its steps are not numbers above 0")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path.name} is damaged ({str(error)[:80]}); build it again") from error
     return found | {"steps": steps}

@@ -67,7 +67,7 @@ class StoredGallery:
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; choose float32 or int8")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ValueError(f"{path} is there already; name a new folder, or add to the gallery in it")
+            raise ValueError(f"{path} exists; name a new folder, or add to the gallery in it")
         path.mkdir(parents=True, exist_ok=True)
         write_header(path, {"model": model, "kind": kind, "dim": 0, "generation": 0, "steps": []})
         return cls(path)

@@ -186,9 +186,9 @@ def test_wrong_input_is_refused_in_words(gallery, tmp_path):
     ):
         with pytest.raises(ValueError, match=words):
             gallery.add(people, ["x"] * len(people), vectors)
-    with pytest.raises(ValueError, match="no gallery; `python -m facelab gallery build`"):
+    with pytest.raises(ValueError, match="not a gallery; `python -m facelab gallery build`"):
         StoredGallery(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="there already"):
+    with pytest.raises(ValueError, match="exists; name a new folder"):
         StoredGallery.create(gallery.path, "strong")
     header = json.loads((gallery.path / "gallery.json").read_text())
     for wrong in (
