@@ -18,6 +18,7 @@ from facelab.models.names import nearest
 MOST_STEPS, MOST_DIM, MOST_SIDE = 1_000_000, 8192, 112
 
 
+LONGEST = 500  # characters of a value, as Python writes it
 FORMER_NAMES = {  # of fields: checkpoints, recipe files and flags of earlier versions have them
     "average": "ema_decay",
     "clip": "grad_clip",
@@ -209,16 +210,21 @@ class Recipe:
         """Build a recipe from the result of `to_dict`; former names of fields are accepted.
 
         Raises:
-            ValueError: a key that is not a field of a recipe, or a field given under both of its names.
+            ValueError: a key that is not a field of a recipe, a field given under both of its names, or a
+                value too long to be one.
         """
         for old, new in FORMER_NAMES.items():
             if old in values and new in values:
                 raise ValueError(f"{old} is the former name of {new}; give one of them")
         values = {FORMER_NAMES.get(key, key): value for key, value in values.items()}
         legal = [field.name for field in fields(cls)]
-        for key in values:
+        for key, value in values.items():
+            if len(repr(value)) > LONGEST:  # refusals quote it
+                raise ValueError(
+                    f"{key[:60]} is {repr(value)[:60]}...; it has more than {LONGEST} characters"
+                )
             if key not in legal:
-                raise ValueError(f"unknown recipe field {key!r}: {nearest(key, legal)}")
+                raise ValueError(f"unknown recipe field {key[:60]!r}: {nearest(key[:60], legal)}")
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
         return cls(**values | lists)  # JSON has no tuples
 

@@ -124,7 +124,7 @@ def fed(reader: Callable[[Path], object], path: Path, idle: float) -> dict[str, 
     faulthandler.cancel_dump_traceback_later()
     said = said[:5000]
     leaks = str(path.parent) in said and path.parent.name not in TYPED
-    sentence = bool(said.strip()) and "\n" not in said and not leaks and len(said) < 600
+    sentence = bool(said.strip()) and "\n" not in said and not leaks and len(said) < 1000
     if kind == "refused" and not sentence:
         kind = "no sentence"
     return {

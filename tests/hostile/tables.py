@@ -48,8 +48,11 @@ def recipes() -> Iterator[tuple[str, bytes]]:
     for i, text in enumerate(wrong):
         yield f"syntax {i}.json", text
         yield f"syntax {i}.toml", text
+    yield "long name.json", json.dumps({"x" * 60_000: 1}).encode()
     yield "deep.toml", b"a = " + b"[" * 100_000
     for field in fields(Recipe):
+        for i, value in enumerate(("x" * 60_000, ["x" * 60_000], [1] * 60_000, 10**4000)):
+            yield f"long {field.name} {i}.json", json.dumps({field.name: value}).encode()
         for i, value in enumerate((None, -1, 10**30, "x", [["x"]], {"a": 1})):
             yield f"{field.name} {i}.json", json.dumps({field.name: value}).encode()
 
