@@ -24,7 +24,6 @@ from playwright.sync_api import sync_playwright
 from facelab.data.parametric import ParametricFaces
 
 ROOT = Path(__file__).resolve().parent.parent
-COMPARISONS = int(sys.argv[1]) if len(sys.argv) > 1 else 50
 TABS = {  # tab: what is pressed in it
     "compare": None,
     "identify": None,
@@ -40,7 +39,7 @@ TABS = {  # tab: what is pressed in it
 
 def resident(process: int) -> tuple[float, float]:
     """Return the memory of a process now and at its peak, in MB."""
-    text = Path(f"/proc/{process}/status").read_text()
+    text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     now, peak = (int(re.search(rf"{name}:\s+(\d+)", text)[1]) / 1024 for name in ("VmRSS", "VmHWM"))
     return now, peak
 
@@ -89,6 +88,7 @@ def compare(url: str, count: int, visitors: int) -> None:
 
 def main() -> None:
     """Print the table."""
+    comparisons = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -116,8 +116,8 @@ def main() -> None:
                 say(tab)
             browser.close()
         for visitors in (1, 10):
-            compare(url, COMPARISONS, visitors)
-            say(f"{COMPARISONS} by {visitors} visitors")
+            compare(url, comparisons, visitors)
+            say(f"{comparisons} by {visitors} visitors")
     finally:
         server.terminate()
         server.wait(60)
