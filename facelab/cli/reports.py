@@ -153,7 +153,7 @@ def print_classification(report: Report, failures: int) -> None:
     print(f"NLL           {report['nll']:.4f}")
     print(f"Brier         {report['brier']:.4f}")
     for name, other, count in report["most_confused"][:5]:
-        print(f"{name} taken for {other} {count} times")
+        print(f"{name} predicted as {other}: {count}")
 
 
 def _print_set(report: Report, failures: int) -> None:
