@@ -53,7 +53,7 @@ INSTEAD = {  # a pattern: what to write
     r"vary the faces": "data augmentation",
     r"guessing": "chance level",
     r"\btaught\b|\bteach (it|me|a network)|press teach": "fine-tune on new identities",
-    r"in (the )?line\b(?! \d)": "queue",
+    r"in (the )?line\b(?! \d)|(left|leave) the line\b": "queue",
     r"tried so far": "run history",
     r"asked about": "probe",
     r"not yet</h2>": "Check your input",

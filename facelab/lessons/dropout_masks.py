@@ -26,7 +26,7 @@ class Dropped:
     """Hold the result of one kind of dropout on one map.
 
     Attributes:
-        stays: (C, h, w) boolean, the first draw's mask.
+        keep_mask: (C, h, w) boolean, the first draw's mask.
         shares: (DRAWS,) share of values dropped in each draw.
         told: share of the dropped values' variance that the mean of their visible neighbors explains, over
             some draws, in [0, 1]; NaN where nothing is dropped.
@@ -75,7 +75,7 @@ def neighbor_r2(maps: Tensor, keep_mask: Tensor) -> float:
 
     Args:
         maps: (C, h, w).
-        stays: (N, C, h, w) boolean, N draws.
+        keep_mask: (N, C, h, w) boolean, N draws.
 
     Returns:
         1 - (squared error of the prediction) / (squared distance from the channel's mean), at least 0; NaN

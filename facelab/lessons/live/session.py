@@ -75,7 +75,7 @@ class Training:
             self._seen = time.monotonic()
             if self._stop.wait(POLL):
                 self._line.leave(self)
-                yield Snapshot("stopped", message="It left the line before its turn.")
+                yield Snapshot("stopped", message="It left the queue before its turn.")
                 return
         self._begin()
         while not self._done.wait(POLL):
