@@ -6,7 +6,7 @@ from facelab.cli.main import main
 from tests.conftest import CROP, one_sentence
 from tests.hostile.corpus import write
 
-EACH = 12  # every so manyth file
+EACH = 20  # every so manyth file
 COMMANDS = {  # what is typed for a file of each kind; T is the file, M a good model, C a folder of crops
     "photo": (["compare", "T", "T", "--model", "M"],),
     "archive": (["data", "unpack", "T", "out"], ["data", "info", "T"]),

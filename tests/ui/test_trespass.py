@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import random
 import threading
 import uuid
 from pathlib import Path
@@ -16,6 +17,9 @@ from facelab.ui.doors import GONE, largest
 from facelab.ui.serve import middleware
 from facelab.ui.uploads import UNFIT
 from tests.conftest import CROP
+from tests.hostile.arrays import galleries
+from tests.hostile.corpus import SEED
+from tests.hostile.images import images
 
 SECRET = "of-another-visitor-7f3a"  # never in an answer
 OUT = ("..", "../..", "../../..", "%2e%2e", "..%2f..", "%2e%2e%2f%2e%2e", "....//....", "..\\..", ".%00.")
@@ -235,3 +239,30 @@ def test_a_number_that_is_no_event_and_a_visit_that_is_no_name_are_refused(page)
         body = {"data": [{"path": "/etc/passwd"}], "fn_index": 0, "session_hash": session}
         said = httpx.post(f"{url}/gradio_api/queue/join", json=body).text
         assert "Traceback" not in said and "root:" not in said, session
+
+
+def test_malformed_files_get_a_sentence_from_each_endpoint(page, capfd):
+    """A sample of the corpus, uploaded and named, as a photo and as a gallery."""
+    _, url, uploads = page
+    rng = random.Random(SEED)
+    photos = list(images(rng))
+    meta = {"_type": "gradio.FileData"}
+    good = {"path": upload(url, "good.png").json()[0], "meta": meta}
+    refused = 0
+    for name, content in [*photos[3::45], *list(galleries(rng))[::16]]:
+        sent = upload(url, name, content)
+        if sent.status_code != 200:
+            continue
+        file = {"path": sent.json()[0], "meta": meta}
+        calls = {"identify": [good, file, "strong", 0.01]}
+        if not name.endswith(".npz"):
+            calls = {"embed": [file, "strong"], "compare": [good, file, "strong", 0.01]}
+        for endpoint, data in calls.items():
+            started = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": data})
+            answer = f"{url}/gradio_api/call/{endpoint}/{started.json()['event_id']}"
+            said = httpx.get(answer, timeout=120).text
+            assert "event: complete" in said or "event: error" in said, (name, said)
+            refused += "event: error" in said
+            assert str(uploads) not in said and len(said) < 3000 and "null" not in said.split(), (name, said)
+    assert refused > 5 and "Traceback" not in "".join(capfd.readouterr())
+    assert httpx.post(f"{url}/gradio_api/run/models", json={"data": []}).json()["data"], "the page lives"
