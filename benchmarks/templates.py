@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.data.templates import read_templates
-from facelab.evaluation.templates import judge_templates
+from facelab.evaluation.template_scores import judge_templates
 
 IMAGES, TEMPLATES, PEOPLE, DIMENSION = 60_000, 20_000, 3000, 512
 
@@ -48,7 +48,7 @@ def main(pairs: int = 1_000_000) -> None:
     """Run once and print a line."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, __file__, "make", folder, str(pairs)], check=True)
-        vectors = np.load(Path(folder) / "e.npy")
+        vectors = np.load(Path(folder) / "e.npy", mmap_mode="r")
         before, began = peak(), time.perf_counter()
         report = judge_templates(vectors, read_templates(folder))
         seconds = time.perf_counter() - began

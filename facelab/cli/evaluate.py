@@ -91,9 +91,9 @@ def evaluate(
     on, told = on_device(device)
     options = (aligned, usable(CACHE), jobs, told, not no_flip)
     if bin:
-        report, show = evaluate_packed(model, bin, told, not no_flip, intervals), print_pairs
+        report, show = evaluate_packed(model, bin, told, not no_flip, intervals, on), print_pairs
     elif templates:
-        options = (aligned, jobs, told, not no_flip)
+        options = (aligned, jobs, told, not no_flip, on)
         report, show = evaluate_templates(model, images, templates, *options), print_templates
     elif pairs and embeddings:
         report, show = evaluate_embeddings(embeddings, pairs, intervals, against, groups), print_pairs

@@ -6,21 +6,30 @@ arXiv:1801.07698, section 3.1). Thresholds are exact here, not those of a grid o
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
+import torch
 
 from facelab.data.formats.labeled import LabeledPairs
 from facelab.data.formats.opened import open_labeled
 from facelab.data.images import Track, untracked
 from facelab.data.pairs import FOLDS, Pairs
+from facelab.evaluation.crop_stream import embed_stream
 from facelab.evaluation.protocols import Embedded, judge_pairs
-from facelab.photos.faces import read_photo
+from facelab.models.device import CPU
+from facelab.photos.faces import Photo, read_photo
 from facelab.recognition.embedder import as_face, load
 
 
 def evaluate_packed(
-    model: str, path: str, track: Track = untracked, flip: bool = True, intervals: bool = False
+    model: str,
+    path: str,
+    track: Track = untracked,
+    flip: bool = True,
+    intervals: bool = False,
+    device: torch.device = CPU,
 ) -> dict[str, object]:
     """Score every pair of a set of aligned crops by the field's protocol.
 
@@ -30,6 +39,7 @@ def evaluate_packed(
         track: draws progress.
         flip: add the embedding of the mirrored crop.
         intervals: add 95 % bootstrap intervals.
+        device: where our checkpoints embed, in batches.
 
     Returns:
         The report of `judge_pairs`; an image is called by the place of its pair, from 1.
@@ -40,22 +50,31 @@ def evaluate_packed(
     source = open_labeled(path)
     if not isinstance(source, LabeledPairs):
         raise ValueError(f"{source.kind} holds identities and no pairs; give it with --images")
-    embedder = load(model, flip)
-    vectors, failures, names, same = {}, {}, ([], []), []
-    for name, content, is_first, label in track(_images(source), 2 * source.count, f"embed with {model}"):
-        names[0 if is_first else 1].append(name)
-        if is_first:
-            same.append(label)
-        if name in vectors or name in failures:
-            continue
-        try:
-            photo = read_photo(content)
-            vectors[name] = embedder.embed(photo, [as_face(photo.pixels)])[0]
-        except ValueError as error:
-            failures[name] = str(error)
+    embedder, names, same = load(model, flip, device), ([], []), []
+    images = track(_images(source), 2 * source.count, f"embed with {model}")
+    vectors, failures = embed_stream(embedder, _noted(images, names, same))
     first, second = map(tuple, names)
     pairs = Pairs(first, second, np.array(same, bool), _folds(len(same)))
     return judge_pairs(Embedded(vectors, failures, embedder.score), pairs, first + second, intervals)
+
+
+def _noted(
+    images: Iterable[tuple[str, bytes, bool, bool]], names: tuple[list[str], list[str]], same: list[bool]
+) -> Iterator[tuple[str, Callable[[], tuple[Photo, np.ndarray]]]]:
+    """Record name and truth of every image, and yield the name and the reader of each that is new."""
+    seen = set()
+    for name, content, is_first, label in images:
+        names[0 if is_first else 1].append(name)
+        if is_first:
+            same.append(label)
+        if name not in seen:
+            seen.add(name)
+            yield name, partial(_read, content)
+
+
+def _read(content: bytes) -> tuple[Photo, np.ndarray]:
+    photo = read_photo(content)
+    return photo, as_face(photo.pixels).crop
 
 
 def _images(source: LabeledPairs) -> Iterator[tuple[str, bytes, bool, bool]]:

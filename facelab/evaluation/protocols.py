@@ -21,11 +21,10 @@ from facelab.metrics.confidence import (
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
 from facelab.metrics.identification import Search, cmc, dir_at_far, search
 from facelab.metrics.similarity import ScoreMatrix, cosine_matrix
-from facelab.metrics.streaming import stream_roc
+from facelab.metrics.streaming import ALL_PAIRS_FARS, stream_roc
 from facelab.metrics.verification import FARS, Score, cosine, supported_fars, verification_report
 from facelab.recognition.embedder import MATRICES
 
-ALL_PAIRS_FARS = tuple(10.0**-k for k in range(1, 7))
 MAX_IMAGES_FOR_INTERVALS = 2000  # two million pairs, each weighed anew in every draw
 DRAWS_OF_ALL_PAIRS = 200
 

@@ -1,105 +1,26 @@
-"""Verification of templates: several photos and video frames of one person against several of another.
+"""Embedding of the images of a template protocol such as IJB-B and IJB-C; `template_scores` judges them."""
 
-Frames of one video are averaged first, so that a long video does not outvote a photo; the media of a template
-are then summed, each image with unit length (IJB-B, Whitelam et al. 2017; ArcFace's released evaluation).
-Simplified: features are not weighed by their norm or by the detector's score. Pairs are counted into a fine
-histogram, so memory does not grow with their number.
-"""
-
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
+import torch
 
 from facelab.data.images import ImageFolder, Track, untracked
 from facelab.data.matching import resolve
-from facelab.data.templates import TemplateLists, read_template_pairs, read_templates
+from facelab.data.templates import read_templates
+from facelab.evaluation.crop_stream import embed_stream
 from facelab.evaluation.photo_pool import embed_images
-from facelab.evaluation.protocols import ALL_PAIRS_FARS
-from facelab.metrics.streaming import stream_scores
-from facelab.metrics.verification import supported_fars
-from facelab.photos.faces import align, read_photo
-from facelab.recognition.embedder import as_face, load
+from facelab.evaluation.template_scores import judge_templates
+from facelab.models.device import CPU
+from facelab.photos.faces import Photo, align, read_photo
+from facelab.recognition.embedder import Embedder, load
 
 HALF = 0.5  # from a pixel's corner to its center: what is scaled is the distance from the photo's corner
-ROWS = 2**14  # rows whose vectors are gathered at once: 32 MB at 512 numbers
-
-
-def pool(embeddings: np.ndarray, templates: np.ndarray, media: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Combine images into templates.
-
-    Args:
-        embeddings: (N, D); rows of NaN, of images without an embedding, are left out.
-        templates, media: (N,) ids.
-
-    Returns:
-        ((T,) template ids, sorted; (T, D) float32 of unit length, NaN for templates of nothing).
-    """
-    ids, place = np.unique(templates, return_inverse=True)
-    good = np.isfinite(embeddings).all(1)
-    couples = np.stack([place, media], 1)[good]
-    _, medium, frames = np.unique(couples, axis=0, return_inverse=True, return_counts=True)
-    share = np.zeros(len(good), np.float32)
-    share[good] = 1 / frames[medium.ravel()]  # the mean of a medium's frames
-    pooled = np.zeros((len(ids), embeddings.shape[1]), np.float32)
-    for start in range(0, len(good), ROWS):
-        rows = start + np.flatnonzero(good[start : start + ROWS])
-        part = np.asarray(embeddings[rows], np.float32)
-        lengths = np.maximum(np.linalg.norm(part, axis=1), 1e-12)
-        np.add.at(pooled, place[rows], part * (share[rows] / lengths)[:, None])
-    norms = np.linalg.norm(pooled, axis=1, keepdims=True)
-    return ids, np.divide(pooled, norms, out=np.full_like(pooled, np.nan), where=norms > 0)
-
-
-def judge_templates(
-    embeddings: np.ndarray, lists: TemplateLists, track: Track = untracked
-) -> dict[str, object]:
-    """Return TAR at FAR 1e-6 to 1e-1 over a protocol's pairs of templates.
-
-    Args:
-        embeddings: (N, D) of the lists' images, NaN where there is none.
-        lists: as `read_templates` gives them.
-        track: draws progress.
-
-    Returns:
-        {"eer", "auc", "tar_at_far", "error" (see `StreamedRoc`), "genuine_pairs", "impostor_pairs",
-        "templates", "images", "skipped" (pairs of a template without any embedding), "failures": {}}.
-
-    Raises:
-        ValueError: pairs of templates that are in no list, or pairs of one kind only.
-    """
-    ids, vectors = pool(embeddings, lists.templates, lists.media)
-    skipped = 0
-
-    def scores() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal skipped
-        for part in track(read_template_pairs(lists.pairs), 0, "score"):
-            places = np.minimum(np.searchsorted(ids, part[:, :2]), len(ids) - 1)
-            if (ids[places] != part[:, :2]).any():
-                missing = part[:, :2][ids[places] != part[:, :2]][0]
-                raise ValueError(f"{lists.pairs.name} names the template {missing}, which holds no image")
-            for start in range(0, len(part), ROWS):
-                rows = slice(start, start + ROWS)
-                found = np.einsum("ij,ij->i", vectors[places[rows, 0]], vectors[places[rows, 1]])
-                good = np.isfinite(found)
-                skipped += int((~good).sum())
-                yield found[good], part[rows, 2][good] == 1
-
-    streamed = stream_scores(scores())
-    fars = supported_fars(ALL_PAIRS_FARS, streamed.impostor_pairs)
-    return streamed.curve.figures(fars) | {
-        "error": streamed.error,
-        "genuine_pairs": streamed.genuine_pairs,
-        "impostor_pairs": streamed.impostor_pairs,
-        "templates": len(ids),
-        "images": len(embeddings),
-        "skipped": skipped,
-        "failures": {},
-    }
 
 
 def evaluate_templates(
     model: str, images: str, protocol: str, aligned: bool = False, jobs: int = 1, track: Track = untracked,
-    flip: bool = True,
+    flip: bool = True, device: torch.device = CPU,
 ) -> dict[str, object]:  # fmt: skip
     """Embed the images of a protocol and judge its templates -> `judge_templates`.
 
@@ -113,6 +34,7 @@ def evaluate_templates(
         jobs: processes, where faces are looked for.
         track: draws progress.
         flip: add the embedding of the mirrored crop.
+        device: where our checkpoints embed, in batches.
 
     Raises:
         ValueError: bad input, or no image that could be embedded.
@@ -120,10 +42,12 @@ def evaluate_templates(
     lists, folder = read_templates(protocol), ImageFolder(images)
     names = resolve(lists.names, folder.names)
     if aligned or lists.landmarks is None:
-        found, failures = embed_images(model, folder, sorted(set(names)), aligned, None, jobs, track, flip)
+        found, failures = embed_images(
+            model, folder, sorted(set(names)), aligned, None, jobs, track, flip, device
+        )
         vectors = [found.get(name) for name in names]
     else:
-        vectors, failures = _by_landmarks(model, folder, names, lists.landmarks, track, flip)
+        vectors, failures = _by_landmarks(load(model, flip, device), folder, names, lists.landmarks, track)
     known = next((vector for vector in vectors if vector is not None), None)
     if known is None:
         name, reason = next(iter(failures.items()))
@@ -134,15 +58,15 @@ def evaluate_templates(
 
 
 def _by_landmarks(
-    model: str, folder: ImageFolder, names: list[str], landmarks: np.ndarray, track: Track, flip: bool
+    embedder: Embedder, folder: ImageFolder, names: list[str], landmarks: np.ndarray, track: Track
 ) -> tuple[list[np.ndarray | None], dict[str, str]]:
-    embedder, vectors, failures = load(model, flip), [], {}
-    for name, points in zip(track(names, len(names), f"embed with {model}"), landmarks):
-        try:
-            photo = read_photo(folder.read(name))
-            crop = align(photo.pixels, (points + HALF) / photo.scale - HALF)
-            vectors.append(embedder.embed(photo, [as_face(crop)])[0])
-        except ValueError as error:
-            failures[name] = str(error)
-            vectors.append(None)
-    return vectors, failures
+    """Return the embedding of each row of a list, or None, and why there is none by image."""
+
+    def read(row: int) -> tuple[Photo, np.ndarray]:
+        photo = read_photo(folder.read(names[row]))
+        return photo, align(photo.pixels, (landmarks[row] + HALF) / photo.scale - HALF)
+
+    rows = track(range(len(names)), len(names), f"embed with {embedder.name}")
+    vectors, failures = embed_stream(embedder, ((row, partial(read, row)) for row in rows))
+    found = [vectors.get(row) for row in range(len(names))]
+    return found, {names[row]: why for row, why in failures.items()}

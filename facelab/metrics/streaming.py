@@ -13,6 +13,7 @@ import numpy as np
 from facelab.metrics.similarity import ScoreMatrix, checked, cosine_matrix
 from facelab.metrics.verification import Roc
 
+ALL_PAIRS_FARS = tuple(10.0**-k for k in range(1, 7))  # rates that so many pairs can show
 BINS = 2**20  # 1.9e-6 wide for cosines
 TILE = 1024  # rows and columns; larger tiles need more memory and are no faster
 

@@ -6,6 +6,7 @@ import json
 import pickle
 import struct
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -492,6 +493,30 @@ def test_junk_is_no_image_and_odd_names_are(tmp_path):
         assert set(items) == {"Zoë", "Bob"}
     for form in ("out", "out.zip", "out.rec"):
         assert convert(open_labeled(root), tmp_path / form).written == 4
+
+
+MISTAKES = {  # what lies beside the good images, as other systems leave it: (files, what is counted)
+    "macOS": ({"__MACOSX/ann/._1.png": b"\0\5", "ann/.DS_Store": b"Bud1", "ann/._1.png": b"x"}, {}),
+    "Windows": ({"ann/Thumbs.db": b"\xd0\xcf", "desktop.ini": b"[x]", "bob/Thumbs.db": b"x"}, {}),
+    "capitals": ({"ann/2.PNG": 50, "ann/3.JpEg": 51, "bob/4.JPG": 52}, {"ann": 2, "bob": 1}),
+    "spaces": ({"ann/a b  c.png": 53, "mary ann/ 1.png": 54}, {"ann": 1, "mary ann": 1}),
+    "scripts": ({"Zoë/1.png": 55, "李/1.png": 56, "Ольга/имя.png": 57}, {"Zoë": 1, "李": 1, "Ольга": 1}),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_of_layouts_change_nothing_else(mistake, packed, tmp_path):
+    files, counted = MISTAKES[mistake]
+    root = tmp_path / "faces"
+    good = {"ann/1.png": 40, "bob/1.png": 41, "bob/2.png": 42}
+    for name, content in (good | files).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(picture(content) if isinstance(content, int) else content)
+    found = open_labeled(as_zip(root, tmp_path / "faces.zip") if packed else root)
+    people = [item.person for item in found.read()]
+    expected = Counter({"ann": 1, "bob": 2}) + Counter(counted)
+    assert Counter(people) == expected and found.count == sum(expected.values())
 
 
 def test_a_flat_folder_is_read_by_lfw_names(tmp_path):

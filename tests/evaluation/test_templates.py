@@ -8,7 +8,8 @@ from PIL import Image
 
 from facelab.cli.main import main
 from facelab.data.templates import read_template_pairs, read_templates
-from facelab.evaluation.templates import evaluate_templates, judge_templates, pool
+from facelab.evaluation.template_scores import judge_templates, pool
+from facelab.evaluation.templates import evaluate_templates
 from facelab.metrics.streaming import stream_scores
 from facelab.metrics.verification import roc
 from facelab.models import checkpoint
