@@ -34,10 +34,10 @@ def show(session: Session, own: bool, model: str, strictness: float) -> str:
     """Return both answers in symbols, and FPIR at FAR 10^-strictness for the photos enrolled now."""
     photos, far = len(current(session, own, model).gallery.people), 10.0**-strictness
     return set_formula(
-        r"\text{closed set:}\ \hat{\imath} &= \arg\max_i \cos(e, g_i)",
-        r"\text{open set:}\ \hat{\imath} &\text{ if }\cos(e, g_{\hat{\imath}}) \ge t\text{, else unknown}",
-        rf"\text{{FPIR}} &\approx 1 - (1 - \text{{FAR}})^{{N}} = 1 - (1 - {far:.2g})^{{{photos}}} "
-        rf"= {100 * expected_fpir(far, photos):.1f}\,\%",
+        r"\text{closed:}\ \hat{\imath} &= \arg\max_i \cos(e, g_i)",
+        r"\text{open:}\ \hat{\imath} &\text{ if }\cos(e, g_{\hat{\imath}}) \ge t\text{, else unknown}",
+        r"\text{FPIR} &\approx 1 - (1 - \text{FAR})^{N}",
+        rf"&= 1 - (1 - {far:.2g})^{{{photos}}} = {100 * expected_fpir(far, photos):.1f}\,\%",
     )
 
 
