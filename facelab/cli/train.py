@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from facelab.cli.crops import told
 from facelab.cli.terminal import CACHE, device_line, parse, track, usable
+from facelab.data.archives import open_archives
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.hw2p2 import homework_of
 from facelab.data.parametric import ParametricFaces
@@ -51,6 +52,8 @@ class Train:
     """Checkpoint to write (.safetensors)."""
     data: tuple[str, ...] = ()
     """Folders or zips of aligned 112x112 crops, one folder per identity or labels.txt. Default: rendered."""
+    stream: bool = False
+    """Read DATA, zips or plain tars, in place, without decoding them first: for sets larger than the disk."""
     identities: int = 200
     """Number of synthetic identities without --data."""
     per_identity: int = 30
@@ -149,9 +152,7 @@ def _train(command: Train) -> None:
     course = course_pairs(homework) if homework else None  # a wrong list is told before hours of training
     data, sources = _crops(command)
     parts = split(data, command.recipe)
-    header = header_of(command.recipe, sources, parts.training)
-    words = described(own.device)
-    header = replace(header, device=words)
+    header = replace(header_of(command.recipe, sources, parts.training), device=described(own.device))
     if line := device_line(command.device, own.device):
         _say(line, command.device)
     if command.deterministic:
@@ -202,7 +203,7 @@ def _crops(command: Train) -> tuple[CropSet, str]:
         if not command.data:
             faces = ParametricFaces(command.identities, command.per_identity, command.recipe.seed)
             return faces.crop_set(track), "rendered faces"
-        data = load_crops(command.data, usable(CACHE), track)
+        data = (open_archives if command.stream else load_crops)(command.data, usable(CACHE), track)
     return told(data), ", ".join(Path(path).stem for path in command.data)
 
 

@@ -13,8 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-PATTERNS = ("crops-*", "faces-*", "sklearn/*")
-WORDS = {"crops": "decoded crops", "faces": "faces found", "sklearn": "downloads"}
+PATTERNS = ("archives-*", "crops-*", "faces-*", "sklearn/*")
+WORDS = {"archives": "index", "crops": "decoded crops", "faces": "faces found", "sklearn": "downloads"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Entry:
     """Hold files that are only useful together.
 
     Attributes:
-        kind: "crops", "faces" or "sklearn".
+        kind: "archives", "crops", "faces" or "sklearn".
         paths: the files, or one folder of a download.
         size: bytes.
         used: time of the last read or write, seconds since 1970.

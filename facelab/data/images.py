@@ -133,6 +133,10 @@ class ImageFolder:
         info = self._entries.get(name)
         return info is not None and not info.orig_filename.isascii() and bool(ESCAPED.search(name))
 
+    def entry(self, name: str) -> zipfile.ZipInfo:
+        """Return where an image is in a zip."""
+        return self._entries[name]
+
     def read(self, name: str) -> bytes:
         """Return the bytes of one image or list.
 

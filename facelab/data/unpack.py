@@ -56,6 +56,7 @@ class Entry:
     name: str
     size: int
     place: zipfile.ZipInfo | tarfile.TarInfo | int
+    start: int = 0  # of its bytes, in a tar that is not compressed
 
 
 def unpack(archive: str | os.PathLike, out: str | os.PathLike, track: Track = untracked) -> Written:
@@ -232,7 +233,7 @@ class Tar:
                 raise ValueError(
                     f"{self._path.name} holds a {kind} ({printable(info.name)}); it was not unpacked"
                 )
-            yield Entry(info.name, info.size, info.offset)
+            yield Entry(info.name, info.size, info.offset, info.offset_data)
 
     def in_order(self, entries: list[Entry]) -> Iterator[Entry]:
         """Yield some of `entries`, from the beginning; read each before requesting the next."""

@@ -29,21 +29,25 @@ def open_shards(paths: Sequence[Path]) -> Labeled:
         ValueError: no tar, cut short, out of proportion, with links or entries outside its own folder, or
             without a label for an image.
     """
-    judged = [(path, _judged(path)) for path in paths]
-    entries = [entry for _, found in judged for entry in found]
+    checked = [(path, judged(path)) for path in paths]
+    entries = [entry for _, found in checked for entry in found]
     images = [entry.name for entry in entries if is_shown(entry.name, IMAGE_SUFFIXES)]
     title = paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more"
     if not images:
         raise ValueError(f"{title} holds no image ({', '.join(IMAGE_SUFFIXES)})")
     if any(is_shown(entry.name, (".cls", ".json")) for entry in entries):
-        return Labeled(f"WebDataset shards ({title})", lambda: _shard_items(judged), len(images))
+        return Labeled(f"WebDataset shards ({title})", lambda: _shard_items(checked), len(images))
     found = identify(images, title=title)
     count = len(found.people)
-    return Labeled(f"tar ({title})", lambda: _folder_items(judged, found.people), count, found.notes)
+    return Labeled(f"tar ({title})", lambda: _folder_items(checked, found.people), count, found.notes)
 
 
-def _judged(path: Path) -> list[Entry]:
-    """Return the images and labels of a shard, after checking all of its entries."""
+def judged(path: Path) -> list[Entry]:
+    """Return the images and labels of a shard, after checking all of its entries.
+
+    Raises:
+        ValueError: cut short, out of proportion, or with links or entries outside its own folder.
+    """
     kept, total = [], 0
     limit = min(MAX_BYTES, MAX_RATIO * max(path.stat().st_size, SMALL))
     try:
