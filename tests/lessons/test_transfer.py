@@ -11,7 +11,9 @@ from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
 from facelab.lessons import transfer
 from facelab.lessons.transfer import SHOTS, TEST, Outcome, few_shot_split, run, starts
+from facelab.models.checkpoint import describe
 from facelab.models.recipe import Recipe
+from facelab.models.zoo import find_checkpoint
 
 
 def people(sizes):
@@ -47,7 +49,11 @@ def test_too_few_photos_are_named():
 def test_starts_differ_in_what_they_say():
     ways = starts("softmax")
     assert ways["scratch"].init_from is None and ways["scratch"].freeze is None
-    assert {name for name, recipe in ways.items() if recipe.freeze} == {"faces, frozen", "ImageNet, frozen"}
+    frozen = {name: recipe.freeze for name, recipe in ways.items() if recipe.freeze}
+    assert frozen == {"faces, to stage3": "stage3", "faces, frozen": "neck", "ImageNet, frozen": "head"}
+    other = starts("resnet_softmax")["faces, whole"]  # of another embedding size
+    theirs = describe(find_checkpoint("resnet_softmax")).recipe
+    assert (other.backbone, other.embedding_dim) == (theirs.backbone, theirs.embedding_dim)
     assert {recipe.init_from for recipe in ways.values()} == {None, "softmax", "imagenet"}
     assert all(recipe.held_out == recipe.held_out_images == 0 for recipe in ways.values())
 
