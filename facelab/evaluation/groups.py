@@ -32,12 +32,15 @@ NOTES = (
 )
 
 
-def read_groups(path: str | os.PathLike, names: Sequence[str]) -> dict[str, dict[str, str]]:
+def read_groups(
+    path: str | os.PathLike, names: Sequence[str], people: Mapping[str, str] | None = None
+) -> dict[str, dict[str, str]]:
     """Read attributes by photo or by identity: a CSV with titles, whose first column names either.
 
     Args:
         path: the file, e.g. `name,sex,age` above one row for each photo or identity.
         names: of the photos that are judged.
+        people: {photo: its identity} where that is known; None takes it from the names.
 
     Returns:
         {attribute: {photo: its group}}; photos without a value are in none.
@@ -55,7 +58,7 @@ def read_groups(path: str | os.PathLike, names: Sequence[str]) -> dict[str, dict
             raise ValueError(f"{title}, line {number}: expected {len(head)} fields, got {len(row)}")
         if values.setdefault(canonical(row[0]), row[1:]) != row[1:]:
             raise ValueError(f"{title}, line {number}: {printable(row[0])} is described twice, differently")
-    rows_of = _rows_of(values, names)
+    rows_of = _rows_of(values, names) if people is None else _rows_by(values, names, people)
     if not rows_of:
         raise ValueError(
             f"{title} names no photo or identity of the list (first: {printable(body[0][1][0])})"
@@ -64,6 +67,15 @@ def read_groups(path: str | os.PathLike, names: Sequence[str]) -> dict[str, dict
         attribute: {name: row[i] for name, row in rows_of.items() if row[i]}
         for i, attribute in enumerate(map(printable, head[1:]))
     }
+
+
+def _rows_by(
+    values: Mapping[str, list[str]], names: Sequence[str], people: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Return {photo: its row}, by the photo's name or else by its known identity."""
+    keys = ((name, canonical(name), canonical(people.get(name, ""))) for name in names)
+    found = {name: values.get(own) or values.get(person) for name, own, person in keys}
+    return {name: row for name, row in found.items() if row}
 
 
 def _rows_of(values: Mapping[str, list[str]], names: Sequence[str]) -> dict[str, list[str]]:

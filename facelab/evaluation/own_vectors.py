@@ -55,13 +55,13 @@ def judge_vectors(vectors: Vectors, seed: int = 0) -> dict[str, object]:
     shares = [np.histogram(scores, edges)[0] / max(len(scores), 1) for scores in (genuine, impostor)]
     report |= {"sample": rows, "nearest": nearest_identities(vectors.embeddings, people)}
     report["histogram"] = {"edges": edges, "genuine": shares[0], "impostor": shares[1]}
-    columns = _columns(vectors)
+    columns = class_columns(vectors)
     if columns is not None:
         report["calibration"] = classification_report(vectors.logits, columns)
     return report
 
 
-def _columns(vectors: Vectors) -> np.ndarray | None:
+def class_columns(vectors: Vectors) -> np.ndarray | None:
     """Return the labels as columns of the logits, if every one is such a number."""
     if vectors.logits is None or not all(person.isdecimal() for person in vectors.identities):
         return None

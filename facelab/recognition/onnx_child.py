@@ -89,6 +89,8 @@ class OnnxChild:
     def _ask(self, message: bytes, seconds: float) -> np.ndarray:
         """Send a message and return the vectors that come back."""
         with self._lock:
+            if self._process.stdin.closed:
+                raise ValueError(self._late)
             timer = threading.Timer(seconds, self._process.kill)
             timer.start()
             try:

@@ -14,6 +14,7 @@ from facelab.ui.compare import tab as compare
 from facelab.ui.identify import tab as identify
 from facelab.ui.links import LinkedTab, connect
 from facelab.ui.losses import tab as losses
+from facelab.ui.own import tab as own
 from facelab.ui.preview import describe_page
 from facelab.ui.regularization import tab as regularization
 from facelab.ui.space import tab as space
@@ -23,7 +24,9 @@ from facelab.ui.transfer import tab as transfer
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.chart import serve_plotly
 
-TABS = (start, compare, identify, space, calibration, losses, architectures, regularization, transfer, train)
+TABS = (
+    start, compare, identify, space, calibration, losses, architectures, regularization, transfer, train, own,
+)  # fmt: skip
 TITLE, LEAD = (
     "FaceLab",
     "Explore how a CNN classifies and verifies faces, and how the loss shapes its embeddings.",

@@ -31,6 +31,7 @@ STAGES = (  # name, where a click leads, the tabs that are about it, group
     ("threshold", "?tab=identify&at=dir-chart", "compare identify", "verification"),
 )
 GROUPS = ("", "training", "verification")
+OWN = '<a class="fl-go" href="?tab=your-own">Bring your own model or data</a> · '
 
 
 def bar(title: str, lead: str) -> str:
@@ -67,7 +68,7 @@ def foot(following: tuple[str, str] | None) -> str:
     """Return the foot of a tab: the next card of the lecture, or the following tab, as (link, title)."""
     link, title = following or ("?tab=start", "Start")
     return (
-        f'<nav class="fl-foot" aria-label="Next"><a class="fl-go fl-next" href="{html.escape(link)}">'
+        f'<nav class="fl-foot" aria-label="Next">{OWN}<a class="fl-go fl-next" href="{html.escape(link)}">'
         f"Next: {html.escape(title)} →</a></nav>"
     )
 

@@ -203,7 +203,11 @@ def why(pair: Pair) -> str:
     if pair.model == REFERENCE:
         return cards.hint(heat.NOT_OURS)
     crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
-    return heat.why_card(cosine_maps(pair.model, *crops), crops, pair.score)
+    try:
+        maps = cosine_maps(pair.model, *crops)
+    except ValueError as error:  # a model of the visit whose layers are not open
+        return cards.hint(f"{error}.")
+    return heat.why_card(maps, crops, pair.score)
 
 
 def build() -> Controls:

@@ -48,7 +48,7 @@ def card(when: str, embeddings: np.ndarray, held: visit.HeldOut) -> str:
     try:
         report = judge_vectors(Vectors(tuple(map(str, range(len(people)))), embeddings, people))
     except ValueError as error:
-        return cards.hint(f"There are no figures: {error}.")
+        return cards.hint(f"Figures are missing: {error}.")
     notes = [
         f"{len(people)} photos of {report['identities']} {WHO[held.unseen]}, measured in all "
         f"{embeddings.shape[1]} dimensions, mirrored crops added; the map shows two.",

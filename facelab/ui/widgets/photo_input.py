@@ -17,7 +17,13 @@ class PhotoInput(gr.Image):
     one.
     """
 
-    def __init__(self, label: str, elem_id: str | None = None, value: Image.Image | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        elem_id: str | None = None,
+        value: Image.Image | None = None,
+        render: bool = True,
+    ) -> None:
         super().__init__(
             value,
             type="filepath",
@@ -28,6 +34,7 @@ class PhotoInput(gr.Image):
             label=label,
             elem_id=elem_id,
             height=260,
+            render=render,
         )
 
     def preprocess(self, payload: Any) -> str | bytes | None:
