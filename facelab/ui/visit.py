@@ -109,7 +109,7 @@ def offered(
     Args:
         dropdown: opens on the shipped models.
         label: names -> choices.
-        only_networks: leave out models that are no checkpoint of ours.
+        only_networks: leave out what is not a checkpoint of ours.
     """
     shipped = [value for _, value in dropdown.choices]
 

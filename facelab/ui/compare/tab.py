@@ -77,10 +77,8 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
         verdict = judge(embedder, pair.score, 10.0**-strictness)
     except ValueError as error:  # a model of the visit may have few thresholds, or none
         return cards.problem(f"The score is {pair.score:.3f}; for a decision, {error}."), None
-    doubts = warn(pair.a, pair.b, pair.face_a, pair.face_b)
-    return cards.verdict_card(verdict, doubts), score_histogram(
-        embedder.calibrated(), verdict, embedder.similarity
-    )
+    card = cards.verdict_card(verdict, warn(pair.a, pair.b, pair.face_a, pair.face_b))
+    return card, score_histogram(embedder.calibrated(), verdict, embedder.similarity)
 
 
 def outcome(
@@ -204,10 +202,9 @@ def why(pair: Pair) -> str:
         return cards.hint(heat.NOT_OURS)
     crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
     try:
-        maps = cosine_maps(pair.model, *crops)
+        return heat.why_card(cosine_maps(pair.model, *crops), crops, pair.score)
     except ValueError as error:  # a model of the visit whose layers are not open
         return cards.hint(f"{error}.")
-    return heat.why_card(maps, crops, pair.score)
 
 
 def build() -> Controls:
