@@ -1,4 +1,4 @@
-"""Your own: models, embeddings and photos that a visitor brings, and what is left of them."""
+"""Own: models, embeddings and photos that a visitor brings, and what is left of them."""
 
 import shutil
 from dataclasses import replace

@@ -20,7 +20,7 @@ from facelab.settings.extras import sentence
 from facelab.ui.visit import own_checkpoint
 from facelab.ui.widgets import cards
 
-REMEDY = "embed photos by person with it below, which sets them"
+REMEDY = "embed photos by person with it in the tab Own, which sets them"
 UNLIMITED = (
     "this page is hosted on a system that cannot limit an ONNX model's memory; bring a checkpoint of "
     "FaceLab, or run FaceLab on your own machine"

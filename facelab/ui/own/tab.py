@@ -1,4 +1,4 @@
-"""Bring your own: a model for the other tabs; embeddings, or photos by person, for the dashboards here.
+"""Own: a model for the other tabs; embeddings, or photos by person, for the dashboards here.
 
 Everything is a value of the session: a file is read in memory and deleted, a model is in reach of its own
 visit only, and all of it goes fifteen minutes after the last step.
@@ -31,7 +31,7 @@ from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import MINUTES, model_choices
 
-TITLE = "Your own"
+TITLE = "Own"
 LEAD = (
     "Bring a model, embeddings, or photos by person; the figures below are measured on them. **Which of your "
     "two runs is better, and is that chance?**"
