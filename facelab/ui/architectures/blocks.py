@@ -23,6 +23,8 @@ STYLE = """
 .fl-blocks line, .fl-blocks path { stroke: var(--body-text-color); stroke-width: 1.5; fill: none; }
 .fl-blocks .fl-cut { stroke: #0072B2; stroke-width: 1; } .fl-blocks circle { stroke: var(--body-text-color);
   fill: var(--background-fill-primary); stroke-width: 1.5; }
+@media (max-width: 640px) {  /* as large as it can be read; it scrolls */
+  .fl-blocks figure { overflow-x: auto; contain: inline-size; } .fl-blocks svg { min-width: 440px; } }
 """
 
 
@@ -59,8 +61,8 @@ def _figure(name: str, block: Block, widest: int) -> str:
     bottom = TOP + len(block.layers) * (ROW + GAP)
     rows = "".join(_layer(layer, TOP + i * (ROW + GAP), widest) for i, layer in enumerate(block.layers))
     return (
-        f"<figure><figcaption><b>{html.escape(name)}</b>, {block.place}: {block.kind}, "
-        f"{block.parameters:,} parameters</figcaption>"
+        f"<figure tabindex='0' role='group' aria-label='{name}'><figcaption><b>{name}</b>, "
+        f"{block.place}: {block.kind}, {block.parameters:,} parameters</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {bottom + END}" role="img" aria-label="{words}">'
         f"{_entry(block)}{rows}{_ending(block, bottom)}</svg></figure>"
     )
