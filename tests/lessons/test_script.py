@@ -108,6 +108,7 @@ def test_the_script_repeats_the_losses_exactly(pages_own, tmp_path, monkeypatch,
     assert len(printed) >= 10 and printed == list(pages_own[0])
     header = checkpoint.describe("live.safetensors")
     assert header.metrics == pages_own[1].header.metrics and header.recipe == TINY
+    assert header.history == pages_own[1].header.history and header.history[-1]["step"] == len(printed)
 
 
 def test_the_command_repeats_the_losses_and_writes_the_same_file(pages_own, tmp_path, monkeypatch, capsys):

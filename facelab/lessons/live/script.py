@@ -118,7 +118,8 @@ print(progress.validation)
 
 people = split(data, recipe).training.identities
 figures = {{"held_out": progress.validation}}
-header = checkpoint.Header(recipe, len(people), {source!r}, figures, identities=people)
+rows = tuple(progress.run.history.so_far())  # for `python -m facelab doctor`
+header = checkpoint.Header(recipe, len(people), {source!r}, figures, identities=people, history=rows)
 checkpoint.save({out!r}, progress.model, progress.loss_fn, header)
 '''
 
