@@ -132,6 +132,7 @@ const flStart = () => {
     const tab = document.querySelector('#fl-tabs [role=tab][aria-selected=true]')?.dataset.tabId ?? '';
     const feet = document.querySelectorAll('.fl-next').length, now = `${tab} ${feet}`;
     if (now !== last) { last = now; flLight(); }
+    for (const line of document.querySelectorAll('.katex-display:not([tabindex])')) line.tabIndex = 0;  // it may scroll
   }).observe(document.body, {subtree: true, childList: true, attributeFilter: ['aria-selected']});
   window.facelabSeek();
 };
