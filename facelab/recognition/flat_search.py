@@ -16,14 +16,16 @@ from torch import Tensor
 SCORES = 8_000_000  # of one block, in 32-bit integers
 LEAST_ROWS, MOST_ROWS = 16_384, 1 << 20  # of a block
 TOP = 127  # largest code
+HEADROOM = 1.5
 
 
 def calibrate(vectors: np.ndarray) -> np.ndarray:
     """Return the step of each dimension's codes, (D,) float32 above 0, from vectors (N, D) of length 1.
 
-    The largest value of a dimension gets the largest code, so that none is clipped.
+    There is room for values beyond those seen here: a clipped one is far from its code, and a single such
+    row widens the bound of all.
     """
-    largest = np.abs(vectors).max(0)
+    largest = HEADROOM * np.abs(vectors).max(0)
     return (np.maximum(largest, largest.max() * 1e-3 + 1e-12) / TOP).astype(np.float32)
 
 
