@@ -74,7 +74,7 @@ def connect(app: gr.Blocks, tabs: gr.Tabs, linked: list[LinkedTab]) -> None:
         return open_link(linked, dict(parse_qsl(text.lstrip("?"))), exact=True)
 
     jumped = go.click(jump, address, everything, js="() => window.facelabLink", api_visibility="private",
-             show_progress="hidden", queue=False)  # fmt: skip
+             show_progress="hidden", queue=False, trigger_mode="always_last")  # fmt: skip
     jumped.then(
         None, None, None, js="() => { window.facelabArrived = window.facelabLink; }", api_visibility="private"
     )
