@@ -32,7 +32,15 @@ GONE = (
     "the list of models, or train or bring it again."
 )
 TRAIN_MORE = "its run held out too few pairs for one, so train on more people"
-OPEN = """() => document.querySelector('#fl-tabs [role=tab][data-tab-id="TAB"]').click()"""
+OPEN = """() => {
+  document.querySelector('#fl-tabs [role=tab][data-tab-id="TAB"]').click();
+  const press = (tries) => {
+    const button = document.getElementById('TAB-arrival');
+    if (button) button.click();
+    else if (tries) setTimeout(() => press(tries - 1), 60);
+  };
+  press(300);
+}"""
 
 
 class ModelChoice(gr.Dropdown):
@@ -149,6 +157,11 @@ def handed_over(tab: str) -> gr.State:
     return page.handed_over.setdefault(tab, gr.State(None))
 
 
+def arrival(tab: str) -> gr.Button:
+    """Return the hidden button that is pressed once something has been handed over to this tab."""
+    return gr.Button(visible="hidden", elem_id=f"{tab}-arrival")
+
+
 class Given:
     """What Compare is to show: a model, -log10 of the lowest FAR that it has a threshold for, and photos."""
 
@@ -157,7 +170,8 @@ class Given:
         self.name = model.name
         lowest = -math.log10(points.far[-1]) if points else LOWEST
         self.exponent = min(3.0, math.floor(lowest * 10 + 1e-6) / 10)
-        self.photos = model.held_out.faces[:2] if model.held_out else ()
+        faces = model.held_out.faces[:2] if model.held_out else ()
+        self.photos = faces or (gr.skip(), gr.skip())  # which keeps those that are there
 
 
 def added(models: Models, model: VisitModel) -> dict[str, VisitModel]:

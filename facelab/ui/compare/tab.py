@@ -21,7 +21,7 @@ from facelab.recognition.verify import Detection, Verdict, detect_both, judge, s
 from facelab.ui.compare import formulas, heat, walk
 from facelab.ui.compare.results import explanation_of, photos_of, results_of, show_faces
 from facelab.ui.links import Controls
-from facelab.ui.visit import Given, handed_over
+from facelab.ui.visit import Given, arrival, handed_over
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import STRICTNESS, model_and_strictness
@@ -137,8 +137,7 @@ def on_example(name: str, shown: Shown) -> list[Any]:
 def on_given(given: Given, shown: Shown) -> list[Any]:
     """Return (model, FAR, photo A, photo B, empty results) for what another tab hands over."""
     shown.note(photos=object(), model=given.name, strictness=given.exponent)
-    photos = given.photos or [gr.skip()] * 2
-    return [given.name, given.exponent, *photos, *blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
+    return [given.name, given.exponent, *given.photos, *blank(cards.hint(EMPTY)), *explain(None, STRICTNESS)]
 
 
 def note_choice(shown: Shown, model: str, face_a: str, face_b: str) -> None:
@@ -226,7 +225,9 @@ def build() -> Controls:
     _connect(photos, model, strictness, run, results, shown)
     formulas.follow(results[1], [results[0], strictness], said)
     given = handed_over("compare")
-    taken = [given.change(on_given, [given, shown], [model, strictness, *photos, *results], **NOTE)]
+    taken = [
+        arrival("compare").click(on_given, [given, shown], [model, strictness, *photos, *results], **NOTE)
+    ]
     for button, name in zip(examples, pairs):
         taken.append(button.click(partial(on_example, name), shown, [*photos, *results], **NOTE))
     for loaded in taken:
