@@ -200,5 +200,5 @@ def test_space_has_names_for_a_screen_reader(visit):
     assert page.get_by_role("button", name="identity 1", exact=True).count() == 1
     for chart in ("space-left", "space-right", "epochs-left", "epochs-right"):
         assert page.locator(f"#{chart} [role=img]").get_attribute("aria-label")
-    assert page.get_by_role("group", name="Identities").count() == 1
+    assert page.get_by_role("group", name="Highlight identity").count() == 1
     assert page.get_by_role("slider").count() >= 1

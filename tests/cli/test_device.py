@@ -55,13 +55,13 @@ def test_a_checkpoint_from_before_devices_were_kept_is_read(tiny_run):
 def test_crops_are_embedded_in_batches_that_change_nothing(crops, tiny_checkpoint, monkeypatch):
     folder, sizes = ImageFolder(crops), []
     whole, _ = embed_images(str(tiny_checkpoint), folder, folder.names, aligned=True)
-    real = photo_pool._embedded
+    real = photo_pool.embed_batch
 
     def watched(embedder, faces):
         sizes.append(len(faces))
         return real(embedder, faces)
 
-    monkeypatch.setattr(photo_pool, "_embedded", watched)
+    monkeypatch.setattr(photo_pool, "embed_batch", watched)
     monkeypatch.setattr(photo_pool, "BATCH", 4)
     parts, _ = embed_images(str(tiny_checkpoint), folder, folder.names, aligned=True)
     assert sizes == [4, 2] and list(parts) == list(whole)

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,6 +53,8 @@ class Step:
     epochs: int = 2
     images_per_second: float = 5.0
     seconds_left: float = 1.0
+
+    run = SimpleNamespace(history=SimpleNamespace(so_far=list))
 
     @property
     def epoch(self):

@@ -104,8 +104,9 @@ class People(gr.HTML):
     ) -> None:
         chips = "".join(_chip(person) for person in range(count))
         told = HELP if count else POINT
+        role = ' role="group" aria-label="Highlight identity"' if count else ""  # an empty group says nothing
         super().__init__(
-            html_template=f'<div class="fl-chips" role="group" aria-label="Identities">{chips}</div>'
+            html_template=f'<div class="fl-chips"{role}>{chips}</div>'
             f'<p role="status" aria-live="polite">{told}</p>',
             css_template=STYLE,
             js_on_load=LINK.replace("IDS", json.dumps(maps)),
