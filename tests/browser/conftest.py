@@ -86,7 +86,7 @@ def choose_tab(page, name):
     page.get_by_role("tab", name=name, exact=True).first.click()
 
 
-def until(page, condition, arg=None, timeout=30_000):
+def until(page, condition, arg=None, timeout=120_000):
     """Wait until a JavaScript expression, or function of `arg`, holds; what it reads may not be drawn yet."""
     page.wait_for_function(
         """([condition, arg]) => {
@@ -114,6 +114,7 @@ def visit(served, chromium):
             viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-US"
         )
         page = context.new_page()
+        page.set_default_timeout(120_000)  # milliseconds: a busy machine is no failure
         watch = Watch(page)
         page.goto(f"{served}?__theme={scheme}&{link or 'tab=compare'}")
         if link is None:

@@ -17,7 +17,7 @@ needs_lessons = pytest.mark.skipif(
 def calibration_tab(visit, *window):
     page, watch = visit(*window)
     choose_tab(page, "Calibration")
-    page.wait_for_selector("#hand-chart .main-svg", timeout=30_000)
+    page.wait_for_selector("#hand-chart .main-svg", timeout=120_000)
     return page, watch
 
 

@@ -37,7 +37,7 @@ def put(page, which, content, name="photo.jpg", kind="image/jpeg"):
     page.locator(f"#photo-{which} input[type=file]").set_input_files(
         {"name": name, "mimeType": kind, "buffer": content}
     )
-    page.wait_for_selector(f"#photo-{which} img", timeout=20_000)
+    page.wait_for_selector(f"#photo-{which} img", timeout=120_000)
     page.wait_for_selector("#verdict >> text=press Compare")  # the old verdict goes with the old photo
 
 

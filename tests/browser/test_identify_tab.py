@@ -15,7 +15,7 @@ from .test_compare_tab import jpeg, portrait
 def identify_tab(visit, *arguments):
     page, watch = visit(*arguments)
     choose_tab(page, "Identify")
-    page.wait_for_selector("#dir-chart .main-svg", timeout=20_000)
+    page.wait_for_selector("#dir-chart .main-svg", timeout=120_000)
     return page, watch
 
 
@@ -35,7 +35,7 @@ def enroll(page, name, content, file="photo.jpg"):
     page.locator("#files input[type=file]").set_input_files(
         {"name": file, "mimeType": "application/octet-stream", "buffer": content}
     )
-    page.wait_for_selector(f"#files >> text={file.rsplit('.')[0]}", timeout=20_000)
+    page.wait_for_selector(f"#files >> text={file.rsplit('.')[0]}", timeout=120_000)
     after(page, "#status", lambda: page.locator("#enroll").click())
     return page.locator("#status").inner_text()
 
@@ -61,7 +61,7 @@ def test_two_visitors_never_see_each_other(visit):
     first, _ = identify_tab(visit)
     second, _ = identify_tab(visit)
     assert "1 photo added" in enroll(first, "Zoë", jpeg(portrait(STRANGER)))
-    first.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)  # the photo was asked again
+    first.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=120_000)  # the photo was asked again
     after(second, "#answers", lambda: second.locator("#identify").click())
     assert "Unknown" in answers(second)[1] and "Zoë" not in second.locator("body").inner_text()
     assert second.locator("#gallery figure").count() == 7 and first.locator("#gallery figure").count() == 1
@@ -72,7 +72,7 @@ def test_two_visitors_never_see_each_other(visit):
 def test_own_people_follow_to_another_model_and_are_brought_back(visit):
     page, _ = identify_tab(visit)
     enroll(page, "Zoë", jpeg(portrait(STRANGER)))
-    page.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=20_000)
+    page.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=120_000)
     asked = []
     page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
     page.evaluate("setTimeout(() => location.reload())")
@@ -135,7 +135,7 @@ def test_identify_has_names_for_a_screen_reader_and_a_link(visit, served):
     for image in page.locator("#gallery img, #answers img").all():
         assert image.get_attribute("alt")
     page.goto(f"{served}?tab=identify")
-    page.wait_for_selector("#dir-chart .main-svg", timeout=30_000)
+    page.wait_for_selector("#dir-chart .main-svg", timeout=120_000)
     assert page.get_by_role("tab", selected=True).inner_text() == "Identify"
 
 

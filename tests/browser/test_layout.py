@@ -75,7 +75,7 @@ def test_the_link_of_every_card_shows_its_point_without_any_further_action(visit
         if i:
             follow(page, card.link)
         try:
-            page.wait_for_function(INSIDE, arg=[card.shows, False], timeout=30_000)
+            page.wait_for_function(INSIDE, arg=[card.shows, False], timeout=120_000)
         except Exception:  # all of them are told at once
             missed.append((card.number, card.title, card.shows))
     assert not missed
@@ -93,7 +93,7 @@ def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, lea
             page.wait_for_function(
                 f"(arg) => {{ const found = ({NEAR})(arg); return found && found.control && found.view; }}",
                 arg=[control, view, least],
-                timeout=30_000,
+                timeout=120_000,
             )
         except Exception:
             apart.append((control, view, page.evaluate(NEAR, [control, view, least])))

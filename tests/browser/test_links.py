@@ -38,7 +38,7 @@ def test_back_and_forward_move_between_tabs(visit, width):
     ):
         page.evaluate("(step) => history.go(step)", step)
         title = tab.capitalize()
-        page.get_by_role("tab", name=title, selected=True).first.wait_for(timeout=30_000)
+        page.get_by_role("tab", name=title, selected=True).first.wait_for(timeout=120_000)
         until(
             page,
             """([tab, strictness]) => {

@@ -20,7 +20,7 @@ def open_section(page, name):
 def losses_tab(visit, *arguments, section=None):
     page, watch = visit(*arguments)
     choose_tab(page, "Losses")
-    page.wait_for_selector("#center-chart .main-svg", timeout=20_000)
+    page.wait_for_selector("#center-chart .main-svg", timeout=120_000)
     if section:
         open_section(page, section)
     return page, watch
@@ -60,7 +60,7 @@ def test_center_loss_makes_the_classes_compact(visit):
 
 def test_a_margin_moves_the_curve_and_opens_the_gap(visit):
     page, _ = losses_tab(visit, section="4 · Margins")
-    page.wait_for_selector("#margin-chart .main-svg", timeout=20_000)
+    page.wait_for_selector("#margin-chart .main-svg", timeout=120_000)
     assert set(drawn(page, "margin-chart")) == {"softmax", "ArcFace"}  # one loss at a time
     page.locator("#margin-all input").check()
     page.wait_for_selector("#gaps >> text=CosFace")

@@ -32,7 +32,7 @@ def first_photo(page, side):
 
 
 def wait_for(page, condition):
-    until(page, condition, timeout=20_000)
+    until(page, condition, timeout=120_000)
 
 
 def point_at(page, side, person, photo):
@@ -181,7 +181,7 @@ def test_six_umaps_are_shown_when_the_panel_is_opened(visit):
     page, _ = space_tab(visit)
     assert page.locator("#space-six .main-svg").count() == 0
     page.get_by_role("button", name="Can I trust this map?").click()
-    page.wait_for_selector("#space-six .main-svg", timeout=30_000)
+    page.wait_for_selector("#space-six .main-svg", timeout=120_000)
     assert page.locator("#space-six .subplot").count() == 6
     assert "seed 2\nn_neighbors 5\nn_neighbors 30" in page.locator("#space-six").inner_text()
 

@@ -15,7 +15,7 @@ LONG = 240_000  # milliseconds: a busy machine is no failure
 def train_tab(visit, *arguments):
     page, watch = visit(*arguments)
     choose_tab(page, "Train")
-    page.wait_for_selector("#train-start", timeout=20_000)
+    page.wait_for_selector("#train-start", timeout=120_000)
     return page, watch
 
 

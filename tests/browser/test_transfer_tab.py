@@ -15,7 +15,7 @@ LONG = 240_000  # milliseconds: a busy machine is no failure
 def transfer_tab(visit, *arguments):
     page, watch = visit(*arguments)
     choose_tab(page, "Transfer")
-    page.wait_for_selector("#transfer-teach", timeout=20_000)
+    page.wait_for_selector("#transfer-teach", timeout=120_000)
     return page, watch
 
 
