@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import gradio as gr
@@ -131,7 +132,9 @@ def page():
 
 def seen(page, session, event):
     fn = next(fn for fn in page.fns.values() if fn.api_name == event)
-    out = asyncio.run(page.process_api(fn, [], state=session, session_hash="any"))
+    answer = page.process_api(fn, [], state=session, session_hash="any")
+    with ThreadPoolExecutor(1) as thread:  # a browser test before this one leaves a loop in its own thread
+        out = thread.submit(asyncio.run, answer).result()
     return out["data"][0].root
 
 
