@@ -27,9 +27,14 @@ def outcome(tmp_path_factory) -> dict[str, dict[str, str]]:
     assert report.is_file(), done.stderr[-2000:] + done.stdout[-2000:]
     found: dict[str, dict[str, str]] = {name: {} for name in CHECKS}
     for case in ElementTree.parse(report).iter("testcase"):
-        wrong = [entry.get("message", "") for entry in case if entry.tag in ("failure", "error", "skipped")]
+        wrong = [said(entry) for entry in case if entry.tag in ("failure", "error", "skipped")]
         found[case.get("classname").rsplit(".", 1)[-1]][case.get("name")] = " ".join(wrong)
     return found
+
+
+def said(entry: ElementTree.Element) -> str:
+    """What a check says of its failure, with the end of what it printed."""
+    return f"{entry.get('message', '')} {(entry.text or '')[-3000:]}"
 
 
 @pytest.mark.parametrize("name", CHECKS)
