@@ -39,6 +39,15 @@ POSES = ((-8.0, 0.0), (6.0, 0.3), (0.0, 0.1))  # yaw in degrees, smile
 TINY = Recipe(neck="pool", embedding_dim=16, epochs=1, batch_size=16, held_out=0.0, precision="fp32", lr=0.01)
 
 
+SLOW = ("browser", "ui", "training", "hostile", "lessons")  # rooms
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow rooms come first (with `--no-loadscope-reorder`), so that no process ends alone with one."""
+    room = {item: item.nodeid.removeprefix("tests/").split("/")[0] for item in items}
+    items.sort(key=lambda item: SLOW.index(room[item]) if room[item] in SLOW else len(SLOW))
+
+
 @pytest.fixture(autouse=True)
 def drawn_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress bars of commands are drawn as on a terminal, where a wrong total or label breaks them."""

@@ -91,13 +91,20 @@ def download(address: Address) -> Path:
 
 
 def _fetch(address: Address) -> str:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
 
     where = {"revision": address.revision, "cache_dir": settings.cache() / "hub", "endpoint": ENDPOINT}
-    planned = hf_hub_download(address.repository, address.file, dry_run=True, **where)
-    if (planned.file_size or 0) > LARGEST:
+    url = hf_hub_url(address.repository, address.file, revision=address.revision, endpoint=ENDPOINT)
+    try:  # asked once: without a connection hf_hub_download says so five times, for 23 seconds
+        size = get_hf_file_metadata(url, timeout=10, endpoint=ENDPOINT).size or 0
+    except HfHubHTTPError:
+        raise
+    except Exception:
+        return hf_hub_download(address.repository, address.file, local_files_only=True, **where)
+    if size > LARGEST:
         raise ValueError(
-            f"{address} has {planned.file_size:,} bytes, too many or too few for a checkpoint of this project"
+            f"{address} has {size:,} bytes, too many or too few for a checkpoint of this project"
         )
     return hf_hub_download(address.repository, address.file, **where)
 

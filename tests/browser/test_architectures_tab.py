@@ -1,7 +1,6 @@
 """The Architectures tab as a learner uses it, in a real Chromium."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from facelab.data.parametric import sample_identities
@@ -9,12 +8,11 @@ from facelab.lessons.code_diff import written
 from facelab.lessons.family_tree import budget, costs
 from facelab.ui.widgets.examples import portrait
 
-from .conftest import choose_tab, until
+from .conftest import until
 
 
 def architectures_tab(visit, *window):
-    page, watch = visit(*window)
-    choose_tab(page, "Architectures")
+    page, watch = visit(*window, link="tab=architectures")
     page.wait_for_selector("#cost-chart .main-svg", timeout=60_000)
     return page, watch
 
@@ -105,11 +103,3 @@ def test_a_photo_of_ones_own_is_seen_stage_by_stage(visit, tmp_path):
     )
     page.locator("#map-photo input[type=file]").set_input_files(photo)
     says(page, "#maps", "no face was found")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll_in_architectures(visit, scheme):
-    page, _ = architectures_tab(visit, 390, 844, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for chart in page.locator("[id$=-chart] [role=img]").all():
-        assert chart.get_attribute("aria-label")

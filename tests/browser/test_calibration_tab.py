@@ -5,7 +5,7 @@ import pytest
 from facelab.lessons.calibration import FOLDER, load_all
 from facelab.ui.calibration.grid import grid
 
-from .conftest import choose_tab, until
+from .conftest import until
 
 LESSONS = grid({lesson.model: lesson for lesson in load_all(FOLDER)})
 GHOST = "document.querySelector('#reliability-chart .facelab-chart').data[5].name"
@@ -15,8 +15,7 @@ needs_lessons = pytest.mark.skipif(
 
 
 def calibration_tab(visit, *window):
-    page, watch = visit(*window)
-    choose_tab(page, "Calibration")
+    page, watch = visit(*window, link="tab=calibration")
     page.wait_for_selector("#hand-chart .main-svg", timeout=120_000)
     return page, watch
 
@@ -103,12 +102,3 @@ def test_the_best_gap_follows_alpha(visit):
     assert "keep growing" in after(page, "#hand", lambda: put(page, "hand-alpha", 0))
     text = after(page, "#hand", lambda: page.locator("#hand-classes").get_by_label("650").check())
     assert "[3.33, 0, 0, …]" in text and "∞" in text
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll_in_calibration(visit, scheme):
-    page, _ = calibration_tab(visit, 390, 844, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for chart in page.locator("[id$=-chart] [role=img]").all():
-        assert chart.get_attribute("aria-label")
-    assert page.locator("#hand-alpha").get_by_label("Label smoothing, α").count() >= 1

@@ -167,15 +167,6 @@ def test_bad_files_get_one_sentence(visit, name, content, word):
     watch.errors = [error for error in watch.errors if "Failed to load resource" not in error]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll(visit, scheme):
-    page, _ = visit(390, 844, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    shown = page.evaluate("getComputedStyle(document.querySelector('.facelab-chart .xtick text')).fill")
-    light = sum(map(int, re.findall(r"\d+", shown)[:3])) > 380
-    assert light == (scheme == "dark")  # the chart follows the theme
-
-
 def test_controls_have_names_for_a_screen_reader(visit):
     page, _ = visit()
     assert page.get_by_role("button", name="Compare", exact=True).count() == 1

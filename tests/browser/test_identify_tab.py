@@ -1,20 +1,17 @@
 """The Identify tab, and what Compare says below its verdict, as a learner uses them in a real Chromium."""
 
-import re
-
 import pytest
 from PIL import Image
 
 from facelab.recognition import gallery as galleries
 from facelab.ui.widgets.examples import STRANGER
 
-from .conftest import choose_tab, until
+from .conftest import until
 from .test_compare_tab import jpeg, portrait
 
 
 def identify_tab(visit, *arguments):
-    page, watch = visit(*arguments)
-    choose_tab(page, "Identify")
+    page, watch = visit(*arguments, link="tab=identify")
     page.wait_for_selector("#dir-chart .main-svg", timeout=120_000)
     return page, watch
 
@@ -114,16 +111,6 @@ def test_a_photo_without_a_face_and_one_without_a_name_say_what_to_do(visit):
     after(page, "#status", lambda: page.locator("#enroll").click())
     assert "no face was found" in page.locator("#status").inner_text()
     assert page.locator("#gallery figure").count() == 7
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll_in_identify(visit, scheme):
-    page, _ = identify_tab(visit, 390, 844, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    bars = page.locator("#answers .fl-bar")
-    assert bars.first.bounding_box()["width"] > 60 and bars.first.bounding_box()["x"] < 390
-    shown = page.evaluate("getComputedStyle(document.querySelector('#dir-chart .xtick text')).fill")
-    assert (sum(map(int, re.findall(r"\d+", shown)[:3])) > 380) == (scheme == "dark")
 
 
 def test_identify_has_names_for_a_screen_reader_and_a_link(visit, served):

@@ -9,7 +9,7 @@ import pytest
 
 from facelab.ui.losses import collapse
 
-from .conftest import choose_tab, until
+from .conftest import until
 
 
 def open_section(page, name):
@@ -18,8 +18,7 @@ def open_section(page, name):
 
 
 def losses_tab(visit, *arguments, section=None):
-    page, watch = visit(*arguments)
-    choose_tab(page, "Losses")
+    page, watch = visit(*arguments, link="tab=losses")
     page.wait_for_selector("#center-chart .main-svg", timeout=120_000)
     if section:
         open_section(page, section)
@@ -207,14 +206,3 @@ def test_heaps_pushed_apart_lower_both_losses(visit):
     for name in ("contrastive loss", "pairwise loss"):
         assert float(after[name]) < float(before[name])
     assert float(after["equal error rate (EER)"][:-1]) < float(before["equal error rate (EER)"][:-1])
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll_in_any_section(visit, scheme):
-    page, _ = losses_tab(visit, 390, 844, scheme)
-    for section in ("Triplets", "Collapse", "Margins", "Pairs"):
-        open_section(page, section)
-    page.wait_for_selector("#pairs-chart .main-svg")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    ink = page.evaluate("getComputedStyle(document.querySelector('#center-chart .xtick text')).fill")
-    assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 380) == (scheme == "dark")

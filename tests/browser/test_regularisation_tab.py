@@ -1,16 +1,13 @@
 """The Regularization tab as a learner uses it, in a real Chromium."""
 
-import pytest
-
 from facelab.data.parametric import sample_identities
 from facelab.ui.widgets.examples import portrait
 
-from .conftest import choose_tab, until
+from .conftest import until
 
 
 def regularization_tab(visit, *window):
-    page, watch = visit(*window)
-    choose_tab(page, "Regularization")
+    page, watch = visit(*window, link="tab=regularization")
     page.wait_for_selector("#rates-chart .main-svg", timeout=60_000)
     return page, watch
 
@@ -81,11 +78,3 @@ def test_a_photo_of_ones_own_is_augmented(visit, tmp_path):
     assert mine[0] != start[0]
     after(page, "#variants", lambda: put(page, "augment-rotate", 0))
     assert pictures(page)[0] == mine[0], "the sliders keep the visitor's photo"
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll_in_regularization(visit, scheme):
-    page, _ = regularization_tab(visit, 390, 844, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for chart in page.locator("[id$=-chart] [role=img]").all():
-        assert chart.get_attribute("aria-label")

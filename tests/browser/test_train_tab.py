@@ -2,19 +2,16 @@
 
 import re
 
-import pytest
-
 from facelab.models import checkpoint
 from tests.conftest import CROP, zipped
 
-from .conftest import choose_tab, until
+from .conftest import until
 
 LONG = 240_000  # milliseconds: a busy machine is no failure
 
 
 def train_tab(visit, *arguments):
-    page, watch = visit(*arguments)
-    choose_tab(page, "Train")
+    page, watch = visit(*arguments, link="tab=train")
     page.wait_for_selector("#train-start", timeout=120_000)
     return page, watch
 
@@ -138,12 +135,3 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page.wait_for_selector("#train-run h2 >> text=Example")
     cut = ("AbortError", "Connection errored out")  # what gradio says when its stream is cut by the reload
     watch.errors[:] = [error for error in watch.errors if not any(words in error for words in cut)]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll(visit, scheme):
-    page, _ = train_tab(visit, 390, 844, scheme)
-    page.get_by_role("button", name="Copy as Python").click()
-    page.get_by_role("button", name="Regularizers").click()
-    page.wait_for_timeout(500)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,20 +1,16 @@
 """The Transfer tab as a learner uses it, in a real Chromium."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from facelab.data.parametric import ParametricFaces
 from tests.conftest import CROP, zipped
 
-from .conftest import choose_tab
-
 LONG = 240_000  # milliseconds: a busy machine is no failure
 
 
 def transfer_tab(visit, *arguments):
-    page, watch = visit(*arguments)
-    choose_tab(page, "Transfer")
+    page, watch = visit(*arguments, link="tab=transfer")
     page.wait_for_selector("#transfer-teach", timeout=120_000)
     return page, watch
 
@@ -59,11 +55,3 @@ def test_a_zip_of_two_people_is_taught_whole_and_stopped(visit, tmp_path):
     heads = page.locator("#transfer-run h2").all_inner_texts()
     assert heads[0] in ("■ Stopped", "✔ Finished")
     assert heads[1] == "✖ Not significantly above chance"  # all photos are one and the same
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone_needs_no_sideways_scroll(visit, scheme):
-    page, _ = transfer_tab(visit, 390, 844, scheme)
-    page.get_by_role("button", name="Photos of your own").last.click()
-    page.wait_for_timeout(500)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390

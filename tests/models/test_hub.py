@@ -113,7 +113,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 def online(monkeypatch, tmp_path):
     """The stand-in, which the library is led to; the cache is empty."""
     server = Hub()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True)
     thread.start()
     monkeypatch.setattr(hub, "ENDPOINT", server.address)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
