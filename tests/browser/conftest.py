@@ -100,6 +100,7 @@ def until(page, condition, arg=None, timeout=120_000):
         }""",
         arg=[condition, arg],
         timeout=timeout,
+        polling=100,  # milliseconds; the default asks for a frame each time, which costs a whole core
     )
 
 

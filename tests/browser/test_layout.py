@@ -4,6 +4,8 @@ import pytest
 
 from facelab.lessons.lecture import cards
 
+from .conftest import until
+
 LIVE = (  # tab, folded section, control, the view that it changes
     ("compare", "", "strictness", "chart"),
     ("compare", "", "walk", "walk-chart"),
@@ -75,7 +77,7 @@ def test_the_link_of_every_card_shows_its_point_without_any_further_action(visit
         if i:
             follow(page, card.link)
         try:
-            page.wait_for_function(INSIDE, arg=[card.shows, False], timeout=120_000)
+            until(page, INSIDE, [card.shows, False])
         except Exception:  # all of them are told at once
             missed.append((card.number, card.title, card.shows))
     assert not missed
@@ -90,11 +92,8 @@ def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, lea
     for tab, panel, control, view in LIVE:
         follow(page, f"?tab={tab}&at={view}" + (f"&open={panel}" if panel else ""))
         try:
-            page.wait_for_function(
-                f"(arg) => {{ const found = ({NEAR})(arg); return found && found.control && found.view; }}",
-                arg=[control, view, least],
-                timeout=120_000,
-            )
+            near = f"(arg) => {{ const found = ({NEAR})(arg); return found && found.control && found.view; }}"
+            until(page, near, [control, view, least])
         except Exception:
             apart.append((control, view, page.evaluate(NEAR, [control, view, least])))
     assert not apart
@@ -103,7 +102,7 @@ def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, lea
 def test_a_card_leads_on_and_progress_stands_in_the_address_only(visit):
     page, _ = visit(1280, 720, link="tab=start")
     page.locator("#lecture-2 .fl-go").click()
-    page.wait_for_function("location.search.includes('tab=identify') && location.search.includes('card=2')")
+    until(page, "location.search.includes('tab=identify') && location.search.includes('card=2')")
     following = page.locator(".fl-next:visible")
     assert following.inner_text() == f"Next: 3. {cards()[2].title} →"
     page.locator(".fl-stage", has_text="embedding").click()
@@ -117,11 +116,11 @@ def test_a_card_leads_on_and_progress_stands_in_the_address_only(visit):
 def test_a_projector_shows_large_type_and_turns_the_cards(visit):
     page, _ = visit(1280, 720, link="tab=compare&present=1&card=1")
     page.wait_for_selector("#chart .main-svg")
-    page.wait_for_function("document.body.classList.contains('fl-present')")
+    until(page, "document.body.classList.contains('fl-present')")
     assert not page.locator(".fl-pipe").is_visible()
     page.keyboard.press("PageDown")
     page.get_by_role("tab", name="Identify", selected=True).first.wait_for()
-    page.wait_for_function("location.search.includes('card=2') && location.search.includes('present=1')")
+    until(page, "location.search.includes('card=2') && location.search.includes('present=1')")
 
 
 def test_a_chart_is_saved_as_values_and_its_legend_hides_a_trace(visit):
