@@ -19,6 +19,7 @@ from facelab.settings import hosted
 from facelab.settings.extras import sentence
 from facelab.ui.visit import own_checkpoint
 from facelab.ui.widgets import cards
+from facelab.ui.widgets.doctor import header_card
 
 REMEDY = "embed photos by person with it in the tab Own, which sets them"
 UNLIMITED = (
@@ -72,7 +73,7 @@ def _onnx(path: str) -> VisitModel:
 
 
 def model_card(model: VisitModel) -> str:
-    """Return what a model is and from where its thresholds come."""
+    """Return what a model is, from where its thresholds come, and what the doctor says of its training."""
     points, header = model.embedder.points, model.header
     cells = [("weights", f"{sum(p.numel() for p in model.network.parameters()):,}")] if model.network else []
     if header:
@@ -87,5 +88,5 @@ def model_card(model: VisitModel) -> str:
         f'<div class="fl-card fl-same" role="status"><h3>{html.escape(model.name)}</h3>'
         f"<p>It is {html.escape(model.said)}. {html.escape(thresholds)} It is in the lists of models of "
         f"Compare and Identify{' and of the feature maps' if model.network else ''}, for this visit only.</p>"
-        f"{cards.figures(*cells) if cells else ''}</div>"
+        f"{cards.figures(*cells) if cells else ''}</div>{header_card(header) if header else ''}"
     )

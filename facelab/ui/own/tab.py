@@ -14,7 +14,7 @@ from facelab.recognition.embedder import model_names
 from facelab.recognition.visit import Models
 from facelab.ui import visit
 from facelab.ui.links import Controls
-from facelab.ui.own import dashboards
+from facelab.ui.own import dashboards, history
 from facelab.ui.own.models import KINDS as MODELS
 from facelab.ui.own.models import brought, model_card
 from facelab.ui.own.runs import (
@@ -149,6 +149,7 @@ def build() -> Controls:
             photos, first, second, embed = _photos()
             pairs, groups = _lists()
             run = gr.Button("Evaluate", variant="primary", elem_id="own-evaluate")
+            history.section()
         with results:
             said = gr.HTML("", elem_id="own-said", padding=False)
             shown = dashboards.build()

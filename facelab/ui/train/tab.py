@@ -32,6 +32,7 @@ from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import MINUTES
+from facelab.ui.widgets.doctor import header_card
 from facelab.ui.widgets.run_cards import RunRow, history_card, run_card, run_row
 
 TITLE = "Train"
@@ -105,11 +106,12 @@ def frames(
         course = training_course(now) if now.step != step or now.result else gr.skip()
         where = gr.skip() if now.map is flat else now.map and people_map(now.map)
         step, flat = now.step, now.map
-        last = [gr.skip()] * 3
+        last, card = [gr.skip()] * 3, run_card(now)
         if now.result:
+            card += header_card(now.result.header)
             rows = (*rows, run_row(now, *words))[-RUNS:]
             last = [rows, history_card(rows), now.result]
-        yield [run_card(now), course, where, *last]
+        yield [card, course, where, *last]
 
 
 def on_stop(request: gr.Request, key: str) -> None:

@@ -39,6 +39,7 @@ from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import columns, live
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.current import answer_newest
+from facelab.ui.widgets.doctor import header_card
 from facelab.ui.widgets.photo_input import PhotoInput
 from facelab.ui.widgets.run_cards import held_out, run_card
 
@@ -103,14 +104,14 @@ def _frames(run: Training) -> Iterator:
 
 
 def teach_card(now: Snapshot, people: int, lucky: float) -> str:
-    """Return the state of the run, and at its end whether its accuracy is above chance.
+    """Return the state of the run, and at its end what the doctor says and whether it is above chance.
 
     Args:
         now: the run.
         people: number of identities, K.
         lucky: the accuracy that chance exceeds in at most one of twenty cases.
     """
-    card = run_card(now, closed=True)
+    card = run_card(now, closed=True) + (header_card(now.result.header) if now.result else "")
     right = held_out(now, "top_1")
     if now.result is None or right != right:
         return card
