@@ -1,8 +1,8 @@
-"""Identity of a visitor across a reload: a random key that the browser tab creates when it first starts a
-run.
+"""Identity of a visitor across a reload: a random key that the browser creates when it first starts a run.
 
-Only that tab holds the key, so no other visitor can follow or stop the run. Every event about a run contains
-it; a request without a valid key is identified by its session, which a reload ends.
+Only the browser tabs of that visitor hold the key, so no other visitor can follow or stop the run; a new tab
+asks those that are open for it (page.js), so that one visitor has one place in the queue. Every event about a
+run contains it; a request without a valid key is identified by its session, which a reload ends.
 """
 
 import re
@@ -20,17 +20,17 @@ GONE = (
     "The page was loaded again: what earlier runs left is gone with the old one, and a run goes on for "
     f"{PATIENCE:.0f} seconds only while no page shows it."
 )
-BUSY = "Your run is still under way; stop it first, then start another."
+BUSY = "Your run is still under way in the {} tab; stop it first, then start another."
 
 
 def make(tab: str) -> str:
     """Return the script of an event that starts a run; its first input becomes the key."""
-    return f"(key, ...values) => [window.facelabKey('{tab}', true), ...values]"
+    return f"async (key, ...values) => [await window.facelabStart('{tab}'), ...values]"
 
 
 def tell(tab: str) -> str:
     """Return the script of an event that asks for a run; its first input becomes the key, if there is one."""
-    return f"(key, ...values) => [window.facelabKey('{tab}', false), ...values]"
+    return f"(key, ...values) => [window.facelabKey('{tab}'), ...values]"
 
 
 def returning(
@@ -46,7 +46,7 @@ def returning(
     """
     key = gr.Textbox(visible=False)
     page, quiet = Context.root_block, {"api_visibility": "private", "show_progress": "hidden"}
-    page.load(None, None, key, js=f"() => window.facelabKey('{tab}', false)", **quiet)
+    page.load(None, None, key, js=f"() => window.facelabKey('{tab}')", **quiet)
     key.change(show, [key, *inputs], [*shown, key], concurrency_limit=None, **quiet).then(
         None, key, None, js=f"(key) => window.facelabForget('{tab}', key)", **quiet
     )

@@ -20,7 +20,7 @@ from facelab.lessons.live import course as live_course
 from facelab.lessons.live import data as live_data
 from facelab.lessons.live import queue as live_queue
 from facelab.lessons.live import session as live
-from facelab.lessons.live.course import Map, course, flat_map
+from facelab.lessons.live.course import Map, Snapshot, course, flat_map
 from facelab.lessons.live.data import DrawnCrops, TrainingData, from_photos, rendered
 from facelab.lessons.live.queue import TrainingQueue
 from facelab.lessons.live.session import Training
@@ -154,7 +154,7 @@ def test_a_run_ends_after_the_step_that_passes_its_limit(stage, limit, steps):
 
 def test_the_second_waits_its_turn_and_sees_its_place(stage):
     line = TrainingQueue()
-    runs = [training(line, seed) for seed in range(3)]
+    runs = [training(line, seed, visitor=f"v{seed}") for seed in range(3)]
     first, second, third = (run.follow() for run in runs)
     until(first, lambda s: s.state == "starting")
     assert [next(second).ahead, next(third).ahead] == [1, 2]
@@ -171,6 +171,52 @@ def test_the_second_waits_its_turn_and_sees_its_place(stage):
     runs[2]._seen -= live_queue.PATIENCE + 1
     stage.let(1)
     assert all(run.wait(60) for run in runs) and line._runs == []
+
+
+def test_a_visitor_has_one_place_whatever_the_tab(stage):
+    line = TrainingQueue()
+    first, second, other = training(line), training(line, 1, tab="Transfer"), training(line, 2, visitor="w")
+    running, beside = first.follow(), other.follow()
+    until(running, lambda s: s.state == "starting")
+    next(beside)
+    (refused,) = second.follow()
+    assert refused.state == "failed" and one_sentence(refused.message) and line._runs == [first, other]
+    assert (line.tab_of("v"), line.tab_of("w"), line.tab_of("x"), line.tab_of("")) == (
+        "Train",
+        "Train",
+        None,
+        None,
+    )
+    other._seen -= live_queue.PATIENCE + 1  # it is counted out, and its visitor begins another run
+    assert line.position(first) == 0 and line._runs == [first]
+    newer = training(line, 3, visitor="w").follow()
+    next(newer)
+    assert until(beside, lambda s: s.state == "stopped").result is None  # the older one is back, and ends
+    assert len(line._runs) == 2
+    first.stop()
+    stage.let(1)
+    assert first.wait(60) and line.join(second)  # afterwards there is a place
+
+
+def test_the_wait_is_what_the_runs_ahead_still_take(stage):
+    line = TrainingQueue()
+    first, second, third = (training(line, i, seconds=60.0, visitor=f"v{i}") for i in range(3))
+    ways = [run.follow() for run in (first, second, third)]
+    until(ways[0], lambda s: s.state == "starting")
+    assert [next(way).ahead for way in ways[1:]] == [1, 2] and math.isnan(line.wait(third))
+    first._latest, first._began = Snapshot("training", seconds_left=500.0), time.monotonic() - 10
+    assert first.clock()[0] >= 10 and line.wait(second) <= 50  # the limit ends it
+    first.clock = lambda: (10.0, 20.0)
+    assert line.wait(second) == next(ways[1]).seconds_left == 20
+    assert line.wait(third) == 20 + 30  # the second is expected to take as long as the first
+    line._took.extend((8.0, 12.0))
+    assert line.wait(third) == 20 + 10  # or as the last runs took
+    line._took.extend([900.0] * 8)
+    assert line.wait(third) == 20 + 60  # or until its limit
+    del first.clock
+    first.stop()
+    stage.let(1)
+    assert first.wait(60) and line._took[-1] >= 10
 
 
 def test_who_leaves_the_line_makes_room(stage):
@@ -247,7 +293,7 @@ def test_an_end_that_nobody_was_told_waits_for_them_and_not_for_ever(stage, monk
     until(snapshots, lambda s: s.state == "starting")
     snapshots.close()
     stage.let(STEPS)
-    assert run.wait(60) and not line.has("v", "Train")
+    assert run.wait(60) and line.tab_of("v") is None
     *_, last = line.find("v", "Train").follow()
     assert last.result is not None and line.find("v", "Train") is None  # told once
     monkeypatch.setattr(live_queue, "PATIENCE", 0.0)
@@ -271,7 +317,7 @@ def test_a_run_that_nobody_follows_ends_by_itself(stage, monkeypatch):
 
 def test_those_who_stopped_looking_lose_their_place_until_they_are_back(stage, monkeypatch):
     line = TrainingQueue()
-    first, second, third = (training(line, seed) for seed in range(3))
+    first, second, third = (training(line, seed, visitor=f"v{seed}") for seed in range(3))
     running, waiting, last = first.follow(), second.follow(), third.follow()
     next(running)
     next(waiting)

@@ -105,7 +105,9 @@ def test_what_cannot_be_trained_gets_one_sentence_and_no_run(monkeypatch, change
 
 
 def test_the_card_says_where_a_run_stands():
-    assert "Position 3 in the queue" in run_card(Snapshot("waiting", ahead=2))
+    waiting = run_card(Snapshot("waiting", ahead=2, seconds_left=121.0))
+    assert "Position 3 in the queue" in waiting and "about <b>2 min 10 s</b>" in waiting
+    assert "can be estimated once" in run_card(Snapshot("waiting", ahead=1))
     card = run_card(HALF)
     assert "Training" in card and "1 min 15 s" in card and "30 of 100" in card and "21.0%" in card
     assert "40.0%" in run_card(HALF, closed=True)
@@ -218,7 +220,7 @@ def test_downloads_load(tiny_run, tmp_path):
     try:  # what an earlier run has left is not handed out for the one under way
         nothing, said = train.on_download(request, "", Result(*tiny_run))
         assert nothing == "" and "not finished" in said
-        assert not QUEUE.has("another visitor", train.TITLE)
+        assert QUEUE.tab_of("another visitor") is None and QUEUE.tab_of("s") == train.TITLE
     finally:
         QUEUE.leave(waiting)
     assert train.on_download(request, "", Result(*tiny_run))[0]

@@ -74,7 +74,7 @@ class Snapshot:
         losses, accuracies: of each step so far; accuracies run smoothly and are NaN without logits.
         figures: (step, validation) at the end of each epoch, as in `Progress`.
         map: map of held-out people after the last epoch, or None.
-        images_per_second, seconds_left: speed and estimated remaining time.
+        images_per_second, seconds_left: speed and estimated remaining time; while it waits, until its start.
         seconds: since the run began.
         result: the result, when the run has ended with one.
     """

@@ -62,16 +62,18 @@ class Training:
         borrow: Course | None = None,
     ) -> None:
         self.recipe, self.visitor, self.tab, self.about, self.started = recipe, visitor, tab, about, False
-        self._pool, self._limit, self._line, self._borrow = pool, seconds, line, borrow or course
+        self._pool, self.limit, self._line, self._borrow = pool, seconds, line, borrow or course
         self._latest = self._end = Snapshot("starting")
         self._stop, self._done = threading.Event(), threading.Event()
         self._keep, self._seen, self._began, self._lock = True, time.monotonic(), math.nan, threading.Lock()
 
     def follow(self) -> Iterator[Snapshot]:
         """Wait in the queue, train, and yield snapshots; a follower may return within `PATIENCE`."""
-        self._line.join(self)
+        if not self._line.join(self):
+            yield Snapshot("failed", message="your other run is still under way; stop it first")
+            return
         while not self.started and (ahead := self._line.position(self)):
-            yield Snapshot("waiting", ahead=ahead)
+            yield Snapshot("waiting", ahead=ahead, seconds_left=self._line.wait(self))
             self._seen = time.monotonic()
             if self._stop.wait(POLL):
                 self._line.leave(self)
@@ -99,6 +101,11 @@ class Training:
         """Stop after the current step, and measure the network so far."""
         self._stop.set()
 
+    def clock(self) -> tuple[float, float]:
+        """Return the seconds since it began and the estimated seconds left; NaN is not known (yet)."""
+        so_far = time.monotonic() - self._began
+        return so_far, max(min(self._latest.seconds_left, self.limit - so_far), 0.0)  # NaN first, which stays
+
     def is_abandoned(self) -> bool:
         """Return whether there has been no follower for a long time."""
         return time.monotonic() - self._seen > live_queue.PATIENCE
@@ -114,7 +121,7 @@ class Training:
     def _work(self) -> None:
         told = None
         try:
-            steps = self._borrow(self.recipe, self._pool, self._limit, self._stop.is_set)
+            steps = self._borrow(self.recipe, self._pool, self.limit, self._stop.is_set)
             with contextlib.closing(steps):
                 for told in steps:
                     if told.state not in ("training", "ending"):

@@ -71,8 +71,8 @@ def on_train(
 ) -> Iterator:
     """Wait in the queue, train and yield (card, curves, map, runs, table, result)."""
     who = visitor(key, request)
-    if QUEUE.has(who, TITLE):
-        gr.Info(BUSY)
+    if (busy := QUEUE.tab_of(who)) is not None:
+        gr.Info(BUSY.format(busy))
         yield [gr.skip()] * (1 + FRAME)
         return
     try:
@@ -143,7 +143,7 @@ def on_folder(
 
 def on_download(request: gr.Request, key: str, result: Result | None) -> list[Any]:
     """Return the checkpoint as base64, for the browser to save -> (content, message)."""
-    if QUEUE.has(visitor(key, request), TITLE):
+    if QUEUE.tab_of(visitor(key, request)) == TITLE:
         return ["", cards.hint("Your run is not finished; download its checkpoint at the end.")]
     if result is None:
         return ["", cards.hint("You have no finished run; press Train first, then download the checkpoint.")]

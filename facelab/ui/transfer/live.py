@@ -69,8 +69,8 @@ def on_teach(
 ) -> Iterator:
     """Fine-tune on the visitor's photos, or synthetic identities -> (card, curves, network)."""
     who = visitor(key, request)
-    if QUEUE.has(who, TAB):
-        gr.Info(BUSY)
+    if (busy := QUEUE.tab_of(who)) is not None:
+        gr.Info(BUSY.format(busy))
         yield [gr.skip()] * 3
         return
     try:

@@ -82,8 +82,8 @@ def _words(snapshot: Snapshot) -> str:
     if snapshot.state == "waiting":
         others = "one run is" if snapshot.ahead == 1 else f"{snapshot.ahead} runs are"
         return (
-            f"<b>Position {snapshot.ahead + 1} in the queue:</b> {others} before yours. One run at a time. "
-            "Yours starts automatically; Stop leaves the queue."
+            f"<b>Position {snapshot.ahead + 1} in the queue:</b> {others} before yours, one run at a time. "
+            f"{_wait(snapshot.seconds_left)} Yours starts automatically; Stop leaves the queue."
         )
     if snapshot.state == "starting":
         return f"Rendering faces and building the network ({snapshot.seconds:.0f} s)."
@@ -92,6 +92,12 @@ def _words(snapshot: Snapshot) -> str:
     if snapshot.state == "ending":
         return "The current step is the last."
     return f"About <b>{duration(snapshot.seconds_left)}</b> left."
+
+
+def _wait(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "The wait can be estimated once the run before yours has begun to train."
+    return f"The wait is about <b>{duration(max(10, 10 * math.ceil(seconds / 10)))}</b>."
 
 
 def _figures(snapshot: Snapshot, closed: bool) -> str:
