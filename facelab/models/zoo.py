@@ -3,9 +3,12 @@
 import functools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+
+from torch import nn
 
 from facelab import settings
 from facelab.models import checkpoint, hub
@@ -15,6 +18,8 @@ from facelab.models.recipes import RECIPES
 
 PACKAGE = Path(__file__).parents[1]
 DEFAULT_MODEL = "strong"
+Own = Mapping[str, tuple[FaceModel, checkpoint.Header]]
+OWN: ContextVar[Own] = ContextVar("networks of a visit, in memory only")
 
 
 def shipped(package: Path) -> Path:
@@ -61,6 +66,27 @@ def find_checkpoint(name: str, also: Iterable[str] = ()) -> Path:
     if repository and re.fullmatch(hub.NAME, name):
         return hub.download(replace(hub.parse(repository), file=f"{name}.safetensors"))
     raise ValueError(f"there is no model {name!r}: {nearest(name, [*checkpoint_names(), *also])}")
+
+
+def load(name: str) -> tuple[FaceModel, nn.Module | None, checkpoint.Header]:
+    """Return (network, loss, header) of a checkpoint's name, path or address, or of a network of this visit,
+    whose loss is not kept.
+
+    Raises:
+        ValueError: as `find_checkpoint`, or a damaged file.
+    """
+    own = OWN.get({}).get(name)
+    return checkpoint.load(find_checkpoint(name)) if own is None else (own[0], None, own[1])
+
+
+def header_of(name: str) -> checkpoint.Header:
+    """Return the header of what `load` takes; no weights are read.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    own = OWN.get({}).get(name)
+    return checkpoint.describe(find_checkpoint(name)) if own is None else own[1]
 
 
 def network_of(name: str) -> FaceModel:

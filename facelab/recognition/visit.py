@@ -7,6 +7,7 @@ weights, so that two models with the same recipe are told apart, also in an expo
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -86,17 +87,22 @@ class VisitModel:
 
 
 Models = Mapping[str, VisitModel]
+NAME = re.compile(r".* #[0-9a-f]{6}", re.DOTALL)  # as `named` gives them
 _REACHABLE: ContextVar[Models] = ContextVar("models of the visit")
 
 
 @contextlib.contextmanager
 def reachable(models: Models) -> Iterator[None]:
-    """Let the functions below, and `embedder.load`, find these models; for this request only."""
-    token = _REACHABLE.set(models)
+    """Let the functions below, `embedder.load`, and a training that begins from one find these models, for
+    this request only and for what runs in a copy of its context.
+    """
+    networks = {name: (model.network, model.header) for name, model in models.items() if model.network}
+    tokens = _REACHABLE.set(models), zoo.OWN.set(networks)
     try:
         yield
     finally:
-        _REACHABLE.reset(token)
+        _REACHABLE.reset(tokens[0])
+        zoo.OWN.reset(tokens[1])
 
 
 def models() -> Models:

@@ -8,12 +8,11 @@ statistics are frozen as well.
 
 from torch import nn
 
-from facelab.models import checkpoint
+from facelab.models import zoo
 from facelab.models.backbones.pretrained import pretrained
 from facelab.models.model import FaceModel
 from facelab.models.names import nearest
 from facelab.models.recipe import Recipe
-from facelab.models.zoo import find_checkpoint
 
 IMAGENET = "imagenet"
 SHAPE = ("backbone", "neck", "embedding_dim")  # the fields on which the network's tensors depend
@@ -35,7 +34,7 @@ def initialize(model: FaceModel, loss_fn: nn.Module, recipe: Recipe, identities:
     if recipe.init_from == IMAGENET:
         model.backbone.load_state_dict(pretrained(recipe.backbone).state_dict())
         return
-    source, source_loss, header = checkpoint.load(find_checkpoint(recipe.init_from))
+    source, source_loss, header = zoo.load(recipe.init_from)
     for name in SHAPE:
         theirs, ours = getattr(header.recipe, name), getattr(recipe, name)
         if theirs != ours:
@@ -44,7 +43,8 @@ def initialize(model: FaceModel, loss_fn: nn.Module, recipe: Recipe, identities:
             )
     model.load_state_dict(source.state_dict())
     then, now = header.recipe, recipe
-    if header.identities == identities and (then.loss, then.loss_options()) == (now.loss, now.loss_options()):
+    same = source_loss is not None and header.identities == identities
+    if same and (then.loss, then.loss_options()) == (now.loss, now.loss_options()):
         loss_fn.load_state_dict(source_loss.state_dict())
 
 

@@ -19,6 +19,7 @@ from facelab.lessons.live.course import Course, Result, Snapshot, course, failed
 from facelab.lessons.live.data import TrainingData
 from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
+from facelab.recognition import visit
 from facelab.recognition.visit import HeldOut
 from facelab.settings import zero_gpu
 
@@ -72,6 +73,9 @@ def borrowing(lent: Callable[..., Iterator[tuple[Snapshot, Packed]]]) -> Course:
     def train(
         recipe: Recipe, pool: TrainingData, seconds: float, stop: Callable[[], bool]
     ) -> Iterator[Snapshot]:
+        if recipe.init_from in visit.models():  # which are in reach of this process only
+            yield from course(recipe, pool, seconds, stop)
+            return
         begun = False
         with tempfile.TemporaryDirectory(prefix="facelab-") as folder:
             flag = Path(folder) / "stop"

@@ -2,7 +2,8 @@
 
 The address bar always holds the open tab and those of its settings that differ from their start; choosing
 another tab makes an entry for Back and Forward. A setting that a link names and the page does not know, or a
-value that it does not offer, is left alone. Photos and galleries are never part of a link.
+value that it does not offer, is left alone; a model of a visit that is not there is explained. Photos and
+galleries are never part of a link.
 """
 
 import json
@@ -14,7 +15,14 @@ from urllib.parse import parse_qsl
 import gradio as gr
 from gradio.components import Component
 
+from facelab.recognition import visit as reach
+from facelab.ui.visit import ModelChoice
+
 FORMER_NAMES = {"regularisation": "regularization", "grey": "gray", "erase": "random_erasing"}  # in old links
+GONE = (
+    "This link names a model of another visit, or of one that is over; such a model lives in one open page "
+    "only. Choose another model, or train or bring it again."
+)
 Controls = dict[str, Component]  # a tab's settings, by the short names that a link gives them
 
 WRITE = """(...values) => {{
@@ -103,14 +111,24 @@ def open_link(linked: list[LinkedTab], wanted: Mapping[str, str], exact: bool = 
     opened = FORMER_NAMES.get(wanted.get("tab", ""), wanted.get("tab", ""))
     out: list[Any] = [gr.Tabs(selected=opened) if opened in names else gr.skip()]
     shown = opened or names[0]
+    gone = False
     for tab in linked:
         for name, control in tab.controls.items():
-            value = legal_value(control, wanted.get(name)) if tab.name == shown else None
+            text = wanted.get(name) if tab.name == shown else None
+            value = legal_value(control, text)
+            gone = gone or (value is None and isinstance(control, ModelChoice) and is_own(text))
             if exact and tab.name == shown:
                 out.append(control.value if value is None else value)
             else:
                 out.append(gr.skip() if value is None or value == control.value else value)
+    if gone:
+        gr.Info(GONE)
     return out
+
+
+def is_own(text: str | None) -> bool:
+    """Return whether a link's text is the name of a model of some visit."""
+    return text is not None and reach.NAME.fullmatch(text) is not None
 
 
 def legal_value(control: Component, text: str | None) -> object | None:
@@ -125,6 +143,8 @@ def legal_value(control: Component, text: str | None) -> object | None:
         except ValueError:
             return None
         return value if _is_on(control, value) else None
+    if isinstance(control, ModelChoice) and text in reach.models():
+        return text
     return next((value for _, value in getattr(control, "choices", []) if _is_written(value, text)), None)
 
 

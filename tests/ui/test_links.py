@@ -3,7 +3,10 @@
 import gradio as gr
 import pytest
 
+from facelab.recognition import visit as reach
+from facelab.ui import links
 from facelab.ui.links import LinkedTab, legal_value, open_link
+from facelab.ui.visit import ModelChoice
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,19 @@ def test_what_the_page_does_not_offer_is_left_alone(tabs):
     assert changed(tabs, tab="three", far="9", model="c", photo="x") == (None, {})
     assert changed(tabs, tab="two", far="nan", flip="yes", bins="7") == ("two", {})
     assert changed(tabs, tab="one", far="2", model="a") == ("one", {})  # their start: nothing to change
+
+
+def test_a_model_of_a_visit_is_chosen_in_that_visit_and_explained_in_others(monkeypatch):
+    said, name = [], "resnet_face, softmax, 1 epoch #0a1b2c"
+    monkeypatch.setattr(links.gr, "Info", said.append)
+    with gr.Blocks():
+        tab = LinkedTab("one", None, {"model": ModelChoice(["strong", "plain"], value="strong")})
+    with reach.reachable({name: reach.VisitModel(None, "")}):
+        assert changed([tab], tab="one", model=name) == ("one", {"one.model": name}) and not said
+    assert changed([tab], tab="one", model=name) == ("one", {}) and said == [links.GONE]
+    for other in ("weak", "strong", "x" * 10**5):
+        changed([tab], tab="one", model=other)
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(("text", "value"), [("10", 10), ("35.7", None), ("40", 40), ("45", None)])

@@ -18,6 +18,7 @@ from facelab.lessons.live.session import Training, TrainingQueue
 from facelab.lessons.live.teach import chance_bound_95, held_back, lesson_recipe, name_photo
 from facelab.lessons.transfer import Outcome
 from facelab.models import checkpoint
+from facelab.models.recipe import Recipe
 from facelab.plots.transfer import LOOKS, summary, transfer_curves
 from facelab.training.splits import split
 from facelab.ui.transfer import live as transfer_live
@@ -170,7 +171,7 @@ def test_photographs_of_real_people_are_taught_from_a_zip(shared, tmp_path, upto
 
 
 def test_no_better_than_guessing_is_said():
-    result = Result(None, None, None)
+    result = Result(None, None, checkpoint.Header(Recipe(), 3, "d"))
     snapshot = Snapshot(
         "finished", losses=(1.0,), accuracies=(0.3,), figures=((9, {"top_1": 0.5}),), result=result
     )

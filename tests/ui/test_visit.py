@@ -12,6 +12,7 @@ import pytest
 import torch
 from gradio.state_holder import SessionState, StateHolder
 
+from facelab.lessons.live import teach
 from facelab.lessons.live.course import course
 from facelab.lessons.live.data import TrainingData, rendered
 from facelab.lessons.live.held_out import unlearned
@@ -110,6 +111,36 @@ def test_two_trainings_of_one_recipe_have_two_names_and_galleries_that_do_not_mi
         assert galleries.load_gallery(file, model.name).people
     with pytest.raises(ValueError, match="cannot compare"):
         galleries.load_gallery(file, other)
+
+
+def test_a_network_of_the_visit_is_a_start_in_transfer_for_its_visit_only(model):
+    pool = rendered(3, 3, 1)
+    with reach.reachable({model.name: model}):
+        assert teach.trained_parameters(model.name, "neck")[0] == 0
+        recipe = replace(teach.lesson_recipe(model.name, "neck", pool, 0), epochs=1)
+        *_, last = course(recipe, pool, 60.0, lambda: False)
+    ours, theirs = last.result.model.state_dict(), model.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "all of it was frozen"
+    assert last.result.header.recipe.init_from == model.name
+    for call in (teach.stages_of, lambda name: teach.lesson_recipe(name, None, pool, 0)):
+        with pytest.raises(ValueError, match="there is no model"):
+            call(model.name)
+
+
+def test_a_network_without_class_scores_says_why_it_has_no_reliability_diagram(model):
+    held, header = model.held_out, model.header
+    bare = replace(held, logits=None, classes=None)
+    triplet = replace(header, recipe=replace(header.recipe, loss="triplet"))
+    cases = {
+        "Fine-tune in Transfer": replace(model, held_out=bare),
+        "no probability": replace(model, held_out=bare, header=triplet),
+        "are not here": replace(model, held_out=None),
+        "ONNX graph": replace(model, network=None, header=None, held_out=None),
+    }
+    for words, one in cases.items():
+        with reach.reachable({model.name: one}):
+            card, figure = reliability.show(model.name)
+        assert words in card and figure is None
 
 
 def test_a_visit_keeps_its_last_models(model):

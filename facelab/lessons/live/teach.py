@@ -15,10 +15,9 @@ import torch
 from facelab.lessons.live.course import Result
 from facelab.lessons.live.data import TrainingData, read_crop
 from facelab.metrics.calibration import softmax
-from facelab.models.checkpoint import describe
 from facelab.models.model import FaceModel, build_model, class_logits, embed
 from facelab.models.recipe import Recipe
-from facelab.models.zoo import checkpoint_names, find_checkpoint
+from facelab.models.zoo import checkpoint_names, header_of
 from facelab.photos.faces import Source
 from facelab.training.splits import split
 from facelab.training.transfer import freeze
@@ -42,7 +41,8 @@ def starts() -> list[str]:
 
 
 def stages_of(start: str) -> list[str]:
-    """Return the names of a checkpoint's stages, from the photo on; its neck is not among them.
+    """Return the names of the stages of a checkpoint or of a network of this visit, from the photo on,
+    without its neck.
 
     Raises:
         ValueError: no such checkpoint.
@@ -65,14 +65,14 @@ def trained_parameters(start: str, upto: str | None) -> tuple[int, int]:
 def _empty_network(start: str) -> FaceModel:
     """Build a checkpoint's network on the meta device, where parameters take no memory."""
     with torch.device("meta"):
-        return build_model(describe(find_checkpoint(start)).recipe)
+        return build_model(header_of(start).recipe)
 
 
 def lesson_recipe(start: str, upto: str | None, pool: TrainingData, seed: int) -> Recipe:
     """Return the recipe that fine-tunes a checkpoint on the identities of a pool.
 
     Args:
-        start: the checkpoint's name or path.
+        start: the checkpoint's name or path, or the name of a network of this visit.
         upto: the last frozen stage; `neck` trains a new head only, None trains all layers.
         pool: at least two people with three photos each.
         seed: seed of the head, the order and the held-out photos.
@@ -80,7 +80,7 @@ def lesson_recipe(start: str, upto: str | None, pool: TrainingData, seed: int) -
     Raises:
         ValueError: no such checkpoint.
     """
-    theirs = describe(find_checkpoint(start)).recipe
+    theirs = header_of(start).recipe
     learned = len(pool.data) - held_back(pool)
     return Recipe(
         backbone=theirs.backbone,

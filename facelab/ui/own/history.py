@@ -19,7 +19,7 @@ LEAD = (
     "TensorBoard’s event file) or a checkpoint of FaceLab. The training doctor says what is wrong with it."
 )
 NOTHING = "No run of yours is here."
-LARGEST_HOSTED = 4 << 20  # bytes of a log
+LARGEST_HOSTED = 2 << 20  # bytes of a log, which may take 150 times as much memory
 MOST_CLASSES = 10**9
 UNKNOWN = "not known"
 QUIET = {"api_visibility": "private"}

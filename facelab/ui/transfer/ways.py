@@ -6,6 +6,7 @@ import gradio as gr
 
 from facelab.lessons.live.teach import freeze, stages_of, trained_parameters
 from facelab.ui.links import Controls
+from facelab.ui.visit import ModelChoice, offered
 from facelab.ui.widgets.controls import model_choices, redraw
 from facelab.ui.widgets.formula import formula, set_formula
 
@@ -60,8 +61,9 @@ def _middle(names: list[str]) -> str:
 
 def settings(names: list[str]) -> Controls:
     """Lay out start, way, last frozen stage and seed, and the formula; return the controls by name."""
-    start = gr.Dropdown(model_choices(names), value=names[0], label="Initialization", filterable=False,
-                        elem_id="transfer-start", info="A pretrained network.")  # fmt: skip
+    start = ModelChoice(model_choices(names), value=names[0], label="Initialization", filterable=False,
+                        elem_id="transfer-start", info="A pretrained network, or one of yours.")  # fmt: skip
+    offered(start, model_choices, only_networks=True)
     way = gr.Radio(WAYS, value="frozen", label="Trained layers", elem_id="transfer-way",
                    info="The more is frozen, the fewer weights train.")  # fmt: skip
     stages = stages_of(names[0])
