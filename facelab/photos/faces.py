@@ -23,6 +23,7 @@ from facelab.settings.extras import explained
 __all__ = [
     "CROP_SIZE",
     "IMAGE_SUFFIXES",
+    "MAX_FACES",
     "MAX_PIXELS",
     "TEMPLATE",
     "Face",
@@ -30,6 +31,7 @@ __all__ = [
     "Source",
     "align",
     "find_faces",
+    "find_largest",
     "main_face",
     "read_photo",
     "similarity_transform",
@@ -42,6 +44,7 @@ TEMPLATE = np.array(  # left eye, right eye, nose tip, left and right mouth corn
 DETECTION_SIDE = 960
 MIN_FACE = 40
 MIN_CONFIDENCE = 0.95
+MAX_FACES = 64  # of one photo, the largest; a photo of 960 pixels has room for hundreds
 NO_FACE = "no face was found; use a sharper, larger or more frontal photo"
 # The detector sees upright faces only: on a turned photo it is blind, or takes the mouth for the eyes, with a
 # confidence of .962 to .995 where upright faces have .9997 and more. Below this, other turns are looked at.
@@ -70,7 +73,7 @@ class Face:
 
 
 def find_faces(photo: Photo) -> list[Face]:
-    """Find and align every face, largest first; the list is empty if there is none.
+    """Find and align the faces, largest first, at most `MAX_FACES`; the list is empty if there is none.
 
     A photo in which no face is found with a confidence of 0.999 is also searched at the other three quarter
     turns, and the detection with the highest confidence is used. Boxes and landmarks refer to the photo as
@@ -79,16 +82,26 @@ def find_faces(photo: Photo) -> list[Face]:
     Raises:
         ValueError: the photo is smaller than the smallest face that can be found.
     """
+    return find_largest(photo)[0]
+
+
+def find_largest(photo: Photo) -> tuple[list[Face], int]:
+    """Return what `find_faces` returns, and the number of all faces found.
+
+    Raises:
+        ValueError: as `find_faces`.
+    """
     height, width = photo.pixels.shape[:2]
     if min(height, width) < MIN_FACE:
         size = f"{width}x{height} pixels"
         raise ValueError(f"the photo has only {size}; use one in which the face is {MIN_FACE} or more wide")
     boxes, landmarks, confidences = _detect_at_any_turn(photo.pixels)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    order = np.argsort(-area, kind="stable")
-    return [
+    order = np.argsort(-area, kind="stable")[:MAX_FACES]
+    faces = [
         Face(boxes[i], landmarks[i], float(confidences[i]), align(photo.pixels, landmarks[i])) for i in order
     ]
+    return faces, len(boxes)
 
 
 Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), landmarks (N, 5, 2), confidences (N,)

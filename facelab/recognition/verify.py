@@ -11,7 +11,7 @@ import numpy as np
 
 from facelab.models.zoo import DEFAULT_MODEL
 from facelab.photos.conditions import measure, warnings_of
-from facelab.photos.faces import Face, Photo, Source, find_faces, main_face, read_photo
+from facelab.photos.faces import Face, Photo, Source, find_largest, main_face, read_photo
 from facelab.recognition.embedder import Embedder, load
 
 DEFAULT_FAR = 1e-3
@@ -20,10 +20,17 @@ NO_FACE = "no face was found; use a sharper, larger or more frontal photo of one
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """A photo and the faces in it, at least one, largest first."""
+    """A photo and the faces in it, at least one, largest first.
+
+    Attributes:
+        photo: the photo.
+        faces: those that can be chosen.
+        left_out: the number of further faces, which are smaller.
+    """
 
     photo: Photo
     faces: list[Face]
+    left_out: int = 0
 
     @property
     def main(self) -> int:
@@ -70,12 +77,12 @@ def detect(source: Source, name: str) -> Detection:
     """
     try:
         photo = read_photo(source)
-        faces = find_faces(photo)
+        faces, found = find_largest(photo)
         if not faces:
             raise ValueError(NO_FACE)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    return Detection(photo, faces)
+    return Detection(photo, faces, found - len(faces))
 
 
 def detect_both(a: Source, b: Source) -> tuple[Detection, Detection]:
@@ -101,7 +108,10 @@ def score_faces(
     for name, detection, index in (("Photo A", a, face_a), ("Photo B", b, face_b)):
         index = detection.main if index is None else index
         if not 0 <= index < len(detection.faces):
-            raise ValueError(f"{name} has {len(detection.faces)} face(s); there is no face {index + 1}")
+            count = f"{len(detection.faces)} face(s)"
+            if detection.left_out:
+                count += f" that can be chosen, and {detection.left_out} smaller ones"
+            raise ValueError(f"{name} has {count}; there is no face {index + 1}")
         faces.append(detection.faces[index])
     if embedder.crops_suffice:  # one batch of two costs less than two of one
         first, second = embedder.embed(a.photo, faces)
@@ -179,15 +189,16 @@ def describe_face(detection: Detection, index: int) -> dict[str, object]:
     """Describe one face in pixels of the original photo.
 
     Returns:
-        {"found": number of faces in the photo, "face": number of this face, counted from 1 as in `--face-a`,
-        largest first, "main": whether it is the main face, "box": left, top, right, bottom from the photo's
-        corner, "landmarks": x, y from the center of its first pixel, "confidence"}.
+        {"found": number of faces in the photo, of which the largest 64 can be chosen, "face": number of this
+        face, counted from 1 as in `--face-a`, largest first, "main": whether it is the main face, "box":
+        left, top, right, bottom from the photo's corner, "landmarks": x, y from the center of its first
+        pixel, "confidence"}.
     """
     face, scale = detection.faces[index], detection.photo.scale
     half = 0.5  # from a pixel's center to its edge: what is scaled is the distance from the photo's corner
     landmarks = (face.landmarks.astype(np.float64) + half) * scale - half
     return {
-        "found": len(detection.faces),
+        "found": len(detection.faces) + detection.left_out,
         "face": index + 1,
         "main": index == detection.main,
         "box": np.round(face.box.astype(np.float64) * scale, 1).tolist(),

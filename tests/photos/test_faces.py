@@ -12,8 +12,10 @@ from PIL import Image
 from facelab.data.folders import ImageFolder
 from facelab.data.parametric import sample_identities
 from facelab.photos import faces
-from facelab.photos.faces import TEMPLATE, Face, Photo, align, find_faces, main_face
+from facelab.photos.faces import MAX_FACES, TEMPLATE, Face, Photo, align, find_faces, find_largest, main_face
 from facelab.photos.read import read_photo
+from facelab.recognition.verify import describe_face, detect, score_faces
+from facelab.ui.widgets.cards import detection_card
 from tests.conftest import drawn
 
 
@@ -65,6 +67,28 @@ def test_twelve_faces_are_all_found(clearest):
     found = find_faces(photo_of(tiled(*[[clearest] * 4] * 3)))
     cells = {(int(f.box[[0, 2]].mean() // 316), int(f.box[[1, 3]].mean() // 316)) for f in found}
     assert len(found) == len(cells) == 12
+
+
+def test_of_a_crowd_the_largest_faces_are_used(monkeypatch):
+    rng = np.random.default_rng(0)
+    count, photo = 300, photo_of(rng.integers(0, 256, (600, 600, 3), np.uint8))
+    corner, side = rng.uniform(0, 500, (count, 2)), rng.permutation(np.linspace(40, 90, count))[:, None]
+    boxes = np.hstack([corner, corner + side]).astype(np.float32)
+    points = (corner[:, None] + side[:, None] * TEMPLATE / 112).astype(np.float32)
+    found = boxes, points, np.full(count, 0.9999, np.float32)
+    monkeypatch.setattr(faces, "_detect", lambda pixels: found)
+    used, all_of_them = find_largest(photo)
+    assert (len(used), all_of_them) == (MAX_FACES, count)
+    widths = [float(face.box[2] - face.box[0]) for face in used]
+    assert widths == sorted(widths, reverse=True)
+    assert widths == pytest.approx(sorted(side[:, 0], reverse=True)[:MAX_FACES], abs=1e-3)
+    seen = detect(photo.pixels, "Photo A")
+    assert (len(seen.faces), seen.left_out) == (MAX_FACES, count - MAX_FACES)
+    assert describe_face(seen, 0)["found"] == count
+    card = detection_card(seen, 0, "Photo A")
+    assert f"{count} faces found" in card and f"the largest {MAX_FACES} can be chosen" in card
+    with pytest.raises(ValueError, match=f"{count - MAX_FACES} smaller ones; there is no face 100"):
+        score_faces(None, seen, seen, face_a=99)
 
 
 def test_a_face_found_only_with_a_margin_is_told_in_the_photos_own_pixels(portraits, monkeypatch):

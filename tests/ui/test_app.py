@@ -21,6 +21,7 @@ from facelab.ui.compare import heat
 from facelab.ui.compare import tab as compare
 from facelab.ui.widgets import cards, controls
 from facelab.ui.widgets.chart import HEAD, Chart
+from facelab.ui.widgets.current import Shown
 from facelab.ui.widgets.examples import example_pairs
 from facelab.ui.widgets.photo_input import PhotoInput
 
@@ -156,7 +157,7 @@ def test_a_model_without_thresholds_is_named_below_the_table(monkeypatch):
 
 
 def test_the_maps_on_the_page_sum_to_the_score(pair):
-    html = compare.why(pair)
+    html = heat.why(pair)
     sums = [float(x) for x in re.findall(r"<b>(-?[\d.]+)</b>", html)]
     assert sums == pytest.approx([pair.score] * 3, abs=1e-4)
     for svg in re.findall(r"<svg.*?</svg>", html):
@@ -166,9 +167,21 @@ def test_the_maps_on_the_page_sum_to_the_score(pair):
             assert cell == 0 or fill == (heat.ADDS if cell > 0 else heat.TAKES)
 
 
+def test_a_score_is_decomposed_when_that_is_asked_for_and_not_before(pair, monkeypatch):
+    made = []
+    monkeypatch.setattr(heat, "cosine_maps", lambda *_: made.append(1) or [np.ones((2, 2))] * 2)
+    *_, offer = compare.explain(pair, 2.0)
+    assert heat.OFFER in offer and not made
+    shown = Shown()
+    assert "Score decomposition" in compare.on_why(pair, shown) and made
+    assert compare.EMPTY in compare.on_why(None, shown)
+    shown.note(model="another")
+    assert compare.on_why(pair, shown) == gr.skip()  # it came too late
+
+
 def test_the_reference_has_no_map_and_the_page_says_why(pair):
     reference = compare.Pair(pair.a, pair.b, 0, 0, REFERENCE, 0.5)
-    assert "embeddings only" in compare.why(reference) and "<svg" not in compare.why(reference)
+    assert "embeddings only" in heat.why(reference) and "<svg" not in heat.why(reference)
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.1234, "123"), (-0.0123, "−12"), (-0.0001, "0"), (0.0, "0")])

@@ -16,6 +16,7 @@ from facelab.models.onnx_export import export_onnx
 from facelab.photos.faces import Photo
 from facelab.recognition import visit as reach
 from facelab.recognition.embedder import as_face, load
+from facelab.ui.compare import heat
 from facelab.ui.compare import tab as compare
 from facelab.ui.own import dashboards, models, runs, tab
 
@@ -72,7 +73,7 @@ def test_a_checkpoint_and_the_onnx_exported_from_it_give_one_score(tiny_run, tmp
     assert scores[0] == pytest.approx(float(unit[0] @ unit[1]), abs=1e-4)
     with reach.reachable(own):
         pair = compare.pair_of(*(Image.fromarray(crop) for crop in crops), names[1])
-        assert "layers are not open" in compare.why(pair)
+        assert "layers are not open" in heat.why(pair)
     own[names[1]].forget()
     with reach.reachable(own), pytest.raises(ValueError, match="took too long"):
         load(names[1]).embed(Photo(crops[0], 1.0), [as_face(crops[0])])

@@ -5,17 +5,32 @@ units of 10^-3.
 """
 
 import html
+from typing import Any
 
 import numpy as np
 
 from facelab.photos.faces import CROP_SIZE
-from facelab.ui.widgets.cards import picture
+from facelab.recognition.reference import NAME as REFERENCE
+from facelab.recognition.saliency import cosine_maps
+from facelab.ui.widgets.cards import hint, picture
 
 ADDS, TAKES = "#0072B2", "#D55E00"
 NOT_OURS = (
     "The reference model returns embeddings only, not its last feature map. Choose a FaceLab model to see "
     "the contribution of each position."
 )
+OFFER = "Press Explain the score to see what each position of the feature map contributes to it."
+
+
+def why(pair: Any) -> str:
+    """Return heat maps of the score of a `Pair`, or a hint why there are none."""
+    if pair.model == REFERENCE:
+        return hint(NOT_OURS)
+    crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
+    try:
+        return why_card(cosine_maps(pair.model, *crops), crops, pair.score)
+    except ValueError as error:  # a model of the visit whose layers are not open
+        return hint(f"{error}.")
 
 
 def why_card(maps: tuple[np.ndarray, np.ndarray], crops: tuple[np.ndarray, np.ndarray], score: float) -> str:

@@ -51,14 +51,17 @@ def results_of(first: list[Any]) -> list[Any]:
 
 
 def explanation_of(first: list[Any]) -> list[Any]:
-    """Return the components that `explain` fills, in its order, with the opening example."""
+    """Return the components that `explain` fills, in its order, with the opening example; and the button that
+    asks for the decomposition of a score.
+    """
     scores, table, figure, why_html = first
-    return [
+    shown = [
         gr.State(scores, time_to_live=60 * MINUTES),
         gr.HTML(table, elem_id="models", padding=False),
         Chart(figure, "Score and threshold of every model", "models-chart"),
-        gr.HTML(why_html, elem_id="why", padding=False),
     ]
+    ask = gr.Button("Explain the score", elem_id="explain", size="sm")
+    return [*shown, gr.HTML(why_html, elem_id="why", padding=False), ask]
 
 
 def show_faces(pair: Any) -> tuple[str, str, Any, Any]:

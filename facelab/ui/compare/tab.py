@@ -15,8 +15,6 @@ from facelab.evaluation.results import architectures
 from facelab.photos.faces import Source
 from facelab.plots.scores import model_scores, score_histogram
 from facelab.recognition.embedder import load, model_names
-from facelab.recognition.reference import NAME as REFERENCE
-from facelab.recognition.saliency import cosine_maps
 from facelab.recognition.verify import Detection, Verdict, detect_both, judge, score_faces, warn
 from facelab.ui.compare import formulas, heat, walk
 from facelab.ui.compare.results import explanation_of, photos_of, results_of, show_faces
@@ -168,7 +166,7 @@ def on_strictness(
 
 
 def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) -> list[Any]:
-    """Return (scores of all models, table, chart, decomposition of the chosen model's score) of a pair.
+    """Return (scores of all models, table, chart, an offer to decompose the chosen model's score) of a pair.
 
     Stop once the page shows another pair.
     """
@@ -179,7 +177,7 @@ def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) ->
         if not pair.fits(shown):
             return [gr.skip()] * 4
         scores[name] = score_faces(load(name), pair.a, pair.b, pair.face_a, pair.face_b)
-    out = [scores, *show_scores(scores, shown.inputs.get("strictness", strictness)), why(pair)]
+    out = [scores, *show_scores(scores, shown.inputs.get("strictness", strictness)), cards.hint(heat.OFFER)]
     return out if pair.fits(shown) else [gr.skip()] * len(out)
 
 
@@ -195,15 +193,10 @@ def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
     return [cards.models_card(verdicts, without, architectures()), model_scores(verdicts)]
 
 
-def why(pair: Pair) -> str:
-    """Return heat maps of the chosen model's score, or a hint why there are none."""
-    if pair.model == REFERENCE:
-        return cards.hint(heat.NOT_OURS)
-    crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
-    try:
-        return heat.why_card(cosine_maps(pair.model, *crops), crops, pair.score)
-    except ValueError as error:  # a model of the visit whose layers are not open
-        return cards.hint(f"{error}.")
+def on_why(pair: Pair | None, shown: Shown) -> Any:
+    """Return the decomposition of the score on the page, if it is still there when it is computed."""
+    said = heat.why(pair) if pair else cards.hint(EMPTY)
+    return said if pair is None or pair.fits(shown) else gr.skip()
 
 
 def build() -> Controls:
@@ -220,9 +213,14 @@ def build() -> Controls:
             run = gr.Button("Compare", variant="primary", elem_id="compare")
             said = formulas.beside(first[0], strictness.value)
         with shelf:
-            results = [*results_of(first), *explanation_of(explain(first[0], strictness.value))]
+            *explained, _ = explain(first[0], strictness.value)
+            *explanation, ask = explanation_of([*explained, heat.why(first[0])])
+            results = [*results_of(first), *explanation]
     shown = gr.State(Shown())
     _connect(photos, model, strictness, run, results, shown)
+    ask.click(
+        on_why, [results[0], shown], results[-1], api_visibility="private", show_progress_on=results[-1]
+    )
     formulas.follow(results[1], [results[0], strictness], said)
     given = handed_over("compare")
     taken = [
@@ -249,7 +247,7 @@ def _then_compare(event: Any, inputs: list[Any], results: list[Any]) -> Any:
 
 
 def _then_explain(event: Any, shown: gr.State, results: list[Any]) -> None:
-    """Show every model's decision and the score's decomposition after a decision."""
+    """Show every model's decision after a decision."""
     event.then(
         _explain,
         [results[0], shown],

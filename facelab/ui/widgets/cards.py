@@ -114,8 +114,9 @@ def percent(probability: float) -> str:
 
 def detection_card(detection: Detection, chosen: int, name: str) -> str:
     """Return the photo with numbered boxes beside the aligned crop of the chosen face."""
-    count = len(detection.faces)
-    found = "1 face found" if count == 1 else f"{count} faces found; face {chosen + 1} is used"
+    count, left_out = len(detection.faces), detection.left_out
+    found = "1 face found" if count == 1 else f"{count + left_out} faces found; face {chosen + 1} is used"
+    found += f", the largest {count} can be chosen" * (left_out > 0)
     return (
         f'<div class="fl-seen"><figure><div class="fl-photo">{picture(detection.photo.pixels, name)}'
         f"{_boxes(detection, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
