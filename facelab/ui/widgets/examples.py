@@ -3,16 +3,27 @@
 import functools
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
-from facelab.data.parametric import NUISANCE, relative, render, sample_identities, typical, with_values
+from facelab.data.parametric import (
+    NUISANCE,
+    relative,
+    render,
+    sample_identities,
+    sample_nuisances,
+    typical,
+    with_values,
+)
+from facelab.ui.widgets.finish import finished
 
 SIZE = 384
 SEEDS = (6, 5)  # two identities that both models tell apart
 PEOPLE = {"Ada": 1, "Ben": 36, "Cleo": 43, "Dan": 5, "Eve": 52, "Finn": 53}  # all apart at a FAR of 0.001
 STRANGER = 31  # in nobody's gallery, and apart from all of these
-SHEET_SEEDS, SHEET_SIDE = (6, 36, 43, 5, 52, 53, 1, 31, 12, 23, 8, 17), 160
+SHEET_SEEDS, SHEET_SIDE = (32, 2, 14, 22, 11, 29, 42, 38, 8, 44, 47, 41), 160
+SHEET_DIFFICULTY, SHEET_CONDITIONS = 0.35, 3  # light, clothes, glasses and backgrounds vary
 TWICE = 4  # the first so many have a second photo
 POSES = ({"yaw": 12.0, "smile": 0.5}, {"yaw": 3.0, "smile": 0.2}, {"yaw": -10.0, "smile": 0.0})
 
@@ -57,11 +68,11 @@ def example_probes() -> dict[str, Image.Image]:
 @functools.cache
 def sheet_of_people() -> Image.Image:
     """Return a contact sheet of twelve varied people, 6 by 2, shown when the page opens."""
+    people = torch.cat([sample_identities(1, seed) for seed in SHEET_SEEDS])
+    conditions = sample_nuisances(1 + max(SHEET_SEEDS), SHEET_CONDITIONS, SHEET_DIFFICULTY)
     sheet = Image.new("RGB", (6 * SHEET_SIDE, 2 * SHEET_SIDE))
-    for i, seed in enumerate(SHEET_SEEDS):
-        pose = {"yaw": (-14.0, 4.0, 12.0)[i % 3], "smile": (0.5, 0.2, 0.7, 0.0)[i % 4]}
-        face = portrait(sample_identities(1, seed), pose, 2 * SHEET_SIDE).resize((SHEET_SIDE, SHEET_SIDE))
-        sheet.paste(face, (i % 6 * SHEET_SIDE, i // 6 * SHEET_SIDE))
+    for i, face in enumerate(finished(people, conditions[list(SHEET_SEEDS)], SHEET_SIDE * 3 // 2)):
+        sheet.paste(face.resize((SHEET_SIDE, SHEET_SIDE)), (i % 6 * SHEET_SIDE, i // 6 * SHEET_SIDE))
     return sheet
 
 
