@@ -43,6 +43,7 @@ CUDA = torch.device("cuda", 0)
 ROWS: list[dict[str, object]] = []
 BASE = Recipe(neck="pool", embedding_dim=64, held_out=0.0, warmup=0.0, lr=0.01, epochs=1000)
 TINY = {"backbone": "mobilenet_face", "batch_size": 8}
+QUICK = "alexnet_face"  # for --tiny
 LEAST = 0.9  # of the speed on noise
 FITS = 16e9  # bytes of a common card
 

@@ -59,10 +59,10 @@ def test_starts_differ_in_what_they_say():
 
 
 def test_a_run_learns_rendered_people(monkeypatch):
-    monkeypatch.setattr(transfer, "STEPS", 30)
+    monkeypatch.setattr(transfer, "STEPS", 16)
     monkeypatch.setattr(transfer, "BATCH", 12)
     data = ParametricFaces(4, 7, seed=2).crop_set()
-    recipe = Recipe(embedding_dim=32, batch_size=12, lr=0.05, held_out=0.0)
+    recipe = Recipe(backbone="alexnet_face", embedding_dim=32, batch_size=12, lr=0.05, held_out=0.0)
     recipe = replace(recipe, random_erasing=0.0, rotate=0.0, zoom=0.0, shift=0.0, jitter=0.0)
     first = run(recipe, data, 3, 0)
     assert first == run(recipe, data, 3, 0)
@@ -71,7 +71,7 @@ def test_a_run_learns_rendered_people(monkeypatch):
 
 def test_every_start_is_measured_with_every_number_of_photos_and_seed(monkeypatch):
     monkeypatch.setattr(transfer, "STEPS", 1)
-    small = Recipe(neck="pool", embedding_dim=16, lr=0.01, held_out=0.0)
+    small = Recipe(backbone="alexnet_face", neck="pool", embedding_dim=16, lr=0.01, held_out=0.0)
     monkeypatch.setattr(transfer, "starts", lambda face: {"scratch": small, face: small})
     data = people([8, 8])
     asked = []

@@ -1,7 +1,7 @@
 """Train a recipe, be killed at random moments, resume; print whether the end is the same to the last bit.
 
-Usage: killed.py LOSS KILLS FOLDER. Children are forked from a process that computes on one thread, which
-is safe, and saves a start-up for each.
+Usage: killed.py LOSS KILLS FOLDER [LOSS KILLS FOLDER ...]. Children are forked from a process that computes
+on one thread, which is safe, and saves a start-up for each.
 """
 
 import os
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch._dynamo  # an optimizer does, which would cost each child a second
 
 from facelab.data.folders import CropSet
 from facelab.data.parametric import ParametricFaces
@@ -23,8 +24,9 @@ from facelab.training.loop import train
 
 STEPS_TO_LIVE = 4  # at most, before a kill
 RECIPE = Recipe(
-    epochs=4, batch_size=8, embedding_dim=8, neck="pool", dropout=0.2, held_out=0.0, precision="fp32", lr=0.05
-)
+    backbone="alexnet_face", epochs=4, batch_size=8, embedding_dim=8, neck="pool", dropout=0.2, held_out=0.0,
+    precision="fp32", lr=0.05,
+)  # fmt: skip
 
 
 def run(recipe: Recipe, data: CropSet, state: Path, pipe: int | None = None) -> None:
@@ -80,4 +82,5 @@ def main(loss: str, kills: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    for words in zip(*[iter(sys.argv[1:])] * 3, strict=True):
+        main(words[0], int(words[1]), Path(words[2]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,16 @@ from accelerate.state import AcceleratorState, PartialState
 
 from facelab.training import distributed
 from facelab.training.distributed import SharedBatchNorm, autocast_dtype, share_of
+from tests.programs import shared_batch
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "programs" / "shared_batch.py"
 
 
+FIELDS = shlex.split(
+    "--backbone alexnet_face --identities 6 --per-identity 4 --held-out 0.34 --epochs 2 --batch-size 8"
+    " --embedding-dim 8 --precision fp32 --json"
+)
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
@@ -27,15 +33,27 @@ def launched(*words: str) -> subprocess.CompletedProcess:
     )
 
 
-def printed(*launcher: str) -> dict:
-    done = launched(*launcher, str(PROGRAM))
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    """Where the command of two processes writes."""
+    return tmp_path_factory.mktemp("two") / "mine.safetensors"
 
 
 @pytest.fixture(scope="module")
-def runs() -> tuple[dict, dict]:
-    return printed(), printed(*TWO)
+def two(out) -> subprocess.CompletedProcess:
+    """Two processes that train with each loss, and then run a command; they are started once for both."""
+    done = launched(*TWO, str(PROGRAM), "train", "resnet_softmax", *FIELDS, "--out", str(out))
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def runs(two) -> tuple[dict, dict]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("build_model", "build_loss"):
+            patch.setattr(shared_batch.engine, name, getattr(shared_batch.engine, name))
+        one = shared_batch.measured()
+    return json.loads(json.dumps(one)), json.loads(two.stdout.splitlines()[0])
 
 
 @pytest.mark.parametrize("loss", ["softmax", "arcface", "triplet", "center", "online_label_smoothing"])
@@ -47,28 +65,11 @@ def test_two_processes_give_the_curve_of_one(runs, loss):
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-9)
 
 
-def test_the_command_trains_as_one_and_speaks_once(tmp_path):
-    out = tmp_path / "mine.safetensors"
-    fields = [
-        "--identities",
-        "6",
-        "--per-identity",
-        "4",
-        "--held-out",
-        "0.34",
-        "--epochs",
-        "2",
-        "--batch-size",
-        "8",
-    ]
-    fields += ["--embedding-dim", "8", "--precision", "fp32", "--json", "--out", str(out)]
-    done = launched(*TWO, "-m", "facelab", "train", "resnet_softmax", *fields)
-    assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [1, 2]
-    assert done.stderr.count(f"wrote {out}") == 1 and [path.name for path in tmp_path.iterdir()] == [out.name]
-    odd = launched(
-        *TWO, "-m", "facelab", "train", "resnet_softmax", *fields, "--overwrite", "--batch-size", "9"
-    )
-    assert "with 2 processes it must be a multiple of 2" in odd.stderr
+def test_the_command_trains_as_one_and_speaks_once(two, out):
+    assert [json.loads(line)["epoch"] for line in two.stdout.splitlines()[1:]] == [1, 2]
+    assert two.stderr.count(f"wrote {out}") == 1
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert "with 2 processes it must be a multiple of 2" in two.stderr
 
 
 class Processes:

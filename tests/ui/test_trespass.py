@@ -43,17 +43,20 @@ def page(tmp_path_factory):
         blocks.close()
 
 
+CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))  # one for all: making its TLS takes long
+
+
 def upload(url: str, name: str, content: bytes = CROP) -> httpx.Response:
-    return httpx.post(f"{url}/gradio_api/upload", files={"files": (name, content)})
+    return CLIENT.post(f"{url}/gradio_api/upload", files={"files": (name, content)})
 
 
 def event(url: str, number: int, data: list, session: str) -> str:
     """Everything that an event says when it is called by its number."""
     body = {"data": data, "fn_index": number, "session_hash": session}
-    joined = httpx.post(f"{url}/gradio_api/queue/join", json=body)
+    joined = CLIENT.post(f"{url}/gradio_api/queue/join", json=body)
     if joined.status_code != 200:
         return joined.text
-    return httpx.get(f"{url}/gradio_api/queue/data", params={"session_hash": session}, timeout=60).text
+    return CLIENT.get(f"{url}/gradio_api/queue/data", params={"session_hash": session}, timeout=60).text
 
 
 def test_no_address_leads_out_of_its_folder(page):
@@ -70,15 +73,14 @@ def test_no_address_leads_out_of_its_folder(page):
         CHECKPOINTS / "strong.safetensors", Path("app.py").resolve(), "/proc/self/environ", "~/.bashrc",
         f"/proc/self/root{secret}", "app.py", "./app.py", "", "http://127.0.0.1/", "//etc/passwd",
     )]  # fmt: skip
-    with httpx.Client() as client:
-        for place in places:
-            asked = httpx.Request("GET", f"http://127.0.0.1:{port}/")
-            asked.url = httpx.URL(scheme="http", host="127.0.0.1", port=port, raw_path=place.encode())
-            answer = client.send(asked)
-            own = answer.status_code == 200 and "<gradio-app" in answer.text  # the page itself, at any place
-            assert answer.status_code in (307, 400, 403, 404) or own, (place, answer.status_code)
-            assert SECRET not in answer.text and "root:" not in answer.text, place
-        assert client.get(f"{url}/gradio_api/file={theirs}").content == CROP, "its own address works"
+    for place in places:
+        asked = httpx.Request("GET", f"http://127.0.0.1:{port}/")
+        asked.url = httpx.URL(scheme="http", host="127.0.0.1", port=port, raw_path=place.encode())
+        answer = CLIENT.send(asked)
+        own = answer.status_code == 200 and "<gradio-app" in answer.text  # the page itself, at any place
+        assert answer.status_code in (307, 400, 403, 404) or own, (place, answer.status_code)
+        assert SECRET not in answer.text and "root:" not in answer.text, place
+    assert CLIENT.get(f"{url}/gradio_api/file={theirs}").content == CROP, "its own address works"
 
 
 def test_an_upload_lands_in_its_own_folder_whatever_its_name(page):
@@ -106,15 +108,14 @@ def test_private_events_have_no_name(page, capfd):
     hidden = {str(fn.api_name) for fn in fns} | {getattr(fn.fn, "__name__", "x") for fn in fns}
     assert public and len(hidden) > 20
     ways = ("call", "call/v2", "run", "api")
-    with httpx.Client() as client:
-        for name in sorted({*hidden, SECRET} - public):
-            for way in ways:
-                for end in ("", "/"):
-                    answer = client.post(f"{url}/gradio_api/{way}/{name}{end}", json={"data": []})
-                    assert answer.status_code == 404 and answer.json()["detail"] == GONE, (way, name)
-        answer = client.post(f"{url}/gradio_api/run/predict", json={"data": []})
-        assert answer.status_code == 404, "a number is missing"
-        assert client.post(f"{url}/gradio_api/run/models", json={"data": []}).json()["data"]
+    for name in sorted({*hidden, SECRET} - public):
+        for way in ways:
+            for end in ("", "/"):
+                answer = CLIENT.post(f"{url}/gradio_api/{way}/{name}{end}", json={"data": []})
+                assert answer.status_code == 404 and answer.json()["detail"] == GONE, (way, name)
+    answer = CLIENT.post(f"{url}/gradio_api/run/predict", json={"data": []})
+    assert answer.status_code == 404, "a number is missing"
+    assert CLIENT.post(f"{url}/gradio_api/run/models", json={"data": []}).json()["data"]
     said = "".join(capfd.readouterr())
     assert "Traceback" not in said and SECRET not in said
 
@@ -127,7 +128,7 @@ def test_an_event_of_the_browser_alone_is_no_event_of_the_server(page, capfd):
     assert (
         numbers
         and GONE
-        not in httpx.post(
+        not in CLIENT.post(
             f"{url}/gradio_api/run/predict", json={"data": [], "fn_index": numbers[0], "session_hash": "a"}
         ).text
     ), "how the page calls an event without a queue"
@@ -173,7 +174,7 @@ def test_what_a_visit_holds_reaches_no_other_visit(page, monkeypatch):
     assert len(events) > 20 and len(states) > 10 and SECRET not in repr(seen)
     assert all(kept[number] == {"secret": SECRET} for number in states)
     for path in ("config", "gradio_api/info", "gradio_api/queue/status", "healthz", "agents.md"):
-        assert theirs not in httpx.get(f"{url}/{path}").text, "a visit's only key is told"
+        assert theirs not in CLIENT.get(f"{url}/{path}").text, "a visit's only key is told"
 
 
 class Elsewhere(http.server.BaseHTTPRequestHandler):
@@ -197,7 +198,7 @@ def test_no_address_in_a_request_is_fetched(page, monkeypatch):
     """By any event that takes a file, public or private, and in each field that may hold an address."""
     app, url, _ = page
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     near = f"http://127.0.0.1:{server.server_port}/face.png"
     meta = {"_type": "gradio.FileData"}
     shapes = [{"url": near}, {"path": near, "meta": meta}, {"path": None, "url": near, "meta": meta}, near]
@@ -223,7 +224,7 @@ def test_no_address_in_a_request_is_fetched(page, monkeypatch):
 def test_an_oversized_request_is_refused(page, way):
     _, url, _ = page
     packed = json.dumps({"data": ["x" * largest()], "session_hash": "a", "fn_index": 0, "event_id": "e"})
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{url}/gradio_api/{way}", content=packed, headers={"content-type": "application/json"}
     )
     assert answer.status_code in (405, 413) and "Traceback" not in answer.text
@@ -237,7 +238,7 @@ def test_a_number_that_is_no_event_and_a_visit_that_is_no_name_are_refused(page)
         assert "Traceback" not in said and str(CHECKPOINTS.parent) not in said, number
     for session in ("", "../..", "a" * 100_000, "\0", 5, None, ["a"], {"a": 1}):
         body = {"data": [{"path": "/etc/passwd"}], "fn_index": 0, "session_hash": session}
-        said = httpx.post(f"{url}/gradio_api/queue/join", json=body).text
+        said = CLIENT.post(f"{url}/gradio_api/queue/join", json=body).text
         assert "Traceback" not in said and "root:" not in said, session
 
 
@@ -258,11 +259,11 @@ def test_malformed_files_get_a_sentence_from_each_endpoint(page, capfd):
         if not name.endswith(".npz"):
             calls = {"embed": [file, "strong"], "compare": [good, file, "strong", 0.01]}
         for endpoint, data in calls.items():
-            started = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": data})
+            started = CLIENT.post(f"{url}/gradio_api/call/{endpoint}", json={"data": data})
             answer = f"{url}/gradio_api/call/{endpoint}/{started.json()['event_id']}"
-            said = httpx.get(answer, timeout=120).text
+            said = CLIENT.get(answer, timeout=120).text
             assert "event: complete" in said or "event: error" in said, (name, said)
             refused += "event: error" in said
             assert str(uploads) not in said and len(said) < 3000 and "null" not in said.split(), (name, said)
     assert refused > 5 and "Traceback" not in "".join(capfd.readouterr())
-    assert httpx.post(f"{url}/gradio_api/run/models", json={"data": []}).json()["data"], "the page lives"
+    assert CLIENT.post(f"{url}/gradio_api/run/models", json={"data": []}).json()["data"], "the page lives"
