@@ -43,7 +43,9 @@ def page(tmp_path_factory):
         blocks.close()
 
 
-CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))  # one for all: making its TLS takes long
+CLIENT = httpx.Client(
+    limits=httpx.Limits(max_keepalive_connections=0)
+)  # one for all: making its TLS takes long
 
 
 def upload(url: str, name: str, content: bytes = CROP) -> httpx.Response:
