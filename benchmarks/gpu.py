@@ -43,7 +43,7 @@ CUDA = torch.device("cuda", 0)
 ROWS: list[dict[str, object]] = []
 BASE = Recipe(neck="pool", embedding_dim=64, held_out=0.0, warmup=0.0, lr=0.01, epochs=1000)
 TINY = {"backbone": "mobilenet_face", "batch_size": 8}
-QUICK = "alexnet_face"  # for --tiny
+QUICK = {"backbone": "alexnet_face", "batch_size": 8}  # of --tiny, which asks whether the script runs
 LEAST = 0.9  # of the speed on noise
 FITS = 16e9  # bytes of a common card
 
@@ -105,7 +105,7 @@ def backbones(tiny: bool) -> None:
 
     Another order of sums moves single units over a ReLU's kink, which alone moves a gradient by about 1 %.
     """
-    for name in ["mobilenet_face"] if tiny else BACKBONES:
+    for name in ["alexnet_face"] if tiny else BACKBONES:
         network, x = FaceModel(name, "pool", 64), torch.randn(4, 3, 112, 112)
 
         def run(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ def resumed(tiny: bool) -> None:
     data, before = noise(4, 8), torch.are_deterministic_algorithms_enabled()
     for strict, fields in itertools.product((False, True), ({}, {"loss": "center", "ema_decay": 0.9})):
         torch.use_deterministic_algorithms(strict, warn_only=True)
-        recipe = replace(BASE, **TINY | {"epochs": 1}, **fields)
+        recipe = replace(BASE, **(QUICK if tiny else TINY) | {"epochs": 1}, **fields)
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             state = Path(folder) / "x.run.safetensors"
@@ -169,7 +169,7 @@ def speed(tiny: bool) -> None:
         cases |= {"resnet_face 512 compiled": ("resnet_face", True)}
     data, peak = noise(8, 8 if tiny else 600), matmul_peak(tiny)
     for name, (backbone, compiled) in cases.items():
-        fields = TINY if tiny else {"backbone": backbone, "batch_size": 512, "precision": "bf16"}
+        fields = QUICK if tiny else {"backbone": backbone, "batch_size": 512, "precision": "bf16"}
         recipe = replace(BASE, **fields, compile=compiled)
         ours, ideal = train(recipe, data), on_noise(recipe)
         steps, found = 1 if tiny else 15, {"ours": [], "noise": []}
@@ -209,7 +209,7 @@ def on_noise(recipe: Recipe):
 
 def memory(tiny: bool) -> None:
     """Peak memory of a step at batch 128, and the batch that a card of 16 GB would hold."""
-    for name in ["mobilenet_face"] if tiny else BACKBONES:
+    for name in ["alexnet_face"] if tiny else BACKBONES:
         free()
         try:
             run = train(replace(BASE, backbone=name, batch_size=8 if tiny else 128), noise(8, 32))
@@ -230,10 +230,10 @@ def free() -> None:
 
 def page(tiny: bool) -> None:
     """Train live to a checkpoint, and embed from another thread."""
-    recipe = replace(BASE, **TINY | {"epochs": 1}, held_out_images=0.25)
+    recipe = replace(BASE, **(QUICK if tiny else TINY) | {"epochs": 1}, held_out_images=0.25)
     *_, end = Training(recipe, TrainingData(noise(4, 8), "noise", 8), 60.0, "").follow()
     say("page", "a live run", end.state == "finished", state=end.state, seconds=end.seconds)
-    host, out, crops = FaceModel("mobilenet_face", "pool", 64), {}, noise(4, 8).crops
+    host, out, crops = FaceModel(recipe.backbone, "pool", 64), {}, noise(4, 8).crops
     there = copy.deepcopy(host).to(CUDA)
     worker = threading.Thread(target=lambda: out.update(there=embed_all(there, [crops])))
     worker.start()
