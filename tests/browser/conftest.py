@@ -1,5 +1,6 @@
 """A served app and a real Chromium; without one, tests are skipped unless FACELAB_BROWSER=1 demands it."""
 
+import functools
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,10 +106,9 @@ def until(page, condition, arg=None, timeout=120_000):
     )
 
 
-@pytest.fixture
-def visit(served, chromium):
-    """visit(width, height, scheme, link) -> (page, watch), settled at Compare, or at what a link says;
-    nothing outside, no error at the end."""
+@contextmanager
+def visits(served, chromium):
+    """Open pages until the end, when none may have asked another host or complained."""
     contexts, watches = [], []
 
     def open_page(width=1280, height=900, scheme="light", link=None):
@@ -130,3 +131,21 @@ def visit(served, chromium):
     for watch in watches:
         assert watch.outside == []
         assert watch.errors == []
+
+
+@pytest.fixture
+def visit(served, chromium):
+    """visit(width, height, scheme, link) -> (page, watch), settled at Compare, or at what a link says;
+    nothing outside, no error at the end."""
+    with visits(served, chromium) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def desk(served, chromium):
+    """Like `visit`, but the tests of a file share the page: to open one takes five seconds of processor time.
+
+    What a test leaves there must not disturb the next one.
+    """
+    with visits(served, chromium) as open_page:
+        yield functools.cache(open_page)

@@ -45,8 +45,8 @@ def starred(page, chart):
     )
 
 
-def test_a_learner_follows_a_line_counts_code_and_fits_the_budget(visit):
-    page, _ = architectures_tab(visit)
+def test_a_learner_follows_a_line_counts_code_and_fits_the_budget(desk):
+    page, _ = architectures_tab(desk)
     says(page, "#code", "about 3 changed lines")
     assert page.locator("#code .fl-new").count() == written("resnext50_32x4d")
     assert starred(page, "tree-chart") == "<b>ResNeXt</b>"
@@ -69,22 +69,8 @@ def test_a_learner_follows_a_line_counts_code_and_fits_the_budget(visit):
     says(page, "#meter", "Too large")
 
 
-def test_speed_and_score_come_when_they_are_asked_for(visit):
-    page, _ = architectures_tab(visit)
-    choose(page, "network", "AlexNet · alexnet_face")
-    says(page, "#network-card", "AlexNet, 2012")
-    assert " ms" not in page.locator("#network-card").inner_text()
-    page.locator("#measure").click()
-    says(page, "#network-card", "alexnet_face ")
-    says(page, "#network-card", " ms")
-    drawn = "document.querySelector('#cost-chart .facelab-chart').data[0].x.length"
-    assert page.evaluate(drawn) > 10
-    page.locator("#up").get_by_label("LFW accuracy").check()
-    until(page, f"{drawn} < 10")
-
-
-def test_a_photo_of_ones_own_is_seen_stage_by_stage(visit, tmp_path):
-    page, _ = architectures_tab(visit)
+def test_a_photo_of_ones_own_is_seen_stage_by_stage(desk, tmp_path):
+    page, _ = architectures_tab(desk)
     sheets = page.locator("#maps img.fl-sheet")
     before = [sheets.nth(i).get_attribute("src") for i in range(sheets.count())]
     assert len(before) == 5 and "256 maps of 4×4" in page.locator("#maps").inner_text()
@@ -103,3 +89,17 @@ def test_a_photo_of_ones_own_is_seen_stage_by_stage(visit, tmp_path):
     )
     page.locator("#map-photo input[type=file]").set_input_files(photo)
     says(page, "#maps", "no face was found")
+
+
+def test_speed_and_score_come_when_they_are_asked_for(desk):
+    page, _ = architectures_tab(desk)
+    choose(page, "network", "AlexNet · alexnet_face")
+    says(page, "#network-card", "AlexNet, 2012")
+    assert " ms" not in page.locator("#network-card").inner_text()
+    page.locator("#measure").click()
+    says(page, "#network-card", "alexnet_face ")
+    says(page, "#network-card", " ms")
+    drawn = "document.querySelector('#cost-chart .facelab-chart').data[0].x.length"
+    assert page.evaluate(drawn) > 10
+    page.locator("#up").get_by_label("LFW accuracy").check()
+    until(page, f"{drawn} < 10")

@@ -52,8 +52,8 @@ def put(page, control, value):
 
 
 @needs_lessons
-def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
-    page, _ = calibration_tab(visit)
+def test_smoothing_changes_confidence_and_a_temperature_no_answer(desk):
+    page, _ = calibration_tab(desk)
     plain, smoothed = LESSONS["overfit", "0"], LESSONS["overfit", "0.1"]
     before, drawn = figures(page), bars(page)
     assert before[0] == f"{plain.accuracy():.1%}" and "Overconfident" in page.locator("#claims").inner_text()
@@ -81,8 +81,8 @@ def test_smoothing_changes_confidence_and_a_temperature_no_answer(visit):
 
 
 @needs_lessons
-def test_a_prediction_is_answered_once_or_skipped(visit):
-    page, _ = calibration_tab(visit)
+def test_a_prediction_is_answered_once_or_skipped(desk):
+    page, _ = calibration_tab(desk)
     card = page.locator("#predict-calibration")
     assert "27.3%" not in card.inner_text()
     card.get_by_role("button", name="It falls").click()
@@ -90,8 +90,8 @@ def test_a_prediction_is_answered_once_or_skipped(visit):
     assert "22.7% → 27.3%" in card.inner_text() and card.get_by_role("button").count() == 0
 
 
-def test_the_best_gap_follows_alpha(visit):
-    page, _ = calibration_tab(visit)
+def test_the_best_gap_follows_alpha(desk):
+    page, _ = calibration_tab(desk)
     assert "0.9333, 0.0333, 0.0333" in page.locator("#hand").inner_text()
     assert "3.332" in page.locator("#hand").inner_text()
     assert "optimal gap 3.332" in page.locator("#hand-chart").inner_text()

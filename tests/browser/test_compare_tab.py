@@ -49,16 +49,34 @@ def press_compare(page):
     return page.locator("#verdict").inner_text()
 
 
-def test_opens_with_a_finished_example(visit):
-    page, _ = visit()
+def test_opens_with_a_finished_example(desk):
+    page, _ = desk()
     assert re.search(r"Same person|Different people", page.locator("#verdict").inner_text())
     assert page.locator("#seen-a img").count() == 2  # the photo and its crop
     assert page.locator("#seen-a rect").count() == 1  # one face, drawn
     assert page.locator("#chart .bars").count() == 4  # two distributions, and the error of each shaded
 
 
-def test_two_uploads_get_a_verdict(visit):
-    page, _ = visit()
+def test_controls_have_names_for_a_screen_reader(desk):
+    page, _ = desk()
+    assert page.get_by_role("button", name="Compare", exact=True).count() == 1
+    assert page.locator("#model input").get_attribute("aria-label") == "Model"
+    assert page.locator("#chart [role=img]").get_attribute("aria-label")
+    assert page.locator("#verdict [role=status]").count() == 1
+    for image in page.locator("#seen-a img, #seen-b img").all():
+        assert image.get_attribute("alt")
+
+
+def test_the_slider_moves_the_decision_that_the_page_opens_on(desk):
+    page, _ = desk()
+    assert page.locator("#verdict h2").inner_text() == "✖ Different people"
+    page.locator("#strictness input[type=number]").fill("2")
+    page.locator("#strictness input[type=number]").press("Enter")
+    page.wait_for_selector("#verdict h2 >> text=✔ Same person")
+
+
+def test_two_uploads_get_a_verdict(desk):
+    page, _ = desk()
     put(page, "a", jpeg(portrait(4)))
     page.wait_for_selector("#verdict >> text=press Compare")  # the old verdict is gone with the old photo
     put(page, "b", jpeg(portrait(4)))
@@ -83,8 +101,8 @@ def test_real_photographs_of_one_person_and_of_two(visit, shared, model):
         assert wanted in press_compare(page)
 
 
-def test_examples_tell_one_person_from_two(visit):
-    page, _ = visit()
+def test_examples_tell_one_person_from_two(desk):
+    page, _ = desk()
     for name, title in (("Two people", "Different people"), ("One person, twice", "Same person")):
         assert name in example_pairs()
         page.evaluate("document.querySelector('#verdict h2').dataset.old = '1'")  # it may have the same title
@@ -92,8 +110,8 @@ def test_examples_tell_one_person_from_two(visit):
         page.wait_for_selector(f"#verdict h2:not([data-old]) >> text={title}", timeout=60_000)
 
 
-def test_slider_moves_threshold_and_rates_but_not_the_score(visit):
-    page, _ = visit()
+def test_slider_moves_threshold_and_rates_but_not_the_score(desk):
+    page, _ = desk()
     before = page.locator("#verdict .fl-figures b").all_inner_texts()
     page.locator("#strictness input[type=number]").fill("1")
     page.locator("#strictness input[type=number]").press("Enter")
@@ -104,16 +122,8 @@ def test_slider_moves_threshold_and_rates_but_not_the_score(visit):
     assert float(after[3].rstrip("%")) < float(before[3].rstrip("%"))  # and refuses fewer
 
 
-def test_the_slider_moves_the_decision_that_the_page_opens_on(visit):
-    page, _ = visit()
-    assert page.locator("#verdict h2").inner_text() == "✖ Different people"
-    page.locator("#strictness input[type=number]").fill("2")
-    page.locator("#strictness input[type=number]").press("Enter")
-    page.wait_for_selector("#verdict h2 >> text=✔ Same person")
-
-
-def test_chart_keeps_its_zoom_while_the_slider_moves(visit):
-    page, _ = visit()
+def test_chart_keeps_its_zoom_while_the_slider_moves(desk):
+    page, _ = desk()
     page.evaluate("Plotly.relayout(document.querySelector('.facelab-chart'), {'xaxis.range': [0.1, 0.9]})")
     page.locator("#strictness input[type=number]").fill("1.5")
     page.locator("#strictness input[type=number]").press("Enter")
@@ -122,8 +132,8 @@ def test_chart_keeps_its_zoom_while_the_slider_moves(visit):
     assert kept == pytest.approx([0.1, 0.9])
 
 
-def test_missing_photo_and_photo_without_a_face_say_what_to_do(visit):
-    page, _ = visit()
+def test_missing_photo_and_photo_without_a_face_say_what_to_do(desk):
+    page, _ = desk()
     clear(page, "b")
     assert "Photo B is missing" in press_compare(page)
     gradient = Image.linear_gradient("L").resize((400, 300))
@@ -134,8 +144,8 @@ def test_missing_photo_and_photo_without_a_face_say_what_to_do(visit):
     page.wait_for_selector("#chart .facelab-chart", state="hidden")
 
 
-def test_several_faces_offer_a_choice(visit):
-    page, _ = visit()
+def test_several_faces_offer_a_choice(desk):
+    page, _ = desk()
     group = Image.new("RGB", (768, 384))
     group.paste(portrait(4), (0, 0))
     group.paste(portrait(6), (384, 0))
@@ -159,26 +169,16 @@ def test_several_faces_offer_a_choice(visit):
         ("dot.jpg", jpeg(Image.new("RGB", (1, 1))), "only 1x1 pixels"),
     ],
 )
-def test_bad_files_get_one_sentence(visit, name, content, word):
-    page, watch = visit()
+def test_bad_files_get_one_sentence(desk, name, content, word):
+    page, watch = desk()
     put(page, "a", content, name)
     text = press_compare(page)
     assert "Photo A" in text and word in text
     watch.errors = [error for error in watch.errors if "Failed to load resource" not in error]
 
 
-def test_controls_have_names_for_a_screen_reader(visit):
-    page, _ = visit()
-    assert page.get_by_role("button", name="Compare", exact=True).count() == 1
-    assert page.locator("#model input").get_attribute("aria-label") == "Model"
-    assert page.locator("#chart [role=img]").get_attribute("aria-label")
-    assert page.locator("#verdict [role=status]").count() == 1
-    for image in page.locator("#seen-a img, #seen-b img").all():
-        assert image.get_attribute("alt")
-
-
-def test_nothing_is_stored_in_the_browser(visit):
-    page, _ = visit()
+def test_nothing_is_stored_in_the_browser(desk):
+    page, _ = desk()
     page.get_by_role("button", name="Try: two people").click()
     page.wait_for_selector("#verdict h2 >> text=Different people", timeout=60_000)
     stored = page.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")

@@ -37,8 +37,19 @@ def enroll(page, name, content, file="photo.jpg"):
     return page.locator("#status").inner_text()
 
 
-def test_one_photo_gets_two_answers_and_the_threshold_moves_one_of_them(visit):
-    page, _ = identify_tab(visit)
+def test_identify_has_names_for_a_screen_reader_and_a_link(desk):
+    page, _ = identify_tab(desk)
+    assert page.url.endswith("tab=identify")
+    assert page.get_by_role("button", name="Identify", exact=True).count() == 1
+    assert page.get_by_label("Name").count() >= 1
+    assert page.locator("#dir-chart [role=img]").get_attribute("aria-label")
+    for image in page.locator("#gallery img, #answers img").all():
+        assert image.get_attribute("alt")
+    assert page.get_by_role("tab", selected=True).inner_text() == "Identify"
+
+
+def test_one_photo_gets_two_answers_and_the_threshold_moves_one_of_them(desk):
+    page, _ = identify_tab(desk)
     closed, opened = answers(page)
     assert closed.startswith("→ ") and "Unknown" in opened
     rates = page.locator("#meaning b").all_inner_texts()
@@ -88,8 +99,8 @@ def test_own_people_follow_to_another_model_and_are_brought_back(visit):
     page.locator("#undo").wait_for(state="hidden")
 
 
-def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
-    page, _ = identify_tab(visit)
+def test_a_gallery_is_exported_emptied_and_imported(desk, tmp_path):
+    page, _ = identify_tab(desk)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export gallery").click()
     path = tmp_path / "gallery.npz"
@@ -103,27 +114,14 @@ def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
     assert page.locator("#gallery figure").count() == 7 and page.locator("#gallery img").count() == 0
 
 
-def test_a_photo_without_a_face_and_one_without_a_name_say_what_to_do(visit):
-    page, _ = identify_tab(visit)
+def test_a_photo_without_a_face_and_one_without_a_name_say_what_to_do(desk):
+    page, _ = identify_tab(desk)
     gray = jpeg(Image.new("RGB", (200, 200), "gray"))
     assert "give the person a name" in enroll(page, "", gray)
     page.locator("#name textarea, #name input").first.fill("Kim")
     after(page, "#status", lambda: page.locator("#enroll").click())
     assert "no face was found" in page.locator("#status").inner_text()
     assert page.locator("#gallery figure").count() == 7
-
-
-def test_identify_has_names_for_a_screen_reader_and_a_link(visit, served):
-    page, _ = identify_tab(visit)
-    assert page.url.endswith("tab=identify")
-    assert page.get_by_role("button", name="Identify", exact=True).count() == 1
-    assert page.get_by_label("Name").count() >= 1
-    assert page.locator("#dir-chart [role=img]").get_attribute("aria-label")
-    for image in page.locator("#gallery img, #answers img").all():
-        assert image.get_attribute("alt")
-    page.goto(f"{served}?tab=identify")
-    page.wait_for_selector("#dir-chart .main-svg", timeout=120_000)
-    assert page.get_by_role("tab", selected=True).inner_text() == "Identify"
 
 
 def test_compare_shows_every_model_and_where_the_score_comes_from(visit):

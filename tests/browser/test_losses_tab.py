@@ -13,8 +13,10 @@ from .conftest import until
 
 
 def open_section(page, name):
-    """Open one of the tab's sections by the start of its title."""
-    page.get_by_role("button", name=re.compile(name)).click()
+    """Open one of the tab's sections, if it is not, by the start of its title."""
+    title = page.get_by_role("button", name=re.compile(name))
+    if "open" not in title.get_attribute("class").split():
+        title.click()
 
 
 def losses_tab(visit, *arguments, section=None):
@@ -47,8 +49,8 @@ def figures(page, card):
     return {name: value for value, name in (cell.split("\n", 1) for cell in cells)}
 
 
-def test_center_loss_makes_the_classes_compact(visit):
-    page, _ = losses_tab(visit)
+def test_center_loss_makes_the_classes_compact(desk):
+    page, _ = losses_tab(desk)
     before = figures(page, "center")
     put(page, "center-weight", 0.5)
     page.wait_for_selector("#center >> text=Discriminative")
@@ -57,8 +59,8 @@ def test_center_loss_makes_the_classes_compact(visit):
     until(page, "document.querySelector('#center-formula').innerText.includes('0.5')")
 
 
-def test_a_margin_moves_the_curve_and_opens_the_gap(visit):
-    page, _ = losses_tab(visit, section="4 · Margins")
+def test_a_margin_moves_the_curve_and_opens_the_gap(desk):
+    page, _ = losses_tab(desk, section="4 · Margins")
     page.wait_for_selector("#margin-chart .main-svg", timeout=120_000)
     assert set(drawn(page, "margin-chart")) == {"softmax", "ArcFace"}  # one loss at a time
     page.locator("#margin-all input").check()
@@ -101,8 +103,8 @@ def drag(page, photo, degrees):
     page.mouse.up()
 
 
-def test_dragging_the_negative_away_makes_a_hard_triplet_easy(visit):
-    page, _ = losses_tab(visit, section="Triplets")
+def test_dragging_the_negative_away_makes_a_hard_triplet_easy(desk):
+    page, _ = losses_tab(desk, section="Triplets")
     page.wait_for_selector("#triplet h2 >> text=✖ Hard")
     until(page, "document.querySelector('#triplet-circle .fl-handles button').style.left")
     near = figures(page, "triplet")
@@ -121,8 +123,8 @@ def test_dragging_the_negative_away_makes_a_hard_triplet_easy(visit):
     assert int(handle.get_attribute("aria-valuenow")) == pytest.approx(104, abs=1)
 
 
-def test_a_drawing_of_where_a_handle_was_does_not_move_it_back(visit):
-    page, _ = losses_tab(visit, section="Triplets")
+def test_a_drawing_of_where_a_handle_was_does_not_move_it_back(desk):
+    page, _ = losses_tab(desk, section="Triplets")
     until(page, "document.querySelector('#triplet-circle .fl-handles button').style.left")
     before, after = page.evaluate(
         """() => {
@@ -139,8 +141,8 @@ def test_a_drawing_of_where_a_handle_was_does_not_move_it_back(visit):
     until(page, "document.querySelector('#triplet-circle [aria-label=negative]').ariaValueNow === '200'")
 
 
-def test_a_collapse_is_watched_flagged_and_fixed(visit, collapsing):
-    page, _ = losses_tab(visit, section="Collapse")
+def test_a_collapse_is_watched_flagged_and_fixed(desk, collapsing):
+    page, _ = losses_tab(desk, section="Collapse")
     page.wait_for_selector("#collapse-course .main-svg")
     put(page, "collapse-seed", collapsing)
     page.locator("#collapse-train").click()
@@ -196,8 +198,8 @@ def test_a_stopped_run_ends_where_it_was(chromium, monkeypatch):
         app.close()
 
 
-def test_heaps_pushed_apart_lower_both_losses(visit):
-    page, _ = losses_tab(visit, section="Pairs")
+def test_heaps_pushed_apart_lower_both_losses(desk):
+    page, _ = losses_tab(desk, section="Pairs")
     page.wait_for_selector("#pairs-chart .main-svg")
     before = figures(page, "pairs")
     put(page, "pairs-genuine-mean", 0.9)

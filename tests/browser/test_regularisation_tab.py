@@ -44,8 +44,8 @@ def pictures(page):
     return [image.get_attribute("src") for image in page.locator("#variants img").all()]
 
 
-def test_larger_blocks_leave_neighbors_less_to_tell(visit):
-    page, _ = regularization_tab(visit)
+def test_larger_blocks_leave_neighbors_less_to_tell(desk):
+    page, _ = regularization_tab(desk)
     after(page, "#dropped", lambda: put(page, "drop-block", 1))
     single = told(page)
     assert abs(single[0] - single[2]) <= 8, "blocks of one value are dropout"
@@ -62,8 +62,8 @@ def test_larger_blocks_leave_neighbors_less_to_tell(visit):
     assert "4×4" in captions(page)[0] and "stage4" in page.locator("#alike").inner_text()
 
 
-def test_a_photo_of_ones_own_is_augmented(visit, tmp_path):
-    page, _ = regularization_tab(visit)
+def test_a_photo_of_ones_own_is_augmented(desk, tmp_path):
+    page, _ = regularization_tab(desk)
     start = pictures(page)
     assert len(start) == 10  # the crop, eight alone, all together
     after(page, "#variants", lambda: put(page, "augment-rotate", 40))

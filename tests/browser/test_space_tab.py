@@ -47,38 +47,17 @@ def point_at(page, side, person, photo):
     page.mouse.move(*at)
 
 
-def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(visit):
-    page, _ = space_tab(visit)
-    assert all(page.evaluate(f"{MAP.format(side)}.data.length") == 18 for side in ("left", "right"))
-    before, umap = page.locator("#space-right-card").inner_text(), first_photo(page, "left")
-    other = next((name for name in reversed(MODELS) if name not in before), None)
-    if other:
-        page.locator("#space-right-model input").click()
-        page.get_by_role("option", name=other, exact=True).click()
-        page.wait_for_selector(f"#space-right-card h3 >> text={other}")
-        assert page.locator("#space-right-card").inner_text() != before
-        assert page.locator("#space-left-card b").all_inner_texts()
-    page.locator("#space-people button").nth(5).click()
-    assert "Identity 6 is highlighted on both maps" in page.locator("#space-people").inner_text()
-    strengths = page.evaluate(f"{MAP.format('right')}.data.slice(0, 16).map((trace) => trace.marker.opacity)")
-    assert strengths == [1 if person == 5 else 0.1 for person in range(16)]
-    page.locator("#space-method").get_by_label("PCA").check()
-    page.wait_for_selector("#space-left-card >> text=axes explain")
-    wait_for(page, f"{MAP.format('left')}.data[0].x[0] !== {umap[0]}")
-    wait_for(page, f"{MAP.format('left')}.data[0].marker.opacity === 0.1")  # still brought out
-    page.locator("#space-dims").get_by_label("3-D").check()
-    wait_for(page, f"{MAP.format('left')}.data[0].type === 'scatter3d' && {MAP.format('left')}.data[0].z")
-    figures = page.locator("#space-left-card .fl-figures b").all_inner_texts()
-    page.locator("#space-who").get_by_label("training identities").check()
-    until(
-        page,
-        "(old) => document.querySelector('#space-left-card .fl-figures b').innerText !== old",
-        arg=figures[0],
-    )
+def test_space_has_names_for_a_screen_reader(desk):
+    page, _ = space_tab(desk)
+    assert page.get_by_role("button", name="identity 1", exact=True).count() == 1
+    for chart in ("space-left", "space-right", "epochs-left", "epochs-right"):
+        assert page.locator(f"#{chart} [role=img]").get_attribute("aria-label")
+    assert page.get_by_role("group", name="Highlight identity").count() == 1
+    assert page.get_by_role("slider").count() >= 1
 
 
-def test_a_photo_under_the_pointer_is_ringed_on_the_other_map_and_a_click_brings_out_its_person(visit):
-    page, _ = space_tab(visit)
+def test_a_photo_under_the_pointer_is_ringed_on_the_other_map_and_a_click_brings_out_its_person(desk):
+    page, _ = space_tab(desk)
     target = page.evaluate(
         f"""(() => {{  // a photo with nothing else near it
           const points = {MAP.format("left")}.data.slice(0, 16).flatMap(({{x, y}}, person) =>
@@ -108,8 +87,8 @@ def test_a_photo_under_the_pointer_is_ringed_on_the_other_map_and_a_click_brings
     wait_for(page, f"{MAP.format('right')}.data.slice(0, 16).every((trace) => trace.marker.opacity === 1)")
 
 
-def test_a_selection_on_one_map_selects_the_same_photos_on_the_other(visit):
-    page, _ = space_tab(visit)
+def test_a_selection_on_one_map_selects_the_same_photos_on_the_other(desk):
+    page, _ = space_tab(desk)
     page.evaluate(
         f"""{MAP.format("left")}.emit('plotly_selected', {{points: [
           {{curveNumber: 2, pointNumber: 1}}, {{curveNumber: 2, pointNumber: 4}}]}})"""
@@ -118,6 +97,78 @@ def test_a_selection_on_one_map_selects_the_same_photos_on_the_other(visit):
     assert chosen == [[], [], [1, 4], []]
     page.evaluate(f"{MAP.format('left')}.emit('plotly_deselect')")
     wait_for(page, f"!{MAP.format('right')}.data[2].selectedpoints")
+
+
+def test_epochs_play_on_fixed_axes_without_asking_the_server(desk):
+    page, _ = space_tab(desk)
+    state = f"""(() => {{ const {{_fullData: [, , photos], layout}} = {RUN.format("left")};
+      return [photos.x[0], {HEADING.format("left")}, layout.xaxis.range]; }})()"""
+    last = page.evaluate(state)
+    field = page.locator("#epochs-slider input[type=number]")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    field.fill("3")
+    field.press("Enter")
+    wait_for(page, f"{HEADING.format('left')}.startsWith('softmax, epoch 3:')")
+    early = page.evaluate(state)
+    assert early[0] != last[0] and early[2] == pytest.approx(last[2], rel=0.01)
+    assert page.evaluate(HEADING.format("right")).startswith("softmax + center loss, epoch 3:")
+    page.locator("#epochs-play").click()
+    wait_for(page, f"Number({HEADING.format('left')}.match(/\\d+/)[0]) >= 6")
+    page.locator("#epochs-play").click()
+    assert "Play" in page.locator("#epochs-play").inner_text()
+    assert int(field.input_value()) >= 6
+    assert asked == []
+
+
+def test_new_photos_and_the_bias_change_the_picture(desk):
+    page, _ = space_tab(desk)
+    page.locator("#epochs-photos").get_by_label("held-out photos").check()
+    wait_for(page, f"{RUN.format('left')}._fullData[2].x.length === 60")
+    words = page.locator("#epochs-left-card").inner_text()
+    page.locator("#epochs-bias input").check()
+    page.wait_for_selector("#epochs-left-card >> text=With a bias, direction")
+    assert page.locator("#epochs-left-card").inner_text() != words
+    assert "center loss" in page.locator("#epochs-right-card").inner_text()
+
+
+def test_six_umaps_are_shown_when_the_panel_is_opened(desk):
+    page, _ = space_tab(desk)
+    assert page.locator("#space-six .main-svg").count() == 0
+    page.get_by_role("button", name="Can I trust this map?").click()
+    page.wait_for_selector("#space-six .main-svg", timeout=120_000)
+    assert page.locator("#space-six .subplot").count() == 6
+    assert "seed 2\nn_neighbors 5\nn_neighbors 30" in page.locator("#space-six").inner_text()
+
+
+def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(desk):
+    page, _ = space_tab(desk)
+    assert all(page.evaluate(f"{MAP.format(side)}.data.length") == 18 for side in ("left", "right"))
+    before, umap = page.locator("#space-right-card").inner_text(), first_photo(page, "left")
+    other = next((name for name in reversed(MODELS) if name not in before), None)
+    if other:
+        page.locator("#space-right-model input").click()
+        page.get_by_role("option", name=other, exact=True).click()
+        page.wait_for_selector(f"#space-right-card h3 >> text={other}")
+        assert page.locator("#space-right-card").inner_text() != before
+        assert page.locator("#space-left-card b").all_inner_texts()
+    page.locator("#space-people button").nth(5).click()
+    assert "Identity 6 is highlighted on both maps" in page.locator("#space-people").inner_text()
+    strengths = page.evaluate(f"{MAP.format('right')}.data.slice(0, 16).map((trace) => trace.marker.opacity)")
+    assert strengths == [1 if person == 5 else 0.1 for person in range(16)]
+    page.locator("#space-method").get_by_label("PCA").check()
+    page.wait_for_selector("#space-left-card >> text=axes explain")
+    wait_for(page, f"{MAP.format('left')}.data[0].x[0] !== {umap[0]}")
+    wait_for(page, f"{MAP.format('left')}.data[0].marker.opacity === 0.1")  # still brought out
+    page.locator("#space-dims").get_by_label("3-D").check()
+    wait_for(page, f"{MAP.format('left')}.data[0].type === 'scatter3d' && {MAP.format('left')}.data[0].z")
+    figures = page.locator("#space-left-card .fl-figures b").all_inner_texts()
+    page.locator("#space-who").get_by_label("training identities").check()
+    until(
+        page,
+        "(old) => document.querySelector('#space-left-card .fl-figures b').innerText !== old",
+        arg=figures[0],
+    )
 
 
 def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
@@ -140,54 +191,3 @@ def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
     assert "nearest by cosine similarity" not in other.locator("body").inner_text()
     page.locator("#space-photo button[aria-label='Remove Image']").click()
     wait_for(page, f"{MAP.format('left')}.data[17].x.length === 0")
-
-
-def test_epochs_play_on_fixed_axes_without_asking_the_server(visit):
-    page, _ = space_tab(visit)
-    state = f"""(() => {{ const {{_fullData: [, , photos], layout}} = {RUN.format("left")};
-      return [photos.x[0], {HEADING.format("left")}, layout.xaxis.range]; }})()"""
-    last = page.evaluate(state)
-    field = page.locator("#epochs-slider input[type=number]")
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    field.fill("3")
-    field.press("Enter")
-    wait_for(page, f"{HEADING.format('left')}.startsWith('softmax, epoch 3:')")
-    early = page.evaluate(state)
-    assert early[0] != last[0] and early[2] == pytest.approx(last[2], rel=0.01)
-    assert page.evaluate(HEADING.format("right")).startswith("softmax + center loss, epoch 3:")
-    page.locator("#epochs-play").click()
-    wait_for(page, f"Number({HEADING.format('left')}.match(/\\d+/)[0]) >= 6")
-    page.locator("#epochs-play").click()
-    assert "Play" in page.locator("#epochs-play").inner_text()
-    assert int(field.input_value()) >= 6
-    assert asked == []
-
-
-def test_new_photos_and_the_bias_change_the_picture(visit):
-    page, _ = space_tab(visit)
-    page.locator("#epochs-photos").get_by_label("held-out photos").check()
-    wait_for(page, f"{RUN.format('left')}._fullData[2].x.length === 60")
-    words = page.locator("#epochs-left-card").inner_text()
-    page.locator("#epochs-bias input").check()
-    page.wait_for_selector("#epochs-left-card >> text=With a bias, direction")
-    assert page.locator("#epochs-left-card").inner_text() != words
-    assert "center loss" in page.locator("#epochs-right-card").inner_text()
-
-
-def test_six_umaps_are_shown_when_the_panel_is_opened(visit):
-    page, _ = space_tab(visit)
-    assert page.locator("#space-six .main-svg").count() == 0
-    page.get_by_role("button", name="Can I trust this map?").click()
-    page.wait_for_selector("#space-six .main-svg", timeout=120_000)
-    assert page.locator("#space-six .subplot").count() == 6
-    assert "seed 2\nn_neighbors 5\nn_neighbors 30" in page.locator("#space-six").inner_text()
-
-
-def test_space_has_names_for_a_screen_reader(visit):
-    page, _ = space_tab(visit)
-    assert page.get_by_role("button", name="identity 1", exact=True).count() == 1
-    for chart in ("space-left", "space-right", "epochs-left", "epochs-right"):
-        assert page.locator(f"#{chart} [role=img]").get_attribute("aria-label")
-    assert page.get_by_role("group", name="Highlight identity").count() == 1
-    assert page.get_by_role("slider").count() >= 1

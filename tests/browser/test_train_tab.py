@@ -81,12 +81,11 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
 
 
 def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(visit):
-    first, _ = train_tab(visit)
-    put(first, "train-epochs", 60)
+    (first, _), (second, _) = train_tab(visit), train_tab(visit)
+    for page in (first, second):
+        put(page, "train-epochs", 60)
     first.locator("#train-start").click()
     first.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
-    second, _ = train_tab(visit)
-    put(second, "train-epochs", 60)
     second.locator("#train-start").click()
     second.wait_for_selector("#train-run >> text=Position 2 in the queue", timeout=LONG)
     first.close()
