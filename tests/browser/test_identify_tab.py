@@ -99,8 +99,8 @@ def test_own_people_follow_to_another_model_and_are_brought_back(visit):
     page.locator("#undo").wait_for(state="hidden")
 
 
-def test_a_gallery_is_exported_emptied_and_imported(desk, tmp_path):
-    page, _ = identify_tab(desk)
+def test_a_gallery_is_exported_emptied_and_imported(visit, tmp_path):
+    page, _ = identify_tab(visit)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export gallery").click()
     path = tmp_path / "gallery.npz"
