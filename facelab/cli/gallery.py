@@ -15,7 +15,7 @@ from facelab import settings
 from facelab.cli.terminal import CACHE, JOBS, on_device, run_group, track, usable
 from facelab.data.embeddings import load_embeddings, load_identities
 from facelab.data.files import replacing
-from facelab.data.identities import who_is_on
+from facelab.data.identities import person_labels, who_is_on
 from facelab.data.images import ImageFolder, printable
 from facelab.evaluation.photo_pool import embed_images
 from facelab.metrics.grouping import MOST, pairwise_report
@@ -243,22 +243,12 @@ def group(
         name, why = next(iter(failed.items()))
         raise ValueError(f"no face was found; {name}: {why}")
     found = group_faces(np.stack([*done.values()]), threshold)
-    report = pairwise_report(found.groups, _labels(folder, [*done]))
+    report = pairwise_report(found.groups, person_labels(folder, [*done]))
     if out is not None:
         _write_groups(out, [*done], found.groups)
     _print_groups(found.groups, f"{found.reason()} That is {model}'s threshold at FAR {far:g}.", report, json)
     for name, why in failed.items():
         print(f"{printable(name)}  {why}", file=sys.stderr)
-
-
-def _labels(folder: ImageFolder, names: list[str]) -> np.ndarray:
-    """Return a label for each image's person, -1 where it is unknown."""
-    try:
-        people = who_is_on(folder).people
-    except ValueError:  # photos of unknown people need no names
-        people = {}
-    _, labels = np.unique([people.get(name, "") for name in names], return_inverse=True)
-    return np.where([name in people for name in names], labels, -1)
 
 
 def _write_groups(path: Path, names: list[str], groups: np.ndarray) -> None:

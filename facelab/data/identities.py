@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from facelab.data import levels
 from facelab.data.images import LABELS, ImageFolder, printable
 from facelab.photos.read import IMAGE_SUFFIXES
@@ -54,6 +56,16 @@ def who_is_on(folder: ImageFolder) -> Who:
     lists = {name: folder.read_list(name) for name in folder.texts if PurePosixPath(name).name == LABELS}
     found = identify(folder.names, lists, folder.empty, folder.path.name)
     return Who(found.people, found.unnamed, found.empty, (*folder.notes, *found.notes))
+
+
+def person_labels(folder: ImageFolder, names: Sequence[str]) -> np.ndarray:
+    """Return (N,) int64, a label for each image's person, -1 where it is not known."""
+    try:
+        people = who_is_on(folder).people
+    except ValueError:  # photos of unknown people need no names
+        people = {}
+    labels = np.unique([people.get(name, "") for name in names], return_inverse=True)[1]
+    return np.where([name in people for name in names], labels, -1)
 
 
 def identify(

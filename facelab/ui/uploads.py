@@ -5,9 +5,10 @@ with a certain label. `Guarded` checks every input of every event first, public 
 by number, so that no component has to.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def check_inputs(values: Any) -> None:
             todo += value.values()
         elif isinstance(value, list | tuple):
             todo += value
+
+
+@contextlib.contextmanager
+def deleting(*paths: str) -> Iterator[None]:
+    """Delete uploads once they are read, each with the folder that gradio makes for it."""
+    try:
+        yield
+    finally:
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.rmdir(Path(path).parent)
 
 
 class Guarded(gr.Blocks):

@@ -19,7 +19,7 @@ from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load
 from facelab.recognition.gallery import Gallery
 from facelab.recognition.verify import detect
-from facelab.ui.identify import enroll, formulas
+from facelab.ui.identify import enroll, formulas, unknown
 from facelab.ui.identify import rank_list as people
 from facelab.ui.identify.enroll import Enrolled, Session, current
 from facelab.ui.links import Controls
@@ -172,6 +172,7 @@ def build() -> Controls:
         with results:
             shown = _results(first)
             changed = enroll.section(session, own, model)
+            unknown.section(model, strictness)
     formulas.follow(shown[1], settings, said)
     asked = gr.State(probe, time_to_live=60 * MINUTES)
     now = gr.State(Shown())

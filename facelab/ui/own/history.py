@@ -9,7 +9,7 @@ import gradio as gr
 from facelab.evaluation.run_log import PAIR_LOSSES, RunLog, Settings, read_run
 from facelab.lessons.live.settings import losses
 from facelab.settings import hosted
-from facelab.ui.own.runs import deleting
+from facelab.ui.uploads import deleting
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.doctor import log_card

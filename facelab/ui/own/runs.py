@@ -3,11 +3,9 @@
 Files are deleted as soon as they are read; what is kept is a value of the session, and overwritten with it.
 """
 
-import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,18 +50,6 @@ def most_photos() -> int:
 def most_judged() -> int:
     """Return how many embeddings are judged here on all their pairs."""
     return JUDGED_HOSTED if hosted() else JUDGED_HERE
-
-
-@contextlib.contextmanager
-def deleting(*paths: str) -> Iterator[None]:
-    """Delete uploads once they are read, each with the folder that gradio makes for it."""
-    try:
-        yield
-    finally:
-        for path in paths:
-            Path(path).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                os.rmdir(Path(path).parent)
 
 
 def from_files(paths: Sequence[str]) -> Run:

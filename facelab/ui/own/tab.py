@@ -20,13 +20,13 @@ from facelab.ui.own.models import brought, model_card
 from facelab.ui.own.runs import (
     KINDS,
     Runs,
-    deleting,
     forget,
     from_files,
     from_photos,
     most_photos,
     with_thresholds,
 )
+from facelab.ui.uploads import deleting
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import MINUTES, model_choices
