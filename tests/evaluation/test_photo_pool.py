@@ -1,8 +1,11 @@
 """Many photos: parallel equals serial, a stopped run goes on, failures are listed, `out` is never left."""
 
 import json
+import pickle
 import zipfile
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +195,18 @@ def test_prepare_goes_on_where_it_was(album, tmp_path, detections, monkeypatch):
     assert not [name for name in files_below(out) if "part" in name]
 
 
-def test_prepare_in_parallel_writes_the_same_crops(album, tmp_path):
+class Threads(ThreadPoolExecutor):
+    """Workers without the start of processes; what they get has been pickled, as for those."""
+
+    def __init__(self, jobs: int, context: object, start: Callable) -> None:
+        super().__init__(jobs)
+
+    def map(self, task: Callable, items: Sequence, chunksize: int) -> Iterator:
+        return super().map(task, pickle.loads(pickle.dumps(items)))
+
+
+def test_prepare_in_parallel_writes_the_same_crops(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(bulk, "ProcessPoolExecutor", Threads)
     prepare(str(album), str(tmp_path / "one"))
     done = prepare(str(album), str(tmp_path / "two"), jobs=2)
     assert (done.written, len(done.failures)) == (12, 1)
