@@ -15,6 +15,7 @@ from facelab.models.backbones.nfnet import SkipInit
 from facelab.models.layers import DepthwiseConv, LayerScale
 
 COMPACT = [name for name in BACKBONES if name.endswith("_face")]
+EXPORTED = {row.block: name for name, row in BACKBONES.items()}.values()  # each block, in its last network
 FULLY_CONNECTED = {"AlexNet": (256 * 6 * 6, 4096, 4096, 1000), "VGG": (512 * 7 * 7, 4096, 4096, 1000)}
 
 
@@ -119,7 +120,10 @@ def test_bfloat16_autocast_gives_nearly_the_same_map(case):
 
 
 def test_export_gives_the_same_map(case):
-    _, backbone, x, wanted = case
+    """Of one network for each kind of block: tracing takes as long as all else that is asked of it."""
+    name, backbone, x, wanted = case
+    if name not in EXPORTED:
+        return
     with torch.no_grad():
         assert relative(torch.export.export(backbone, (x,)).module()(x), wanted) < 1e-5
 
