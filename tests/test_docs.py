@@ -23,12 +23,17 @@ TESTED_ELSEWHERE = {"docs/homework.md": "tests/training/test_homework.py"}
 RUN = [path for path in documents() if name_of(path) not in TESTED_ELSEWHERE]
 IDENTITIES, CROPS = 12, 6
 SMALL = {  # what a command of a document gets, so that it ends in seconds
-    "train": {"--epochs": "1", "--neck": "pool", "--embedding-dim": "16", "--batch-size": "16",
-              "--precision": "fp32", "--held-out": "0.3"},
+    "train": {"--backbone": "alexnet_face", "--epochs": "1", "--neck": "pool", "--embedding-dim": "16",
+              "--batch-size": "16", "--precision": "fp32", "--held-out": "0.3"},
     "blend": {"--count": "4"},
     **{name: {"--jobs": "1"} for name in ("evaluate", "calibrate", "embed", "prepare")},
 }  # fmt: skip
-KEPT = ("--embedding-dim", "--neck", "--held-out")  # where a document gives these, they are meant
+KEPT = (
+    "--backbone",
+    "--embedding-dim",
+    "--neck",
+    "--held-out",
+)  # where a document gives these, they are meant
 
 
 def anchors(path: Path) -> set[str]:
@@ -118,6 +123,8 @@ def small(words: list[str]) -> list[str]:
     flags = dict(SMALL.get(kind, {}))
     if kind == "train" and "--data" not in words:
         flags |= {"--identities": str(IDENTITIES), "--per-identity": str(CROPS)}
+    if "--init-from" in words:
+        flags.pop("--backbone")  # the network that is gone on with
     for flag, value in flags.items():
         if flag not in words:
             words = [*words, flag, value]
