@@ -1,10 +1,10 @@
-# make run · make test · make lint · make bench · make pictures · make space      each sets up what it needs
+# make run · make test · make lint · make audit · make bench · make pictures · make space      each sets up what it needs
 PYTHON ?= python3
 PORT ?= 7860
 OWNER ?=
 BIN := .venv/bin
 
-.PHONY: run test lint bench pictures space
+.PHONY: run test lint audit bench pictures space
 
 run: .venv/.run
 	PORT=$(PORT) $(BIN)/python app.py
@@ -15,6 +15,12 @@ test: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+audit: .venv/.dev
+	@if $(BIN)/python -c "import socket; socket.create_connection(('pypi.org', 443), 5)" 2>/dev/null; then \
+	  $(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit==2.10.1 && \
+	  .venv/audit/bin/pip-audit --path "$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")"; \
+	else echo "make audit asks pypi.org about every installed package; it cannot be reached, so nothing is checked."; fi
 
 bench: .venv/.dev
 	status=0; for script in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$script || status=1; done; exit $$status
