@@ -23,6 +23,7 @@ from facelab.evaluation.evaluate import embed_folder, evaluate_classes, evaluate
 from facelab.evaluation.evaluate import evaluate as evaluate_model
 from facelab.evaluation.packed_pairs import evaluate_packed
 from facelab.evaluation.protocols import judge_all_pairs, judge_identification
+from facelab.evaluation.template_scores import evaluate_stored
 from facelab.evaluation.templates import evaluate_templates
 from facelab.models import checkpoint
 from facelab.models.zoo import find_checkpoint
@@ -67,7 +68,7 @@ def evaluate(
         bin: Pairs with crops of their own, 10-fold accuracy: InsightFace's lfw.bin, agedb_30.bin and others,
             or a .parquet with image1, image2 and label.
         templates: Templates, TAR at FAR 1e-6 to 1e-1: a folder with the lists of IJB-B, IJB-C or another set
-            (name_5pts_score, face_tid_mid, template_pair_label).
+            (name_5pts_score, face_tid_mid, template_pair_label); of images, or of stored --embeddings.
         embeddings: Embeddings of another program, evaluated instead of a model: .npz, .npy with a .csv beside
             it, or .parquet (docs/formats.md).
         aligned: The images are aligned 112x112 crops already.
@@ -93,8 +94,9 @@ def evaluate(
     if bin:
         report, show = evaluate_packed(model, bin, told, not no_flip, intervals, on), print_pairs
     elif templates:
-        options = (aligned, jobs, told, not no_flip, on)
-        report, show = evaluate_templates(model, images, templates, *options), print_templates
+        whole = (model, images, templates, aligned, jobs, told, not no_flip, on)
+        report = evaluate_stored(embeddings, templates, told) if embeddings else evaluate_templates(*whole)
+        show = print_templates
     elif pairs and embeddings:
         report, show = evaluate_embeddings(embeddings, pairs, intervals, against, groups), print_pairs
     elif pairs:

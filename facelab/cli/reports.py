@@ -38,8 +38,6 @@ def check_flags(
         raise ValueError("--save writes into a checkpoint and --embeddings has none; leave it out")
     if protocols["--bin"] and (images or embeddings or not model):
         raise ValueError("--bin brings its own crops; give MODEL, and omit --images and --embeddings")
-    if embeddings and protocols["--templates"]:
-        raise ValueError("--templates needs the images; give MODEL and --images instead of --embeddings")
     if not embeddings and not (model and (images or protocols["--bin"])):
         raise ValueError(
             "nothing to evaluate; give MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz"

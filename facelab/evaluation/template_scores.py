@@ -6,12 +6,16 @@ Simplified: features are not weighed by their norm or by the detector's score. P
 histogram, so memory does not grow with their number; scoring stored embeddings needs no PyTorch.
 """
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from facelab.data.formats.vectors import Vectors, read_vectors
 from facelab.data.images import Track, untracked
-from facelab.data.templates import TemplateLists, read_template_pairs
+from facelab.data.matching import resolve
+from facelab.data.templates import TemplateLists, read_template_pairs, read_templates
 from facelab.metrics.streaming import ALL_PAIRS_FARS, stream_scores
 from facelab.metrics.verification import supported_fars
 
@@ -42,6 +46,43 @@ def pool(embeddings: np.ndarray, templates: np.ndarray, media: np.ndarray) -> tu
         np.add.at(pooled, place[rows], part * (share[rows] / lengths)[:, None])
     norms = np.linalg.norm(pooled, axis=1, keepdims=True)
     return ids, np.divide(pooled, norms, out=np.full_like(pooled, np.nan), where=norms > 0)
+
+
+def evaluate_stored(
+    path: str | os.PathLike, protocol: str | os.PathLike, track: Track = untracked
+) -> dict[str, object]:
+    """Return `judge_templates` of a protocol by the stored embeddings of its images.
+
+    Args:
+        path: embeddings, as `read_vectors` reads them, under the names of the list of media; without names,
+            one for each of its lines, in their order. Images without an embedding are told as failures.
+        protocol: folder with the lists.
+        track: draws progress.
+
+    Raises:
+        ValueError: bad input, or embeddings of other images.
+    """
+    lists, found = read_templates(protocol), read_vectors(path)
+    rows = _rows(lists.names, found, Path(path).name)
+    vectors = np.concatenate([found.embeddings, np.full_like(found.embeddings[:1], np.nan)])[rows]
+    missing = dict.fromkeys(np.array(lists.names)[rows < 0].tolist(), f"not in {Path(path).name}")
+    return judge_templates(vectors, lists, track) | {"failures": missing}
+
+
+def _rows(names: tuple[str, ...], found: Vectors, title: str) -> np.ndarray:
+    """Return (N,) rows of the embeddings of the listed images, -1 where there is none."""
+    where = {name: row for row, name in enumerate(found.names)}
+    rows = np.array([where.get(name, -1) for name in names])
+    if (rows >= 0).any():
+        return rows
+    if found.names != tuple(map(str, range(len(found.names)))):
+        return np.array([where[name] for name in resolve(names, found.names)])
+    if len(found.names) != len(names):
+        raise ValueError(
+            f"{title} holds {len(found.names):,} embeddings without names for the {len(names):,} images of "
+            "the list; save their names too, or one for each line of the list of media"
+        )
+    return np.arange(len(names))
 
 
 def judge_templates(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from facelab.cli.main import main
 from facelab.data.templates import read_template_pairs, read_templates
-from facelab.evaluation.template_scores import judge_templates, pool
+from facelab.evaluation.template_scores import evaluate_stored, judge_templates, pool
 from facelab.evaluation.templates import evaluate_templates
 from facelab.metrics.streaming import stream_scores
 from facelab.metrics.verification import roc
@@ -71,6 +71,33 @@ def test_the_command_prints_it(protocol, tiny_checkpoint, capsys):
     assert main(argv) == 0
     assert "8 images in 4 templates" in capsys.readouterr().out
     assert main([*argv, "--json"]) == 0 and json.loads(capsys.readouterr().out)["templates"] == 4
+
+
+def test_stored_embeddings_give_the_figures_of_the_images(protocol, tiny_checkpoint, capsys):
+    lists, file = str(protocol / "proto"), protocol / "e.npz"
+    expected = evaluate_templates(str(tiny_checkpoint), str(protocol / "img"), lists, aligned=True)
+    crops = np.stack([np.asarray(Image.open(protocol / "img" / f"{i}.png")) for i in range(8)])
+    vectors, names = embed(checkpoint.load(tiny_checkpoint)[0], crops), [f"{i}.jpg" for i in range(8)]
+    turned = [5, 1, 7, 0, 2, 4, 6, 3]
+    for arrays in (
+        {"embeddings": vectors},
+        {"embeddings": vectors[turned], "names": np.array(names)[turned]},
+        {"embeddings": vectors[turned], "names": np.array([f"img/{name}" for name in names])[turned]},
+    ):
+        np.savez(file, **arrays)
+        assert main(["evaluate", "--embeddings", str(file), "--templates", lists, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["auc"] == pytest.approx(expected["auc"]) and found["genuine_pairs"] == 2
+    np.savez(file, embeddings=vectors[:7], names=np.array(names[:7]))
+    assert main(["evaluate", "--embeddings", str(file), "--templates", lists]) == 0
+    out = capsys.readouterr()
+    assert "8 images in 4 templates, 1 without an embedding" in out.out and "7.jpg: not in e.npz" in out.err
+    np.savez(file, embeddings=vectors[:7])
+    with pytest.raises(ValueError, match="7 embeddings without names for the 8 images"):
+        evaluate_stored(file, lists)
+    np.savez(file, embeddings=vectors, names=np.array([f"x{i}.jpg" for i in range(8)]))
+    with pytest.raises(ValueError, match="8 images of the list cannot be matched"):
+        evaluate_stored(file, lists)
 
 
 def test_a_template_without_any_embedding_skips_its_pairs(protocol):
