@@ -73,6 +73,14 @@ class VisitModel:
     def name(self) -> str:
         return self.embedder.name
 
+    @property
+    def size(self) -> int:
+        """Return the bytes of weights and embeddings in this process."""
+        held = self.held_out
+        arrays = (held.after, held.before, held.logits, *held.faces) if held else ()
+        weights = self.network.state_dict().values() if self.network else ()
+        return sum(value.nbytes for value in (*weights, *arrays) if value is not None)
+
     def forget(self) -> None:
         """Overwrite weights and embeddings, once the visit is over."""
         self.kept.clear()

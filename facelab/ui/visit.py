@@ -25,7 +25,7 @@ from facelab.recognition.embedder import Embedder
 from facelab.recognition.visit import HeldOut, Models, VisitModel, named
 from facelab.ui.widgets.far import LOWEST
 
-MOST = 4  # models of one visit; the oldest goes
+MOST, MOST_BYTES = 4, 256 * 2**20  # models of one visit, and their weights and embeddings; the oldest goes
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 GONE = (
     "This model is not on the page (any more): yours go 15 minutes after your last step. Choose another in "
@@ -175,9 +175,11 @@ class Given:
 
 
 def added(models: Models, model: VisitModel) -> dict[str, VisitModel]:
-    """Return the models with one more, the newest last; the oldest goes if there are too many."""
-    others = [other for name, other in models.items() if name != model.name]
-    return {other.name: other for other in [*others, model][-MOST:]}
+    """Return the models with one more, the newest last; the oldest go if they are too many or too large."""
+    kept = [*(other for name, other in models.items() if name != model.name), model][-MOST:]
+    while len(kept) > 1 and sum(other.size for other in kept) > MOST_BYTES:
+        kept = kept[1:]
+    return {other.name: other for other in kept}
 
 
 def title_of(recipe: Recipe) -> str:

@@ -143,12 +143,21 @@ def test_a_network_without_class_scores_says_why_it_has_no_reliability_diagram(m
         assert words in card and figure is None
 
 
-def test_a_visit_keeps_its_last_models(model):
+def test_a_visit_keeps_its_last_models(model, monkeypatch):
     models = {}
     for i in range(visit.MOST + 2):
         one = replace(model, embedder=replace(model.embedder, name=str(i)))
         models = visit.added(models, one)
     assert list(models) == [str(i) for i in range(2, visit.MOST + 2)]
+    weights = sum(p.numel() * p.element_size() for p in model.network.state_dict().values())
+    assert weights < model.size < weights + 2**20
+    monkeypatch.setattr(visit, "MOST_BYTES", 2 * model.size)
+    assert list(visit.added(models, replace(one, embedder=replace(one.embedder, name="last")))) == [
+        str(visit.MOST + 1),
+        "last",
+    ]
+    monkeypatch.setattr(visit, "MOST_BYTES", 1)
+    assert list(visit.added(models, model)) == [model.name], "one is always kept"
 
 
 @pytest.fixture
