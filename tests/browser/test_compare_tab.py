@@ -135,6 +135,7 @@ def test_chart_keeps_its_zoom_while_the_slider_moves(desk):
 def test_missing_photo_and_photo_without_a_face_say_what_to_do(desk):
     page, _ = desk()
     clear(page, "b")
+    page.wait_for_selector("#verdict >> text=press Compare")  # the old verdict goes with the old photo
     assert "Photo B is missing" in press_compare(page)
     gradient = Image.linear_gradient("L").resize((400, 300))
     put(page, "b", jpeg(gradient))

@@ -134,6 +134,8 @@ def test_compare_shows_every_model_and_where_the_score_comes_from(visit):
     )
     score = page.locator("#verdict .fl-figures b").first.inner_text()
     assert page.locator("#models tbody tr").first.locator("td").nth(1).inner_text() == score
+    page.locator("#explain").click()
+    page.wait_for_selector("#why p b")
     sums = [float(x) for x in page.locator("#why p b").all_inner_texts()]
     assert sums == pytest.approx([float(score)] * 3, abs=6e-4)
     for svg in page.locator("#why svg").all():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import httpx
@@ -93,7 +94,8 @@ def test_a_length_that_is_no_number_is_refused(served):
     async def send(message: dict) -> None:
         sent.append(message)
 
-    asyncio.run(Doors(unread)(scope, unread, send))
+    with ThreadPoolExecutor(1) as thread:  # a browser test before this one leaves a loop in its own thread
+        thread.submit(asyncio.run, Doors(unread)(scope, unread, send)).result()
     assert sent[0]["status"] == 413
 
 
