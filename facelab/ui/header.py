@@ -45,7 +45,8 @@ def bar(title: str, lead: str) -> str:
         f'<h1>{html.escape(title)}</h1></a><div class="fl-tools"><details class="fl-lessons">'
         f'<summary>Lessons</summary><ol aria-label="The lecture">{lessons}</ol></details>'
         f'<button type="button" data-do="copy">Copy link</button>'
-        f'<button type="button" data-do="theme" aria-label="Light or dark theme">◐ Theme</button></div>'
+        f'<button type="button" data-do="theme" aria-label="Light or dark theme" title="Light or dark theme">'
+        f"◐</button></div>"
         "</header>"
     )
 

@@ -125,6 +125,16 @@ const flLight = () => {
   strip.scrollTo({left: tab.offsetLeft - strip.clientWidth / 2 + tab.offsetWidth / 2});
   flProgress();
 };
+// A folded table that a visitor has opened stays open when its figures are renewed.
+const flOpened = new Set();
+const flTitle = (details) => details.querySelector('summary')?.textContent;
+document.addEventListener('toggle', ({target}) => {
+  if (target.matches?.('details.fl-more')) flOpened[target.open ? 'add' : 'delete'](flTitle(target));
+}, true);
+const flReopen = () => {
+  if (!flOpened.size) return;
+  for (const each of document.querySelectorAll('details.fl-more:not([open])')) each.open = flOpened.has(flTitle(each));
+};
 const flStart = () => {
   document.body.classList.toggle('fl-present', flParameters().get('present') === '1');
   let last = '';
@@ -132,6 +142,7 @@ const flStart = () => {
     const tab = document.querySelector('#fl-tabs [role=tab][aria-selected=true]')?.dataset.tabId ?? '';
     const feet = document.querySelectorAll('.fl-next').length, now = `${tab} ${feet}`;
     if (now !== last) { last = now; flLight(); }
+    flReopen();
     for (const line of document.querySelectorAll('.katex-display:not([tabindex])')) line.tabIndex = 0;  // it may scroll
   }).observe(document.body, {subtree: true, childList: true, attributeFilter: ['aria-selected']});
   window.facelabSeek();

@@ -52,9 +52,34 @@ def press_compare(page):
 def test_opens_with_a_finished_example(desk):
     page, _ = desk()
     assert re.search(r"Same person|Different people", page.locator("#verdict").inner_text())
-    assert page.locator("#seen-a img").count() == 2  # the photo and its crop
+    assert page.locator("#seen-a img").count() == 1 and page.locator("#verdict .fl-inputs img").count() == 2
     assert page.locator("#seen-a rect").count() == 1  # one face, drawn
     assert page.locator("#chart .bars").count() == 4  # two distributions, and the error of each shaded
+    photo_lies_over_its_input(page)
+
+
+PLACES = """['#photo-a [data-testid=image] img', '#seen-a img', '#seen-a svg'].map((each) => {
+  const found = document.querySelector(each), {x, y, right, bottom} = found.getBoundingClientRect();
+  return [getComputedStyle(found).visibility, x, y, right, bottom];
+})"""
+
+
+def photo_lies_over_its_input(page):
+    """Assert that photo A is shown once, with its box, where it was given."""
+    page.wait_for_selector("#photo-a [data-testid=image] img", state="attached")
+    (given, *under), (found, *over), (drawn, *box) = page.evaluate(PLACES)
+    assert (given, found, drawn) == ("hidden", "visible", "visible") and over == box
+    assert under == pytest.approx(over, abs=2)  # pixels
+
+
+def test_on_a_phone_a_box_leaves_with_its_photo_before_the_server_answers(visit):
+    page, _ = visit(390, 844)
+    photo_lies_over_its_input(page)
+    page.route("**/queue/join*", lambda route: None)  # the server says nothing from here on
+    page.locator("#photo-a button[aria-label='Remove Image']").click()
+    page.wait_for_selector("#photo-a [data-testid=upload-text]")
+    page.wait_for_selector("#seen-a figure", state="detached")  # and the box leaves with its photo
+    assert page.locator("#seen-b rect").count() == 1
 
 
 def test_controls_have_names_for_a_screen_reader(desk):

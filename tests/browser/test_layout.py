@@ -65,6 +65,15 @@ NEAR = """([control, view, least]) => {
 }"""
 
 
+STRIP = """(() => {  // tabs that are not whole in sight
+  const list = document.querySelector('#fl-tabs [role=tablist]'), strip = list.getBoundingClientRect();
+  return [...list.querySelectorAll('[role=tab]')].filter((tab) => {
+    const box = tab.getBoundingClientRect();
+    return box.left < strip.left - 1 || box.right > strip.right + 1;
+  }).map((tab) => tab.innerText);
+})()"""
+
+
 def follow(page, link):
     """Follow a link of the page in place, as a click does; wait until scrolling rests."""
     page.evaluate("(link) => window.facelabGo(link)", link)
@@ -101,6 +110,8 @@ def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, lea
 
 def test_a_card_leads_on_and_progress_stands_in_the_address_only(visit):
     page, _ = visit(1280, 720, link="tab=start")
+    page.locator("#lecture-1").wait_for()
+    assert page.evaluate(STRIP) == []
     page.locator("#lecture-2 .fl-go").click()
     until(page, "location.search.includes('tab=identify') && location.search.includes('card=2')")
     following = page.locator(".fl-next:visible")
@@ -117,6 +128,7 @@ def test_a_projector_shows_large_type_and_turns_the_cards(visit):
     page, _ = visit(1280, 720, link="tab=compare&present=1&card=1")
     page.wait_for_selector("#chart .main-svg")
     until(page, "document.body.classList.contains('fl-present')")
+    assert page.evaluate(STRIP) == []
     assert not page.locator(".fl-pipe").is_visible()
     page.keyboard.press("PageDown")
     page.get_by_role("tab", name="Identify", selected=True).first.wait_for()

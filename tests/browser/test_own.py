@@ -26,6 +26,7 @@ def test_a_network_trained_here_compares_two_held_out_faces_for_its_visitor_only
     page.wait_for_selector("#verdict >> text=3 held-out identities of rendered faces", timeout=LONG)
     name = page.locator("#model input").input_value()
     assert name.startswith("resnet_face, softmax, 1 epoch #")
+    page.locator("#models summary").first.click()
     page.wait_for_selector(f"#models th >> text={name}", timeout=LONG)
     assert page.locator("#why .fl-problem").count() == 0
     other, _ = visit()

@@ -15,7 +15,7 @@ from facelab.photos import faces
 from facelab.photos.faces import MAX_FACES, TEMPLATE, Face, Photo, align, find_faces, find_largest, main_face
 from facelab.photos.read import read_photo
 from facelab.recognition.verify import describe_face, detect, score_faces
-from facelab.ui.widgets.cards import detection_card
+from facelab.ui.widgets.cards import found_card
 from tests.conftest import drawn
 
 
@@ -85,7 +85,7 @@ def test_of_a_crowd_the_largest_faces_are_used(monkeypatch):
     seen = detect(photo.pixels, "Photo A")
     assert (len(seen.faces), seen.left_out) == (MAX_FACES, count - MAX_FACES)
     assert describe_face(seen, 0)["found"] == count
-    card = detection_card(seen, 0, "Photo A")
+    card = found_card(seen, 0, "Photo A")
     assert f"{count} faces found" in card and f"the largest {MAX_FACES} can be chosen" in card
     with pytest.raises(ValueError, match=f"{count - MAX_FACES} smaller ones; there is no face 100"):
         score_faces(None, seen, seen, face_a=99)

@@ -81,8 +81,8 @@ def test_no_probability_is_shown_as_certain(probability, shown):
 
 def test_pictures_on_the_page_are_data_and_not_files():
     pair = compare.outcome(*example_pairs()["Two people"], model_names()[0], 2.0)[0]
-    html = cards.detection_card(pair.a, 0, "Photo A")
-    assert html.count('src="data:image/jpeg;base64,') == 2 and "file=" not in html
+    html = cards.found_card(pair.a, 0, "Photo A") + cards.inputs_of([pair.a.faces[0].crop] * 2)
+    assert html.count('src="data:image/jpeg;base64,') == 3 and "file=" not in html
 
 
 def test_without_the_reference_the_page_works_and_says_so(monkeypatch):

@@ -1,4 +1,4 @@
-"""Lay out the photos and the results of the Compare tab: decision, chart, faces, every model's decision.
+"""Lay out the photos and the results of the Compare tab: decision, chart, every model's decision.
 
 The components open with the example; `tab.py` updates them.
 """
@@ -14,40 +14,45 @@ from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.photo_input import PhotoInput
 
 
-def photos_of(opening: tuple[Any, Any], names: list[str]) -> tuple[list[PhotoInput], list[gr.Button]]:
-    """Lay out both photos and the examples."""
+def photos_of(opening: tuple[Any, Any], names: list[str], first: list[Any]) -> tuple[list[Any], ...]:
+    """Lay out both photos, each with what was found drawn over it, and the examples.
+
+    Return (inputs, what was found, choices between several faces, examples); `first` are the last two of the
+    opening's results. Boxes leave with their photo at once, in the browser.
+    """
+    photos, found, choices = [], [], []
     with gr.Row(elem_classes="fl-pair"):
-        photos = [
-            PhotoInput(f"Photo {name}", f"photo-{name.lower()}", image) for name, image in zip("AB", opening)
-        ]
+        for name, image, drawn in zip("AB", opening, first[:2]):
+            with gr.Column(elem_classes="fl-slot", min_width=0):
+                photo = PhotoInput(f"Photo {name}", f"photo-{name.lower()}", image)
+                over = gr.HTML(drawn, elem_id=f"seen-{name.lower()}", elem_classes="fl-over", padding=False)
+            gr.on([photo.input, photo.clear], None, None, over, js="() => ''", api_visibility="private")
+            photos.append(photo)
+            found.append(over)
+    for name, radio in zip("AB", first[2:]):
+        choices.append(
+            gr.Radio(
+                radio.get("choices", ["1"]),
+                value=radio.get("value", "1"),
+                visible=radio["visible"],
+                label=f"Face in photo {name}",
+                info="1 is the largest. Default: the main face, large and near the center.",
+                elem_id=f"face-{name.lower()}",
+            )
+        )
     with gr.Row(elem_classes="fl-examples"):
         examples = [gr.Button(f"Try: {name.lower()}", size="sm") for name in names]
-    return photos, examples
+    return photos, found, choices, examples
 
 
-def results_of(first: list[Any]) -> list[Any]:
+def results_of(first: list[Any], found: list[Any], choices: list[Any]) -> list[Any]:
     """Return the components that `outcome` fills, in its order, with the opening example."""
-    pair, card, figure, *seen, radio_a, radio_b = first
+    pair, card, figure = first[:3]
     with beside():
         verdict = gr.HTML(card, elem_id="verdict", padding=False)
         label = "Score distributions of genuine and impostor pairs, with this pair and the threshold"
         chart = Chart(figure, label, "chart")
-    cards_seen, choices = [], []
-    with gr.Row():
-        for name, html, radio in zip("AB", seen, (radio_a, radio_b)):
-            with gr.Column():
-                cards_seen.append(gr.HTML(html, elem_id=f"seen-{name.lower()}"))
-                choices.append(
-                    gr.Radio(
-                        radio.get("choices", ["1"]),
-                        value=radio.get("value", "1"),
-                        visible=radio["visible"],
-                        label=f"Face in photo {name}",
-                        info="1 is the largest. Default: the main face, large and near the center.",
-                        elem_id=f"face-{name.lower()}",
-                    )
-                )
-    return [gr.State(pair, time_to_live=60 * MINUTES), verdict, chart, *cards_seen, *choices]
+    return [gr.State(pair, time_to_live=60 * MINUTES), verdict, chart, *found, *choices]
 
 
 def explanation_of(first: list[Any]) -> list[Any]:
@@ -67,8 +72,8 @@ def explanation_of(first: list[Any]) -> list[Any]:
 def show_faces(pair: Any) -> tuple[str, str, Any, Any]:
     """Return both photos of a `Pair` with their faces, and the choice between several."""
     out: list[Any] = [
-        cards.detection_card(pair.a, pair.face_a, "Photo A"),
-        cards.detection_card(pair.b, pair.face_b, "Photo B"),
+        cards.found_card(pair.a, pair.face_a, "Photo A"),
+        cards.found_card(pair.b, pair.face_b, "Photo B"),
     ]
     for detection, chosen in ((pair.a, pair.face_a), (pair.b, pair.face_b)):
         count = len(detection.faces)

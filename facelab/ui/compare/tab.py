@@ -75,7 +75,8 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
         verdict = judge(embedder, pair.score, 10.0**-strictness)
     except ValueError as error:  # a model of the visit may have few thresholds, or none
         return cards.problem(f"The score is {pair.score:.3f}; for a decision, {error}."), None
-    card = cards.verdict_card(verdict, warn(pair.a, pair.b, pair.face_a, pair.face_b))
+    crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
+    card = cards.verdict_card(verdict, warn(pair.a, pair.b, pair.face_a, pair.face_b), crops)
     return card, score_histogram(embedder.calibrated(), verdict, embedder.similarity)
 
 
@@ -205,17 +206,17 @@ def build() -> Controls:
     opening = next(iter(pairs.values()))
     gr.Markdown(LEAD, elem_classes="fl-lead")
     formulas.prediction()
+    first = outcome(*opening, model_names()[0], STRICTNESS)
     with columns() as (panel, shelf):
         with panel:
-            photos, examples = photos_of(opening, list(pairs))
+            photos, found, choices, examples = photos_of(opening, list(pairs), first[3:])
             model, strictness = model_and_strictness()
-            first = outcome(*opening, model.value, strictness.value)
             run = gr.Button("Compare", variant="primary", elem_id="compare")
             said = formulas.beside(first[0], strictness.value)
         with shelf:
             *explained, _ = explain(first[0], strictness.value)
             *explanation, ask = explanation_of([*explained, heat.why(first[0])])
-            results = [*results_of(first), *explanation]
+            results = [*results_of(first, found, choices), *explanation]
     shown = gr.State(Shown())
     _connect(photos, model, strictness, run, results, shown)
     ask.click(

@@ -72,7 +72,7 @@ def _prediction(outcomes: list[Outcome]) -> None:
 
 
 def answer_card(outcomes: list[Outcome]) -> str:
-    """Return the best initialization at both ends of the curves, and a table."""
+    """Return the best initialization at both ends of the curves, and a table of them, folded."""
     shots = sorted({one.shots for one in outcomes})
     ends = (shots[0], shots[-1])
     found = {name: summary(outcomes, name) for name in LOOKS}
@@ -85,10 +85,12 @@ def answer_card(outcomes: list[Outcome]) -> str:
     heads = "".join(f"<th scope='col'>{n} photo{'s' if n > 1 else ''}</th>" for n in shots)
     return (
         f'<div class="fl-card"><h3>Highest held-out accuracy: {title}</h3>'
+        f"<details class='fl-more'><summary>Values of the curves</summary>"
         f"<div class='fl-scroll' tabindex='0' role='region' aria-label='Accuracy of each initialization'>"
         f"<table class='fl-table'><thead><tr><th scope='col'>initialization</th>{heads}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div><p class='fl-small'>Held-out top-1 accuracy: mean over seeds "
-        f"(worst–best); {PEOPLE} identities of the ORL faces, chance level 1/K = {1 / PEOPLE:.1%}.</p></div>"
+        f"<tbody>{rows}</tbody></table></div></details><p class='fl-small'>Held-out top-1 accuracy: mean "
+        f"over seeds (worst–best); {PEOPLE} identities of the ORL faces, chance level 1/K = {1 / PEOPLE:.1%}."
+        f"</p></div>"
     )
 
 

@@ -16,7 +16,7 @@ from facelab.evaluation.results import EQUAL_TRAINING
 from facelab.recognition.verify import Detection, Verdict
 from facelab.ui.widgets.terms import with_terms
 
-SHOWN_SIDE = 560
+SHOWN_SIDE, FOUND_SIDE = 560, 400  # pixels; of a photo over its input
 NETWORKS = f"Same training recipe: {EQUAL_TRAINING}"
 COLORS = ("#E69F00", "#56B4E9")  # the face that is used, the others
 
@@ -46,8 +46,8 @@ def doubts(warnings: Sequence[str]) -> str:
     return said and f"<p><b>⚠ FAR and FRR may not hold:</b></p><ul>{said}</ul>"
 
 
-def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
-    """Return the decision, warnings about its error rates, and the numbers behind it."""
+def verdict_card(verdict: Verdict, warnings: Sequence[str] = (), crops: Sequence[np.ndarray] = ()) -> str:
+    """Return the decision on two crops, warnings about its error rates, and the numbers behind it."""
     kind, title = ("same", "✔ Same person") if verdict.same else ("different", "✖ Different people")
     often = f"1 in {1 / verdict.far:,.0f}"
     relation = "reaches" if verdict.same else "is below"
@@ -59,9 +59,9 @@ def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
         ("P(same), 50:50 prior", percent(verdict.probability_same)),
     )
     return (
-        f'<div class="fl-card fl-{kind}" role="status"><h2>{title}</h2>'
-        f"<p>The score {relation} the threshold. At this threshold FAR = {often} impostor pairs and "
-        f"FRR = {verdict.frr:.1%} of genuine pairs.</p>"
+        f'<div class="fl-card fl-{kind}" role="status"><div class="fl-decided"><h2>{title}</h2>'
+        f"{inputs_of(crops)}</div><p>The score {relation} the threshold. At this threshold FAR = {often} "
+        f"impostor pairs and FRR = {verdict.frr:.1%} of genuine pairs.</p>"
         f"{doubts(warnings)}{numbers}"
         f'<p class="fl-small">FAR moves the threshold, not P(same), which assumes a 50:50 prior. Threshold, '
         f"FAR, FRR and P(same) were measured on {html.escape(verdict.calibration)}; they may not hold for "
@@ -70,20 +70,30 @@ def verdict_card(verdict: Verdict, warnings: Sequence[str] = ()) -> str:
 
 
 def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str]) -> str:
-    """Return decision, score, threshold, P(same) and FRR of every model; `apart` are folded."""
+    """Return how many models accept the pair, and their decisions and figures, folded: the chart shows them.
+
+    `apart` have a table of their own.
+    """
     others = [verdict for verdict in verdicts if verdict.model in apart]
     ours = [verdict for verdict in verdicts if verdict.model not in apart]
-    tables = _model_table(ours, "Decision of every model")
+    tables = _folded(f"Values of {len(ours)} models", ours, "Decision of every model")
     if others:
-        folded = _model_table(others, "Decision of networks with the same training")
-        title = f"{len(others)} networks. {NETWORKS}"
-        tables += f'<details class="fl-more"><summary>{title}</summary>{folded}</details>'
+        title = f"Values of {len(others)} networks. {NETWORKS}"
+        tables += _folded(title, others, "Decision of networks with the same training")
+    same = sum(verdict.same for verdict in verdicts)
     notes = "".join(f'<p class="fl-small">{html.escape(sentence)}</p>' for sentence in without)
     return (
         f'<div class="fl-card" role="status"><h3>Decision of every model</h3>'
-        f"<p>Scores are not comparable across models; compare decisions at the same FAR.</p>"
+        f"<p><b>{same} of {len(verdicts)} models accept this pair</b> (● same, ✖ different). Scores are not "
+        f"comparable across models; compare decisions at the same FAR.</p>"
         f"{tables}{notes}</div>"
     )
+
+
+def _folded(title: str, verdicts: list[Verdict], label: str) -> str:
+    """Return a table below its title, closed."""
+    table = _model_table(verdicts, label)
+    return f'<details class="fl-more"><summary>{html.escape(title)}</summary>{table}</details>'
 
 
 def _model_table(verdicts: list[Verdict], label: str) -> str:
@@ -112,23 +122,33 @@ def percent(probability: float) -> str:
     return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"
 
 
-def detection_card(detection: Detection, chosen: int, name: str) -> str:
-    """Return the photo with numbered boxes beside the aligned crop of the chosen face."""
+def found_card(detection: Detection, chosen: int, name: str) -> str:
+    """Return the photo after reading, with numbered boxes; it lies over the input that it came from."""
     count, left_out = len(detection.faces), detection.left_out
     found = "1 face found" if count == 1 else f"{count + left_out} faces found; face {chosen + 1} is used"
     found += f", the largest {count} can be chosen" * (left_out > 0)
+    several = " fl-several" if count > 1 else ""
     return (
-        f'<div class="fl-seen"><figure><div class="fl-photo">{picture(detection.photo.pixels, name)}'
-        f"{_boxes(detection, chosen)}</div><figcaption>{html.escape(name)}: {found}</figcaption></figure>"
-        f"<figure>{picture(detection.faces[chosen].crop, f'aligned face of {name}')}"
-        f"<figcaption>network input, 112×112</figcaption></figure></div>"
+        f'<figure class="fl-found{several}">{picture(detection.photo.pixels, name, FOUND_SIDE)}'
+        f"{_boxes(detection, chosen)}<figcaption>{found}</figcaption></figure>"
     )
 
 
-def picture(pixels: np.ndarray, alt: str) -> str:
-    """Return an (H, W, 3) image as a data URL, at most 560 pixels on a side."""
+def inputs_of(crops: Sequence[np.ndarray]) -> str:
+    """Return the two (112, 112, 3) crops that the network is given, side by side; empty without them."""
+    figures = "".join(
+        f"<figure>{picture(crop, f'aligned face of photo {name}')}<figcaption>{name}</figcaption></figure>"
+        for name, crop in zip("AB", crops)
+    )
+    return (
+        figures and f'<div class="fl-inputs" title="Network inputs: aligned, 112×112 pixels">{figures}</div>'
+    )
+
+
+def picture(pixels: np.ndarray, alt: str, side: int = SHOWN_SIDE) -> str:
+    """Return an (H, W, 3) image as a data URL, at most so many pixels on a side."""
     image = Image.fromarray(pixels)
-    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    image.thumbnail((side, side))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -138,7 +158,8 @@ def picture(pixels: np.ndarray, alt: str) -> str:
 def _boxes(detection: Detection, chosen: int) -> str:
     """Draw boxes, numbers and the five landmarks over the photo."""
     height, width = detection.photo.pixels.shape[:2]
-    stroke, shapes = max(width, height) / 150, []
+    side = max(width, height)
+    stroke, shapes = side / 100, []
     for i, face in enumerate(detection.faces):
         color = COLORS[0 if i == chosen else 1]
         left, top, right, bottom = (float(v) for v in face.box)
@@ -147,9 +168,10 @@ def _boxes(detection: Detection, chosen: int) -> str:
             f'fill="none" stroke="{color}" stroke-width="{stroke:.1f}"/>'
         )
         if len(detection.faces) > 1:
+            font = min(max(0.6 * (right - left), side / 40), side / 16)  # legible, and no wider than its face
             shapes.append(
-                f'<text x="{left:.0f}" y="{max(top - stroke, 6 * stroke):.0f}" fill="{color}" '
-                f'font-size="{8 * stroke:.0f}" font-weight="700">{i + 1}</text>'
+                f'<text x="{left:.0f}" y="{max(top - stroke, font):.0f}" fill="{color}" '
+                f'font-size="{font:.0f}">{i + 1}</text>'
             )
         if i == chosen:
             shapes += [
