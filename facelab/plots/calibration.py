@@ -137,9 +137,9 @@ def confidence_histogram(found: Reliability, accuracy: float, confidence: float)
         "hovertemplate": "%{customdata} photos, %{y:.1f}%<extra></extra>",
         "showlegend": False,
     }
-    first, second = (
-        "left" if value < 0.55 else "right" for value in (accuracy, confidence)
-    )  # inside a phone
+    low, high = sorted((accuracy, confidence))  # labels point away from each other, and stay inside a phone
+    sides = {high: "left" if high < 0.7 else "right", low: "right" if low > 0.3 else "left"}
+    first, second = sides[accuracy], sides[confidence]
     marks = [
         _mark(100 * accuracy, 1.02, f"accuracy {accuracy:.1%}", SCORE, "solid", first),
         _mark(100 * confidence, 1.12, f"confidence {confidence:.1%}", IMPOSTOR, "dash", second),

@@ -38,12 +38,14 @@ def score_histogram(points: OperatingPoints, verdict: Verdict, similarity: str) 
             hovertemplate=f"score %{{x:.2f}}: %{{y:.2f}}% of {name}<extra></extra>",
         )
     _shade(figure, points, verdict)
-    _mark(figure, verdict.threshold, 1.0, "threshold", "#888888", "dash")
-    _mark(figure, verdict.score, 1.09, "this pair", SCORE, "solid")
+    away = "left" if verdict.threshold >= verdict.score else "right"  # of the pair's line, which is longer
+    _mark(figure, verdict.threshold, 1.0, "threshold", "#888888", "dash", away)
+    inward = "right" if verdict.score > (edges[0] + edges[-1]) / 2 else "left"
+    _mark(figure, verdict.score, 1.09, "this pair", SCORE, "solid", inward)
     figure.update_layout(
         barmode="overlay",
         bargap=0,
-        margin={"l": 48, "r": 24, "t": 72, "b": 44},
+        margin={"l": 48, "r": 56, "t": 72, "b": 44},
         height=340,
         legend={"orientation": "h", "y": 1.3, "x": 0},
         xaxis={"title": {"text": similarity}, "zeroline": False},
@@ -78,8 +80,8 @@ def _shade(figure: go.Figure, points: OperatingPoints, verdict: Verdict) -> None
         )
 
 
-def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, dash: str) -> None:
-    """Draw a vertical line over the plot with its label above; `height` is in plot heights."""
+def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, dash: str, side: str) -> None:
+    """Draw a vertical line over the plot; `height` is in plot heights, its label above begins or ends there."""
     figure.add_shape(
         type="line",
         x0=x,
@@ -90,7 +92,7 @@ def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, das
         line={"color": color, "width": 3, "dash": dash},
     )
     figure.add_annotation(
-        x=x, y=height, yref="paper", yanchor="bottom", text=f"{text} {x:.2f}", showarrow=False
+        x=x, y=height, yref="paper", xanchor=side, yanchor="bottom", text=f"{text} {x:.2f}", showarrow=False
     )
 
 

@@ -43,3 +43,12 @@ def test_the_control_shows_the_rate_and_offers_its_powers_of_ten():
     assert (slider.minimum, slider.maximum) == (1, 4) and all(
         slider.minimum <= float(exponent) <= slider.maximum for exponent, _ in offered
     )
+
+
+@pytest.mark.parametrize("score", [0.2, 0.6, 0.95])
+def test_the_label_of_the_threshold_points_away_from_the_longer_line_of_the_pair(score):
+    embedder = load("strong")
+    verdict = judge(embedder, score, 1e-3)
+    threshold, pair = score_histogram(embedder.calibrated(), verdict, "cosine").layout.annotations
+    assert (threshold.x, pair.x) == (verdict.threshold, score) and threshold.y < pair.y
+    assert threshold.xanchor == ("left" if verdict.threshold >= score else "right")

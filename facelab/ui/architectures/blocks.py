@@ -9,7 +9,7 @@ import html
 from facelab.lessons.block_diagram import Block, Layer, block_of
 from facelab.models.backbones import BACKBONES
 
-LEFT, WIDE, TEXT, WIDTH = 40, 190, 244, 500  # px: profile from LEFT, WIDE at most; labels from TEXT
+LEFT, WIDE, TEXT, WIDTH = 40, 150, 206, 500  # px: profile from LEFT, WIDE at most; labels from TEXT
 TOP, ROW, GAP, END = 34, 40, 14, 56
 STRIPS = 12  # of a depthwise convolution, which has more groups than could be seen
 STYLE = """

@@ -116,12 +116,10 @@ def show_others(recipe: str, smoothing: str, bins: int, temperature: float) -> l
 def formulas(lesson: Calibration, temperature: float, found: Reliability) -> str:
     """Return the smoothed target and the ECE, in symbols and with the current values."""
     alpha, classes = lesson.label_smoothing, lesson.identities
-    target = (
-        rf"y &= (1-\alpha)\,\text{{onehot}} + \alpha/K:\quad y_{{\text{{true}}}} = "
-        rf"{1 - alpha + alpha / classes:.4f} \quad (\alpha = {alpha:g},\ K = {classes})"
-    )
+    true = 1 - alpha + alpha / classes
     return set_formula(
-        target,
+        r"y &= (1-\alpha)\,\text{onehot} + \alpha/K",
+        rf"y_{{\text{{true}}}} &= {true:.4f}\quad (\alpha = {alpha:g},\ K = {classes})",
         rf"p &= \operatorname{{softmax}}(z / T),\quad T = {temperature:.2f}",
         rf"\text{{ECE}} &= \sum_b \tfrac{{n_b}}{{n}}\,|\text{{acc}}_b - \text{{conf}}_b| = {found.ece():.3f}",
     )
