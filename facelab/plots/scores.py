@@ -81,7 +81,7 @@ def _shade(figure: go.Figure, points: OperatingPoints, verdict: Verdict) -> None
 
 
 def _mark(figure: go.Figure, x: float, height: float, text: str, color: str, dash: str, side: str) -> None:
-    """Draw a vertical line over the plot; `height` is in plot heights, its label above begins or ends there."""
+    """Draw a vertical line over the plot; `height` is in plot heights, its label begins or ends there."""
     figure.add_shape(
         type="line",
         x0=x,
