@@ -214,9 +214,10 @@ def build() -> Controls:
             run = gr.Button("Compare", variant="primary", elem_id="compare")
             said = formulas.beside(first[0], strictness.value)
         with shelf:
+            results = results_of(first, found, choices)
             *explained, _ = explain(first[0], strictness.value)
             *explanation, ask = explanation_of([*explained, heat.why(first[0])])
-            results = [*results_of(first, found, choices), *explanation]
+            results += explanation
     shown = gr.State(Shown())
     _connect(photos, model, strictness, run, results, shown)
     ask.click(
