@@ -67,37 +67,10 @@ PLACES = """['#photo-a [data-testid=image] img', '#seen-a img', '#seen-a svg'].m
 def photo_lies_over_its_input(page):
     """Assert that photo A is shown once, with its box, where it was given."""
     page.wait_for_selector("#photo-a [data-testid=image] img", state="attached")
-    (given, *under), (found, *over), (drawn, *box) = page.evaluate(PLACES)
-    assert (given, found, drawn) == ("hidden", "visible", "visible") and over == box
-    assert under == pytest.approx(over, abs=2)  # pixels
-
-
-def test_on_a_phone_a_box_leaves_with_its_photo_before_the_server_answers(visit):
-    page, _ = visit(390, 844)
-    photo_lies_over_its_input(page)
-    page.route("**/queue/join*", lambda route: None)  # the server says nothing from here on
-    page.locator("#photo-a button[aria-label='Remove Image']").click()
-    page.wait_for_selector("#photo-a [data-testid=upload-text]")
-    page.wait_for_selector("#seen-a figure", state="detached")  # and the box leaves with its photo
-    assert page.locator("#seen-b rect").count() == 1
-
-
-def test_controls_have_names_for_a_screen_reader(desk):
-    page, _ = desk()
-    assert page.get_by_role("button", name="Compare", exact=True).count() == 1
-    assert page.locator("#model input").get_attribute("aria-label") == "Model"
-    assert page.locator("#chart [role=img]").get_attribute("aria-label")
-    assert page.locator("#verdict [role=status]").count() == 1
-    for image in page.locator("#seen-a img, #seen-b img").all():
-        assert image.get_attribute("alt")
-
-
-def test_the_slider_moves_the_decision_that_the_page_opens_on(desk):
-    page, _ = desk()
-    assert page.locator("#verdict h2").inner_text() == "✖ Different people"
-    page.locator("#strictness input[type=number]").fill("2")
-    page.locator("#strictness input[type=number]").press("Enter")
-    page.wait_for_selector("#verdict h2 >> text=✔ Same person")
+    (given, *under), (found, left, top, right, bottom), (drawn, *box) = page.evaluate(PLACES)
+    assert (given, found, drawn) == ("hidden", "visible", "visible") and [left, top, right, bottom] == box
+    assert left <= under[0] + 2 and right >= under[2] - 2  # pixels
+    assert under[1::2] == pytest.approx([top, bottom], abs=3)
 
 
 def test_two_uploads_get_a_verdict(desk):
