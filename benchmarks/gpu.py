@@ -105,7 +105,7 @@ def backbones(tiny: bool) -> None:
 
     Another order of sums moves single units over a ReLU's kink, which alone moves a gradient by about 1 %.
     """
-    for name in ["alexnet_face"] if tiny else BACKBONES:
+    for name in [QUICK["backbone"]] if tiny else BACKBONES:
         network, x = FaceModel(name, "pool", 64), torch.randn(4, 3, 112, 112)
 
         def run(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +209,7 @@ def on_noise(recipe: Recipe):
 
 def memory(tiny: bool) -> None:
     """Peak memory of a step at batch 128, and the batch that a card of 16 GB would hold."""
-    for name in ["alexnet_face"] if tiny else BACKBONES:
+    for name in [QUICK["backbone"]] if tiny else BACKBONES:
         free()
         try:
             run = train(replace(BASE, backbone=name, batch_size=8 if tiny else 128), noise(8, 32))

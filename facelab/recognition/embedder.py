@@ -6,7 +6,7 @@ a score into a decision. Loaded embedders stay in memory, because a page uses th
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from facelab.models.names import nearest
 from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint, folders
 from facelab.photos.faces import CROP_SIZE, Face, Photo
 from facelab.recognition import onnx_embedder, reference, visit
+
+CROPS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +146,24 @@ def as_face(crop: np.ndarray) -> Face:
         )
     box = np.array([18, 10, 94, 108], np.float32)  # where MTCNN's box falls on a crop, on average
     return Face(box, np.zeros((5, 2), np.float32), 1.0, crop)
+
+
+def embed_crops(
+    embedder: Embedder, crops: Sequence[np.ndarray], track: Callable[[range], Iterable[int]] = iter
+) -> np.ndarray:
+    """Embed aligned (112, 112, 3) uint8 crops whose photos are not kept -> (N, D) float32.
+
+    Args:
+        embedder: one for which crops do not suffice is given each crop as a photo of its own.
+        crops: at least one.
+        track: draws progress over the batches' starts.
+    """
+    size = CROPS_AT_ONCE if embedder.crops_suffice else 1
+    parts = []
+    for start in track(range(0, len(crops), size)):
+        batch = crops[start : start + size]
+        parts.append(embedder.embed(Photo(batch[0], 1.0), [as_face(crop) for crop in batch]))
+    return np.concatenate(parts)
 
 
 MATRICES: dict[Score, ScoreMatrix] = {cosine: cosine_matrix, reference.score: distance_matrix}

@@ -22,11 +22,16 @@ NOT_OURS = (
 OFFER = "Press Explain the score to see what each position of the feature map contributes to it."
 
 
+def crops_of(pair: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the aligned crops of both chosen faces of a `Pair`."""
+    return pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
+
+
 def why(pair: Any) -> str:
     """Return heat maps of the score of a `Pair`, or a hint why there are none."""
     if pair.model == REFERENCE:
         return hint(NOT_OURS)
-    crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
+    crops = crops_of(pair)
     try:
         return why_card(cosine_maps(pair.model, *crops), crops, pair.score)
     except ValueError as error:  # a model of the visit whose layers are not open

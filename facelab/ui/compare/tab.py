@@ -75,8 +75,8 @@ def show_pair(pair: Pair, strictness: float) -> tuple[str, Any]:
         verdict = judge(embedder, pair.score, 10.0**-strictness)
     except ValueError as error:  # a model of the visit may have few thresholds, or none
         return cards.problem(f"The score is {pair.score:.3f}; for a decision, {error}."), None
-    crops = pair.a.faces[pair.face_a].crop, pair.b.faces[pair.face_b].crop
-    card = cards.verdict_card(verdict, warn(pair.a, pair.b, pair.face_a, pair.face_b), crops)
+    warnings = warn(pair.a, pair.b, pair.face_a, pair.face_b)
+    card = cards.verdict_card(verdict, warnings, heat.crops_of(pair))
     return card, score_histogram(embedder.calibrated(), verdict, embedder.similarity)
 
 

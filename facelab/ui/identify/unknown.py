@@ -17,9 +17,9 @@ import numpy as np
 from facelab.data.identities import person_labels
 from facelab.data.images import ImageFolder, printable
 from facelab.metrics.grouping import Grouping, group, pairwise_report
-from facelab.photos.faces import IMAGE_SUFFIXES, Photo, Source
+from facelab.photos.faces import IMAGE_SUFFIXES, Source
 from facelab.photos.read import HEIC_SUFFIXES
-from facelab.recognition.embedder import as_face, load
+from facelab.recognition.embedder import embed_crops, load
 from facelab.recognition.verify import detect
 from facelab.settings import hosted
 from facelab.ui.uploads import deleting
@@ -30,7 +30,6 @@ from facelab.ui.widgets.examples import example_people
 PHOTOS_HOSTED, PHOTOS_HERE = 100, 1_000
 MOST_FACES = 1_000
 GROUPS, FACES = 12, 8  # shown; the others are counted
-BATCH = 32
 LEAD = (
     "### Group unknown faces\nAdd photos, or a zip of them: every face is embedded, and two groups are "
     "joined while the mean cosine between their faces reaches the threshold of FAR above. **Which FAR keeps "
@@ -76,17 +75,14 @@ def photos_of(paths: list[str]) -> list[NamedPhoto]:
     zipped = [path for path in paths if path.lower().endswith(".zip")]
     if zipped and len(paths) > 1:
         raise ValueError(ZIP_ALONE)
-    if zipped:
-        folder = ImageFolder(zipped[0])
-        found = [(name, -1, partial(folder.read, name)) for name in folder.names]
-    else:
-        found = [(os.path.basename(path), -1, partial(str, path)) for path in paths]
-    if len(found) > most_photos():
-        raise ValueError(f"{len(found):,} photos are too many; add {most_photos():,} or fewer")
-    if not zipped:
-        return found
+    folder = ImageFolder(zipped[0]) if zipped else None
+    count = len(paths if folder is None else folder.names)
+    if count > most_photos():
+        raise ValueError(f"{count:,} photos are too many; add {most_photos():,} or fewer")
+    if folder is None:
+        return [(os.path.basename(path), -1, partial(str, path)) for path in paths]
     labels = person_labels(folder, folder.names).tolist()
-    return [(name, label, read) for (name, _, read), label in zip(found, labels)]
+    return [(name, label, partial(folder.read, name)) for name, label in zip(folder.names, labels)]
 
 
 def found_on(photos: Iterable[NamedPhoto]) -> Faces:
@@ -154,11 +150,7 @@ def on_settings(faces: Faces | None, model: str, strictness: float) -> Any:
 def embedded(faces: Faces, model: str) -> np.ndarray:
     """Return (N, D) embeddings of the faces; a model's are computed once."""
     if model not in faces.vectors:
-        embed, parts = load(model).embed, []
-        for i in range(0, len(faces.crops), BATCH):
-            batch = faces.crops[i : i + BATCH]
-            parts.append(embed(Photo(batch[0], 1.0), [as_face(crop) for crop in batch]))
-        faces.vectors[model] = np.concatenate(parts)
+        faces.vectors[model] = embed_crops(load(model), faces.crops)
     return faces.vectors[model]
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,7 @@ from facelab.data.formats.vectors import Vectors, read_vectors
 from facelab.lessons.live.data import TrainingData
 from facelab.metrics.operating import measure_operating_points
 from facelab.metrics.verification import all_pairs
-from facelab.photos.faces import Photo
-from facelab.recognition.embedder import as_face, load
-from facelab.recognition.reference import NAME as REFERENCE
+from facelab.recognition.embedder import embed_crops, load
 from facelab.recognition.visit import Models
 from facelab.settings import hosted
 
@@ -28,7 +27,6 @@ PHOTOS_HOSTED, PHOTOS_HERE = 400, 2_000
 KINDS = (".npz", ".npy", ".csv", ".parquet")
 FORMS = "bring one .npz, one .parquet, or an .npy with its .csv"
 NO_PARQUET = "this page is hosted and opens no Parquet; save the same arrays with numpy.savez instead"
-BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +85,9 @@ def from_photos(pool: TrainingData, model: str, progress: Any) -> Run:
         ValueError: what the model says.
     """
     embedder, crops = load(model), pool.data.crops[np.arange(len(pool.data))]
-    size = 1 if model == REFERENCE else BATCH  # whose landmarks are found photo by photo
-    starts = progress.tqdm(range(0, len(crops), size), desc="embedding", unit="batches")
-    parts = []
-    for start in starts:
-        batch = crops[start : start + size]
-        parts.append(embedder.embed(Photo(batch[0], 1.0), [as_face(crop) for crop in batch]))
+    vectors = embed_crops(embedder, crops, partial(progress.tqdm, desc="embedding", unit="batches"))
     people = tuple(pool.data.identities[label].rpartition("/")[2] for label in pool.data.labels)
-    return Run(model, Vectors(pool.data.names, np.concatenate(parts), people))
+    return Run(model, Vectors(pool.data.names, vectors, people))
 
 
 def with_thresholds(models: Models, run: Run) -> tuple[Models, str]:

@@ -2,8 +2,6 @@
 the page is not hosted, a folder of this machine, which is only read.
 """
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import gradio as gr
 from facelab.data.images import printable
 from facelab.lessons.live.data import TrainingData, from_photos
 from facelab.settings import hosted
+from facelab.ui.uploads import deleting
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.controls import MINUTES
 
@@ -32,13 +31,8 @@ def read_zip(path: str, before: TrainingData | None, most: int, least: int, prog
         most, least: maximum number of photos, and minimum per person.
         progress: gradio's progress bar.
     """
-
-    try:
+    with deleting(path):
         return [*_read(path, before, most, least, progress), None]
-    finally:
-        Path(path).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            os.rmdir(Path(path).parent)  # gradio makes one for each upload
 
 
 def read_folder(path: str, before: TrainingData | None, most: int, least: int, progress: Any) -> list[Any]:
