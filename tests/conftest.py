@@ -1,12 +1,14 @@
 """Fixtures that several test files share: rendered faces, which belong to nobody, and one tiny checkpoint."""
 
+import asyncio
 import io
 import itertools
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +173,12 @@ def link(place: Path, target: os.PathLike | str) -> None:
         place.symlink_to(target)
     except (OSError, NotImplementedError):
         pytest.skip("this system lets its user make no symbolic links")
+
+
+def awaited(answer: Coroutine) -> object:
+    """The result of a coroutine, run in a thread: a browser test leaves an event loop in its own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, answer).result()
 
 
 CROP = encoded(Image.new("RGB", (112, 112), "teal"), "PNG")

@@ -1,8 +1,6 @@
 """Before gradio: closed routes, the size of a request, "busy" in a sentence, the policy, API sessions."""
 
-import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import httpx
@@ -13,6 +11,7 @@ from facelab.ui import doors
 from facelab.ui.doors import BUSY, CLOSED, GONE, POLICY, Doors, largest
 from facelab.ui.serve import middleware
 from facelab.ui.uploads import Guarded
+from tests.conftest import awaited
 
 OPEN = (
     "/", "/config", "/gradio_api/info", "/gradio_api/queue/join", "/gradio_api/queue/data",
@@ -94,8 +93,7 @@ def test_a_length_that_is_no_number_is_refused(served):
     async def send(message: dict) -> None:
         sent.append(message)
 
-    with ThreadPoolExecutor(1) as thread:  # a browser test before this one leaves a loop in its own thread
-        thread.submit(asyncio.run, Doors(unread)(scope, unread, send)).result()
+    awaited(Doors(unread)(scope, unread, send))
     assert sent[0]["status"] == 413
 
 

@@ -1,9 +1,7 @@
 """A network that a visitor trained is a model of that visit: in reach of its own events, no others."""
 
-import asyncio
 import copy
 import datetime
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import gradio as gr
@@ -30,7 +28,7 @@ from facelab.ui.identify import enroll
 from facelab.ui.serve import IDLE, forget_idle
 from facelab.ui.space import own_runs as space
 from facelab.ui.widgets.controls import model_and_strictness
-from tests.conftest import TINY
+from tests.conftest import TINY, awaited
 
 RECIPE = replace(TINY, backbone="resnet_face", held_out=0.2)
 
@@ -172,9 +170,7 @@ def page():
 
 def seen(page, session, event):
     fn = next(fn for fn in page.fns.values() if fn.api_name == event)
-    answer = page.process_api(fn, [], state=session, session_hash="any")
-    with ThreadPoolExecutor(1) as thread:  # a browser test before this one leaves a loop in its own thread
-        out = thread.submit(asyncio.run, answer).result()
+    out = awaited(page.process_api(fn, [], state=session, session_hash="any"))
     return out["data"][0].root
 
 
