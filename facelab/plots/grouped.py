@@ -20,8 +20,9 @@ def grouped_figure(costs: list[GroupedCost], chosen: int) -> str:
     names = {1: "ordinary", 32: "ResNeXt", groups[-1]: "depthwise"}
     line = {
         "type": "scatter", "mode": "lines+markers+text", "x": groups, "y": counts, "name": "parameters",
-        "line": {"color": GENUINE, "width": 3}, "marker": {"size": 9}, "textposition": "top right",
-        "text": [names.get(g, "") for g in groups], "cliponaxis": False,
+        "line": {"color": GENUINE, "width": 3}, "marker": {"size": 9}, "cliponaxis": False,
+        "textposition": ["top right"] * (len(groups) - 1) + ["top left"],  # the last name stays inside
+        "text": [names.get(g, "") for g in groups],
         "customdata": [cost.macs / 1e6 for cost in costs],
         "hovertemplate": "g = %{x}: %{y:,} parameters, %{customdata:,.2f} MMACs<extra></extra>",
     }  # fmt: skip

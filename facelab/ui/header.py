@@ -31,7 +31,7 @@ STAGES = (  # name, where a click leads, the tabs that are about it, group
     ("threshold", "?tab=identify&at=dir-chart", "compare identify", "verification"),
 )
 GROUPS = ("", "training", "verification")
-OWN = '<a class="fl-go" href="?tab=own">Bring your own model or data</a> · '
+OWN = '<a class="fl-go" href="?tab=own">Bring your own model or data</a>'
 
 
 def bar(title: str, lead: str) -> str:
