@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from facelab.photos import CROP_SIZE
+from facelab.photos.cascade import Detections, MaxOfFour, OutsideError
+from facelab.photos.cascade import detect as cascade
 from facelab.photos.read import IMAGE_SUFFIXES, MAX_PIXELS, Photo, Source, read_photo
 from facelab.photos.turns import turned_back
 from facelab.settings.extras import explained
@@ -104,9 +106,6 @@ def find_largest(photo: Photo) -> tuple[list[Face], int]:
     return faces, len(boxes)
 
 
-Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), landmarks (N, 5, 2), confidences (N,)
-
-
 def _detect_at_any_turn(pixels: np.ndarray) -> Detections:
     """Return the detections at the quarter turn with the highest confidence, in the frame of `pixels`.
 
@@ -157,7 +156,11 @@ def _detector():
     with explained():
         from facenet_pytorch import MTCNN  # here, so that training needs no detector installed
 
-    return MTCNN(keep_all=True, min_face_size=MIN_FACE)
+    detector = MTCNN()
+    detector.pnet.pool1 = MaxOfFour()
+    for network in (detector.rnet, detector.onet):
+        network.to(memory_format=torch.channels_last)
+    return detector
 
 
 def _detect(pixels: np.ndarray) -> Detections:
@@ -168,23 +171,18 @@ def _detect(pixels: np.ndarray) -> Detections:
     image = Image.fromarray(pixels).resize(tuple(size), Image.Resampling.BILINEAR, reducing_gap=2.0)
     with _lock:
         detector = _detector()
+    networks, seen = (detector.pnet, detector.rnet, detector.onet), np.asarray(image)
     try:
-        boxes, confidences, landmarks = detector.detect(image, landmarks=True)
-    except (IndexError, RuntimeError) as error:  # MTCNN trips over a candidate that lies outside the photo
-        if "memory" in str(error):
-            raise
-        boxes = None
-    if boxes is None:
+        boxes, points, confidences = cascade(networks, seen, MIN_FACE)
+    except OutsideError:  # found again with a margin
         return np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty(0, np.float32)
-    sure = np.asarray(confidences, np.float32) >= MIN_CONFIDENCE
-    boxes = np.asarray(boxes, np.float32)[sure]
-    points = np.asarray(landmarks, np.float32)[sure] - LIBRARY_SHIFT
+    sure = confidences >= MIN_CONFIDENCE
+    boxes, points, confidences = boxes[sure], points[sure] - np.float32(LIBRARY_SHIFT), confidences[sure]
     for i, (left, top, side) in enumerate(map(_square, boxes)):
         if min(left, top) < 0 or left + side > size[0] or top + side > size[1]:
-            points[i] = _look_again(np.asarray(image), left, top, side)
+            points[i] = _look_again(seen, left, top, side)
     scale = (sides / size).astype(np.float32)
     half = np.float32(0.5)  # what is scaled is the distance from the photo's corner
-    confidences = np.asarray(confidences, np.float32)[sure]
     return boxes * np.tile(scale, 2), (points + half) * scale - half, confidences
 
 
@@ -203,11 +201,13 @@ def _look_again(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray
     network's square, but measures the landmarks from the uncropped square, an error of a fifth of the eye
     distance or more. Here the area beyond the photo is gray, and landmarks are measured from the same square.
     """
-    padded = np.pad(image, ((side, side), (side, side), (0, 0)), constant_values=127)
-    row, column = (np.clip((top, left), -side, image.shape[:2]) + side).tolist()
-    square = torch.from_numpy(padded[row : row + side, column : column + side]).permute(2, 0, 1)[None].float()
-    seen = (interpolate(square, (48, 48), mode="area") - 127.5) / 128
-    _, shares, _ = _detector().onet(seen)  # (1, 10): x of five points, then y, as shares of the side
+    seen = np.full((side, side, 3), 127, np.uint8)
+    row, column = max(top, 0), max(left, 0)
+    part = image[row : max(row, top + side), column : max(column, left + side)]
+    seen[row - top :, column - left :][: part.shape[0], : part.shape[1]] = part
+    square = torch.from_numpy(seen).permute(2, 0, 1)[None].float()
+    square = (interpolate(square, (48, 48), mode="area") - 127.5) / 128
+    _, shares, _ = _detector().onet(square)  # (1, 10): x of five points, then y, as shares of the side
     return shares.reshape(2, 5).T.numpy() * side + (left - 0.5, top - 0.5)
 
 

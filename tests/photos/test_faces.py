@@ -1,7 +1,6 @@
 """Faces: found where they are, in order of size, none where there is none, and warped onto the template."""
 
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from PIL import Image
 from facelab.data.folders import ImageFolder
 from facelab.data.parametric import sample_identities
 from facelab.photos import faces
+from facelab.photos.cascade import OutsideError
 from facelab.photos.faces import MAX_FACES, TEMPLATE, Face, Photo, align, find_faces, find_largest, main_face
 from facelab.photos.read import read_photo
 from facelab.recognition.verify import describe_face, detect, score_faces
@@ -166,30 +166,24 @@ def test_cut_and_stretched_portraits_never_crash_the_detector(portraits, data):
         assert np.isfinite(face.landmarks).all() and face.crop.shape == (112, 112, 3)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [RuntimeError("torch.cat(): expected a non-empty list of Tensors"), IndexError("the shape of the mask")],
-)
-def test_a_detector_that_trips_over_a_box_outside_the_photo_is_asked_again_with_a_margin(
-    error, portraits, monkeypatch
-):
-    true = faces._detector()
+def test_a_photo_with_a_candidate_outside_it_is_searched_again_with_a_margin(portraits, monkeypatch):
+    true = faces.cascade
 
-    def detect(image, landmarks):
-        if image.size == (256, 256):
-            raise error
-        return true.detect(image, landmarks=landmarks)
+    def detect(networks, pixels, min_face):
+        if pixels.shape == (256, 256, 3):
+            raise OutsideError
+        return true(networks, pixels, min_face)
 
-    monkeypatch.setattr(faces, "_detector", lambda: SimpleNamespace(detect=detect))
+    monkeypatch.setattr(faces, "cascade", detect)
     (face,) = find_faces(photo_of(portraits[0, 0]))
     assert face.landmarks[1, 0] - face.landmarks[0, 0] > 20
 
 
 def test_want_of_memory_is_not_taken_for_want_of_a_face(portraits, monkeypatch):
-    def detect(image, landmarks):
+    def detect(networks, pixels, min_face):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(faces, "_detector", lambda: SimpleNamespace(detect=detect))
+    monkeypatch.setattr(faces, "cascade", detect)
     with pytest.raises(RuntimeError, match="memory"):
         find_faces(photo_of(portraits[0, 0]))
 
