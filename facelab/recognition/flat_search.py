@@ -1,9 +1,9 @@
 """Exact search for the best cosines among millions of embeddings, in blocks and without a graph.
 
-Every embedding is also kept as one byte a dimension, on a scale of that dimension (scalar quantization). A
-scan of the bytes reads a quarter of the memory and finds all embeddings that can be among the best, because
-the error of a score has a bound (Cauchy-Schwarz); those alone are scored in float32. The answer is that of a
-full float32 scan, without its cost.
+Every embedding is also kept as one byte a dimension, on a scale of that dimension (scalar quantization). For
+a few probes, a scan of the bytes reads a quarter of the memory and leaves a shortlist, which is scored in
+full. The error of a byte's cosine has a bound (Cauchy-Schwarz), so the answer proves itself: if an embedding
+beyond the shortlist might be among the best after all, or the probes are many, all embeddings are scored.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-SCORES = 8_000_000  # of one block, in 32-bit integers
-LEAST_ROWS, MOST_ROWS = 16_384, 1 << 20  # of a block
+SCORES = 2_000_000  # of one block, so that they stay in the cache
+LEAST_ROWS, MOST_ROWS = 4096, 65_536  # of a block
+FEW = 8  # probes that the bytes answer sooner than the float32 product
+SHORTLIST = 1024
+SPARE = 16  # rows that float32 may order wrongly at the end of an answer
 TOP = 127  # largest code
 HEADROOM = 1.5
 
@@ -54,7 +56,7 @@ class Scan:
         steps: (D,) float32, what a code's unit means.
         slack: distance of an embedding from its code at most.
         longest: norm of a row of codes at most.
-        rows: function from row numbers (M,) to embeddings (M, D) float32 of length 1 that are scored.
+        rows: function from row numbers (M,) or a slice to embeddings (M, D) float32 of length 1.
         gone: (N,) bool, rows that are not found; None means none.
     """
 
@@ -62,7 +64,7 @@ class Scan:
     steps: np.ndarray
     slack: float
     longest: float
-    rows: Callable[[np.ndarray], np.ndarray]
+    rows: Callable[[np.ndarray | slice], np.ndarray]
     gone: np.ndarray | None = None
 
 
@@ -79,74 +81,75 @@ def search(scan: Scan, probes: np.ndarray, count: int) -> tuple[np.ndarray, np.n
     """
     present = len(scan.codes) - (0 if scan.gone is None else int(scan.gone.sum()))
     count = min(count, present)
-    scaled = probes * scan.steps
-    units = np.maximum(np.abs(scaled).max(1, keepdims=True), 1e-30) / TOP
-    asked = np.rint(scaled / units).astype(np.int8)
-    # An exact cosine differs from units * (codes @ asked) by less than this, plus float32's own rounding.
-    error = scan.slack + np.linalg.norm(scaled - asked * units, axis=1) * scan.longest + 1e-5
-    margin = np.ceil(2 * error / units[:, 0]).astype(np.int64)
-    columns, rows = _candidates(scan, torch.from_numpy(asked), torch.from_numpy(margin), count)
-    return _rescored(scan, probes, columns, rows, count)
+    few = len(probes) <= FEW and count < SHORTLIST
+    if few:
+        ceiling, rows = _shortlist(scan, probes)
+        found, cosines = _ranked(scan, probes, rows, count)
+    if not few or (cosines[:, -1] <= ceiling).any():
+        _, rows = _best(scan, len(probes), count + SPARE, lambda part: probes @ scan.rows(part).T)
+        found, cosines = _ranked(scan, probes, rows, count)
+    return found, np.clip(cosines, -1, 1).astype(np.float32)
 
 
-@torch.no_grad()
-def _candidates(scan: Scan, asked: Tensor, margin: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (probe, row) of all rows whose cosine may be among a probe's best."""
-    codes, probes = torch.from_numpy(scan.codes), asked.T.contiguous()
-    size = min(MOST_ROWS, max(LEAST_ROWS, SCORES // len(asked)))
-    best = torch.full((0, len(asked)), 0, dtype=torch.int32)
-    found = []
-    for start in range(0, len(codes), size):
-        scores = torch._int_mm(codes[start : start + size], probes)
-        if scan.gone is not None and (gone := scan.gone[start : start + size]).any():
-            scores[torch.from_numpy(np.flatnonzero(gone))] = torch.iinfo(torch.int32).min
-        if len(best) < count:
-            best = torch.cat([best, scores.topk(min(count, len(scores)), 0).values])
-        else:
-            better = (scores.amax(0) > best[-1]).nonzero()[:, 0]
-            if len(better):
-                top = scores.T[better].topk(min(count, len(scores)), 1).values.T
-                best[:, better] = torch.cat([best[:, better], top]).sort(0, descending=True).values[:count]
-            best = best[:count]
-        best = best.sort(0, descending=True).values[:count]
-        least = best[-1] - margin if len(best) == count else torch.full_like(margin, -(2**31) + 1)
-        near = scores >= least.clamp(min=-(2**31) + 1).to(torch.int32)
-        some = near.any(1).nonzero()[:, 0]  # far fewer than the rows, to be looked at one by one
-        row, column = near[some].nonzero().T
-        found.append((column, some[row] + start, scores[some[row], column]))
-    column, row, score = map(torch.cat, zip(*found))
-    keep = score >= (best[-1] - margin)[column]
-    return column[keep].numpy(), row[keep].numpy()
+def _shortlist(scan: Scan, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (a bound on the cosine of every other row, (P,); the rows that the bytes rank best, (P, M))."""
+    exact = torch.from_numpy(probes * scan.steps)
+    asked, ones = exact.bfloat16(), torch.ones(MOST_ROWS, dtype=torch.bfloat16)
+
+    def score(part: slice) -> np.ndarray:
+        codes = torch.from_numpy(scan.codes[part])
+        return torch._weight_int8pack_mm(asked, codes, ones[: len(codes)]).float().numpy()
+
+    scores, rows = _best(scan, len(probes), SHORTLIST, score)
+    norms, apart = (x.float().norm(dim=1).numpy() * scan.longest for x in (asked, exact - asked))
+    last = scores[:, -1]  # -inf where the shortlist holds every row
+    rounding = len(scan.steps) * 2.0**-23 * norms + 2.0**-8 * np.abs(np.maximum(last, -1))  # of sum and score
+    return last + scan.slack + apart + rounding, rows
 
 
-def _rescored(
-    scan: Scan, probes: np.ndarray, columns: np.ndarray, rows: np.ndarray, count: int
+def _best(
+    scan: Scan, probes: int, keep: int, score: Callable[[slice], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best candidates of each probe, by their cosines in float32."""
-    order = np.argsort(columns, kind="stable")  # rows of a probe stay in their order
-    rows, ends = rows[order], np.cumsum(np.bincount(columns, minlength=len(probes)))
-    chosen = np.empty((len(probes), count), np.int64)
-    scores = np.empty((len(probes), count), np.float32)
-    for i, (probe, own) in enumerate(zip(probes, np.split(rows, ends[:-1]))):
-        found, exact = _exact(scan, probe, own, count)
-        top = np.lexsort((found, -exact))[:count]
-        chosen[i], scores[i] = found[top], exact[top]
-    return chosen, np.clip(scores, -1, 1)
+    """Return the best scores and rows, (P, keep), best first; -inf and row -1 where there are no more."""
+    # Without PyTorch, whose threads and those of numpy's product would wait for each other.
+    best, rows = np.full((probes, keep), -np.inf, np.float32), np.full((probes, keep), -1)
+    most = min(MOST_ROWS, max(LEAST_ROWS, SCORES // probes))
+    start, stop = 0, min(most, 4 * keep)  # blocks grow, as nearly all of the first are among the best so far
+    while start < len(scan.codes):
+        part = slice(start, min(stop, len(scan.codes)))
+        scores = score(part)
+        if scan.gone is not None:
+            scores[:, scan.gone[part]] = -np.inf
+        found = np.flatnonzero(scores > best[:, -1:])
+        if len(found):
+            best, rows = _merged(best, rows, scores, found, start)
+        start, stop = stop, stop + min(most, stop)
+    return best, rows
 
 
-def _exact(scan: Scan, probe: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Score the most promising candidates until no other can be among the best -> (rows, cosines).
-
-    Their embeddings may have to come from a disk, so the fewest possible are read.
+def _merged(
+    best: np.ndarray, rows: np.ndarray, scores: np.ndarray, found: np.ndarray, start: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Join scores (P, n), at flat places `found`, of rows from `start` on to the best (P, K); of equal
+    ones the earlier row stays.
     """
-    close = scan.codes[rows].astype(np.float32) @ (probe * scan.steps)  # off by the slack at most
-    order = np.argsort(-close, kind="stable")
-    exact = np.empty(0, np.float32)
-    while len(exact) < len(rows):
-        if len(exact) >= count:
-            least = np.partition(exact, -count)[-count]
-            if close[order[len(exact)]] + scan.slack + 1e-5 < least:
-                break
-        more = order[len(exact) : max(count, len(exact)) + count + 16]
-        exact = np.concatenate([exact, scan.rows(rows[more]) @ probe])
-    return rows[order[: len(exact)]], exact
+    probe, column = np.divmod(found, scores.shape[1])
+    counts = np.bincount(probe, minlength=len(best))
+    place = np.arange(len(probe)) - (counts.cumsum() - counts)[probe]
+    fresh = np.full((len(best), counts.max()), -np.inf, np.float32)
+    where = np.full(fresh.shape, -1)
+    fresh[probe, place], where[probe, place] = scores[probe, column], column + start
+    merged, where = np.concatenate([best, fresh], 1), np.concatenate([rows, where], 1)
+    order = np.argsort(-merged, axis=1, kind="stable")[:, : best.shape[1]]
+    return np.take_along_axis(merged, order, 1), np.take_along_axis(where, order, 1)
+
+
+def _ranked(scan: Scan, probes: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Score rows (P, M) in float64 -> the best rows and cosines, (P, count); -1 is no row."""
+    found, cosines = np.empty((len(probes), count), np.int64), np.empty((len(probes), count))
+    for i, probe in enumerate(probes):
+        own = np.sort(rows[i][rows[i] >= 0])
+        exact = (scan.rows(own) * probe.astype(np.float64)).sum(1)  # row by row: equal rows score equally
+        order = np.argsort(-exact, kind="stable")[:count]
+        found[i], cosines[i] = own[order], exact[order]
+    return found, cosines

@@ -11,6 +11,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,7 @@ class StoredGallery:
         self._known: set[tuple[str, str]] = set()
         self._gone: list[int] = []
         self._slack = self._longest = 0.0
+        self._mapped: Scan | None = None
         self._end = 0  # of the journal, in bytes
 
     @classmethod
@@ -149,15 +151,20 @@ class StoredGallery:
         vars(self).update(vars(new))
 
     def _scan(self) -> Scan:
-        codes = mapped(self._file("codes"), np.int8, len(self._names), self.dim)
-        rows = mapped(self._file("rows"), np.float32, len(self._names), self.dim) if self._exact else None
-        gone = None
-        if self._gone:
-            gone = np.zeros(len(self._names), bool)
-            gone[self._gone] = True
-        if rows is not None:
-            return Scan(codes, self.steps, self._slack, self._longest, lambda index: rows[index], gone)
-        return Scan(codes, self.steps, 0.0, self._longest, lambda index: codes[index] * self.steps, gone)
+        """Map the files, once after each change."""
+        if self._mapped is None:
+            codes = mapped(self._file("codes"), np.int8, len(self._names), self.dim)
+            gone = None
+            if self._gone:
+                gone = np.zeros(len(self._names), bool)
+                gone[self._gone] = True
+            if self._exact:
+                rows = mapped(self._file("rows"), np.float32, len(self._names), self.dim)
+                read, slack = rows.__getitem__, self._slack
+            else:
+                read, slack = partial(_decoded, codes, self.steps), 0.0
+            self._mapped = Scan(codes, self.steps, slack, self._longest, read, gone)
+        return self._mapped
 
     @property
     def _exact(self) -> bool:
@@ -194,6 +201,7 @@ class StoredGallery:
         self._apply(change)
 
     def _apply(self, change: dict[str, object]) -> None:
+        self._mapped = None
         for person in change.get("remove", ()):
             rows = self._of.pop(person, [])
             self._gone += rows
@@ -231,6 +239,11 @@ class StoredGallery:
         steps = np.asarray(self.steps, np.float32).tolist()
         values = {"model": self.model, "kind": self.kind, "dim": self.dim}
         write_header(self.path, values | {"generation": self.generation, "steps": steps})
+
+
+def _decoded(codes: np.ndarray, steps: np.ndarray, chosen: np.ndarray | slice) -> np.ndarray:
+    """Return what codes (N, D) mean, (M, D) float32, for row numbers (M,) or a slice."""
+    return np.multiply(codes[chosen], steps, dtype=np.float32)
 
 
 def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from facelab.metrics.similarity import cosine_matrix
-from facelab.recognition import flat_search
-from facelab.recognition.flat_search import Scan, bounds, calibrate, encode, search
+from facelab.recognition.flat_search import encode
 from facelab.recognition.stored_gallery import StoredGallery
 
 
@@ -17,54 +16,9 @@ def units(count, dim=32, seed=0):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def scan_of(vectors, gone=None):
-    steps = calibrate(vectors)
-    codes = encode(vectors, steps)
-    return Scan(codes, steps, *bounds(vectors, codes, steps), lambda rows: vectors[rows], gone)
-
-
 def full_scan(vectors, probes, count):
     order = np.argsort(-(probes @ vectors.T), axis=1, kind="stable")
     return order[:, :count]
-
-
-@pytest.mark.parametrize("probes", [1, 7])
-@pytest.mark.parametrize("count", [1, 10, 5000])
-def test_the_scan_of_bytes_finds_what_a_full_scan_finds(monkeypatch, probes, count):
-    monkeypatch.setattr(flat_search, "LEAST_ROWS", 700)
-    monkeypatch.setattr(flat_search, "SCORES", 700 * probes)
-    vectors = units(3000)
-    vectors[1500:] = vectors[:1500] + units(1500, seed=2) * 1e-3  # neighbors nearer than a byte can tell
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    asked = units(probes, seed=1)
-    rows, scores = search(scan_of(vectors), asked, count)
-    wanted = full_scan(vectors, asked, count)
-    assert rows.shape == (probes, min(count, 3000))
-    exact = np.take_along_axis(asked @ vectors.T, rows, 1)
-    assert np.allclose(scores, exact, atol=1e-6) and (np.diff(scores, axis=1) <= 0).all()
-    assert np.allclose(exact, np.take_along_axis(asked @ vectors.T, wanted, 1), atol=1e-6)
-
-
-def test_dimensions_of_very_different_spread_and_values_beyond_the_scale_stay_exact():
-    vectors = units(2000) * np.geomspace(1, 1e-4, 32, dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    steps = calibrate(
-        vectors[:50] * 0.3
-    )  # a scale that is far too small, as after a first batch unlike the rest
-    codes = encode(vectors, steps)
-    scan = Scan(codes, steps, *bounds(vectors, codes, steps), lambda rows: vectors[rows])
-    asked = vectors[[3, 500]]
-    rows, _ = search(scan, asked, 5)
-    assert rows.tolist() == full_scan(vectors, asked, 5).tolist()
-
-
-def test_removed_rows_are_not_found_even_where_every_cosine_is_negative():
-    probe = units(1)[0]
-    vectors = -probe + 0.1 * units(50, seed=4)
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    gone = np.arange(50) % 2 == 0
-    rows, scores = search(scan_of(vectors, gone), probe[None], 50)
-    assert sorted(rows[0].tolist()) == list(range(1, 50, 2)) and (scores < 0).all()
 
 
 @pytest.fixture
@@ -151,6 +105,18 @@ def test_a_crash_at_any_write_leaves_the_state_before_or_after(gallery, monkeypa
     else:
         raise AssertionError("it never ran through")
     assert point > 2 and StoredGallery(gallery.path).counts() == after.counts()
+
+
+def test_the_files_are_mapped_once_after_each_change(gallery):
+    probe = units(1, seed=5)
+    gallery.search(probe)
+    scan = gallery._scan()
+    gallery.search(probe)
+    assert gallery._scan() is scan and isinstance(scan.rows(slice(2, 9)), np.memmap)  # a view, no copy
+    gallery.add(["late"], ["l.jpg"], probe)
+    assert found(gallery, probe[0]).person == "late"
+    gallery.remove("late")
+    assert found(gallery, probe[0]).person != "late"
 
 
 def test_a_second_writer_builds_on_the_first(gallery):
