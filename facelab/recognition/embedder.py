@@ -18,6 +18,7 @@ from facelab.metrics.similarity import ScoreMatrix, cosine_matrix, distance_matr
 from facelab.metrics.verification import Score, cosine
 from facelab.models import checkpoint
 from facelab.models.device import CPU
+from facelab.models.layers import fold_norms
 from facelab.models.model import embed
 from facelab.models.names import nearest
 from facelab.models.zoo import CHECKPOINTS, DEFAULT_MODEL, checkpoint_names, find_checkpoint, folders
@@ -104,7 +105,8 @@ def load(name: str = DEFAULT_MODEL, flip: bool = True, device: torch.device = CP
 
 def _load_checkpoint(name: str, path: Path, modified: int, flip: bool, device: torch.device) -> Embedder:
     model, _, header = checkpoint.load(path)
-    model.to(device)
+    model.to(device, memory_format=torch.channels_last).eval()
+    fold_norms(model)
 
     def embed_faces(photo: Photo, faces: list[Face]) -> np.ndarray:
         return embed(model, np.stack([face.crop for face in faces]), flip)

@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from facelab.models.backbones import build_backbone
+from facelab.models.layers import fold_norms
 from facelab.models.model import FaceModel, build_model, class_logits, embed, feature_shape
 from facelab.models.recipe import Recipe
 
@@ -53,6 +54,27 @@ def test_flip_averaged_embedding_is_blind_to_mirroring():
     assert (
         abs(embed(model, crops, flip=False) - embed(model, crops[:, :, ::-1].copy(), flip=False)).max() > 1e-3
     )
+
+
+@pytest.mark.parametrize("name", ["resnet_face", "mobilenet_face"])
+def test_folded_batch_norms_leave_embeddings_as_they_are(name):
+    torch.manual_seed(0)
+    model = FaceModel(name, "pool", 16)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.uniform_(-0.5, 0.5)
+    model(torch.randn(4, 3, 112, 112))  # running statistics become those of a batch
+    model.eval()
+    crops = torch.randint(0, 256, (2, 112, 112, 3), dtype=torch.uint8).numpy()
+    before = embed(model, crops)
+    count = sum(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    fold_norms(model)
+    after = embed(model, crops)
+    assert sum(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules()) < count / 4
+    assert abs(after - before).max() < 1e-4 * abs(before).max()
+    assert abs(before[0] - before[1]).max() > 1e-2 * abs(before).max()
 
 
 def test_batching_does_not_change_embeddings():
