@@ -7,7 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from facelab.models import checkpoint, zoo
 from facelab.models.recipe import Recipe
 from facelab.photos.faces import Photo, find_faces
 from facelab.training.loop import train
+from tests.networks import shrink
 
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")  # a busy machine is no failure
@@ -42,12 +43,39 @@ TINY = Recipe(neck="pool", embedding_dim=16, epochs=1, batch_size=16, held_out=0
 
 
 SLOW = ("browser", "ui", "training", "hostile", "lessons")  # rooms
+TOGETHER = {  # files that one process takes: what they share costs more than they gain by being spread
+    "runs": ("test_train_tab.py", "test_transfer_tab.py", "test_own.py", "test_zero_gpu.py"),  # one at a time
+    "browser": ("tests/browser/",),
+    "page": ("tests/ui/", "tests/test_architecture.py", "tests/test_instructors.py"),
+    "hostile": ("tests/hostile/",),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow rooms come first (with `--no-loadscope-reorder`), so that no process ends alone with one."""
     room = {item: item.nodeid.removeprefix("tests/").split("/")[0] for item in items}
     items.sort(key=lambda item: SLOW.index(room[item]) if room[item] in SLOW else len(SLOW))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With `--dist loadfile`, files named in `TOGETHER` stay together as the tests of other files do."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(super()._split_scope(nodeid))
+
+    return Scheduling(config, log)
+
+
+def unit(file: str) -> str:
+    """The name in `TOGETHER` of a test file, or its own."""
+    if file.startswith("tests/browser/") and file.endswith(TOGETHER["runs"]):
+        return "runs"
+    return next((name for name in TOGETHER if file.startswith(TOGETHER[name])), file)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +148,27 @@ def tiny_run() -> tuple:
     points = measure_operating_points(rng.normal(0.6, 0.2, 900), rng.normal(0.1, 0.2, 20_000), "normal draws")
     header = checkpoint.Header(TINY, 4, "rendered faces", {"held_out": {"eer": 0.25}}, points)
     return progress.model.eval(), progress.loss_fn.eval(), header
+
+
+@pytest.fixture(scope="session")
+def whole_page(tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    """(the page, its tabs as a link names them, its upload folder); it is built once, which takes seconds."""
+    import facelab.ui
+
+    folder, linked, connect = tmp_path_factory.mktemp("machine") / "uploads", [], facelab.ui.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        patch.delenv("FACELAB_HOSTED", raising=False)
+        patch.setattr(facelab.ui, "connect", lambda *found: linked.extend(found[2]) or connect(*found))
+        return facelab.ui.build_app(), linked, folder
+
+
+@pytest.fixture(scope="module")
+def small_backbone() -> Iterator[None]:
+    """In this file the backbone `networks.SMALL` is a network of four blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import gradio as gr
 import pytest
 from torch import nn
 
-import facelab.ui
 from facelab.lessons import calibration, code_diff, loss_curves, smoothing, space, transfer
 from facelab.models import checkpoint
 from facelab.models.losses import build_loss
@@ -27,13 +26,10 @@ KEY = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGES["instructors.md"].partitio
 
 
 @pytest.fixture(scope="module")
-def page() -> tuple[list[LinkedTab], set[str]]:
+def page(whole_page) -> tuple[list[LinkedTab], set[str]]:
     """Every tab of the page with its settings, and the ids that a link may name."""
-    found: list[LinkedTab] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(facelab.ui, "connect", lambda app, tabs, linked: found.extend(linked))
-        app = facelab.ui.build_app()
-    return found, {block.elem_id for block in app.blocks.values() if block.elem_id}
+    app, linked, _ = whole_page
+    return linked, {block.elem_id for block in app.blocks.values() if block.elem_id}
 
 
 @pytest.fixture(scope="module")

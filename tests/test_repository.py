@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from deploy import space
+from tests.conftest import TOGETHER, unit
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -72,3 +73,13 @@ def test_issue_templates_ask_for_no_photos():
     for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
         assert yaml.safe_load(path.read_text("utf-8"))
     assert "Never attach photos" in (ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text("utf-8")
+
+
+def test_files_that_share_a_process_are_there_and_have_one_unit():
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
+    units = {unit(file) for file in files} - files
+    assert units == set(TOGETHER)
+    for ends in TOGETHER.values():
+        assert all(any(file.startswith(end) or file.endswith(end) for file in files) for end in ends), ends
+    assert unit("tests/browser/test_own.py") == "runs" and unit("tests/ui/test_own.py") == "page"
+    assert unit("tests/data/test_cache.py") == "tests/data/test_cache.py"

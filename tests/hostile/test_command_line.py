@@ -4,7 +4,6 @@ import pytest
 
 from facelab.cli.main import main
 from tests.conftest import CROP, one_sentence
-from tests.hostile.corpus import write
 
 EACH = 20  # every so manyth file
 COMMANDS = {  # what is typed for a file of each kind; T is the file, M a good model, C a folder of crops
@@ -16,11 +15,6 @@ COMMANDS = {  # what is typed for a file of each kind; T is the file, M a good m
     "recipe": (["train", "T", "--data", "C", "--out", "out.safetensors", "--epochs", "x"],),
     "format": (["data", "info", "T"], ["data", "convert", "T", "out"]),
 }
-
-
-@pytest.fixture(scope="module")
-def corpus(tiny_checkpoint, tmp_path_factory):
-    return write(tmp_path_factory.mktemp("typed") / "corpus", tiny_checkpoint.read_bytes())
 
 
 @pytest.mark.parametrize("group", COMMANDS)

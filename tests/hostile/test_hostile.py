@@ -7,18 +7,12 @@ import sys
 
 import pytest
 
-from tests.hostile.corpus import write
 from tests.hostile.report import MEGABYTES, run
 
 EACH = 3  # every third file
 SUFFIXES = {".jpg", ".png", ".zip", ".tar", ".gz", ".npz", ".npy", ".safetensors", ".rec", ".bin", ".parquet",
     ".json", ".toml", ".txt", ".csv"}  # fmt: skip
 ALWAYS = ("good", "bomb", "pickle", "call", "link", "encrypted", "many", "name 17", "name 20", "loop", "deep")
-
-
-@pytest.fixture(scope="module")
-def corpus(tiny_checkpoint, tmp_path_factory):
-    return write(tmp_path_factory.mktemp("hostile") / "corpus", tiny_checkpoint.read_bytes())
 
 
 @pytest.fixture(scope="module")

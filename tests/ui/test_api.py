@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 
-import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -15,26 +14,23 @@ from facelab.models.zoo import CHECKPOINTS
 from facelab.recognition import gallery as galleries
 from facelab.recognition.embedder import load, model_names
 from facelab.recognition.verify import compare, detect
-from facelab.ui import api, build_app
+from facelab.ui import api
 from facelab.ui.identify import enroll
 from facelab.ui.widgets.examples import example_pairs, example_probes
 from tests.documents import ROOT, blocks
+from tests.pages import CLIENT, launched
 
 MODEL = "resnet_softmax"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """The app served in this process."""
-    folder = tmp_path_factory.mktemp("uploads")
+def page(whole_page):
+    """(a client of the app served in this process, the upload folder)."""
+    app, _, folder = whole_page
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        app = build_app()
-        _, url, _ = app.launch(
-            prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
-        )
-        yield Client(url, verbose=False), folder
-        app.close()
+        with launched(app) as served:
+            yield Client(served.url, verbose=False), folder
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +87,7 @@ def test_four_documented_endpoints_are_public(page):
         assert len(endpoint["description"]) > 20
     names = [parameter["parameter_name"] for parameter in endpoints["/identify"]["parameters"]]
     assert names == ["photo", "gallery", "model", "far"]
-    shown = httpx.get(f"{client.src}gradio_api/info").json()["named_endpoints"]
+    shown = CLIENT.get(f"{client.src}gradio_api/info").json()["named_endpoints"]
     assert set(shown) == set(endpoints)
     for name, endpoint in shown.items():
         documented = " ".join(api.ENDPOINTS[name].__doc__.split())
@@ -146,7 +142,7 @@ def test_endpoints_take_listed_models_only(page, files, exported, model):
 def test_an_uploaded_checkpoint_is_no_model(page, files):
     client, _ = page
     with open(CHECKPOINTS / f"{MODEL}.safetensors", "rb") as file:
-        path = httpx.post(f"{client.src}gradio_api/upload", files={"files": ("mine.safetensors", file)})
+        path = CLIENT.post(f"{client.src}gradio_api/upload", files={"files": ("mine.safetensors", file)})
     for model in (path.json()[0], path.json()[0].removesuffix(".safetensors")):
         with pytest.raises(Exception, match="there is no model"):
             client.predict(handle_file(files[0]), model, api_name="/embed")
@@ -155,7 +151,7 @@ def test_an_uploaded_checkpoint_is_no_model(page, files):
 def test_no_event_of_the_page_takes_a_path_for_a_choice(page):
     """Private events are only hidden: each choice gets a path once, by number."""
     client, _ = page
-    config = httpx.get(f"{client.src}config").json()
+    config = CLIENT.get(f"{client.src}config").json()
     parts = {part["id"]: part for part in config["components"]}
     hidden, tried = ("state", "image", "plot"), set()
     for event in config["dependencies"]:
@@ -170,10 +166,10 @@ def test_no_event_of_the_page_takes_a_path_for_a_choice(page):
             tried.add(event["inputs"][at])
             data = [*values[:at], str(CHECKPOINTS / f"{MODEL}.safetensors"), *values[at + 1 :]]
             body = {"data": data, "fn_index": event["id"], "session_hash": f"{event['id']}-{at}"}
-            joined = httpx.post(f"{client.src}gradio_api/queue/join", json=body)
+            joined = CLIENT.post(f"{client.src}gradio_api/queue/join", json=body)
             assert joined.status_code == 200, joined.text
             visit = {"session_hash": body["session_hash"]}
-            answer = httpx.get(f"{client.src}gradio_api/queue/data", params=visit, timeout=60).text
+            answer = CLIENT.get(f"{client.src}gradio_api/queue/data", params=visit).text
             refused = ("not in the list of choices", "This model is not on the page")
             assert any(words in answer for words in refused), (event["api_name"], answer[-300:])
     assert len(tried) > 5

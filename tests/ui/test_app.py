@@ -16,9 +16,10 @@ from facelab.recognition.embedder import load, model_names
 from facelab.recognition.reference import NAME as REFERENCE
 from facelab.recognition.verify import DEFAULT_FAR, judge, score_faces
 from facelab.recognition.verify import compare as compare_photos
-from facelab.ui import build_app, serve_plotly
+from facelab.ui import serve_plotly
 from facelab.ui.compare import heat
 from facelab.ui.compare import tab as compare
+from facelab.ui.identify import tab as identify
 from facelab.ui.widgets import cards, controls
 from facelab.ui.widgets.chart import HEAD, Chart
 from facelab.ui.widgets.current import Shown
@@ -39,14 +40,14 @@ def test_what_the_page_shows_agrees_with_the_core():
     assert sum(figure.data[0].y) == pytest.approx(100, abs=0.1) == sum(figure.data[1].y)
 
 
-def test_every_door_decides_at_one_rate_and_the_opening_pair_lies_near_it():
+def test_every_door_decides_at_one_rate_and_the_opening_pair_lies_near_it(whole_page):
     """One default false-accept rate for both tabs, the endpoints and the command line."""
     assert (
         10.0**-controls.STRICTNESS
         == DEFAULT_FAR
         == inspect.signature(compare_photos).parameters["far"].default
     )
-    app = build_app()
+    app = whole_page[0]
     sliders = [
         block for block in app.blocks.values() if block.elem_id in ("strictness", "identify-strictness")
     ]
@@ -85,9 +86,11 @@ def test_pictures_on_the_page_are_data_and_not_files():
     assert html.count('src="data:image/jpeg;base64,') == 3 and "file=" not in html
 
 
-def test_without_the_reference_the_page_works_and_says_so(monkeypatch):
+@pytest.mark.parametrize("tab", [compare, identify])
+def test_without_the_reference_a_tab_works_and_says_so(tab, monkeypatch):
     monkeypatch.setattr("facelab.recognition.reference.is_installed", lambda: False)
-    app = build_app()
+    with gr.Blocks() as app:
+        tab.build()
     texts = [block.value for block in app.blocks.values() if isinstance(block, gr.Markdown)]
     assert controls.WITHOUT_REFERENCE in texts
 

@@ -3,7 +3,6 @@
 import json
 
 import gradio as gr
-import httpx
 import pytest
 from starlette.middleware import Middleware
 
@@ -12,6 +11,7 @@ from facelab.ui.doors import BUSY, CLOSED, GONE, POLICY, Doors, largest
 from facelab.ui.serve import middleware
 from facelab.ui.uploads import Guarded
 from tests.conftest import awaited
+from tests.pages import CLIENT, launched
 
 OPEN = (
     "/", "/config", "/gradio_api/info", "/gradio_api/queue/join", "/gradio_api/queue/data",
@@ -50,17 +50,13 @@ def served():
             press, text, kept = gr.Button(), gr.Textbox(), gr.State()
             press.click(lambda value: str(len(value)), text, gr.Textbox(), api_name="length")
             press.click(lambda value: value, text, kept, api_name="keep")
-        app, url, _ = page.queue(max_size=5).launch(
-            prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False,
-            server_name="127.0.0.1", app_kwargs={"middleware": [Middleware(Doors)]},
-        )  # fmt: skip
-        yield app, url, page
-        page.close()
+        with launched(page.queue(max_size=5), app_kwargs={"middleware": [Middleware(Doors)]}) as served:
+            yield served
 
 
 @pytest.mark.parametrize("path", SHUT)
 def test_a_closed_route_says_so(served, path):
-    answer = httpx.get(served[1] + path.lstrip("/"))
+    answer = CLIENT.get(served[1] + path.lstrip("/"))
     assert answer.status_code == 404 and answer.json() == {"detail": GONE}
 
 
@@ -72,7 +68,7 @@ def test_an_oversized_body_is_refused_in_a_sentence_however_it_is_sent(served, p
         event = next(i for i, fn in page.fns.items() if fn.api_name == "length")
         body = json.dumps({"data": ["x" * size], "session_hash": f"{size}", "fn_index": event}).encode()
         parts = (body[i : i + 2**16] for i in range(0, len(body), 2**16))
-        answer = httpx.post(
+        answer = CLIENT.post(
             f"{url}gradio_api/{path}",
             content=parts if chunked else body,
             headers={"content-type": "application/json"},
@@ -99,7 +95,7 @@ def test_a_length_that_is_no_number_is_refused(served):
 
 def test_every_answer_carries_the_policy(served):
     for path in ("", "config", "openapi.json"):
-        headers = httpx.get(served[1] + path).headers
+        headers = CLIENT.get(served[1] + path).headers
         assert headers["content-security-policy"] == POLICY and headers["x-content-type-options"] == "nosniff"
     assert "http" not in POLICY and "*" not in POLICY, "no place but the page's own"
 
@@ -107,7 +103,7 @@ def test_every_answer_carries_the_policy(served):
 def test_a_full_queue_says_that_the_page_is_busy(served, monkeypatch):
     _, url, page = served
     monkeypatch.setattr(page._queue, "max_size", 0)
-    answer = httpx.post(f"{url}gradio_api/call/length", json={"data": ["x"]})
+    answer = CLIENT.post(f"{url}gradio_api/call/length", json={"data": ["x"]})
     assert answer.status_code == 503 and answer.json() == {"detail": BUSY}
 
 
@@ -116,12 +112,12 @@ def test_a_call_that_keeps_nothing_leaves_no_session(served):
     app.state_holder.session_data.clear()
     for session in (None, "mine"):
         body = {"data": ["abc"]} | ({"session_hash": session} if session else {})
-        assert httpx.post(f"{url}gradio_api/run/length", json=body).json()["data"] == ["3"]
-    started = httpx.post(f"{url}gradio_api/call/length", json={"data": ["abcd"]}).json()["event_id"]
-    assert '"4"' in httpx.get(f"{url}gradio_api/call/length/{started}").text
+        assert CLIENT.post(f"{url}gradio_api/run/length", json=body).json()["data"] == ["3"]
+    started = CLIENT.post(f"{url}gradio_api/call/length", json={"data": ["abcd"]}).json()["event_id"]
+    assert '"4"' in CLIENT.get(f"{url}gradio_api/call/length/{started}").text
     assert not app.state_holder.session_data
-    httpx.post(f"{url}gradio_api/run/keep", json={"data": ["abc"], "session_hash": "mine"})
-    httpx.post(f"{url}gradio_api/run/length", json={"data": ["abc"], "session_hash": "mine"})
+    CLIENT.post(f"{url}gradio_api/run/keep", json={"data": ["abc"], "session_hash": "mine"})
+    CLIENT.post(f"{url}gradio_api/run/length", json={"data": ["abc"], "session_hash": "mine"})
     assert list(app.state_holder.session_data) == ["mine"], "what another event keeps stays"
 
 

@@ -9,7 +9,7 @@ from gradio.components import Component
 
 from facelab.models.backbones import BACKBONES
 from facelab.models.losses import LOSSES
-from facelab.ui import build_app, serve
+from facelab.ui import serve
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.chart import CONFIG, DRAW, PLOTLY_JS, Chart
 from facelab.ui.widgets.photo_input import PhotoInput
@@ -19,8 +19,8 @@ PAPERS = {row.paper for row in (*BACKBONES.values(), *LOSSES.values())}
 
 
 @pytest.fixture(scope="module")
-def app():
-    return build_app()
+def app(whole_page):
+    return whole_page[0]
 
 
 def test_every_chart_is_told_to_send_nothing(app):

@@ -4,7 +4,6 @@ import io
 import re
 
 import gradio as gr
-import httpx
 import pytest
 from gradio.routes import templates
 from PIL import Image
@@ -13,6 +12,7 @@ from facelab.ui import LEAD, Page
 from facelab.ui.preview import TEMPLATE, describe_page
 from facelab.ui.requests import routes
 from facelab.ui.serve import compressed
+from tests.pages import CLIENT, launched
 
 
 @pytest.fixture(scope="module")
@@ -22,22 +22,14 @@ def url():
         gr.State(0)
         gr.Markdown("A long text. " * 500)
         gr.Button().click(lambda: 1, None, gr.Number(), api_name="one")
-    _, address, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        ssr_mode=False,
-        server_name="127.0.0.1",
-        app_kwargs={"middleware": compressed(), "routes": routes()},
-    )
-    yield address
-    page.close()
+    with launched(page, app_kwargs={"middleware": compressed(), "routes": routes()}) as served:
+        yield served.url
 
 
 @pytest.mark.parametrize("path", ["", "config"])
 def test_pages_and_json_are_compressed_for_who_takes_that(url, path):
-    whole = httpx.get(url + path, headers={"Accept-Encoding": "identity"})
-    with httpx.stream("GET", url + path, headers={"Accept-Encoding": "gzip"}) as packed:
+    whole = CLIENT.get(url + path, headers={"Accept-Encoding": "identity"})
+    with CLIENT.stream("GET", url + path, headers={"Accept-Encoding": "gzip"}) as packed:
         sent = sum(map(len, packed.iter_raw()))
     assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in whole.headers
     assert sent < len(whole.content) / 2
@@ -45,15 +37,15 @@ def test_pages_and_json_are_compressed_for_who_takes_that(url, path):
 
 def test_event_streams_are_not_compressed(url):
     joined = {"data": [], "fn_index": 0, "session_hash": "abc"}
-    assert httpx.post(f"{url}gradio_api/queue/join", json=joined).status_code == 200
+    assert CLIENT.post(f"{url}gradio_api/queue/join", json=joined).status_code == 200
     where = f"{url}gradio_api/queue/data?session_hash=abc"
-    with httpx.stream("GET", where, headers={"Accept-Encoding": "gzip"}) as stream:
+    with CLIENT.stream("GET", where, headers={"Accept-Encoding": "gzip"}) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert "content-encoding" not in stream.headers
 
 
 def test_previews_say_what_this_is(url):
-    page = httpx.get(url).text
+    page = CLIENT.get(url).text
     named = dict(
         re.findall(r'<meta (?:property|name)="((?:og|twitter):[\w:]+|description)" content="(.*?)"', page)
     )
@@ -70,10 +62,10 @@ def test_previews_say_what_this_is(url):
     ]
     assert not others
     size = int(named["og:image:width"]), int(named["og:image:height"])
-    assert Image.open(io.BytesIO(httpx.get(named["og:image"]).content)).size == size
+    assert Image.open(io.BytesIO(CLIENT.get(named["og:image"]).content)).size == size
     describe_page("FaceLab", LEAD)  # again, as every test that builds the page does
     assert templates.env.get_template(TEMPLATE) is not None and page.count("og:title") == 1
 
 
 def test_the_page_asks_for_no_open_connection(url):
-    assert httpx.get(f"{url}config").json()["connect_heartbeat"] is False
+    assert CLIENT.get(f"{url}config").json()["connect_heartbeat"] is False

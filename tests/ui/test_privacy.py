@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import gradio as gr
-import httpx
 import numpy as np
 import pytest
 from gradio.state_holder import SessionState, StateHolder
@@ -16,16 +15,17 @@ from gradio_client import Client
 from PIL import Image
 
 from facelab.recognition import gallery as galleries
-from facelab.ui import build_app, serve
+from facelab.ui import serve
 from facelab.ui.identify import enroll
 from facelab.ui.serve import IDLE, forget_idle, forget_uploads, sweep
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.photo_input import PhotoInput
 from tests.conftest import link
+from tests.pages import CLIENT, launched
 
 
-def test_idle_visits_leave_nothing_in_memory():
-    app = build_app()
+def test_idle_visits_leave_nothing_in_memory(whole_page):
+    app = whole_page[0]
     holder = StateHolder()
     holder.set_blocks(app)
     for name in ("idle", "busy"):
@@ -48,15 +48,7 @@ def test_the_server_looks_for_idle_visits_while_it_runs(monkeypatch):
     with gr.Blocks(analytics_enabled=False) as page:
         kept = gr.State()
         gr.Button().click(lambda text: text, gr.Textbox(), kept, api_name="keep")
-    app, url, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        ssr_mode=False,
-        server_name="127.0.0.1",
-        app_kwargs={"lifespan": serve.forgetting},
-    )
-    try:
+    with launched(page, app_kwargs={"lifespan": serve.forgetting}) as (app, url, _):
         Client(url, verbose=False).predict("Zoë", api_name="/keep")
         assert app.state_holder.session_data, "the visit is there while it is fresh"
         monkeypatch.setattr(serve, "IDLE", datetime.timedelta(0))
@@ -64,8 +56,6 @@ def test_the_server_looks_for_idle_visits_while_it_runs(monkeypatch):
         while app.state_holder.session_data:
             assert time.monotonic() < deadline, "the visit is still in memory"
             time.sleep(0.05)
-    finally:
-        page.close()
 
 
 def png(side):
@@ -88,16 +78,13 @@ def served(tmp_path, monkeypatch):
         press, said = gr.Button(), gr.Textbox()
         for name, field in zip(("photo", "image", "file"), kinds):
             press.click(lambda value: str(type(value)), field, said, api_name=name)
-    app, url, _ = page.launch(
-        prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
-    )
-    yield app, url, tmp_path
-    page.close()
+    with launched(page) as (app, url, _):
+        yield app, url, tmp_path
 
 
 def call(url, event, value, session="visit"):
     body = {"data": [value], "session_hash": session}
-    assert httpx.post(f"{url}gradio_api/run/{event}", json=body).status_code == 200
+    assert CLIENT.post(f"{url}gradio_api/run/{event}", json=body).status_code == 200
 
 
 def below(folder):
@@ -118,7 +105,7 @@ def test_a_photo_is_gone_from_disk_by_every_way_that_it_can_enter(served):
     assert opening, "the picture that the page opens with"
 
     def upload(name):
-        return httpx.post(f"{url}gradio_api/upload", files={"files": (name, PHOTO)})
+        return CLIENT.post(f"{url}gradio_api/upload", files={"files": (name, PHOTO)})
 
     path = upload("face.jpg").json()[0]  # a file, a pasted one and the camera's picture alike
     upload("never used.jpg")
@@ -127,7 +114,7 @@ def test_a_photo_is_gone_from_disk_by_every_way_that_it_can_enter(served):
     for event in ("photo", "image"):
         call(url, event, {"url": packed})
     call(url, "file", {"path": path, "meta": META})
-    assert httpx.get(f"{url}gradio_api/deep_link", params={"session_hash": "visit"}).text.strip('"')
+    assert CLIENT.get(f"{url}gradio_api/deep_link", params={"session_hash": "visit"}).text.strip('"')
     left = {path.name for path in below(folder) if path.is_file()} - {path.name for path in opening}
     assert {"face.jpg", "never used.jpg", "state.json"} < left
 
@@ -166,20 +153,10 @@ def test_the_server_sweeps_while_it_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(serve, "LOOK_EVERY", 0.05)
     with gr.Blocks(analytics_enabled=False) as page:
         gr.Button()
-    page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        ssr_mode=False,
-        server_name="127.0.0.1",
-        app_kwargs={"lifespan": serve.forgetting},
-    )
-    try:
+    with launched(page, app_kwargs={"lifespan": serve.forgetting}):
         (tmp_path / "late.jpg").write_bytes(PHOTO)
         age(tmp_path, IDLE.total_seconds() + 1)
         deadline = time.monotonic() + 30
         while (tmp_path / "late.jpg").exists():
             assert time.monotonic() < deadline, "an upload is still on disk"
             time.sleep(0.05)
-    finally:
-        page.close()

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from facelab.models.zoo import CHECKPOINTS
-from facelab.ui import build_app
 from facelab.ui.doors import GONE, largest
 from facelab.ui.serve import middleware
 from facelab.ui.uploads import UNFIT
@@ -20,6 +19,7 @@ from tests.conftest import CROP
 from tests.hostile.arrays import galleries
 from tests.hostile.corpus import SEED
 from tests.hostile.images import images
+from tests.pages import CLIENT, launched
 
 SECRET = "of-another-visitor-7f3a"  # never in an answer
 OUT = ("..", "../..", "../../..", "%2e%2e", "..%2f..", "%2e%2e%2f%2e%2e", "....//....", "..\\..", ".%00.")
@@ -27,25 +27,16 @@ BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/file/", "/gradio_api/f
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(whole_page):
     """(gradio's app, address without its last slash, upload folder) of the whole page behind its doors."""
-    root = tmp_path_factory.mktemp("machine")
-    (root / "secret.txt").write_text(SECRET)
+    blocks, _, uploads = whole_page
+    (uploads.parent / "secret.txt").write_text(SECRET)
+    options = {"show_error": False, "app_kwargs": {"middleware": middleware()}, "_frontend": False}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(root / "uploads"))
+        patch.setenv("GRADIO_TEMP_DIR", str(uploads))
         patch.delenv("FACELAB_HOSTED", raising=False)
-        blocks = build_app()
-        app, url, _ = blocks.queue().launch(
-            prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, show_error=False,
-            server_name="127.0.0.1", app_kwargs={"middleware": middleware()}, _frontend=False,
-        )  # fmt: skip
-        yield app, url.rstrip("/"), root / "uploads"
-        blocks.close()
-
-
-CLIENT = httpx.Client(
-    limits=httpx.Limits(max_keepalive_connections=0)
-)  # one for all: making its TLS takes long
+        with launched(blocks.queue(), **options) as served:
+            yield served.app, served.url.rstrip("/"), uploads
 
 
 def upload(url: str, name: str, content: bytes = CROP) -> httpx.Response:
@@ -58,7 +49,7 @@ def event(url: str, number: int, data: list, session: str) -> str:
     joined = CLIENT.post(f"{url}/gradio_api/queue/join", json=body)
     if joined.status_code != 200:
         return joined.text
-    return CLIENT.get(f"{url}/gradio_api/queue/data", params={"session_hash": session}, timeout=60).text
+    return CLIENT.get(f"{url}/gradio_api/queue/data", params={"session_hash": session}).text
 
 
 def test_no_address_leads_out_of_its_folder(page):

@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 
 import gradio as gr
-import httpx
 import pytest
 from PIL import Image
 
 from facelab.ui.uploads import NOT_UPLOADED, UNFIT, Guarded, check_inputs, uploaded
 from facelab.ui.widgets.photo_input import PhotoInput
 from tests.conftest import link
+from tests.pages import CLIENT, launched
 
 HASH = "a" * 64
 META = {"_type": "gradio.FileData"}
@@ -120,22 +120,19 @@ def served(tmp_path_factory):
                 name = f"public{i}"
                 press.click(seen.append, build(), None, api_name=name)
                 press.click(seen.append, build(), None, api_visibility="private")
-        page.launch(
-            prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
-        )
-        yield page.local_url, seen, root / "private.png"
-        page.close()
+        with launched(page) as served:
+            yield served.url, seen, root / "private.png"
 
 
 def answer_of(url: str, event: str | int, value: object) -> str:
     """The last message of an event, called by name or by number."""
     if isinstance(event, str):
-        started = httpx.post(f"{url}gradio_api/call/{event}", json={"data": [value]})
-        return httpx.get(f"{url}gradio_api/call/{event}/{started.json()['event_id']}", timeout=30).text
+        started = CLIENT.post(f"{url}gradio_api/call/{event}", json={"data": [value]})
+        return CLIENT.get(f"{url}gradio_api/call/{event}/{started.json()['event_id']}").text
     session = uuid.uuid4().hex
     body = {"data": [value], "fn_index": event, "session_hash": session}
-    httpx.post(f"{url}gradio_api/queue/join", json=body)
-    return httpx.get(f"{url}gradio_api/queue/data", params={"session_hash": session}, timeout=30).text
+    CLIENT.post(f"{url}gradio_api/queue/join", json=body)
+    return CLIENT.get(f"{url}gradio_api/queue/data", params={"session_hash": session}).text
 
 
 @pytest.mark.parametrize("component", range(len(COMPONENTS)))
@@ -159,7 +156,7 @@ def test_no_event_reads_a_file_of_the_server(served, component):
 
 def test_an_upload_reaches_the_event(served):
     url, seen, _ = served
-    path = httpx.post(f"{url}gradio_api/upload", files={"files": ("face.png", png())}).json()[0]
+    path = CLIENT.post(f"{url}gradio_api/upload", files={"files": ("face.png", png())}).json()[0]
     seen.clear()
     for event in ("public0", 1, "public2"):
         answer_of(url, event, {"path": path, "meta": META})
