@@ -23,7 +23,9 @@ audit: .venv/.dev
 	else echo "make audit asks pypi.org about every installed package; it cannot be reached, so nothing is checked."; fi
 
 bench: .venv/.dev
-	status=0; for script in benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$script || status=1; done; exit $$status
+	@status=0; for script in benchmarks/*.py; do \
+	  start=$$(date +%s); echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script || status=1; \
+	  echo "== $$script took $$(( $$(date +%s) - start )) s"; done; exit $$status
 
 pictures: .venv/.dev
 	PYTHONPATH=. $(BIN)/python docs/pictures.py

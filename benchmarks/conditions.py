@@ -104,4 +104,7 @@ def main(images: str, pairs_file: str, model: str = "strong") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) > 2:
+        main(*sys.argv[1:])
+    else:  # `make bench` goes on
+        print("photos and a list of pairs are needed: lfw250.zip pairsDevTest.txt")

@@ -6,7 +6,9 @@ D = 512, the ten best of one probe and of 250 probes, all threads. Each round as
 that a busy machine slows all alike; medians count. The floor of 250 probes is the float32 product by itself,
 without choosing the best, by numpy or PyTorch, whichever is faster. The answers are compared with numpy's:
 the share of the ten found, and the share at the same rank. `--vectors` measures on embeddings with
-identities what int8 does to TAR@FAR=1e-3. faiss-cpu and usearch are compared where they are installed.
+identities what int8 does to TAR@FAR=1e-3. faiss-cpu and usearch are compared where they are installed. On a
+busy machine, `OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gallery.py --cpu` counts the time of
+one processor, which other programs disturb less.
 """
 
 import argparse
@@ -77,7 +79,9 @@ def engines(rows: np.ndarray, folder: Path) -> tuple[dict[str, Engine], np.ndarr
     return found, rows
 
 
-def compare(rows: np.ndarray, probes: int, rounds: int, found: dict[str, Engine]) -> dict[str, float]:
+def compare(
+    rows: np.ndarray, probes: int, rounds: int, found: dict[str, Engine], clock: Callable[[], float]
+) -> dict[str, float]:
     """Print and return the median milliseconds of each engine, and of the product alone."""
     asked = units(probes, 1)
     table, q = torch.from_numpy(rows), torch.from_numpy(asked)
@@ -88,9 +92,9 @@ def compare(rows: np.ndarray, probes: int, rounds: int, found: dict[str, Engine]
     answers = {}
     for _ in range(rounds):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             answers[name] = run() if name in found else len(run())
-            times[name].append(1000 * (time.perf_counter() - start))
+            times[name].append(1000 * (clock() - start))
     medians = {name: statistics.median(values) for name, values in times.items()}
     head = f"{probes} probe(s), {len(rows):,} x {DIM}"
     print(f"\n{head:<32}{'median ms':>12}{'best ms':>10}{'found':>9}{'same rank':>11}")
@@ -140,7 +144,8 @@ def main() -> int:
     """Parse the arguments, print the tables and say what was met."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--cpu", action="store_true", help="count processor time; see above")
     parser.add_argument("--vectors", default=None, help=".npz of `facelab embed` with identities")
     parser.add_argument("--out", type=Path, default=None, help="JSON file for the figures")
     arguments = parser.parse_args()
@@ -148,8 +153,9 @@ def main() -> int:
     figures = {"rows": arguments.rows}
     with tempfile.TemporaryDirectory() as folder:
         found, rows = engines(units(arguments.rows, 0), Path(folder))
-        one = compare(rows, 1, 3 * arguments.rounds, found)
-        many = compare(rows, 250, max(1, arguments.rounds // 2), found)
+        clock = time.process_time if arguments.cpu else time.perf_counter
+        one = compare(rows, 1, 3 * arguments.rounds, found, clock)
+        many = compare(rows, 250, max(1, arguments.rounds // 2), found, clock)
     figures |= {"one": one, "many": many}
     best = min(value for name, value in one.items() if not name.startswith(("ours", "product")))
     ratio = many["ours, float32"] / min(v for name, v in many.items() if name.startswith("product"))

@@ -1,4 +1,4 @@
-"""Start-up time and memory of the page, by tab and after 50 comparisons: what a small machine must hold.
+"""Start-up time and memory of the page, by tab and after comparisons: what a small machine must hold.
 
 Usage: python benchmarks/hosted_memory.py [COMPARISONS]. Starts `app.py` as a Space does, opens each tab in
 Chromium, presses what the tab computes, and reads the process's memory (Linux).
@@ -88,7 +88,7 @@ def compare(url: str, count: int, visitors: int) -> None:
 
 def main() -> None:
     """Print the table."""
-    comparisons = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    comparisons = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,6 +1,7 @@
 """A class on the page: visitors who compare every ten seconds, alone and beside a training; 200 idle tabs.
 
-Usage: PYTHONPATH=. python benchmarks/load.py [--visitors 50] [--seconds 300] [--tabs 200]. Starts `app.py` as
+Usage: PYTHONPATH=. python benchmarks/load.py [--visitors 50] [--seconds 30] [--tabs 200]; the figures of
+docs/hosting.md are of `--seconds 300`. Starts `app.py` as
 a Space does, on this machine only, and prints times, errors and the server's memory (Linux). Each comparison
 uploads two photos and waits for the answer.
 """
@@ -115,7 +116,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--tabs", type=int, default=200)
     asked = parser.parse_args()
     with socket.socket() as probe:

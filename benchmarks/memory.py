@@ -1,8 +1,8 @@
-"""Peak memory of decoding and reading 20,000 and 200,000 crops: `python benchmarks/memory.py [COUNT ...]`.
+"""Peak memory of decoding and reading 20,000 crops, or others: `python benchmarks/memory.py [COUNT ...]`.
 
 Each size runs in a process of its own: a zip of rendered faces, repeated, is decoded into the cache and read
-twice in random batches, as training does. The same file mapped into memory is read for comparison. The
-largest needs about 9 GB of disk, in a temporary folder that is deleted.
+twice in random batches, as training does. The same file mapped into memory is read for comparison. 200,000
+crops need about 9 GB of disk, in a temporary folder that is deleted.
 """
 
 import io
@@ -24,7 +24,7 @@ from facelab.data.folders import Selection, load_crops
 from facelab.data.parametric import ParametricFaces
 from facelab.photos.faces import to_tensor
 
-COUNTS = (20_000, 200_000)
+COUNTS = (20_000,)
 FACES, BATCH, PASSES, PER_IDENTITY = 64, 256, 2, 50
 MB = 2**20
 

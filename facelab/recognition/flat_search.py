@@ -16,6 +16,7 @@ SCORES = 2_000_000  # of one block, so that they stay in the cache
 LEAST_ROWS, MOST_ROWS = 4096, 65_536  # of a block
 FEW = 8  # probes that the bytes answer sooner than the float32 product
 SHORTLIST = 1024
+LANES = 64  # PyTorch's int8 kernel reads past the end of rows that are no multiple of its vectors
 SPARE = 16  # rows that float32 may order wrongly at the end of an answer
 TOP = 127  # largest code
 HEADROOM = 1.5
@@ -81,7 +82,7 @@ def search(scan: Scan, probes: np.ndarray, count: int) -> tuple[np.ndarray, np.n
     """
     present = len(scan.codes) - (0 if scan.gone is None else int(scan.gone.sum()))
     count = min(count, present)
-    few = len(probes) <= FEW and count < SHORTLIST
+    few = len(probes) <= FEW and count < SHORTLIST and len(scan.steps) % LANES == 0
     if few:
         ceiling, rows = _shortlist(scan, probes)
         found, cosines = _ranked(scan, probes, rows, count)

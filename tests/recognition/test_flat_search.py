@@ -7,7 +7,7 @@ from facelab.recognition import flat_search
 from facelab.recognition.flat_search import Scan, bounds, calibrate, encode, search
 
 
-def units(count, dim=32, seed=0):
+def units(count, dim=64, seed=0):
     x = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
     return normal(x)
 
@@ -45,7 +45,7 @@ def test_the_scan_of_bytes_finds_what_a_full_scan_finds(monkeypatch, probes, cou
 
 
 def test_dimensions_of_very_different_spread_and_values_beyond_the_scale_stay_exact():
-    vectors = units(2000) * np.geomspace(1, 1e-4, 32, dtype=np.float32)
+    vectors = units(2000) * np.geomspace(1, 1e-4, 64, dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     steps = calibrate(
         vectors[:50] * 0.3
@@ -66,7 +66,7 @@ def test_removed_rows_are_not_found_even_where_every_cosine_is_negative():
     assert sorted(rows[0].tolist()) == list(range(1, 50, 2)) and (scores < 0).all()
 
 
-def adversarial(kind, rng, dim=24):
+def adversarial(kind, rng, dim=64):
     """Return (1500, dim) unit vectors that are hard to tell apart or to quantize."""
     x = rng.normal(size=(1500, dim)).astype(np.float32)
     if kind == "ties":  # a hundred different ones, fifteen times each
@@ -113,14 +113,23 @@ def test_answers_are_those_of_brute_force(monkeypatch, kind, probes):
 def test_a_shortlist_that_bytes_cannot_prove_is_not_believed(monkeypatch):
     monkeypatch.setattr(flat_search, "SHORTLIST", 5)
     asked, rng = units(1)[0], np.random.default_rng(0)
-    vectors = normal(asked + 1e-3 * rng.normal(size=(400, 32)))  # all within one code's unit
-    steps = np.full(32, 0.05, np.float32)
+    vectors = normal(asked + 1e-3 * rng.normal(size=(400, 64)))  # all within one code's unit
+    steps = np.full(64, 0.05, np.float32)
     codes = encode(vectors, steps)
     scan = Scan(codes, steps, *bounds(vectors, codes, steps), lambda i: vectors[i])
     by_bytes = np.argsort(-(codes * steps) @ asked, kind="stable")[:5]
     best = int(np.argmax(vectors.astype(np.float64) @ asked))
     assert best not in by_bytes  # the bytes mislead
     assert search(scan, asked[None], 1)[0].tolist() == [[best]]
+
+
+@pytest.mark.parametrize("dim", [1, 7, 96, 130])
+def test_any_dimension_is_searched(dim):
+    vectors, asked = units(300, dim), units(3, dim, seed=1)
+    _, scores = search(scan_of(vectors), asked, 300)
+    _, best = search(scan_of(vectors), asked, 4)
+    exact = -np.sort(-(asked.astype(np.float64) @ vectors.T), axis=1)
+    assert np.allclose(scores, exact, atol=3e-7) and np.allclose(best, exact[:, :4], atol=3e-7)
 
 
 def test_few_probes_read_the_bytes_and_a_shortlist_only():
