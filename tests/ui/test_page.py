@@ -10,9 +10,10 @@ from gradio.routes import templates
 from PIL import Image
 
 from facelab.ui import LEAD, Page
+from facelab.ui.opening import Opening
+from facelab.ui.packing import compressed
 from facelab.ui.preview import TEMPLATE, describe_page
 from facelab.ui.requests import routes
-from facelab.ui.serve import compressed
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def url():
         run_history=False,
         ssr_mode=False,
         server_name="127.0.0.1",
-        app_kwargs={"middleware": compressed(), "routes": routes()},
+        app_kwargs={"middleware": compressed(), "routes": routes(Opening())},
     )
     yield address
     page.close()
