@@ -75,6 +75,9 @@ def build_app() -> Page:
         with gr.Tabs(elem_id="fl-tabs", overflow_behavior="wrap") as tabs:
             for tab, after in zip(TABS, (*TABS[1:], None)):
                 with gr.Tab(tab.TITLE, id=link_name(tab)) as item:
+                    gr.HTML(
+                        f"<h2>{tab.TITLE}</h2>", elem_classes="fl-heading", padding=False
+                    )  # to hear, not see
                     controls = tab.build()
                     following = after and (f"?tab={link_name(after)}", after.TITLE)
                     gr.HTML(header.foot(following), padding=False)

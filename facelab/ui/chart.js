@@ -86,24 +86,11 @@ const flTheme = (layout) => {
     for (const side of ['xaxis', 'yaxis', 'zaxis']) layout[scene][side] = {...axis, ...layout[scene][side]};
   }
 };
-const flCell = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value ?? '');
-const flRows = (plot) => {
-  const rows = [['trace', 'x', 'y', 'z']];
-  for (const trace of plot._fullData) {
-    const [x, y, z] = ['x', 'y', 'z'].map((axis) => [...(trace[axis] ?? trace[{x: 'r', y: 'theta'}[axis]] ?? [])]);
-    if (Array.isArray(z[0]) || ArrayBuffer.isView(z[0])) {
-      z.forEach((row, i) => [...row].forEach((value, j) => rows.push([trace.name, x[j] ?? j, y[i] ?? i, value])));
-    } else {
-      for (let i = 0; i < Math.max(x.length, y.length); i++) rows.push([trace.name, x[i], y[i], z[i]]);
-    }
-  }
-  return rows;
-};
-
 window.facelabChart = (element, props, watch) => {
   const plot = element.querySelector('.facelab-chart'), panel = plot.closest('.fl-chart');
-  const tools = panel.querySelector('.fl-chart-tools'), legend = panel.querySelector('.fl-legend');
+  const tools = panel.querySelector('.fl-chart-tools'), table = panel.querySelector('.fl-chart-table'), legend = panel.querySelector('.fl-legend');
   const heading = panel.querySelector('.fl-chart-title'), title = heading.textContent;
+  const label = plot.getAttribute('aria-label');
   let seen = false, turns = 0;  // of the reset button: plotly forgets zoom and camera when its revision changes
 
   const read = async () => JSON.parse(/^later:/.test(props.value) ? await facelabLater(props.value.slice(6)) : props.value);
@@ -146,6 +133,8 @@ window.facelabChart = (element, props, watch) => {
     plot.library = library;
     await library.react(plot, figure.data, layout, CONFIG);
     flLegend(plot, legend, legendShown);
+    plot.setAttribute('aria-label', facelabSentence(plot, words ? `${label}: ${heading.textContent}` : label));
+    if (!table.hidden) facelabTable(plot, table, heading.textContent);
     plot.dispatchEvent(new CustomEvent('drawn', {bubbles: true}));
   };
 
@@ -164,6 +153,11 @@ window.facelabChart = (element, props, watch) => {
   };
   tools.addEventListener('click', (event) => {
     const what = event.target.dataset.do;
+    if (what === 'table' && plot.library) {
+      table.hidden = !table.hidden;
+      event.target.setAttribute('aria-expanded', String(!table.hidden));
+      if (!table.hidden) facelabTable(plot, table, heading.textContent);
+    }
     if (what === 'reset') { turns += 1; draw(); }
     if (what === 'csv') {
       const text = flRows(plot).map((row) => row.map(flCell).join(',')).join('\n');

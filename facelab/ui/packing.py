@@ -1,7 +1,7 @@
 """Compression of what the page sends: its scripts and styles once, its other answers as they come.
 
-Gradio compresses its scripts anew for each visitor, quickly and therefore less well; the page itself, the
-address of an upload and plotly's scripts are not compressed by it at all. Event streams stay as they are.
+Gradio compresses its scripts again for each visitor, quickly and therefore less well, and neither the page
+itself nor plotly's scripts. Event streams stay as they are.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from facelab.ui.widgets.chart import LIBRARIES
 STATIC = re.compile(r"/(assets|static)/.*\.(js|css|svg)")
 CHARTS = {f"/{address}" for address in LIBRARIES.values()}  # and no other file: an upload is kept by nobody
 QUALITY = 9  # of 11: the last two take ten times as long for a tenth
-LEVEL = 5  # of gzip, for what is compressed anew each time
+LEVEL = 5  # of gzip, for what is compressed each time
 PARTIAL = {b"range", b"if-none-match", b"if-modified-since"}
 
 

@@ -12,7 +12,7 @@ CSS = HERE / "style.css"  # gradio puts its own class before each of its selecto
 LAYOUT = f"<style>{(HERE / 'layout.css').read_text(encoding='utf-8')}</style>"  # as it is written
 SCRIPT = "".join(
     f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>"
-    for name in ("page.js", "later.js", "shell.js")
+    for name in ("page.js", "later.js", "keys.js", "shell.js")
 )
 
 

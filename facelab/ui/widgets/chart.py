@@ -33,22 +33,30 @@ LIBRARIES = {  # relative: the page may lie below a path, as in JupyterHub
     "large": f"gradio_api/file={PLOTLY_JS}",
 }
 SCRIPT = (
-    (Path(__file__).parent.parent / "chart.js")
-    .read_text(encoding="utf-8")
+    "".join(
+        (Path(__file__).parent.parent / name).read_text(encoding="utf-8")
+        for name in ("chart_words.js", "chart.js")
+    )
     .replace("CONFIG", json.dumps(CONFIG))
     .replace("LIBRARIES", json.dumps(LIBRARIES))
 )
 HEAD = f"<script>{SCRIPT}</script>"  # of the page
 DRAW = "const plot = facelabChart(element, props, watch);"  # of each chart
-TOOLS = "".join(
-    f'<button type="button" data-do="{do}" aria-label="{says}">{text}</button>'
-    for do, text, says in (
-        ("reset", "Reset", "Reset the view of this chart"),
-        ("png", "PNG", "Save this chart as PNG"),
-        ("svg", "SVG", "Save this chart as SVG"),
-        ("csv", "CSV", "Save the values of this chart as CSV"),
+BUTTONS = "".join(
+    f'<button type="button" data-do="{do}" aria-label="{says}"{more}>{text}</button>'
+    for do, text, says, more in (
+        ("table", "Table", "Table of the values of this chart", ' aria-expanded="false"'),
+        ("reset", "Reset", "Reset the view of this chart", ""),
+        ("png", "PNG", "PNG: save this chart", ""),
+        ("svg", "SVG", "SVG: save this chart", ""),
+        ("csv", "CSV", "CSV: save the values of this chart", ""),
     )
 )
+TOOLS = (  # one stop of the Tab key (keys.js)
+    '<span class="fl-chart-bar" role="toolbar" aria-label="Chart">'
+    f'<span class="fl-chart-tools">{BUTTONS}</span><span class="fl-legend"></span></span>'
+)
+TABLE = '<div class="fl-chart-table" role="region" tabindex="0" aria-label="Values" hidden></div>'
 
 
 def shortened(label: str) -> str:
@@ -78,8 +86,7 @@ class Chart(gr.HTML):
         super().__init__(
             value,
             html_template=f'<figure class="fl-chart"><figcaption><span class="fl-chart-title">'
-            f'{title or shortened(label)}</span><span class="fl-chart-tools">{TOOLS}</span>'
-            f'<span class="fl-legend"></span></figcaption>{self.plot}</figure>',
+            f"{title or shortened(label)}</span>{TOOLS}</figcaption>{self.plot}{TABLE}</figure>",
             css_template=".facelab-chart { width: 100%; min-height: 300px; }",
             js_on_load=DRAW,
             label=label,
