@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 PORT = "7869"
 REPEATS, FEW = 20, 5
-PAINT, SWITCHED, MOVED = 3000, 300, 150  # milliseconds: the goals
+PAINT, SWITCHED, MOVED = 2000, 300, 150  # milliseconds: the goals
 DRAWN_MS = 150  # what else a slider has changed is drawn, as when a hand rests
 TABS = {
     "Compare": "#chart .main-svg",

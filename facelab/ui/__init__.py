@@ -14,6 +14,7 @@ from facelab.ui.compare import tab as compare
 from facelab.ui.identify import tab as identify
 from facelab.ui.links import LinkedTab, connect
 from facelab.ui.losses import tab as losses
+from facelab.ui.opening import Opening
 from facelab.ui.own import tab as own
 from facelab.ui.preview import describe_page
 from facelab.ui.regularization import tab as regularization
@@ -43,9 +44,15 @@ class Page(Guarded):
 
     stateless = api.NAMES
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.opening = Opening()
+        super().__init__(*arguments, **named)
+
     def get_config_file(self) -> dict[str, Any]:
-        """Return the configuration sent to the browser, without the request to keep a connection open."""
-        return super().get_config_file() | {"connect_heartbeat": False}
+        """Return the configuration sent to the browser, without long values, nor the request to keep a
+        connection open.
+        """
+        return self.opening.shorten(super().get_config_file()) | {"connect_heartbeat": False}
 
     def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> dict[str, Any]:
         """Return the description of the public endpoints for the API page, without private ones."""
@@ -57,7 +64,7 @@ def link_name(tab: Any) -> str:
     return tab.TITLE.lower().replace(" ", "-")
 
 
-def build_app() -> gr.Blocks:
+def build_app() -> Page:
     """Build all tabs and the public endpoints; `serve` deletes uploads after at most twenty minutes."""
     serve_plotly()
     describe_page(TITLE, LEAD)
@@ -68,6 +75,9 @@ def build_app() -> gr.Blocks:
         with gr.Tabs(elem_id="fl-tabs", overflow_behavior="wrap") as tabs:
             for tab, after in zip(TABS, (*TABS[1:], None)):
                 with gr.Tab(tab.TITLE, id=link_name(tab)) as item:
+                    gr.HTML(
+                        f"<h2>{tab.TITLE}</h2>", elem_classes="fl-heading", padding=False
+                    )  # to hear, not see
                     controls = tab.build()
                     following = after and (f"?tab={link_name(after)}", after.TITLE)
                     gr.HTML(header.foot(following), padding=False)

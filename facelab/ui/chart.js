@@ -1,34 +1,49 @@
-// The panel around a chart: legend and quiet buttons in HTML, so that plotly's own bar is not needed. Part of
-// each chart's script (widgets/chart.py), where `plot` is its element and `draw` draws it anew.
+// Charts: plotly figures that are drawn once they are displayed, in a panel with a legend and quiet buttons in
+// HTML, so that plotly's own bar is not needed. `widgets/chart.py` fills in the addresses of plotly's two scripts
+// and its settings. Loaded once; each chart of the page calls `facelabChart`.
 
-const panel = plot.closest('.fl-chart'), tools = panel.querySelector('.fl-chart-tools');
-const legend = panel.querySelector('.fl-legend'), heading = panel.querySelector('.fl-chart-title');
-const title = heading.textContent;
-const DASHES = {dash: '6 3', dot: '2 2', dashdot: '6 2 2 2', longdash: '9 3', longdashdot: '9 2 2 2'};
-const SIGNS = {circle: '●', square: '■', diamond: '◆', cross: '✚', x: '✖', star: '★', 'triangle-up': '▲',
+// The small script draws lines and bars; any other trace takes the large one. Each is fetched when it is needed.
+const flLibraries = {};
+window.facelabPlotly = (large) => {
+  const name = large || flLibraries.large ? 'large' : 'small';
+  flLibraries[name] ??= new Promise((done, fail) => {
+    const script = Object.assign(document.createElement('script'), {src: LIBRARIES[name]});
+    script.onload = () => done(window.Plotly);
+    script.onerror = () => { delete flLibraries[name]; fail(new Error('a script of the charts did not come')); };
+    document.head.append(script);
+  });
+  return flLibraries[name];
+};
+const FL_SMALL = ['scatter', 'bar'];
+const flTab = new URLSearchParams(location.search).get('tab');
+if (flTab && flTab !== 'start') {  // a chart will be needed: it is fetched while the page is built
+  document.head.append(Object.assign(document.createElement('link'), {rel: 'preload', as: 'script', href: LIBRARIES.small}));
+}
+
+const flDashes = {dash: '6 3', dot: '2 2', dashdot: '6 2 2 2', longdash: '9 3', longdashdot: '9 2 2 2'};
+const flSigns = {circle: '●', square: '■', diamond: '◆', cross: '✚', x: '✖', star: '★', 'triangle-up': '▲',
   'triangle-down': '▼', 'circle-open': '○', 'square-open': '□', 'diamond-open': '◇', 'triangle-up-open': '△'};
-let turns = 0;  // of the reset button: plotly forgets zoom and camera when its revision changes
-
-const one = (value) => (Array.isArray(value) || ArrayBuffer.isView(value) ? value[0] : value);
-const swatch = (trace) => {
-  const line = trace.line?.color ?? trace.marker?.color, color = one(trace.marker?.color ?? trace.fillcolor ?? line);
+const flOne = (value) => (Array.isArray(value) || ArrayBuffer.isView(value) ? value[0] : value);
+const flSwatch = (trace) => {
+  const line = trace.line?.color ?? trace.marker?.color, color = flOne(trace.marker?.color ?? trace.fillcolor ?? line);
   if (trace.type.startsWith('scatter') && trace.mode?.includes('lines')) {
-    return `<svg width="26" height="10" aria-hidden="true"><line x1="0" x2="26" y1="5" y2="5" stroke="${one(line)}"
-      stroke-width="3" stroke-dasharray="${DASHES[trace.line?.dash] ?? ''}"/></svg>`;
+    return `<svg width="26" height="10" aria-hidden="true"><line x1="0" x2="26" y1="5" y2="5" stroke="${flOne(line)}"
+      stroke-width="3" stroke-dasharray="${flDashes[trace.line?.dash] ?? ''}"/></svg>`;
   }
   if (trace.type.startsWith('scatter')) {
-    return `<span aria-hidden="true" style="color:${color}">${SIGNS[one(trace.marker?.symbol)] ?? '●'}</span>`;
+    return `<span aria-hidden="true" style="color:${color}">${flSigns[flOne(trace.marker?.symbol)] ?? '●'}</span>`;
   }
-  const shape = one(trace.marker?.pattern?.shape);
+  const shape = flOne(trace.marker?.pattern?.shape);
   const hatch = shape ? `background-image:repeating-linear-gradient(${shape === '\\' ? 45 : 135}deg,
     rgba(255,255,255,.85) 0 2px,transparent 2px 5px);` : '';
   return `<span class="fl-swatch" aria-hidden="true" style="background-color:${color};${hatch}"></span>`;
 };
-const named = (trace) => trace.name && trace.showlegend !== false && trace.visible !== false && !/^trace \d+$/.test(trace.name);
-const writeLegend = (shown) => {
+const flNamed = (trace) => trace.name && trace.showlegend !== false && trace.visible !== false
+  && !/^trace \d+$/.test(trace.name);
+const flLegend = (plot, legend, shown) => {
   const groups = new Map();
   for (const trace of shown ? plot._fullData : []) {
-    if (named(trace) && !groups.has(trace.name)) groups.set(trace.name, swatch(trace));
+    if (flNamed(trace) && !groups.has(trace.name)) groups.set(trace.name, flSwatch(trace));
   }
   const html = [...groups].map(([name, mark]) =>
     `<button type="button" aria-pressed="true" title="Show or hide">${mark} <span></span></button>`).join('');
@@ -40,12 +55,13 @@ const writeLegend = (shown) => {
     const on = button.getAttribute('aria-pressed') === 'false', name = [...groups.keys()][i];
     const same = plot.data.flatMap((trace, at) => (plot._fullData[at].name === name ? [at] : []));
     button.setAttribute('aria-pressed', String(on));
-    Plotly.restyle(plot, {visible: on ? true : 'legendonly'}, same);
+    plot.library.restyle(plot, {visible: on ? true : 'legendonly'}, same);
   }));
 };
 
+const flCss = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 // What the figure keeps for plotly's own title, legend and bar is given back to the plot.
-const frameOf = (layout, count) => {
+const flFrame = (layout, count) => {
   const legendShown = layout.showlegend ?? count > 1, margin = {t: 100, ...layout.margin};
   const above = (layout.annotations ?? []).filter((note) => note.visible !== false && (note.y ?? 0) >= 1
     && /paper|domain/.test(note.yref ?? ''));
@@ -53,46 +69,112 @@ const frameOf = (layout, count) => {
   if (layout.height) layout.height -= margin.t - top;
   layout.margin = {...layout.margin, t: top};
   layout.showlegend = false;
-  const words = layout.title?.text ?? layout.title;  // the figure's own title says which network or epoch
-  heading.textContent = (typeof words === 'string' && words.replace(/<[^>]*>/g, ' ')) || title;
-  delete layout.title;
-  layout.uirevision = `${layout.uirevision ?? ''} ${turns}`;
   if (matchMedia('(pointer: coarse)').matches) {  // a finger scrolls the page
     layout.dragmode = false;
     for (const key of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) layout[key].fixedrange = true;
   }
   return legendShown;
 };
-
-const cell = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value ?? '');
-const table = () => {
-  const rows = [['trace', 'x', 'y', 'z']];
-  for (const trace of plot._fullData) {
-    const [x, y, z] = ['x', 'y', 'z'].map((axis) => [...(trace[axis] ?? trace[{x: 'r', y: 'theta'}[axis]] ?? [])]);
-    if (Array.isArray(z[0]) || ArrayBuffer.isView(z[0])) {
-      z.forEach((row, i) => [...row].forEach((value, j) => rows.push([trace.name, x[j] ?? j, y[i] ?? i, value])));
-    } else {
-      for (let i = 0; i < Math.max(x.length, y.length); i++) rows.push([trace.name, x[i], y[i], z[i]]);
-    }
+const flTheme = (layout) => {
+  const axis = {gridcolor: flCss('--border-color-primary'), linecolor: flCss('--border-color-primary')};
+  layout.paper_bgcolor = layout.plot_bgcolor = 'rgba(0,0,0,0)';
+  layout.font = {...layout.font, color: flCss('--body-text-color'), family: flCss('--font')};
+  for (const key of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+    layout[key] = {...axis, ...layout[key]};
   }
-  return rows.map((row) => row.map(cell).join(',')).join('\n');
+  for (const scene of Object.keys(layout).filter((key) => /^scene/.test(key))) {
+    for (const side of ['xaxis', 'yaxis', 'zaxis']) layout[scene][side] = {...axis, ...layout[scene][side]};
+  }
 };
-const save = (href, kind) => {
-  const link = document.createElement('a');
-  link.href = href;
-  link.download = `${title.toLowerCase().replace(/\W+/g, '-').slice(0, 60)}.${kind}`;
-  link.click();
+window.facelabChart = (element, props, watch) => {
+  const plot = element.querySelector('.facelab-chart'), panel = plot.closest('.fl-chart');
+  const tools = panel.querySelector('.fl-chart-tools'), table = panel.querySelector('.fl-chart-table'), legend = panel.querySelector('.fl-legend');
+  const heading = panel.querySelector('.fl-chart-title'), title = heading.textContent;
+  const label = plot.getAttribute('aria-label');
+  let seen = false, turns = 0;  // of the reset button: plotly forgets zoom and camera when its revision changes
+
+  const read = async () => JSON.parse(/^later:/.test(props.value) ? await facelabLater(props.value.slice(6)) : props.value);
+  const draw = async () => {
+    const value = props.value;
+    plot.style.display = panel.style.display = value ? '' : 'none';
+    if (!value) {
+      plot.library?.purge(plot);
+      plot.library = null;
+    }
+    if (!value || !seen) return;
+    let figure, library;
+    try {
+      figure = await read();
+      library = await facelabPlotly(figure.data.some(({type}) => !FL_SMALL.includes(type ?? 'scatter')));
+    } catch {
+      plot.textContent = 'This chart did not come; load the page again.';
+      return;
+    }
+    const layout = figure.layout;
+    if (props.value !== value) return;  // a newer figure has come meanwhile
+    // With a <base>, Plotly names its patterns by the page's whole address, and links.py changes that address.
+    document.querySelector('base[href="./"]')?.remove();
+    if (plot.library && plot.library !== library) {
+      plot.library.purge(plot);
+      plot.library = null;
+    }
+    flTheme(layout);
+    const frame = figure.frames?.[Math.min(plot.frame ?? Infinity, figure.frames.length - 1)];
+    frame?.data.forEach((change, i) => Object.assign(figure.data[i], change));
+    Object.assign(layout, frame?.layout);
+    const words = layout.title?.text ?? layout.title;  // the figure's own title says which network or epoch
+    heading.textContent = (typeof words === 'string' && words.replace(/<[^>]*>/g, ' ')) || title;
+    delete layout.title;
+    layout.uirevision = `${layout.uirevision ?? ''} ${turns}`;
+    const legendShown = flFrame(layout, figure.data.length);
+    layout.autosize = true;
+    plot.style.height = layout.height ? `${layout.height}px` : '';  // a resize takes the element's
+    if (!plot.library) plot.textContent = '';
+    plot.library = library;
+    await library.react(plot, figure.data, layout, CONFIG);
+    flLegend(plot, legend, legendShown);
+    plot.setAttribute('aria-label', facelabSentence(plot, words ? `${label}: ${heading.textContent}` : label));
+    if (!table.hidden) facelabTable(plot, table, heading.textContent);
+    plot.dispatchEvent(new CustomEvent('drawn', {bubbles: true}));
+  };
+
+  const save = (href, kind) => {
+    const link = document.createElement('a');
+    link.href = href;
+    link.download = `${title.toLowerCase().replace(/\W+/g, '-').slice(0, 60)}.${kind}`;
+    link.click();
+  };
+  const picture = async (kind) => {
+    const figure = await read(), box = plot.getBoundingClientRect();
+    const layout = {...figure.layout, paper_bgcolor: flCss('--background-fill-primary') || '#fff',
+      plot_bgcolor: 'rgba(0,0,0,0)', font: plot.layout.font};
+    save(await plot.library.toImage({data: plot.data, layout}, {format: kind, width: box.width,
+      height: box.height + 60, scale: 2}), kind);
+  };
+  tools.addEventListener('click', (event) => {
+    const what = event.target.dataset.do;
+    if (what === 'table' && plot.library) {
+      table.hidden = !table.hidden;
+      event.target.setAttribute('aria-expanded', String(!table.hidden));
+      if (!table.hidden) facelabTable(plot, table, heading.textContent);
+    }
+    if (what === 'reset') { turns += 1; draw(); }
+    if (what === 'csv') {
+      const text = flRows(plot).map((row) => row.map(flCell).join(',')).join('\n');
+      save(URL.createObjectURL(new Blob([text], {type: 'text/csv'})), 'csv');
+    }
+    if (what === 'png' || what === 'svg') picture(what);
+  });
+
+  plot.addEventListener('frame', (event) => { plot.frame = event.detail; draw(); });
+  watch('value', draw);
+  new MutationObserver(draw).observe(document.body, {attributes: true, attributeFilter: ['class']});
+  new ResizeObserver(() => plot.data && plot.offsetParent && plot.library.Plots.resize(plot)).observe(plot);
+  draw();  // a chart without a figure is hidden
+  facelabShown(panel, () => {
+    seen = true;
+    const turn = () => new Promise((next) => setTimeout(next));  // the page is painted between two charts
+    window.facelabCharts = (window.facelabCharts ?? Promise.resolve()).then(draw, draw).then(turn);
+  });
+  return plot;
 };
-const picture = async (kind) => {
-  const figure = JSON.parse(props.value), box = plot.getBoundingClientRect();
-  const layout = {...figure.layout, paper_bgcolor: css('--background-fill-primary') || '#fff',
-    plot_bgcolor: 'rgba(0,0,0,0)', font: plot.layout.font};
-  save(await Plotly.toImage({data: plot.data, layout}, {format: kind, width: box.width, height: box.height + 60,
-    scale: 2}), kind);
-};
-tools.addEventListener('click', (event) => {
-  const what = event.target.dataset.do;
-  if (what === 'reset') { turns += 1; draw(); }
-  if (what === 'csv') save(URL.createObjectURL(new Blob([table()], {type: 'text/csv'})), 'csv');
-  if (what === 'png' || what === 'svg') picture(what);
-});

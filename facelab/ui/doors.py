@@ -32,6 +32,12 @@ POLICY = "; ".join((
     "base-uri 'self'", "form-action 'self'",
 ))  # fmt: skip
 HEADERS = ((b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"))
+PARTS = (
+    "text/css",
+    "text/javascript",
+    "application/javascript",
+    "font/",
+)  # of a page, whose policy holds for them
 
 
 def largest() -> int:
@@ -92,7 +98,7 @@ class Doors:
             if message["type"] == "http.response.start":
                 started = True
                 replaced = receive.over or message["status"] == 503
-                message = message | {"headers": [*message.get("headers", ()), *HEADERS]}
+                message = message | {"headers": [*message.get("headers", ()), *_own(message)]}
             if not replaced:  # by a sentence; gradio's own counts its queue
                 await send(message)
 
@@ -108,6 +114,12 @@ class Doors:
             await _refuse(send, 413, _too_large())
         elif replaced:
             await _refuse(send, 503, BUSY)
+
+
+def _own(start: dict[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return our headers of an answer; a hundred scripts and styles would repeat the policy for 50 kB."""
+    kind = dict(start.get("headers", ())).get(b"content-type", b"").decode("latin-1")
+    return HEADERS[1:] if kind.startswith(PARTS) else HEADERS
 
 
 def _too_large() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Response
 from fastapi.routing import APIRoute
 
+from facelab.ui.opening import ADDRESS, Opening
 from facelab.ui.preview import PICTURE, picture
 
 
@@ -20,9 +21,9 @@ def preview() -> Response:
     return Response(picture(), media_type="image/jpeg", headers={"Cache-Control": "public, max-age=86400"})
 
 
-def routes() -> list[APIRoute]:
+def routes(opening: Opening) -> list[APIRoute]:
     """Return the routes served besides the page."""
-    served = (("/healthz", health), (PICTURE, preview))
+    served = (("/healthz", health), (PICTURE, preview), (ADDRESS, opening.answer))
     return [APIRoute(path, answer, methods=["GET"], include_in_schema=False) for path, answer in served]
 
 

@@ -125,23 +125,13 @@ def free_port() -> int:
         ) from error
 
 
-def compressed() -> list[Any]:
-    """Return the middleware that compresses pages and JSON that gradio sends at once, but not event streams.
-
-    Gradio compresses its own scripts; the page itself is 1.6 MB of text, and each answer contains cards.
-    """
-    from starlette.middleware import Middleware
-    from starlette.middleware.gzip import GZipMiddleware
-
-    return [Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)]
-
-
 def middleware() -> list[Any]:
     """Return the middleware: a log line per request if others can connect, the doors, and compression."""
     from starlette.middleware import Middleware
 
     from facelab.ui.api import NAMES
     from facelab.ui.doors import Doors
+    from facelab.ui.packing import compressed
     from facelab.ui.requests import Lines
 
     return [*[Middleware(Lines)] * settings.hosted(), Middleware(Doors, named=NAMES), *compressed()]
@@ -173,7 +163,8 @@ def serve(port: int) -> None:
     from facelab.ui.widgets.chart import HEAD
 
     torch.set_num_threads(1)  # photos run side by side: two threads on one wait for each other when busy
-    build_app().queue(max_size=WAITING).launch(
+    page = build_app()
+    page.queue(max_size=WAITING).launch(
         server_name=settings.host(),
         server_port=port,
         theme=theme(),
@@ -183,6 +174,6 @@ def serve(port: int) -> None:
         run_history=False,
         show_error=False,
         ssr_mode=False,
-        app_kwargs={"lifespan": forgetting, "middleware": middleware(), "routes": routes()},
+        app_kwargs={"lifespan": forgetting, "middleware": middleware(), "routes": routes(page.opening)},
         share=False,
     )

@@ -150,15 +150,8 @@ const flStart = () => {
 if (document.body) flStart();
 else addEventListener('DOMContentLoaded', flStart);
 
-// Arrow keys move between tabs; a presenter's remote (Page Down, Page Up) between cards.
+// A presenter's remote (Page Down, Page Up) moves between cards.
 addEventListener('keydown', (event) => {
-  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-  if (step && event.target.getAttribute?.('role') === 'tab') {
-    const tabs = [...event.target.parentElement.querySelectorAll('[role=tab]')];
-    const next = tabs.at((tabs.indexOf(event.target) + step) % tabs.length);
-    next.focus();
-    next.click();
-  }
   const turn = {PageDown: 1, PageUp: -1}[event.key];
   if (!turn || !document.body.classList.contains('fl-present')) return;
   const card = window.facelabCards[(Number(flParameters().get('card')) || 0) - 1 + turn];

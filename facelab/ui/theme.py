@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 CSS = HERE / "style.css"  # gradio puts its own class before each of its selectors
 LAYOUT = f"<style>{(HERE / 'layout.css').read_text(encoding='utf-8')}</style>"  # as it is written
 SCRIPT = "".join(
-    f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>" for name in ("page.js", "shell.js")
+    f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>"
+    for name in ("page.js", "later.js", "keys.js", "shell.js")
 )
 
 

@@ -6,6 +6,9 @@ import pytest
 
 from facelab.ui import build_app, serve_plotly
 from facelab.ui.compare import tab as compare
+from facelab.ui.requests import routes
+from facelab.ui.theme import SCRIPT
+from facelab.ui.widgets.chart import HEAD
 
 
 @pytest.fixture
@@ -22,7 +25,13 @@ def held_page(chromium, monkeypatch):
     monkeypatch.setattr(compare, "score_faces", held)
     serve_plotly()
     _, url, _ = app.launch(
-        prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
+        prevent_thread_lock=True,
+        quiet=True,
+        run_history=False,
+        ssr_mode=False,
+        server_name="127.0.0.1",
+        head=HEAD + SCRIPT,
+        app_kwargs={"routes": routes(app.opening)},
     )
     page = chromium.new_page()
     page.goto(f"{url}?tab=compare")

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 import pytest
 
 from facelab.ui import Page
-from facelab.ui.serve import compressed
+from facelab.ui.packing import compressed
+from facelab.ui.requests import routes
 from facelab.ui.theme import SCRIPT
 from facelab.ui.widgets.chart import HEAD, Chart, serve_plotly
 
@@ -61,7 +62,7 @@ def small_page(**launch):
         ssr_mode=False,
         server_name="127.0.0.1",
         head=HEAD + SCRIPT,
-        app_kwargs={"middleware": compressed()},
+        app_kwargs={"middleware": compressed(), "routes": routes(page.opening)},
         **launch,
     )
     return page, int(url.rstrip("/").rsplit(":")[-1])

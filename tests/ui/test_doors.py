@@ -1,6 +1,7 @@
 """Before gradio: closed routes, the size of a request, "busy" in a sentence, the policy, API sessions."""
 
 import json
+import re
 
 import gradio as gr
 import pytest
@@ -98,6 +99,10 @@ def test_every_answer_carries_the_policy(served):
         headers = CLIENT.get(served[1] + path).headers
         assert headers["content-security-policy"] == POLICY and headers["x-content-type-options"] == "nosniff"
     assert "http" not in POLICY and "*" not in POLICY, "no place but the page's own"
+    script = re.search(r'src="\./(assets/[\w.-]+\.js)"', httpx.get(served[1]).text)[1]
+    headers = httpx.get(served[1] + script).headers
+    assert "javascript" in headers["content-type"] and headers["x-content-type-options"] == "nosniff"
+    assert "content-security-policy" not in headers, "a page's policy holds for its parts"
 
 
 def test_a_full_queue_says_that_the_page_is_busy(served, monkeypatch):

@@ -11,7 +11,7 @@ from facelab.models.backbones import BACKBONES
 from facelab.models.losses import LOSSES
 from facelab.ui import serve
 from facelab.ui.uploads import Guarded
-from facelab.ui.widgets.chart import CONFIG, DRAW, PLOTLY_JS, Chart
+from facelab.ui.widgets.chart import CONFIG, DRAW, PLOTLY_JS, SCRIPT, SMALL_JS, Chart
 from facelab.ui.widgets.photo_input import PhotoInput
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,8 @@ def app(whole_page):
 def test_every_chart_is_told_to_send_nothing(app):
     """Of plotly's settings, each that names a place or sends is off; a new version may add some."""
     script = PLOTLY_JS.read_text()
+    versions = [re.search(r"v(\d+\.\d+\.\d+)", path.read_text()[:100])[1] for path in (PLOTLY_JS, SMALL_JS)]
+    assert versions[0] == versions[1], "plotly's basic bundle has to be that of the installed plotly"
     start = script.index("{staticPlot:{")
     settings = script[start : script.index(",locales:", start)]
     places = set(re.findall(r"(\w+):\{valType:\"\w+\"[^{}]*dflt:\"https?:", settings))
@@ -37,8 +39,10 @@ def test_every_chart_is_told_to_send_nothing(app):
     assert not any("://" in str(CONFIG[name]) for name in places)
     charts = [block for block in app.blocks.values() if isinstance(block, Chart)]
     assert len(charts) > 10 and all(chart.js_on_load.startswith(DRAW) for chart in charts)
-    drawing = [path for path in (ROOT / "facelab").rglob("*.py") if "Plotly.react" in path.read_text()]
-    assert drawing == [ROOT / "facelab/ui/widgets/chart.py"] and "Plotly.newPlot" not in DRAW
+    ours = [*(ROOT / "facelab").rglob("*.py"), *(ROOT / "facelab/ui").glob("*.js")]
+    drawing = [path for path in ours if path != SMALL_JS and "library.react(" in path.read_text()]
+    assert drawing == [ROOT / "facelab/ui/chart.js"] and SCRIPT.count("library.react(plot, ") == 1
+    assert "newPlot" not in SCRIPT and ", layout, {" in SCRIPT
     assert not [block for block in app.blocks.values() if isinstance(block, gr.Plot)]
 
 

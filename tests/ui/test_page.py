@@ -9,9 +9,10 @@ from gradio.routes import templates
 from PIL import Image
 
 from facelab.ui import LEAD, Page
+from facelab.ui.opening import Opening
+from facelab.ui.packing import compressed
 from facelab.ui.preview import TEMPLATE, describe_page
 from facelab.ui.requests import routes
-from facelab.ui.serve import compressed
 from tests.pages import CLIENT, launched
 
 
@@ -22,7 +23,7 @@ def url():
         gr.State(0)
         gr.Markdown("A long text. " * 500)
         gr.Button().click(lambda: 1, None, gr.Number(), api_name="one")
-    with launched(page, app_kwargs={"middleware": compressed(), "routes": routes()}) as served:
+    with launched(page, app_kwargs={"middleware": compressed(), "routes": routes(Opening())}) as served:
         yield served.url
 
 

@@ -7,12 +7,13 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from facelab.ui.opening import Opening
 from facelab.ui.requests import Lines, routes
 from facelab.ui.serve import middleware
 
 
 def test_health_answers_and_each_request_is_one_line_without_names(capsys):
-    app = FastAPI(routes=routes(), middleware=[Middleware(Lines)])
+    app = FastAPI(routes=routes(Opening()), middleware=[Middleware(Lines)])
 
     @app.get("/file={path:path}")
     def file(path: str):
@@ -35,7 +36,7 @@ def test_health_answers_and_each_request_is_one_line_without_names(capsys):
 
 def test_health_touches_no_model():
     before = set(sys.modules)
-    assert routes()[0].endpoint() == {"status": "ok"}
+    assert routes(Opening())[0].endpoint() == {"status": "ok"}
     assert set(sys.modules) == before
 
 

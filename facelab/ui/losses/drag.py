@@ -78,7 +78,8 @@ class Circle(Chart):
     def __init__(self, value: str | None = None, label: str = "circle", elem_id: str = "circle") -> None:
         super().__init__(value, label, elem_id)
         handles = "".join(
-            f'<button type="button" role="slider" aria-label="{photo}" aria-valuemin="0" aria-valuemax="359">'
+            f'<button type="button" role="slider" aria-label="{photo}" aria-valuemin="0" aria-valuemax="359" '
+            f'aria-valuenow="0">'
             f"{photo[0].upper()}</button>"
             for photo in PHOTOS
         )

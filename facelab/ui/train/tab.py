@@ -30,6 +30,7 @@ from facelab.ui.visit import use_button
 from facelab.ui.visitor import BUSY, GONE, make, returning, tell, visitor
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.chart import Chart
+from facelab.ui.widgets.code_box import CodeBox
 from facelab.ui.widgets.columns import beside, columns, live
 from facelab.ui.widgets.controls import MINUTES
 from facelab.ui.widgets.doctor import header_card
@@ -251,17 +252,14 @@ def _shown() -> list[Any]:
 
 def _take_away(
     values: list[Any], meter: gr.HTML, equation: gr.Markdown
-) -> tuple[list[gr.Code], gr.Button, gr.Textbox, gr.HTML]:
+) -> tuple[list[CodeBox], gr.Button, gr.Textbox, gr.HTML]:
     """Build the code to copy and the download of the checkpoint; fill budget and formula."""
     script, command, meter.value, equation.value = on_settings(None, *(control.value for control in values))
     download = gr.Button("Download the checkpoint", elem_id="train-download")
     said = gr.HTML(elem_id="train-downloaded", padding=False)
     with gr.Accordion("Copy as Python, copy as command", open=False, elem_id="train-code"):
         gr.Markdown(CODE, elem_classes="fl-small")
-        kinds = {"python": ("As Python", script), "shell": ("As a command", command)}
         codes = [
-            gr.Code(text, language=kind, label=label, interactive=False, wrap_lines=True, buttons=["copy"],
-                    elem_id=f"train-{kind}")
-            for kind, (label, text) in kinds.items()
+            CodeBox(script, "As Python", "train-python"), CodeBox(command, "As a command", "train-shell"),
         ]  # fmt: skip
     return codes, download, gr.Textbox(visible=False), said

@@ -27,7 +27,7 @@ let chosen = null;
 const bringOut = (map) => {
   const people = traces(map, 'person');
   const strength = people.map((i) => (chosen === null || i === chosen ? 1 : 0.1));
-  Plotly.restyle(map, {'marker.opacity': strength}, people);
+  map.library.restyle(map, {'marker.opacity': strength}, people);
 };
 const choose = (person) => {
   chosen = person === chosen ? null : person;
@@ -45,7 +45,7 @@ const ring = (map, at) => {
     const values = at && map.data[at.curveNumber]?.[axis];
     if (axis !== 'z' || map.data[0].z) change[axis] = [values ? [values[at.pointNumber]] : []];
   }
-  Plotly.restyle(map, change, traces(map, 'ring'));
+  map.library.restyle(map, change, traces(map, 'ring'));
 };
 const others = (map) => maps().filter((other) => other !== map);
 const isPhoto = (map, at) => map.data[at.curveNumber]?.meta === 'person';
@@ -57,10 +57,10 @@ const connect = (map) => {
   on('plotly_selected', (event) => others(map).forEach((other) => {
     const people = traces(other, 'person');
     const own = (i) => event.points.filter((at) => at.curveNumber === i).map((at) => at.pointNumber);
-    Plotly.restyle(other, {selectedpoints: event ? people.map(own) : null}, people);
+    other.library.restyle(other, {selectedpoints: event ? people.map(own) : null}, people);
   }));
   on('plotly_deselect', () => maps().forEach((each) => {
-    Plotly.restyle(each, {selectedpoints: null}, traces(each, 'person'));
+    each.library.restyle(each, {selectedpoints: null}, traces(each, 'person'));
   }));
 };
 document.addEventListener('drawn', ({target}) => {
