@@ -158,7 +158,7 @@ def test_a_model_without_thresholds_stands_in_the_table_with_its_score_and_is_ex
 
     monkeypatch.setattr(compare, "judge", refuse)
     table, figure = compare.show_scores({"softmax": 0.12345, "resnet_softmax": 0.5}, 2.0)
-    rows = {name: row for name, row in re.findall(r'row">(\w+)</th>(.*?)</tr>', table)}
+    rows = dict(re.findall(r'row">(\w+)</th>(.*?)</tr>', table))
     assert "no threshold<" in rows["softmax"] and "0.123" in rows["softmax"]
     assert "✔" not in rows["softmax"] and "✖" not in rows["softmax"] and "of 1 models accept" in table
     assert "softmax has no thresholds yet; measure them." in table and "Values of 2 models" in table
