@@ -223,7 +223,7 @@ def _lists() -> list[gr.File]:
     """Lay out the inputs for a list of pairs and a table of groups; both are optional."""
     with gr.Row():
         return [
-            gr.File(label="List of pairs (optional)", file_types=[".txt", ".csv", ".tsv"], height=110,
+            gr.File(label="Pairs (optional)", file_types=[".txt", ".csv", ".tsv"], height=110,
                     elem_id="own-pairs"),
             gr.File(label="Groups (optional)", file_types=[".csv", ".tsv", ".txt"], height=110,
                     elem_id="own-groups-file"),
