@@ -167,7 +167,8 @@ def groups_of(
         some = taken(vectors, sample(vectors, MOST_GROUPED))
         embedded, known = as_embedded(some), every_pair(some)
         names = [*known.first, *known.second]
-    table = read_groups(groups, sorted(set(names)), embedded.people)
+    people = dict(zip(vectors.names, vectors.identities)) if vectors.identities else None
+    table = read_groups(groups, sorted(vectors.names), people)
     return judge_groups(embedded, known, names, table)
 
 
