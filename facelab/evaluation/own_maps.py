@@ -36,11 +36,13 @@ class Mapped:
 
 
 def mapped(runs: Mapping[str, Vectors]) -> dict[str, Mapped]:
-    """Return what is drawn of each run; runs of fewer than three photos with a known identity are left out.
+    """Return what is drawn of each run; runs of fewer than three photos with a known identity, or of a single
+    dimension, are left out.
 
     Args:
         runs: one or two by any key; of two with common photos one needs identities.
     """
+    runs = {key: run for key, run in runs.items() if run.embeddings.shape[1] > 1}
     both = _common(*runs.values()) if len(runs) == 2 else None
     if both is not None:
         first, second = both

@@ -569,6 +569,23 @@ def test_info_says_what_is_there_and_what_is_odd(folder, tmp_path, capsys):
     assert (found["images"], found["identities"], found["sizes"]) == (8, 3, {"112x112": 8})
 
 
+def test_empty_files_are_counted_and_are_no_photo_of_two_identities(tmp_path, capsys):
+    for name, content in (("ann/1.jpg", b""), ("bob/1.jpg", b""), ("bob/2.png", picture(1))):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(content)
+    assert main(["data", "info", str(tmp_path / "in")]) == 0
+    out = capsys.readouterr().out
+    assert "2 files are empty" in out and "under two identities" not in out
+    assert "unreadable    2 of 3 sampled images" in out
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.onnx", "a.safetensors", "photos"])
+def test_what_is_no_data_set_is_told_what_is(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(picture(1))
+    said = refused(capsys, "data", "info", str(tmp_path / name))
+    assert f"{name} is no data set; name a folder or .zip, .rec, .bin, .parquet, .tar, .csv, .npy" in said
+
+
 def test_info_of_pairs(tmp_path, capsys):
     (tmp_path / "lfw.bin").write_bytes(BINS["protocol 4"])
     found = inspect(open_labeled(tmp_path / "lfw.bin"))

@@ -80,7 +80,8 @@ def test_runs_without_common_photos_are_not_linked_and_the_note_says_why():
 def test_what_cannot_be_drawn_is_left_out():
     assert mapped({"A": vectors(5, labels=False)}) == {}
     assert mapped({"A": vectors(5, labels=False), "B": vectors(5, labels=False)}) == {}
-    assert mapped({"A": vectors(1, 2)}) == {}
+    assert mapped({"A": vectors(1, 2)}) == {} and mapped({"A": vectors(5, dims=1)}) == {}
+    assert [*mapped({"A": vectors(5, dims=1), "B": vectors(5)})] == ["B"]
     assert maps.draw(maps_of(A=vectors(5, labels=False)), "umap") == [None, None, ""]
 
 

@@ -99,10 +99,13 @@ class _Seen:
 
     def __init__(self) -> None:
         self._first: dict[bytes, str] = {}
-        self._again, self._two = 0, []
+        self._again, self._empty, self._two = 0, 0, []
         self._complete = True
 
     def add(self, item: Item) -> None:
+        if not item.content:
+            self._empty += 1
+            return
         key = hashlib.blake2b(item.content, digest_size=8).digest()
         before = self._first.get(key)
         if before is None:
@@ -116,6 +119,9 @@ class _Seen:
             self._two.append((item.name, before, item.person))
 
     def notes(self) -> Iterator[str]:
+        if self._empty:
+            empty = "1 file is" if self._empty == 1 else f"{self._empty:,} files are"
+            yield f"{empty} empty; copy the data set again"
         if self._again:
             again = "1 file repeats" if self._again == 1 else f"{self._again:,} files repeat"
             yield f"{again} a photo of the same identity"

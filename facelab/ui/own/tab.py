@@ -80,7 +80,8 @@ def on_files(slot: str, runs: Runs, paths: list[str] | None) -> list[Any]:
     vectors = run.vectors
     people = "no labels, so a list of pairs is needed"
     if vectors.identities is not None:
-        people = f"{len(set(vectors.identities) - {''}):,} identities"
+        count = len(set(vectors.identities) - {""})
+        people = "1 identity" if count == 1 else f"{count:,} identities"
     more = "" if vectors.logits is None else f", logits of {vectors.logits.shape[1]:,} classes"
     said = f"Run {slot}: {len(vectors.names):,} embeddings, {vectors.embeddings.shape[1]}-D, {people}{more}."
     return [runs | {slot: run}, cards.hint(f"{said} Press Evaluate."), None]
