@@ -106,7 +106,7 @@ def _print_suspicious(report: Report) -> None:
     }
     found = [f"{report[name]} {said}" for name, said in words.items() if report[name]]
     if found:
-        print(f"the list holds pairs {', '.join(found)}; they count like the others")
+        print(f"pairs of the list that tell nothing new: {', '.join(found)}; they count like the others")
 
 
 def _print_difference(difference: Report) -> None:

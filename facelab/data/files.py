@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 MAX_NAME = 255  # bytes, of one file or folder
-ILLEGAL = re.compile(r'[<>:"|?*\x00-\x1f]')  # on Windows and on many sticks and cards
+ILLEGAL = re.compile(r'[<>:"|?*\\\x00-\x1f]')  # on Windows and on many sticks and cards
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 

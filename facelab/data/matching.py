@@ -35,7 +35,8 @@ def resolve(keys: Sequence[str], names: Sequence[str]) -> list[str]:
         if len(files) != 1
     ]
     if missing:
-        raise ValueError(f"{len(missing)} images of the list cannot be matched, the first: {missing[0]}")
+        what = "1 image" if len(missing) == 1 else f"{len(missing):,} images"
+        raise ValueError(f"{what} of the list cannot be matched, the first: {missing[0]}")
     return [next(iter(files)) for files in found]
 
 

@@ -84,6 +84,8 @@ def _series(title: str, names: list[str], rows: list[dict[str, object]]) -> Seri
                 places.append(float(at))
                 values.append(float(row[name]))
     if not out:
+        if not names:
+            raise ValueError(f"{title} is empty; log one row an epoch")
         raise ValueError(
             f"{title} holds no figures below its titles {', '.join(map(printable, names))[:200]}"
         )

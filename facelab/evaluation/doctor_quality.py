@@ -53,34 +53,68 @@ def chance_validation(log: RunLog) -> Found:
 
 
 def label_noise(log: RunLog) -> Found:
-    """Find accuracy on held-out images that falls while training accuracy rises: labels are memorized."""
+    """Find labels that are memorized: held-out accuracy falls while training accuracy rises
+    (arXiv:1706.05394), or held-out images are predicted worse than by guessing.
+
+    Too few images can have the same curves, so the remedy says how to tell the causes apart.
+    """
+    saw = _peak(log) or _worse_than_guessing(log)
+    if not saw:
+        return None
+    return (
+        "Labels are memorized, as wrong ones are",
+        saw,
+        f"{_confident_errors('Curves cannot tell wrong labels from too few images')} Keep the weights of the "
+        "step with the best held-out figure.",
+    )
+
+
+def _confident_errors(reason: str) -> str:
+    """Return the check that tells wrong labels from too few images."""
+    return (
+        f"{reason}: look at the held-out images that the network assigns to another class with the highest "
+        "confidence. If their labels are wrong, correct them (`python -m facelab data info` names photos "
+        "under two identities) or add label smoothing; if they are right, add images, augmentation, dropout "
+        "or weight decay."
+    )
+
+
+def _peak(log: RunLog) -> str:
+    """Return what shows that held-out accuracy fell while training accuracy rose; else empty."""
     held_out, accuracy = log.curve("val_accuracy"), log.curve("accuracy")
     if len(held_out) < CHECKS or len(accuracy) < FEWEST:
-        return None
+        return ""
     smooth = held_out.smooth()
     best, level = int(smooth.argmax()), held_out.level(0.2, CHECKS)
     at = held_out.at[best]
     before = float(np.interp(at, accuracy.at, accuracy.smooth()))
     after = accuracy.level(0.2)
     if level > 0.85 * smooth[best] or after < before + 0.2:
-        return None
-    return (
-        "Labels are memorized, as wrong ones are",
-        f"Accuracy on held-out images fell from {smooth[best]:.1%} at step {at:g} to {level:.1%}, while "
-        "training "
-        f"accuracy rose from {before:.1%} to {after:.1%}.",
-        f"Keep the weights of step {at:g}; look for wrong labels with `python -m facelab data info` (photos "
-        "under "
-        "two identities) and among the training images with the largest loss; add label smoothing.",
-    )
+        return ""
+    fell = f"fell from {smooth[best]:.1%} at step {at:g} to {level:.1%}"
+    rose = f"rose from {before:.1%} to {after:.1%}"
+    return f"Accuracy on held-out images {fell}, while training accuracy {rose}."
+
+
+def _worse_than_guessing(log: RunLog) -> str:
+    """Return what shows that the network is sure of images that it learned, and wrongly so of others."""
+    classes, loss, gap = log.settings.classes, log.curve("val_loss"), _gap(log)
+    level = loss.level(0.2, CHECKS)
+    if not gap or not classes or not len(class_loss(log)) or not level > math.log(classes):
+        return ""
+    guess = f"ln({classes}) = {math.log(classes):.4g} of guessing"
+    return f"{gap[:-1]}, where the loss is {level:.4g}, above {guess}."
 
 
 def overfitting(log: RunLog) -> Found:
     """Find a held-out figure that is far from training's, or worsens while the training loss falls."""
     if label_noise(log):
         return None
-    saw = _gap(log) or _rise(log, "val_loss", 0.0) or _rise(log, "eer", 0.1)
+    gap = _gap(log)
+    saw = gap or _rise(log, "val_loss", 0.0) or _rise(log, "eer", 0.1)
     remedy = "Add images, augmentation, dropout or weight decay, or train fewer epochs."
+    if gap:
+        remedy = _confident_errors("Wrong labels can have the same curves")
     return ("The run overfits", saw, remedy) if saw else None
 
 

@@ -105,6 +105,8 @@ def read_embedded(path: str) -> Embedded:
     """
     found = read_vectors(path)
     names, embeddings, identities = found.names, found.embeddings, found.identities
+    if identities is None and names == tuple(map(str, range(len(names)))):  # of which no identity follows
+        identities = ("",) * len(names)
     people = None if identities is None else {n: person for n, person in zip(names, identities) if person}
     return Embedded(dict(zip(names, embeddings)), {}, cosine, people)
 

@@ -72,9 +72,12 @@ def read_groups(
 def _rows_by(
     values: Mapping[str, list[str]], names: Sequence[str], people: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """Return {photo: its row}, by the photo's name or else by its known identity."""
-    keys = ((name, canonical(name), canonical(people.get(name, ""))) for name in names)
-    found = {name: values.get(own) or values.get(person) for name, own, person in keys}
+    """Return {photo: its row}, by the photo's name or else by its known identity; by identities alone if the
+    table names nothing else, since photos and identities of a file may both be called 0, 1, ....
+    """
+    who = {name: canonical(people.get(name, "")) for name in names}
+    by_photo = not values.keys() <= {canonical(person) for person in people.values()}
+    found = {name: (by_photo and values.get(canonical(name))) or values.get(who[name]) for name in names}
     return {name: row for name, row in found.items() if row}
 
 

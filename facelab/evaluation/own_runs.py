@@ -41,7 +41,6 @@ class Judged:
         curve: error rates at every threshold.
         edges, genuine, impostor: histogram of the scores, shares of the pairs of a kind in each bin.
         nearest: pairs of identities with the nearest centers and their angle in degrees; empty without.
-        rows: of the vectors to draw, up to 1,500; empty without identities.
         columns: labels as columns of the logits; None without logits.
         notes: what was judged, and what was sampled.
     """
@@ -53,7 +52,6 @@ class Judged:
     genuine: np.ndarray
     impostor: np.ndarray
     nearest: Sequence[tuple[str, str, float]]
-    rows: np.ndarray
     columns: np.ndarray | None
     notes: tuple[str, ...]
 
@@ -70,11 +68,9 @@ def judge_run(vectors: Vectors, pairs: str | os.PathLike | None = None, most: in
         ValueError: no identities and no list, images that the list names are missing, or too few pairs.
     """
     known = vectors.identities is not None
-    rows = sample(vectors, 1500) if known else np.empty(0, np.int64)
     if pairs is None:
         vectors, notes = _reduced(vectors, most)
         report, genuine, impostor, more = _by_all_pairs(vectors)
-        rows = report["sample"]
     else:
         report, genuine, impostor, more = _by_list(vectors, pairs)
         notes = ()
@@ -86,15 +82,11 @@ def judge_run(vectors: Vectors, pairs: str | os.PathLike | None = None, most: in
         report = {"inter_class_angle": inter_class_angle(embeddings, labels), **report}
         if np.unique(labels, return_counts=True)[1].max() > 1:
             report = {"intra_class_angle": intra_class_angle(embeddings, labels), **report}
-    if len(rows) < len(vectors.names) and known:
-        notes += (
-            f"The map shows {len(rows):,} of {len(vectors.names):,} photos, sampled by whole identities.",
-        )
     edges = np.linspace(min(-0.2, genuine.min(), impostor.min()), 1, BINS + 1)
     shares = (np.histogram(scores, edges)[0] / len(scores) for scores in (genuine, impostor))
     columns = class_columns(vectors) if known else None
     curve = roc(genuine, impostor)
-    return Judged(vectors, report, curve, edges, *shares, nearest, rows, columns, (*more, *notes))
+    return Judged(vectors, report, curve, edges, *shares, nearest, columns, (*more, *notes))
 
 
 def _reduced(vectors: Vectors, most: int | None) -> tuple[Vectors, tuple[str, ...]]:
@@ -175,7 +167,8 @@ def groups_of(
         some = taken(vectors, sample(vectors, MOST_GROUPED))
         embedded, known = as_embedded(some), every_pair(some)
         names = [*known.first, *known.second]
-    table = read_groups(groups, sorted(set(names)), embedded.people)
+    people = dict(zip(vectors.names, vectors.identities)) if vectors.identities else None
+    table = read_groups(groups, sorted(vectors.names), people)
     return judge_groups(embedded, known, names, table)
 
 

@@ -59,7 +59,10 @@ class Embedded:
             people = identify([*self.vectors, *self.failures]).people
         known = [name for name in self.vectors if people.get(name)]
         if not known:
-            raise ValueError("none of the images with an embedding has a known identity")
+            raise ValueError(
+                "none of the images with an embedding has a known identity; put each person's images into a "
+                "folder, or add labels to the file of embeddings"
+            )
         embeddings = np.stack([self.vectors[name] for name in known])
         return np.array(known), embeddings, np.array([people[name] for name in known])
 

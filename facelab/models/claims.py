@@ -51,7 +51,9 @@ def read_claims(path: str | os.PathLike) -> Claims:
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))[0]
         if length > min(MAX_HEADER, size - 8):
-            raise ValueError("is not a complete .safetensors file: its header is longer than allowed")
+            raise ValueError(
+                "is not a complete .safetensors file: its header is longer than allowed or than the file"
+            )
         text = file.read(length)
     try:
         header = json.loads(text)

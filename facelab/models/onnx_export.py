@@ -55,7 +55,11 @@ def metadata(header: Header, name: str, flip: bool, normalize: bool) -> dict[str
         "flip": flip,
         "normalize": normalize,
         "similarity": "cosine",
-        "thresholds": {f"{far:g}": points.threshold_for(far) for far in (0.1, 0.01, 0.001)} if points else {},
+        "thresholds": {
+            f"{far:g}": points.threshold_for(far)
+            for far in (0.1, 0.01, 0.001)
+            if points and points.covers(far)
+        },
         "thresholds_measured": flip,  # they hold for flip-averaged embeddings
         "calibrated_on": points.source if points else "",
         "data": header.data,

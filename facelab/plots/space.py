@@ -4,6 +4,8 @@ Traces carry a role in `meta` (`person`, `ring`, `photo`), by which the page's s
 with 2-D embeddings have one frame per epoch, on axes that fit all of them.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -32,7 +34,13 @@ def person_style(person: int) -> tuple[str, str]:
 
 
 def space_map(
-    name: str, coordinates: np.ndarray, labels: np.ndarray, photo: np.ndarray | None, view: str
+    name: str,
+    coordinates: np.ndarray,
+    labels: np.ndarray,
+    photo: np.ndarray | None,
+    view: str,
+    people: Sequence[str] = (),
+    photos: str = "",
 ) -> go.Figure:
     """Plot one map.
 
@@ -42,6 +50,8 @@ def space_map(
         labels: (N,) identity, from 0.
         photo: (2,) or (3,) position of the visitor's photo, or None.
         view: zoom is kept while this stays the same.
+        people: names of the identities; numbers from 1 without.
+        photos: maps with the same text here draw the same photos, by which the page links them.
     """
     dims = coordinates.shape[1]
     figure = go.Figure()
@@ -49,8 +59,9 @@ def space_map(
         color, shape = person_style(person)
         own = coordinates[labels == person]
         marker = {"color": color, "symbol": shape} | PHOTO[dims]
-        photos = [f"photo {i + 1}" for i in range(len(own))]
-        figure.add_trace(_points(own, marker, "person", f"identity {person + 1}", photos))
+        said = [f"photo {i + 1}" for i in range(len(own))]
+        who = people[person] if people else person + 1
+        figure.add_trace(_points(own, marker, "person", f"identity {who}", said))
     nothing = np.empty((0, dims))
     figure.add_trace(_points(nothing, RING, "ring", "", []))
     at = nothing if photo is None else photo[None]
@@ -62,6 +73,7 @@ def space_map(
         showlegend=False,
         hovermode="closest",
         uirevision=f"{view} {dims}",
+        meta=photos,
     )
     if dims == 2:
         figure.update_layout(xaxis=FRAME, yaxis=FRAME | {"scaleanchor": "x"}, dragmode="pan")

@@ -155,7 +155,7 @@ def opened(name: str, data: bytes, flip: bool = True, threads: int = 0) -> OnnxE
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds
-        words = " ".join(str(error).split())[:120]
+        words = " ".join(str(error).split())[:120].rstrip(".")
         raise ValueError(f"{name} is not a network that onnxruntime can run: {words}") from error
     embedder = OnnxEmbedder(
         session, *_input(name, session), *_pixels(name, known), flip and not _flips(known)
@@ -189,7 +189,10 @@ def _input(name: str, session: Any) -> tuple[int, bool, int]:
     kind = inputs[0].type if inputs else "nothing"
     places = {1: (2, 3), 3: (1, 2)}  # where the channels are: where height and width are
     channels = next((i for i in places if len(shape) == 4 and shape[i] == 3), None)
-    if len(inputs) != 1 or not outputs or kind != "tensor(float)" or channels is None:
+    if len(inputs) != 1 or not outputs:
+        what = f"{len(inputs)} inputs and {len(outputs)} outputs"
+        raise ValueError(f"{name} has {what}; it must have one input and an output, the embedding")
+    if kind != "tensor(float)" or channels is None:
         raise ValueError(
             f"{name} takes {kind} {shape}; it must take float32 (B, 3, 112, 112) or (B, 112, 112, 3)"
         )

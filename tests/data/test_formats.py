@@ -495,6 +495,24 @@ def test_junk_is_no_image_and_odd_names_are(tmp_path):
         assert convert(open_labeled(root), tmp_path / form).written == 4
 
 
+@pytest.mark.parametrize("form", ["out", "out.zip", "out.rec", "out.npy"])
+def test_people_of_any_name_come_back_as_they_were_written(form, tmp_path):
+    """A name that is not UTF-8 is told with a backslash, which separates folders in a zip."""
+    people = {"caf\udce9": 0, "李雷": 0}
+    try:
+        (tmp_path / "in" / "caf\udce9").mkdir(parents=True)
+    except OSError:  # a disk that takes UTF-8 alone
+        people = {"a\\xe9": 0, "李雷": 0}
+    for person in people:
+        for i in range(2):
+            (tmp_path / "in" / person).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "in" / person / f"{i}.png").write_bytes(picture(len(person) + i))
+    convert(open_labeled(tmp_path / "in"), tmp_path / form)
+    convert(open_labeled(tmp_path / form), tmp_path / "back")
+    found = Counter(item.person for item in open_labeled(tmp_path / "back").read())
+    assert len(found) == 2 and found["李雷"] == 2 and not any("\\" in person for person in found)
+
+
 MISTAKES = {  # what lies beside the good images, as other systems leave it: (files, what is counted)
     "macOS": ({"__MACOSX/ann/._1.png": b"\0\5", "ann/.DS_Store": b"Bud1", "ann/._1.png": b"x"}, {}),
     "Windows": ({"ann/Thumbs.db": b"\xd0\xcf", "desktop.ini": b"[x]", "bob/Thumbs.db": b"x"}, {}),
@@ -542,13 +560,30 @@ def test_info_says_what_is_there_and_what_is_odd(folder, tmp_path, capsys):
     assert main(["data", "info", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "folder of images: 8 images of 3 identities" in out and "112x112" in out
-    assert "1 identities have one image" in out and "first: bob" in out
-    assert (
-        "1 photos appear under two identities" in out and "1 files repeat a photo of the same identity" in out
-    )
+    assert "1 identity has one image" in out and "first: bob" in out
+    assert "1 photo appears under two identities" in out
+    assert "1 file repeats a photo of the same identity" in out
+    assert "112x112       8 of 8 sampled images" in out
     assert main(["data", "info", str(folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["images"], found["identities"], found["sizes"]) == (8, 3, {"112x112": 1})
+    assert (found["images"], found["identities"], found["sizes"]) == (8, 3, {"112x112": 8})
+
+
+def test_empty_files_are_counted_and_are_no_photo_of_two_identities(tmp_path, capsys):
+    for name, content in (("ann/1.jpg", b""), ("bob/1.jpg", b""), ("bob/2.png", picture(1))):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(content)
+    assert main(["data", "info", str(tmp_path / "in")]) == 0
+    out = capsys.readouterr().out
+    assert "2 files are empty" in out and "under two identities" not in out
+    assert "unreadable    2 of 3 sampled images" in out
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.onnx", "a.safetensors", "photos"])
+def test_what_is_no_data_set_is_told_what_is(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(picture(1))
+    said = refused(capsys, "data", "info", str(tmp_path / name))
+    assert f"{name} is no data set; name a folder or .zip, .rec, .bin, .parquet, .tar, .csv, .npy" in said
 
 
 def test_info_of_pairs(tmp_path, capsys):

@@ -242,7 +242,7 @@ def test_an_unreadable_image_is_told_and_keeps_its_rows(listed, tiny_checkpoint,
 def test_an_image_that_is_not_there_stops_it(listed, tiny_checkpoint, tmp_path):
     (listed / "test_pairs.txt").write_text("000.png 999.png\n")
     with pytest.raises(
-        ValueError, match=r"1 images of the list cannot be matched, the first: 999\.png"
+        ValueError, match=r"1 image of the list cannot be matched, the first: 999\.png"
     ) as stop:
         submit(str(tiny_checkpoint), str(listed), str(tmp_path / "out"))
     assert one_sentence(str(stop.value)) and not (tmp_path / "out").exists()

@@ -330,7 +330,7 @@ def test_an_exact_name_wins_over_an_ambiguous_end():
             ["Ann/1", "Ann/2", "Bo/9"],
             r"2 images of the list cannot be matched, the first: Ann/2 \(not found\)",
         ),
-        (["1"], r"1 images .* the first: 1 \(2 files match\)"),
+        (["1"], r"1 image .* the first: 1 \(2 files match\)"),
         (["nn/1"], "not found"),  # a part of a folder's name is no match
         (["other/Cy/1"], "not found"),
         (["x/Ann/1", "y/Bo/1"], "not found"),  # two folders in front are not one path

@@ -117,6 +117,7 @@ def test_tables_are_read_with_gaps_and_whatever_separates_them(tmp_path):
         ("a.csv", "loss,loss\n1,2\n", "needs a first line of titles, each different"),
         ("a.csv", "loss,acc\nx,y\n", "holds no figures below its titles loss, acc"),
         ("a.csv", "", "is empty"),
+        ("a.jsonl", "\n\n", "a.jsonl is empty; log one row an epoch"),
         ("a.jsonl", '{"loss": 1}\n[2]\n', "line 2: it is not a JSON object"),
         ("a.jsonl", "[" * 100_000, "line 1: it is not a JSON object"),
         ("a.png", "x", "is not a log; give a .csv, a .jsonl or TensorBoard's event file"),

@@ -90,7 +90,8 @@ def test_hostile_files_get_one_sentence(file, tmp_path):
     [
         ({"embeddings": X, "labels": np.arange(3)}, "4 embeddings and 3 labels"),
         ({"embeddings": X[:, :, None], "labels": np.arange(4)}, "floating-point numbers (N, D)"),
-        ({"embeddings": X.astype(int)}, "which cannot be used here"),
+        ({"embeddings": X.astype(int)}, "int64 (4, 6); it must be floating-point numbers (N, D)"),
+        ({"embeddings": X, "labels": np.arange(4.0)}, "it must be N integers or texts"),
         ({"embeddings": X, "labels": np.zeros((4, 2), int)}, "one for each embedding"),
         ({"embeddings": X, "labels": np.array([None] * 4)}, "never unpickled"),
         ({"embeddings": X, "logits": np.full((4, 2), np.nan)}, "must be finite numbers"),

@@ -57,6 +57,15 @@ def noisy(data: CropSet, recipe: Recipe) -> CropSet:
     return CropSet(crops, data.labels[rows], data.identities, tuple(map(str, rows)))
 
 
+def shuffled(data: CropSet, recipe: Recipe) -> CropSet:
+    """Twenty photos each of 16 people, half of which have the label of another person."""
+    data, rng = ParametricFaces(16, 20, seed=3).crop_set(), np.random.default_rng(100)
+    labels = data.labels.copy()
+    for row in rng.permutation(np.arange(len(labels)))[: len(labels) // 2]:
+        labels[row] = rng.choice(np.setdiff1d(np.arange(16), labels[row]))
+    return replace(data, labels=labels)
+
+
 Change = Callable[[CropSet, Recipe], CropSet]
 RUNS: dict[str, tuple[Recipe, Change | None]] = {
     "healthy_softmax": (replace(PLAIN, epochs=20), None),
@@ -70,6 +79,7 @@ RUNS: dict[str, tuple[Recipe, Change | None]] = {
     "rate_too_high": (replace(PLAIN, lr=30.0, warmup=0.0, grad_clip=0.0), None),
     "rate_too_low": (replace(PLAIN, lr=1e-5), None),
     "norm_shrinkage": (replace(PLAIN, loss="center", center_weight=30.0, neck_bias=False), None),
+    "label_noise": (replace(LONG, epochs=36, lr=0.05, held_out_images=0.25), shuffled),
     "overfitting": (replace(LONG, epochs=60, batch_size=16), noisy),
     "no_active_pairs": (replace(PAIRS, pair_margin=1e-5), None),
     "decayed_too_early": (replace(PLAIN, schedule="step", milestones=(0.05, 0.08, 0.1, 0.12)), None),

@@ -103,7 +103,23 @@ def test_labels_that_are_memorized_are_told_from_overfitting():
         )
         assert names(log) == expected
     (finding,) = diagnose(RunLog({"accuracy": curve(rising), "loss": loss, "val_accuracy": peak}))
-    assert "fell from 7" in finding.saw and "Keep the weights of step 1" in finding.remedy
+    assert "fell from 7" in finding.saw and "Curves cannot tell wrong labels" in finding.remedy
+
+
+def test_a_held_out_loss_above_that_of_guessing_is_of_memorized_labels_if_the_guess_is_known():
+    """Of a real run, half of whose labels are another person's."""
+    log = from_rows(*run("label_noise"))
+    (finding,) = diagnose(log)
+    assert "28.2%, where the loss is 4.275, above ln(16) = 2.773" in finding.saw
+    assert "cannot tell" in finding.remedy and "highest confidence" in finding.remedy
+    better = log.curves | {"val_loss": curve([2.0] * 10)}
+    for other in (
+        RunLog(better, log.settings),
+        RunLog(log.curves, replace(log.settings, classes=None)),
+        RunLog(log.curves, replace(log.settings, loss="arcface", pretrained=True)),
+    ):
+        (finding,) = diagnose(other)
+        assert finding.name == "overfitting" and "Wrong labels can have the same curves" in finding.remedy
 
 
 def test_only_the_first_failure_of_several_is_told():

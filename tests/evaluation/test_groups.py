@@ -51,6 +51,18 @@ def test_each_group_has_its_own_errors_at_the_one_threshold(files, capsys):
     assert sum(years[year]["impostor"] for year in ("1990", "1991")) == 120 and found["mixed"]["year"] == 0
 
 
+def test_numbers_that_are_photos_and_identities_are_taken_for_identities_if_all_are(tmp_path):
+    """As in an .npz without names, whose rows are called 0, 1, ...."""
+    people = {str(i): str(i // 4) for i in range(20)}
+    for keys in (range(5), range(3)):
+        (tmp_path / "g.csv").write_text("id,kind\n" + "\n".join(f"{key},{'ab'[key % 2]}" for key in keys))
+        expected = {name: "ab"[int(who) % 2] for name, who in people.items() if int(who) in keys}
+        assert read_groups(tmp_path / "g.csv", [*people], people) == {"kind": expected}
+    rows = "\n".join(f"{i},{'ab'[i % 2]}" for i in range(20))
+    (tmp_path / "g.csv").write_text(f"photo,kind\n{rows}")
+    assert read_groups(tmp_path / "g.csv", [*people], people)["kind"]["7"] == "b"
+
+
 def test_the_table_says_what_it_cannot_show(files, capsys):
     assert main(flags(files, "--groups", files / "groups.csv")) == 0
     out = capsys.readouterr().out

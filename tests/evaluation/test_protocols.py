@@ -214,6 +214,7 @@ def test_crops_are_judged_from_end_to_end_and_saved(capsys, crop_folder):
 def test_flags_that_do_not_go_together_are_answered_in_one_sentence(capsys, file, pairs, tmp_path):
     np.savez(tmp_path / "objects.npz", names=np.array(["a", "b"]), embeddings=np.array([{}, {}], object))
     save_embeddings(tmp_path / "two.npz", ["a", "b"], np.eye(2))
+    np.savez(tmp_path / "bare.npz", embeddings=np.eye(4))
     for argv, words in (
         ([], "nothing to evaluate; give MODEL with --images FOLDER_OR_ZIP, or --embeddings FILE.npz"),
         (["tiny", "--pairs", pairs], "nothing to evaluate"),
@@ -226,7 +227,8 @@ def test_flags_that_do_not_go_together_are_answered_in_one_sentence(capsys, file
         (["--embeddings", file, "--all-pairs", "--identify"], "not --all-pairs and --identify"),
         (["--embeddings", tmp_path / "no.npz", "--all-pairs"], "no.npz does not exist"),
         (["--embeddings", tmp_path / "objects.npz", "--all-pairs"], "objects.npz holds Python objects"),
-        (["--embeddings", tmp_path / "two.npz", "--pairs", pairs], "images of the list cannot be matched"),
+        (["--embeddings", tmp_path / "two.npz", "--pairs", pairs], "of the list cannot be matched"),
+        (["--embeddings", tmp_path / "bare.npz", "--all-pairs"], "or add labels to the file of embeddings"),
         (["--embeddings", tmp_path / "two.npz", "--identify"], "images outside any identity folder"),
     ):
         sentence = refused(capsys, "evaluate", *argv)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import torch
 from facelab.cli.main import main
 from facelab.models import checkpoint
 from facelab.models.model import embed, to_tensor
+from facelab.models.onnx_export import metadata
 from tests.conftest import refused
 
 CROPS = np.random.default_rng(0).integers(0, 256, (5, 112, 112, 3), np.uint8)
@@ -45,6 +47,16 @@ def test_it_equals_pytorch_at_any_batch_size_and_is_one_file(flags, tiny_checkpo
     thresholds = json.loads(said["facelab.thresholds"])
     assert thresholds["0.01"] == pytest.approx(header.operating_points.threshold_for(0.01))
     assert json.loads(said["facelab.flip"]) is not bool(flags)
+
+
+def test_metadata_has_the_thresholds_that_were_measured_which_may_be_few_or_none(tiny_checkpoint):
+    header = checkpoint.describe(tiny_checkpoint)
+    points = header.operating_points
+    few = sum(far > 0.03 for far in points.far)
+    short = {name: getattr(points, name)[:few] for name in ("far", "threshold", "frr")}
+    for kept, rates in ((replace(points, **short), ["0.1"]), (None, [])):
+        said = metadata(replace(header, operating_points=kept), "tiny", True, True)
+        assert list(json.loads(said["facelab.thresholds"])) == rates
 
 
 def test_without_its_packages_it_is_one_sentence_and_no_file(tiny_checkpoint, tmp_path, monkeypatch, capsys):

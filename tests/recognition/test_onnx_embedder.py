@@ -81,7 +81,23 @@ def test_a_declared_size_is_kept_to(batch, crops, tmp_path):
     assert open_onnx(tmp_path / "a.onnx")(crops).shape == (6, 4)
 
 
+def with_ends(inputs: int, outputs: int, domain: str = "") -> bytes:
+    """A network of that many inputs and outputs, all of whose operators are of one domain."""
+    model = onnx.load_model_from_string(graph())
+    for _ in range(inputs - 1):
+        model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
+    if outputs == 0:
+        model.graph.ClearField("output")
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+        model.graph.node[-1].domain = domain
+    return model.SerializeToString()
+
+
 HOSTILE = {
+    "two inputs": (with_ends(2, 1), "2 inputs and 1 outputs; it must have one input and an output"),
+    "no output": (with_ends(1, 0), "0 outputs; it must have one input and an output|is not a network"),
+    "a custom operator": (with_ends(1, 1, "evil"), "is not a network that onnxruntime can run: .*[^.]$"),
     "rubbish": (b"no model", "is no"),
     "empty": (b"", "takes|is no"),
     "weights elsewhere": (graph(weights=outside()), "keeps weights in other files"),

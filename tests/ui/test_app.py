@@ -150,13 +150,22 @@ def test_networks_trained_alike_stand_apart_and_last(pair):
     }
 
 
-def test_a_model_without_thresholds_is_named_below_the_table(monkeypatch):
+def test_a_model_without_thresholds_stands_in_the_table_with_its_score_and_is_explained(monkeypatch):
+    """As an ONNX embedder that a visitor brought, which comes without thresholds."""
+    judge = compare.judge
+
     def refuse(embedder, score, far):
-        raise ValueError(f"{embedder.name} has no thresholds yet")
+        if embedder.name != "softmax":
+            return judge(embedder, score, far)
+        raise ValueError(f"{embedder.name} has no thresholds yet; measure them")
 
     monkeypatch.setattr(compare, "judge", refuse)
-    table, figure = compare.show_scores({"resnet_softmax": 0.5}, 2.0)
-    assert "resnet_softmax has no thresholds yet" in table and not figure.data[-1].x
+    table, figure = compare.show_scores({"softmax": 0.12345, "resnet_softmax": 0.5}, 2.0)
+    rows = dict(re.findall(r'row">(\w+)</th>(.*?)</tr>', table))
+    assert "no threshold<" in rows["softmax"] and "0.123" in rows["softmax"]
+    assert "✔" not in rows["softmax"] and "✖" not in rows["softmax"] and "of 1 models accept" in table
+    assert "softmax has no thresholds yet; measure them." in table and "Values of 2 models" in table
+    assert list(figure.data[-1].y) == ["resnet_softmax"]
 
 
 def test_the_maps_on_the_page_sum_to_the_score(pair):

@@ -99,8 +99,8 @@ def test_every_answer_carries_the_policy(served):
         headers = CLIENT.get(served[1] + path).headers
         assert headers["content-security-policy"] == POLICY and headers["x-content-type-options"] == "nosniff"
     assert "http" not in POLICY and "*" not in POLICY, "no place but the page's own"
-    script = re.search(r'src="\./(assets/[\w.-]+\.js)"', httpx.get(served[1]).text)[1]
-    headers = httpx.get(served[1] + script).headers
+    script = re.search(r'src="\./(assets/[\w.-]+\.js)"', CLIENT.get(served[1]).text)[1]
+    headers = CLIENT.get(served[1] + script).headers
     assert "javascript" in headers["content-type"] and headers["x-content-type-options"] == "nosniff"
     assert "content-security-policy" not in headers, "a page's policy holds for its parts"
 

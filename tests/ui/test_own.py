@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from facelab.data.parametric import ParametricFaces
-from facelab.evaluation.own_vectors import MOST_MAPPED
 from facelab.lessons.live.data import TrainingData
 from facelab.models import checkpoint
 from facelab.models.model import embed
@@ -104,14 +103,16 @@ def test_two_runs_fill_every_dashboard_and_the_better_one_is_named(files):
     held, card, _ = tab.on_files("B", held, [write(2.0)])
     assert not list(place.iterdir())
     out = tab.on_evaluate(held, None, None)
-    assert len(out) == dashboards.COUNT + 1 and out[0] == ""
-    difference, roc, det, hist, near, ece, claims, figures, shown, *second, groups = out[1:]
+    assert len(out) == dashboards.COUNT + 2 and out[0] == ""
+    difference, roc, det, hist, near, ece, claims, figures, *second, groups, shown, other, note = out[2:]
     assert "✔ A: noise 0.8 has the lower EER" in difference and groups == ""
     assert [trace.name for trace in roc.data] == [trace.name for trace in det.data]
     assert len(roc.data) == 2 and len(hist.data) == 2 and "angle of their centers" in near
     assert ece is not None and "100.0%" in claims and second[2] is None, "run B has no logits"
     assert "intra-class angle" in figures and " to " in figures
-    assert sum(len(trace.x) for trace in shown.data if trace.meta == "person") == PEOPLE * EACH
+    for figure in (shown, other):
+        assert sum(len(trace.x) for trace in figure.data if trace.meta == "person") == PEOPLE * EACH
+    assert "PCA draws" in note and "not linked" not in note
     first = held["A"].vectors
     runs.forget(held)
     assert not first.embeddings.any() and not first.logits.any()
@@ -124,7 +125,7 @@ def test_a_list_of_pairs_changes_the_figures(files, tmp_path):
     rows = [f"{i},{i + 1},1" for i in range(0, 100, EACH)] + [f"{i},{(i + 50) % 100},0" for i in range(60)]
     (tmp_path / "pairs.csv").write_text("image1,image2,label\n" + "\n".join(rows), encoding="utf-8")
     listed = tab.on_evaluate(held, str(tmp_path / "pairs.csv"), None)
-    assert "20 genuine and 60 impostor pairs of your list" in listed[8] and listed[8] != every[8]
+    assert "20 genuine and 60 impostor pairs of your list" in listed[9] and listed[9] != every[9]
     (tmp_path / "pairs.csv").write_text("image1,image2,label\nnot,there,1\n", encoding="utf-8")
     assert 'role="alert"' in tab.on_evaluate(held, str(tmp_path / "pairs.csv"), None)[0]
 
@@ -134,7 +135,7 @@ def test_errors_by_group_come_with_what_they_cannot_show(files, tmp_path):
     held, _, _ = tab.on_files("A", {}, [write(1.5)])
     rows = "\n".join(f"{person},{'ab'[person % 2]}" for person in range(PEOPLE))
     (tmp_path / "groups.csv").write_text(f"id,kind\n{rows}\n", encoding="utf-8")
-    table = tab.on_evaluate(held, None, str(tmp_path / "groups.csv"))[-1]
+    table = tab.on_evaluate(held, None, str(tmp_path / "groups.csv"))[-4]
     assert all(f"kind: {group}" in table for group in ("all", "a", "b")) and "cannot show a cause" in table
 
 
@@ -159,22 +160,11 @@ def test_a_hosted_page_bounds_what_it_takes_and_says_so(files, monkeypatch):
     monkeypatch.setattr(runs, "hosted", lambda: True)
     monkeypatch.setattr(runs, "JUDGED_HOSTED", 50)
     held, _, _ = tab.on_files("A", {}, [write(1.0)])
-    assert "50 of 100 photos were judged here" in tab.on_evaluate(held, None, None)[8]
+    assert "50 of 100 photos were judged here" in tab.on_evaluate(held, None, None)[9]
     monkeypatch.setattr(runs, "MOST_HOSTED", 99)
     assert "holds 100 rows; 99 is the limit" in tab.on_files("A", {}, [write(1.0)])[1]
     with pytest.raises(ValueError, match="opens no Parquet"):
         runs.from_files(["x.parquet"])
-
-
-def test_a_map_of_many_photos_is_sampled_and_says_so():
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(200), 8)
-    vectors = runs.Vectors(
-        tuple(map(str, range(1600))), rng.normal(size=(1600, 4)).astype(np.float32), tuple(map(str, labels))
-    )
-    judged = dashboards.judge_run(vectors)
-    assert len(judged.rows) == MOST_MAPPED
-    assert any("shows 1,500 of 1,600 photos" in note for note in judged.notes)
 
 
 def test_photos_are_embedded_by_a_model_of_the_visit_and_set_its_thresholds(tiny_run, tmp_path):

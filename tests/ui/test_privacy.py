@@ -14,9 +14,12 @@ from gradio.state_holder import SessionState, StateHolder
 from gradio_client import Client
 from PIL import Image
 
+from facelab.data.formats.vectors import Vectors
+from facelab.evaluation.own_maps import Mapped
 from facelab.recognition import gallery as galleries
 from facelab.ui import serve
 from facelab.ui.identify import enroll
+from facelab.ui.own import maps, runs
 from facelab.ui.serve import IDLE, forget_idle, forget_uploads, sweep
 from facelab.ui.uploads import Guarded
 from facelab.ui.widgets.photo_input import PhotoInput
@@ -30,17 +33,24 @@ def test_idle_visits_leave_nothing_in_memory(whole_page):
     holder.set_blocks(app)
     for name in ("idle", "busy"):
         assert isinstance(holder[name], SessionState)
-    state = next(
-        key for key, block in app.blocks.items() if getattr(block, "delete_callback", None) is enroll.forget
-    )
-    vectors = np.ones((1, 4), np.float32)
-    gallery = galleries.Gallery("any", ("Zoë",), vectors)
-    holder["idle"][state] = {"any": enroll.Enrolled(gallery, {})}
+    vectors, brought, drawn = (np.ones((3, 4), np.float32) for _ in range(3))
+    gallery = galleries.Gallery("any", ("Zoë",) * 3, vectors)
+    run = runs.Run("mine", Vectors(("1", "2", "3"), brought, None))
+    kept = {
+        enroll.forget: {"any": enroll.Enrolled(gallery, {})},
+        runs.forget: {"A": run},
+        maps.forget: maps.Maps({"A": "mine"}, {"A": Mapped(drawn, np.zeros(3, int), ("Zoë",), 3)}),
+    }
+    for forget, value in kept.items():
+        state = next(
+            key for key, block in app.blocks.items() if getattr(block, "delete_callback", None) is forget
+        )
+        holder["idle"][state] = value
     now = datetime.datetime.now()
     holder.time_last_used["idle"] = now - IDLE - datetime.timedelta(seconds=1)
     forget_idle(holder, now)
     assert set(holder.session_data) == set(holder.time_last_used) == {"busy"}
-    assert not vectors.any()
+    assert not vectors.any() and not brought.any() and not drawn.any()
 
 
 def test_the_server_looks_for_idle_visits_while_it_runs(monkeypatch):

@@ -14,7 +14,7 @@ from facelab.data.images import Track, printable, untracked
 from facelab.photos.read import read_photo
 
 MOST_HASHED = 2_000_000  # images whose contents are compared; 8 bytes of each hash are kept
-DECODED = 20  # spread over the first images of a set
+DECODED = 20  # images of a set, the first ten and then one in fifty
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def inspect(source: Labeled | LabeledPairs, track: Track = untracked) -> Inspect
         people[item.person] += 1
         total += len(item.content)
         seen.add(item)
-        if number % 50 == 0 and sizes.total() < DECODED:
+        if _sampled(number) and sizes.total() < DECODED:
             sizes[_size(item.content)] += 1
     named = sum(bool(person) for person in people)
     notes = (*source.notes, *_few(people), *seen.notes())
@@ -66,11 +66,16 @@ def _pairs(source: LabeledPairs, track: Track) -> Inspection:
     total, same, count = 0, 0, 0
     for pair in track(source.read(), source.count, "read"):
         total += len(pair.first) + len(pair.second)
-        same, count = same + pair.same, count + 1
-        if count % 50 == 1 and sizes.total() < DECODED:
+        if _sampled(count) and sizes.total() < DECODED:
             sizes[_size(pair.first)] += 1
+        same, count = same + pair.same, count + 1
     notes = (f"{same:,} genuine and {count - same:,} impostor pairs",)
     return Inspection(source.kind, 2 * count, None, total, dict(sizes), notes)
+
+
+def _sampled(number: int) -> bool:
+    """Return whether an image is decoded, by its number from 0."""
+    return number < DECODED // 2 or number % 50 == 0
 
 
 def _size(content: bytes) -> str:
@@ -85,7 +90,8 @@ def _few(people: Counter[str]) -> Iterator[str]:
     single = sorted(person for person, count in people.items() if count == 1)
     if single:
         words = "so no genuine pair"
-        yield f"{len(single):,} identities have one image ({words}; first: {printable(single[0])})"
+        few = "1 identity has" if len(single) == 1 else f"{len(single):,} identities have"
+        yield f"{few} one image ({words}; first: {printable(single[0])})"
 
 
 class _Seen:
@@ -93,10 +99,13 @@ class _Seen:
 
     def __init__(self) -> None:
         self._first: dict[bytes, str] = {}
-        self._again, self._two = 0, []
+        self._again, self._empty, self._two = 0, 0, []
         self._complete = True
 
     def add(self, item: Item) -> None:
+        if not item.content:
+            self._empty += 1
+            return
         key = hashlib.blake2b(item.content, digest_size=8).digest()
         before = self._first.get(key)
         if before is None:
@@ -110,11 +119,16 @@ class _Seen:
             self._two.append((item.name, before, item.person))
 
     def notes(self) -> Iterator[str]:
+        if self._empty:
+            empty = "1 file is" if self._empty == 1 else f"{self._empty:,} files are"
+            yield f"{empty} empty; copy the data set again"
         if self._again:
-            yield f"{self._again:,} files repeat a photo of the same identity"
+            again = "1 file repeats" if self._again == 1 else f"{self._again:,} files repeat"
+            yield f"{again} a photo of the same identity"
         if self._two:
             name, before, now = map(printable, self._two[0])
-            what = f"{len(self._two):,} photos appear under two identities"
+            count = "1 photo appears" if len(self._two) == 1 else f"{len(self._two):,} photos appear"
+            what = f"{count} under two identities"
             yield f"{what} (first: {name}, under {before} and under {now}); one of the labels is wrong"
         if not self._complete:
             yield f"only the first {MOST_HASHED:,} photos were compared"

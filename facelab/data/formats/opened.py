@@ -1,6 +1,7 @@
 """What a path is: recognized by its suffix and content, once for every command."""
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ READERS: dict[tuple[str, ...], Callable[[list[Path]], Labeled | LabeledPairs]] =
     (".csv", ".tsv", ".lst"): lambda paths: open_table(paths[0]),
     (".npy",): lambda paths: open_crops(paths[0]),
 }
+KNOWN = (".zip", *(suffixes[0] for suffixes in READERS))
 SHARDED = ((".parquet",), TARS)  # a folder of several files of these is one data set
 
 
@@ -42,6 +44,8 @@ def open_labeled(path: str | os.PathLike) -> Labeled | LabeledPairs:
         raise ValueError(f"{path} does not exist; name a folder or a file of images")
     name = path.name.lower()
     reader = next((read for suffixes, read in READERS.items() if name.endswith(suffixes)), None)
+    if reader is None and not name.endswith(".zip") and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path.name} is no data set; name a folder or {', '.join(KNOWN)}")
     return reader([path]) if reader else open_folder(path)
 
 

@@ -111,13 +111,17 @@ def _array(archive: Any, arrays: dict[str, str], names: tuple[str, ...], kinds: 
     said = announced(archive, name, MAX_RATIO.get(kinds, 200))
     wide = len(said.shape) == 2 and said.shape[1] > MAX_DIMENSION and name in EMBEDDINGS
     if said.dtype.kind not in kinds or not math.prod(said.shape) or wide:
-        raise UnusableError(f": {printable(name)} is {said.dtype} {said.shape}, which cannot be used here")
+        raise UnusableError(f": {printable(name)} is {said.dtype} {said.shape}; it must be {NEEDED[kinds]}")
     if most is not None and said.shape[0] > most:
         raise UnusableError(f" holds {said.shape[0]:,} rows; {most} is the limit")
     return read_array_of(archive, said)
 
 
 MAX_RATIO = {"f": 20}
+NEEDED = {
+    "f": f"floating-point numbers (N, D), D at most {MAX_DIMENSION:,}",
+    "iuU": "N integers or texts, one for each embedding",
+}
 
 
 def _as_text(labels: np.ndarray) -> np.ndarray:

@@ -185,12 +185,12 @@ def explain(pair: Pair | None, strictness: float, shown: Shown | None = None) ->
 def show_scores(scores: dict[str, float], strictness: float) -> list[Any]:
     """Return (table, chart) of every model's score and threshold; no network runs."""
     verdicts: list[Verdict] = []
-    without = []  # models that have no threshold for this rate
+    without = []  # (model, score, reason) where there is no threshold for this rate
     for name in sorted(scores, key=lambda name: name in architectures()):
         try:
             verdicts.append(judge(load(name), scores[name], 10.0**-strictness))
         except ValueError as error:
-            without.append(str(error))
+            without.append((name, scores[name], str(error)))
     return [cards.models_card(verdicts, without, architectures()), model_scores(verdicts)]
 
 

@@ -5,23 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from facelab.data.images import printable
 from facelab.evaluation.groups import group_rows
-from facelab.evaluation.own_runs import Judged, compare_runs, groups_of, judge_run, taken
+from facelab.evaluation.own_maps import mapped
+from facelab.evaluation.own_runs import Judged, compare_runs, groups_of, judge_run
 from facelab.plots.verification import error_curves, score_shares
+from facelab.ui.own import maps
+from facelab.ui.own.maps import SLOTS, Maps
 from facelab.ui.own.runs import Run, Runs, most_judged
 from facelab.ui.widgets import cards
 from facelab.ui.widgets.chart import Chart
 from facelab.ui.widgets.columns import beside
-from facelab.ui.widgets.linked_maps import People
-from facelab.ui.widgets.vector_cards import figures_card, nearest_card, pca_map, reliability_of
+from facelab.ui.widgets.vector_cards import figures_card, nearest_card, reliability_of
 
-SLOTS = ("A", "B")
 NOTHING = "Bring embeddings or photos and press Evaluate: the dashboards appear here."
-BLANK = [None, "", None, "", "", None]  # of one run
-COUNT = 4 + len(SLOTS) * len(BLANK)  # what `build` lays out
+BLANK = [None, "", None, "", ""]  # of one run
+COUNT = 7 + len(SLOTS) * len(BLANK)  # what `build` lays out
 
 
 def titles(runs: Runs) -> dict[str, str]:
@@ -29,8 +29,8 @@ def titles(runs: Runs) -> dict[str, str]:
     return {slot: f"{slot}: {printable(runs[slot].title)[:60]}" for slot in SLOTS if slot in runs}
 
 
-def evaluate(runs: Runs, pairs: str | None, groups: str | None) -> list[Any]:
-    """Return what `build` lays out, in its order, for the runs of a visit.
+def evaluate(runs: Runs, pairs: str | None, groups: str | None) -> tuple[Maps, list[Any]]:
+    """Return (what the maps draw, what `build` lays out, in its order) for the runs of a visit.
 
     Args:
         runs: one or two.
@@ -49,26 +49,22 @@ def evaluate(runs: Runs, pairs: str | None, groups: str | None) -> list[Any]:
     out += [error_curves(curves), error_curves(curves, det=True)]
     for slot in SLOTS:
         out += run_outputs(named[slot], found[slot]) if slot in found else BLANK
-    return [*out, "".join(groups_card(named[slot], runs[slot], pairs, groups) for slot in found)]
+    out.append("".join(groups_card(named[slot], runs[slot], pairs, groups) for slot in found))
+    drawn = Maps(named, mapped({slot: runs[slot].vectors for slot in named}))
+    return drawn, [*out, *maps.draw(drawn, "pca")]
 
 
 def run_outputs(title: str, judged: Judged) -> list[Any]:
-    """Return (histogram, nearest, reliability, its card, figures, map) of one run."""
+    """Return (histogram, nearest, reliability, its card, figures) of one run."""
     reliability = [None, ""]
     if judged.columns is not None:
         reliability = reliability_of(title, judged.vectors.logits, judged.columns)[::-1]
-    drawn = None
-    if len(judged.rows):
-        shown = taken(judged.vectors, judged.rows)
-        labels = np.unique(np.array(shown.identities), return_inverse=True)[1]
-        drawn = pca_map(title, shown.embeddings, labels)
     near = nearest_card([tuple(map(printable, pair[:2])) + pair[2:] for pair in judged.nearest])
     return [
         score_shares(judged.edges, judged.genuine, judged.impostor),
         near if judged.nearest else "",
         *reliability,
         figures_card(title, judged.report, judged.notes),
-        drawn,
     ]
 
 
@@ -123,7 +119,7 @@ def groups_card(title: str, run: Run, pairs: str | None, groups: str | None) -> 
 def build() -> list[Any]:
     """Lay the dashboards out, empty; return the components that `evaluate` fills, in its order."""
     difference = gr.HTML("", elem_id="own-difference", padding=False)
-    figures, hists, near, charts, reliable, maps = {}, {}, {}, {}, {}, {}
+    figures, hists, near, charts, reliable = {}, {}, {}, {}, {}
     with beside():
         for slot in SLOTS:
             first = cards.hint(NOTHING) if slot == "A" else ""
@@ -131,12 +127,10 @@ def build() -> list[Any]:
     with beside():
         roc = Chart(None, "ROC: TAR against FAR of your runs", "own-roc", title="ROC")
         det = Chart(None, "DET: FRR against FAR of your runs", "own-det", title="DET")
-    rows = ((hists, "Score histogram of run", "hist"), (maps, "Map of run", "map"))
-    for made, label, kind in rows:
-        with beside():
-            for slot in SLOTS:
-                made[slot] = Chart(None, f"{label} {slot}", f"own-{kind}-{slot.lower()}")
-    People(0, ("own-map-a", "own-map-b"), "own-map-people")
+    with beside():
+        for slot in SLOTS:
+            hists[slot] = Chart(None, f"Score histogram of run {slot}", f"own-hist-{slot.lower()}")
+    drawn = maps.build()
     with beside():
         for slot in SLOTS:
             with gr.Column(min_width=0):
@@ -145,6 +139,6 @@ def build() -> list[Any]:
                 reliable[slot] = gr.HTML("", elem_id=f"own-claims-{slot.lower()}", padding=False)
     groups = gr.HTML("", elem_id="own-groups", padding=False)
     each = [
-        made[slot] for slot in SLOTS for made in (hists, near, charts, reliable, figures, maps)
+        made[slot] for slot in SLOTS for made in (hists, near, charts, reliable, figures)
     ]  # as `run_outputs`
-    return [difference, roc, det, *each, groups]
+    return [difference, roc, det, *each, groups, *drawn]

@@ -92,7 +92,7 @@ def section() -> None:
     """Lay the section out."""
     gr.Markdown(LEAD)
     file = gr.File(label="A log or a checkpoint", height=110, elem_id="own-log")
-    with gr.Accordion("Settings of the run, which a log cannot hold", open=False):
+    with gr.Accordion("Settings that a log cannot hold", open=False):
         with gr.Row(elem_classes="fl-controls"):
             loss = gr.Dropdown([(UNKNOWN, ""), *losses()], value="", label="Loss", filterable=False,
                                info="Which function was minimized.", elem_id="own-log-loss")  # fmt: skip

@@ -14,7 +14,7 @@ from facelab.recognition.embedder import model_names
 from facelab.recognition.visit import Models
 from facelab.ui import visit
 from facelab.ui.links import Controls
-from facelab.ui.own import dashboards, history
+from facelab.ui.own import dashboards, history, maps
 from facelab.ui.own.models import KINDS as MODELS
 from facelab.ui.own.models import brought, model_card
 from facelab.ui.own.runs import (
@@ -30,6 +30,7 @@ from facelab.ui.uploads import deleting
 from facelab.ui.widgets import cards, own_photos
 from facelab.ui.widgets.columns import columns
 from facelab.ui.widgets.controls import MINUTES, model_choices
+from facelab.ui.widgets.current import Shown
 
 TITLE = "Own"
 LEAD = (
@@ -79,7 +80,8 @@ def on_files(slot: str, runs: Runs, paths: list[str] | None) -> list[Any]:
     vectors = run.vectors
     people = "no labels, so a list of pairs is needed"
     if vectors.identities is not None:
-        people = f"{len(set(vectors.identities) - {''}):,} identities"
+        count = len(set(vectors.identities) - {""})
+        people = "1 identity" if count == 1 else f"{count:,} identities"
     more = "" if vectors.logits is None else f", logits of {vectors.logits.shape[1]:,} classes"
     said = f"Run {slot}: {len(vectors.names):,} embeddings, {vectors.embeddings.shape[1]}-D, {people}{more}."
     return [runs | {slot: run}, cards.hint(f"{said} Press Evaluate."), None]
@@ -129,12 +131,14 @@ def on_folder(
     return own_photos.read_folder(path, before, most_photos(), 2, progress)
 
 
-def on_evaluate(runs: Runs, pairs: str | None, groups: str | None) -> list[Any]:
-    """Return (message, the dashboards) of the runs."""
+def on_evaluate(runs: Runs, pairs: str | None, groups: str | None, shown: Shown | None = None) -> list[Any]:
+    """Return (message, what the maps draw, the dashboards) of the runs."""
     try:
-        return ["", *dashboards.evaluate(runs, pairs, groups)]
+        drawn, out = dashboards.evaluate(runs, pairs, groups)
     except ValueError as error:
-        return [cards.problem(f"{error}."), *[gr.skip()] * dashboards.COUNT]
+        return [cards.problem(f"{error}."), *[gr.skip()] * (1 + dashboards.COUNT)]
+    (shown or Shown()).note(maps=drawn)
+    return ["", drawn, *out]
 
 
 def build() -> Controls:
@@ -148,11 +152,12 @@ def build() -> Controls:
             files = _files()
             photos, first, second, embed = _photos()
             pairs, groups = _lists()
+            method = maps.choice()
             run = gr.Button("Evaluate", variant="primary", elem_id="own-evaluate")
             history.section()
         with results:
             said = gr.HTML("", elem_id="own-said", padding=False)
-            shown = dashboards.build()
+            filled = dashboards.build()
     for slot, file in files.items():
         file.upload(partial(on_files, slot), [runs, file], [runs, said, file], show_progress_on=said, **QUIET)
     slow = QUIET | {"show_progress_on": photos.found}
@@ -167,8 +172,11 @@ def build() -> Controls:
     models = visit.state()
     embed.click(on_embed, [models, runs, album, first, second], [models, runs, said], show_progress_on=said,
                 concurrency_limit=1, **QUIET)  # fmt: skip
-    run.click(on_evaluate, [runs, pairs, groups], [said, *shown], show_progress_on=said, concurrency_limit=1,
-              **QUIET)  # fmt: skip
+    drawn = gr.State(None, time_to_live=60 * MINUTES, delete_callback=maps.forget)
+    shown = gr.State(Shown())
+    ran = run.click(on_evaluate, [runs, pairs, groups, shown], [said, drawn, *filled], show_progress_on=said,
+                    concurrency_limit=1, **QUIET)  # fmt: skip
+    maps.connect(ran, drawn, method, shown, filled[-3:])
     return {}
 
 
@@ -216,7 +224,7 @@ def _lists() -> list[gr.File]:
     """Lay out the inputs for a list of pairs and a table of groups; both are optional."""
     with gr.Row():
         return [
-            gr.File(label="List of pairs (optional)", file_types=[".txt", ".csv", ".tsv"], height=110,
+            gr.File(label="Pairs (optional)", file_types=[".txt", ".csv", ".tsv"], height=110,
                     elem_id="own-pairs"),
             gr.File(label="Groups (optional)", file_types=[".csv", ".tsv", ".txt"], height=110,
                     elem_id="own-groups-file"),

@@ -71,5 +71,5 @@ def section(left: gr.Dropdown) -> None:
     left.change(show_six, left, six, api_visibility="private", show_progress="hidden")
     run.click(
         fit, [left, neighbors, seed], [own, note], api_visibility="private", show_progress_on=note,
-        concurrency_limit=1,
+        concurrency_limit=1, concurrency_id="umap",
     )  # fmt: skip

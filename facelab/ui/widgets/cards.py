@@ -69,19 +69,27 @@ def verdict_card(verdict: Verdict, warnings: Sequence[str] = (), crops: Sequence
     )
 
 
-def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[str]) -> str:
+def models_card(
+    verdicts: list[Verdict], without: Sequence[tuple[str, float, str]], apart: Collection[str]
+) -> str:
     """Return how many models accept the pair, and their decisions and figures, folded: the chart shows them.
 
-    `apart` have a table of their own.
+    Args:
+        verdicts: of the models that have a threshold.
+        without: (model, score, reason) of those that have none.
+        apart: names of models that have a table of their own.
     """
-    others = [verdict for verdict in verdicts if verdict.model in apart]
-    ours = [verdict for verdict in verdicts if verdict.model not in apart]
-    tables = _folded(f"Values of {len(ours)} models", ours, "Decision of every model")
+    rows = {verdict.model: _decided(verdict) for verdict in verdicts}
+    rows |= {model: _undecided(model, score) for model, score, _ in without}
+    ours = [row for name, row in rows.items() if name not in apart]
+    others = [row for name, row in rows.items() if name in apart]
+    tables = _folded(f"Values of {len(ours)} model{'s' * (len(ours) != 1)}", ours, "Decision of every model")
     if others:
         title = f"Values of {len(others)} networks. {NETWORKS}"
         tables += _folded(title, others, "Decision of networks with the same training")
     same = sum(verdict.same for verdict in verdicts)
-    notes = "".join(f'<p class="fl-small">{html.escape(sentence)}</p>' for sentence in without)
+    reasons = [why if why.startswith(model) else f"{model}: {why}" for model, _, why in without]
+    notes = "".join(f'<p class="fl-small">{html.escape(reason)}.</p>' for reason in reasons)
     return (
         f'<div class="fl-card" role="status"><h3>Decision of every model</h3>'
         f"<p><b>{same} of {len(verdicts)} models accept this pair</b> (● same, ✖ different). Scores are not "
@@ -90,29 +98,33 @@ def models_card(verdicts: list[Verdict], without: list[str], apart: Collection[s
     )
 
 
-def _folded(title: str, verdicts: list[Verdict], label: str) -> str:
+def _folded(title: str, rows: Sequence[str], label: str) -> str:
     """Return a table below its title, closed."""
-    table = _model_table(verdicts, label)
-    return f'<details class="fl-more"><summary>{html.escape(title)}</summary>{table}</details>'
-
-
-def _model_table(verdicts: list[Verdict], label: str) -> str:
     return (
+        f'<details class="fl-more"><summary>{html.escape(title)}</summary>'
         f"<div class='fl-scroll' tabindex='0' role='region' aria-label='{html.escape(label)}'>"
         f"<table class='fl-table'><thead><tr><th scope='col'>model</th><th scope='col'>decision</th>"
         f"<th scope='col'>score</th><th scope='col'>threshold</th><th scope='col'>P(same)</th>"
-        f"<th scope='col'>FRR</th></tr></thead>{_model_rows(verdicts)}</table></div>"
+        f"<th scope='col'>FRR</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )
 
 
-def _model_rows(verdicts: list[Verdict]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(v.model)}</th>'
-        f"<td>{'✔ same' if v.same else '✖ different'}</td><td>{v.score:.3f}</td><td>{v.threshold:.3f}</td>"
-        f"<td>{percent(v.probability_same)}</td><td>{v.frr:.1%}</td></tr>"
-        for v in verdicts
+def _decided(verdict: Verdict) -> str:
+    """Return the row of a model with its decision."""
+    return (
+        f'<tr><th scope="row">{html.escape(verdict.model)}</th>'
+        f"<td>{'✔ same' if verdict.same else '✖ different'}</td><td>{verdict.score:.3f}</td>"
+        f"<td>{verdict.threshold:.3f}</td><td>{percent(verdict.probability_same)}</td>"
+        f"<td>{verdict.frr:.1%}</td></tr>"
     )
-    return f"<tbody>{rows}</tbody>" if rows else ""
+
+
+def _undecided(model: str, score: float) -> str:
+    """Return the row of a model that has no threshold, so no decision."""
+    return (
+        f'<tr><th scope="row">{html.escape(model)}</th><td>no threshold</td><td>{score:.3f}</td>'
+        f"{'<td>–</td>' * 3}</tr>"
+    )
 
 
 def percent(probability: float) -> str:

@@ -2,6 +2,7 @@
 
 The data point under the pointer gets a ring on the other map. A click on a data point, or on a number in the
 list, highlights that identity on both maps. A lasso or box on one map selects the same photos on the other.
+Maps are linked if their layout's `meta` is the same: they draw the same photos.
 """
 
 import json
@@ -21,23 +22,28 @@ const ids = IDS;
 const chart = (id) => document.querySelector(`#${id} .facelab-chart`);
 const maps = () => ids.map(chart).filter((map) => map?.data);
 const traces = (map, role) => map.data.flatMap((trace, i) => (trace.meta === role ? [i] : []));
+const photos = (map) => map.layout.meta;
 const said = element.querySelector('[role=status]');
 let chosen = null;
+let among = null;  // the photos of the maps on which an identity was chosen
 
 const bringOut = (map) => {
   const people = traces(map, 'person');
-  const strength = people.map((i) => (chosen === null || i === chosen ? 1 : 0.1));
-  map.library.restyle(map, {'marker.opacity': strength}, people);
+  const all = chosen === null || photos(map) !== among;
+  map.library.restyle(map, {'marker.opacity': people.map((i) => (all || i === chosen ? 1 : 0.1))}, people);
 };
-const choose = (person) => {
-  chosen = person === chosen ? null : person;
+const choose = (person, map) => {
+  if (!map) return;
+  chosen = person === chosen && photos(map) === among ? null : person;
+  among = photos(map);
   for (const button of element.querySelectorAll('button')) {
     button.setAttribute('aria-pressed', String(Number(button.dataset.person) === chosen));
   }
   maps().forEach(bringOut);
-  const count = chosen === null ? 0 : maps()[0]?.data[chosen]?.x.length;
+  const both = others(map).length ? ' on both maps' : '';
+  const {name, x} = map.data[chosen] ?? {};
   said.textContent = chosen === null ? 'All identities are shown.'
-    : `Identity ${chosen + 1} is highlighted on both maps: ${count} photos.`;
+    : `${name[0].toUpperCase()}${name.slice(1)} is highlighted${both}: ${x.length} photos.`;
 };
 const ring = (map, at) => {
   const change = {};
@@ -47,13 +53,13 @@ const ring = (map, at) => {
   }
   map.library.restyle(map, change, traces(map, 'ring'));
 };
-const others = (map) => maps().filter((other) => other !== map);
+const others = (map) => maps().filter((other) => other !== map && photos(other) === photos(map));
 const isPhoto = (map, at) => map.data[at.curveNumber]?.meta === 'person';
 const connect = (map) => {
   const on = (name, act) => { map.removeAllListeners(name); map.on(name, act); };
   on('plotly_hover', ({points: [at]}) => isPhoto(map, at) && others(map).forEach((other) => ring(other, at)));
   on('plotly_unhover', () => others(map).forEach((other) => ring(other, null)));
-  on('plotly_click', ({points: [at]}) => isPhoto(map, at) && choose(at.curveNumber));
+  on('plotly_click', ({points: [at]}) => isPhoto(map, at) && choose(at.curveNumber, map));
   on('plotly_selected', (event) => others(map).forEach((other) => {
     const people = traces(other, 'person');
     const own = (i) => event.points.filter((at) => at.curveNumber === i).map((at) => at.pointNumber);
@@ -66,11 +72,12 @@ const connect = (map) => {
 document.addEventListener('drawn', ({target}) => {
   if (!target.data || !target.closest(ids.map((id) => '#' + id).join())) return;
   connect(target);
+  said.textContent ||= TOLD;
   if (chosen !== null) bringOut(target);
 });
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
-  if (button) choose(Number(button.dataset.person));
+  if (button) choose(Number(button.dataset.person), maps()[0]);
 });
 """
 STYLE = """
@@ -83,7 +90,7 @@ STYLE = """
 [role=status] { font-size: .88rem; margin: .3rem 0 0; color: var(--body-text-color-subdued); }
 """
 HELP = "Press a number or a data point to highlight one identity on both maps; press again to show all."
-POINT = "Press a data point to highlight one identity on both maps; press again to show all."
+POINT = "Press a data point to highlight its identity; press again to show all."
 
 
 class People(gr.HTML):
@@ -103,13 +110,13 @@ class People(gr.HTML):
         render: bool = True,
     ) -> None:
         chips = "".join(_chip(person) for person in range(count))
-        told = HELP if count else POINT
+        told = HELP if count else POINT  # the latter once a map is drawn: there may be none yet
         role = ' role="group" aria-label="Highlight identity"' if count else ""  # an empty group says nothing
         super().__init__(
             html_template=f'<div class="fl-chips"{role}>{chips}</div>'
-            f'<p role="status" aria-live="polite">{told}</p>',
+            f'<p role="status" aria-live="polite">{HELP if count else ""}</p>',
             css_template=STYLE,
-            js_on_load=LINK.replace("IDS", json.dumps(maps)),
+            js_on_load=LINK.replace("IDS", json.dumps(maps)).replace("TOLD", json.dumps(told)),
             label="People",
             elem_id=elem_id,
             padding=False,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from facelab.lessons.projection import fit_pca
+from facelab.lessons.projection import NEIGHBORS, fit_pca, umap_map
 from facelab.metrics.calibration import reliability, softmax
 from facelab.metrics.closed_set import classification_report
 from facelab.metrics.similarity import normalized
@@ -14,6 +14,10 @@ from facelab.plots.calibration import reliability_diagram
 from facelab.plots.space import space_map
 from facelab.ui.widgets import cards
 
+MISLEADS = {  # how each projection does
+    "pca": "PCA draws the two directions of largest variance; identities that differ along others overlap.",
+    "umap": "UMAP preserves neighborhoods; cluster sizes and distances between clusters mean little.",
+}
 Interval = tuple[float, float] | None
 
 
@@ -65,6 +69,29 @@ def pca_map(title: str, embeddings: np.ndarray, labels: np.ndarray) -> Any:
         return None
     unit = normalized(embeddings)
     return space_map(title, fit_pca(unit, 2).project(unit), labels, None, title)
+
+
+def projected_map(
+    title: str, unit: np.ndarray, labels: np.ndarray, method: str, people: Sequence[str], photos: str
+) -> Any:
+    """Return the map of embeddings of length 1 by `pca` or `umap`, which its title names.
+
+    Args:
+        title: of the run.
+        unit: (N, D), 3 to 1,500 of them.
+        labels: (N,) identity, from 0.
+        method: below five photos it is PCA.
+        people, photos: as in `space_map`.
+
+    Raises:
+        ValueError: umap-learn is not installed.
+    """
+    if method == "umap" and len(unit) > 4:
+        at, how = umap_map(unit, 2, min(NEIGHBORS, len(unit) - 1)), "UMAP"
+    else:
+        pca = fit_pca(unit, 2)
+        at, how = pca.project(unit), f"PCA, {pca.share:.0%} of the variance"
+    return space_map(f"{title}; {how}", at, labels, None, f"{title} {how}", people, photos)
 
 
 def reliability_of(title: str, logits: np.ndarray, classes: np.ndarray) -> list[Any]:
