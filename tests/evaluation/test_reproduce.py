@@ -23,12 +23,14 @@ from facelab.evaluation.rows import FIRST_TWO, Row, rows
 from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
 from facelab.models.recipes import RECIPES
+from tests import networks
 from tests.conftest import refused
 
 ROOT = Path(__file__).parents[2]
 KILLS = 3
+pytestmark = pytest.mark.usefixtures("small_backbone")
 SMALL = {"epochs": 2, "batch_size": 8, "embedding_dim": 16, "neck": "pool", "precision": "fp32"}
-SMALL |= {"held_out": 0.0, "lr": 0.05}
+SMALL |= {"backbone": networks.SMALL, "held_out": 0.0, "lr": 0.05}
 
 
 @pytest.fixture

@@ -37,9 +37,11 @@ from facelab.lessons.live.settings import (
 from facelab.models.recipe import Recipe
 from facelab.settings import host as host_address
 from tests.conftest import CROP, as_zip, encoded, one_sentence, zipped
+from tests.networks import SMALL
 
 STEPS = 6
-RECIPE = Recipe(held_out=0.0, epochs=2)
+pytestmark = pytest.mark.usefixtures("small_backbone")
+RECIPE = Recipe(backbone=SMALL, held_out=0.0, epochs=2)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 import torch._dynamo  # an optimizer does, which would cost each child a second
 
@@ -21,10 +22,12 @@ from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
 from facelab.training import resume
 from facelab.training.loop import train
+from tests.networks import SMALL, shrink
 
 STEPS_TO_LIVE = 4  # at most, before a kill
+MOST_KILLS = 60
 RECIPE = Recipe(
-    backbone="alexnet_face", epochs=4, batch_size=8, embedding_dim=8, neck="pool", dropout=0.2, held_out=0.0,
+    backbone=SMALL, epochs=4, batch_size=8, embedding_dim=8, neck="pool", dropout=0.2, held_out=0.0,
     precision="fp32", lr=0.05,
 )  # fmt: skip
 
@@ -72,6 +75,7 @@ def main(loss: str, kills: int, folder: Path) -> None:
         while not ended:
             ended = forked(recipe, data, state, random.randint(1, STEPS_TO_LIVE))
             done += not ended
+            assert done < MOST_KILLS, "a resumed run goes on from where it was, or it never ends"
         pieces = checkpoint.read(state)[1]
         assert pieces.keys() == whole.keys()
         different = [key for key, value in whole.items() if not torch.equal(value, pieces[key])]
@@ -82,5 +86,6 @@ def main(loss: str, kills: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    shrink(pytest.MonkeyPatch())
     for words in zip(*[iter(sys.argv[1:])] * 3, strict=True):
         main(words[0], int(words[1]), Path(words[2]))

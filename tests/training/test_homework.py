@@ -16,15 +16,18 @@ from facelab.cli.main import main
 from facelab.data.hw2p2 import homework_of
 from facelab.data.parametric import ParametricFaces
 from facelab.models import checkpoint
+from tests import networks
 from tests.conftest import as_zip, link, refused
 
-pytestmark = pytest.mark.usefixtures("own_cache_and_models")
+pytestmark = pytest.mark.usefixtures("own_cache_and_models", "small_backbone")
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "homework.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python -m facelab ")]
 LAYOUT = [line.split()[0] for block in BLOCKS for line in block.splitlines() if line.startswith("hw2p2/")]
 CLASSES, STRANGERS = 6, 5
 SHORT = [
+    "--backbone",
+    networks.SMALL,
     "--epochs",
     "1",
     "--neck",

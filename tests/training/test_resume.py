@@ -16,12 +16,14 @@ from facelab.models.recipe import Recipe
 from facelab.training import resume
 from facelab.training.loop import train
 from tests.conftest import one_sentence
+from tests.networks import SMALL
 
 ROOT = Path(__file__).parents[2]
 KILLS = 3  # per loss; a run of twelve steps that may die after any of four is killed about so often
 LOSSES = ("center", "online_label_smoothing")  # softmax, and a state of its own
+pytestmark = pytest.mark.usefixtures("small_backbone")
 RECIPE = Recipe(
-    backbone="alexnet_face", epochs=2, batch_size=8, embedding_dim=8, neck="pool", held_out=0.0,
+    backbone=SMALL, epochs=2, batch_size=8, embedding_dim=8, neck="pool", held_out=0.0,
     precision="fp32", lr=0.05,
 )  # fmt: skip
 

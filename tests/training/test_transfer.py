@@ -12,8 +12,19 @@ from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
 from facelab.training.loop import train
 from facelab.training.transfer import freeze
+from tests.networks import SMALL
 
-RECIPE = Recipe(epochs=1, batch_size=8, embedding_dim=8, neck="pool", held_out=0.0, precision="fp32", lr=0.05)
+pytestmark = pytest.mark.usefixtures("small_backbone")
+RECIPE = Recipe(
+    backbone=SMALL,
+    epochs=1,
+    batch_size=8,
+    embedding_dim=8,
+    neck="pool",
+    held_out=0.0,
+    precision="fp32",
+    lr=0.05,
+)
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,11 @@ from facelab.training import optim, validation
 from facelab.training.loop import train
 from facelab.training.optim import learning_rate
 from facelab.training.splits import split
+from tests.networks import SMALL
 
+pytestmark = pytest.mark.usefixtures("small_backbone")
 RECIPE = Recipe(
-    backbone="mobilenet_face", neck="pool", embedding_dim=16, epochs=2, batch_size=8, held_out=0.25,
+    backbone=SMALL, neck="pool", embedding_dim=16, epochs=2, batch_size=8, held_out=0.25,
     held_out_images=0.25, precision="fp32", lr=0.05,
 )  # fmt: skip
 

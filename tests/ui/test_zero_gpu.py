@@ -21,11 +21,11 @@ from facelab.lessons.live.course import course
 from facelab.lessons.live.data import TrainingData, rendered
 from facelab.models.recipe import Recipe
 from facelab.ui import gpu
+from tests.networks import SMALL
 
 ROOT = Path(__file__).parents[2]
-TINY = Recipe(
-    backbone="resnet_face", embedding_dim=16, epochs=1, batch_size=8, held_out=0.4, precision="fp32"
-)
+pytestmark = pytest.mark.usefixtures("small_backbone")
+TINY = Recipe(backbone=SMALL, embedding_dim=16, epochs=1, batch_size=8, held_out=0.4, precision="fp32")
 # Serve the page, train as a visitor does, and say what was touched. CUDA's own door is watched, not emulated.
 PROGRAM = """
 import json, os, sys, threading
