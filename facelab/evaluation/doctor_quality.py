@@ -54,11 +54,11 @@ def chance_validation(log: RunLog) -> Found:
 
 def label_noise(log: RunLog) -> Found:
     """Find labels that are memorized: held-out accuracy falls while training accuracy rises
-    (arXiv:1706.05394), or held-out images are predicted worse than by guessing.
+    (arXiv:1706.05394), or held-out images are predicted worse than at chance level.
 
     Too few images can have the same curves, so the remedy says how to tell the causes apart.
     """
-    saw = _peak(log) or _worse_than_guessing(log)
+    saw = _peak(log) or _worse_than_chance(log)
     if not saw:
         return None
     return (
@@ -96,13 +96,13 @@ def _peak(log: RunLog) -> str:
     return f"Accuracy on held-out images {fell}, while training accuracy {rose}."
 
 
-def _worse_than_guessing(log: RunLog) -> str:
+def _worse_than_chance(log: RunLog) -> str:
     """Return what shows that the network is sure of images that it learned, and wrongly so of others."""
     classes, loss, gap = log.settings.classes, log.curve("val_loss"), _gap(log)
     level = loss.level(0.2, CHECKS)
     if not gap or not classes or not len(class_loss(log)) or not level > math.log(classes):
         return ""
-    guess = f"ln({classes}) = {math.log(classes):.4g} of guessing"
+    guess = f"ln({classes}) = {math.log(classes):.4g} of chance level"
     return f"{gap[:-1]}, where the loss is {level:.4g}, above {guess}."
 
 

@@ -583,7 +583,7 @@ def test_empty_files_are_counted_and_are_no_photo_of_two_identities(tmp_path, ca
 def test_what_is_no_data_set_is_told_what_is(name, tmp_path, capsys):
     (tmp_path / name).write_bytes(picture(1))
     said = refused(capsys, "data", "info", str(tmp_path / name))
-    assert f"{name} is no data set; name a folder or .zip, .rec, .bin, .parquet, .tar, .csv, .npy" in said
+    assert f"{name} is not a data set; name a folder or .zip, .rec, .bin, .parquet, .tar, .csv, .npy" in said
 
 
 def test_info_of_pairs(tmp_path, capsys):

@@ -106,7 +106,7 @@ def test_labels_that_are_memorized_are_told_from_overfitting():
     assert "fell from 7" in finding.saw and "Curves cannot tell wrong labels" in finding.remedy
 
 
-def test_a_held_out_loss_above_that_of_guessing_is_of_memorized_labels_if_the_guess_is_known():
+def test_a_held_out_loss_above_that_of_chance_level_is_of_memorized_labels_if_the_classes_are_known():
     """Of a real run, half of whose labels are another person's."""
     log = from_rows(*run("label_noise"))
     (finding,) = diagnose(log)

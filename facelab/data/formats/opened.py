@@ -45,7 +45,7 @@ def open_labeled(path: str | os.PathLike) -> Labeled | LabeledPairs:
     name = path.name.lower()
     reader = next((read for suffixes, read in READERS.items() if name.endswith(suffixes)), None)
     if reader is None and not name.endswith(".zip") and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path.name} is no data set; name a folder or {', '.join(KNOWN)}")
+        raise ValueError(f"{path.name} is not a data set; name a folder or {', '.join(KNOWN)}")
     return reader([path]) if reader else open_folder(path)
 
 
