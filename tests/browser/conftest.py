@@ -1,8 +1,10 @@
 """A served app and a real Chromium; without one, tests are skipped unless FACELAB_BROWSER=1 demands it."""
 
 import functools
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = [
@@ -32,30 +35,51 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
-def served():
-    """URL of the app, started as a user starts it."""
+def started():
+    """(URL, process id) of the app, started as a user starts it, once it serves."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"PORT": str(port)})
-    url = f"http://127.0.0.1:{port}/"
+    answers(f"http://127.0.0.1:{port}/", process)
+    return f"http://127.0.0.1:{port}/", process.pid
+
+
+def answers(url, process):
+    """Wait until a process that was just started serves a page there."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
-            break
+            return urllib.request.urlopen(url, timeout=5).close()
         except OSError:
-            assert process.poll() is None, "app.py ended before it served a page"
-            assert time.monotonic() < deadline, "app.py did not serve a page in time"
+            assert process.poll() is None, "it ended before it served a page"
+            assert time.monotonic() < deadline, "it did not serve a page in time"
             time.sleep(0.3)
-    yield url
-    process.terminate()
-    process.wait(START_SECONDS)
 
 
 @pytest.fixture(scope="session")
-def chromium():
+def served(tmp_path_factory):
+    """URL of the app; the processes of a test run share one server, which the last of them ends."""
+    room = tmp_path_factory.getbasetemp()
+    room = room.parent if "PYTEST_XDIST_WORKER" in os.environ else room
+    file, lock = room / "served.json", FileLock(room / "served.lock")
+    with lock:
+        url, pid, users = json.loads(file.read_text()) if file.exists() else (*started(), 0)
+        file.write_text(json.dumps((url, pid, users + 1)))
+    yield url
+    with lock:
+        users = json.loads(file.read_text())[2] - 1
+        if users:
+            file.write_text(json.dumps((url, pid, users)))
+        else:
+            file.unlink()
+            os.kill(pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory):
+    """The browser of a user who has been here before: its profile keeps compiled scripts, which saves half of
+    what a page costs."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("FACELAB_BROWSER") == "1":
@@ -64,9 +88,17 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"), executable_path=path, args=FLAGS, locale="en-US"
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(profile):
+    """The browser itself, for contexts that share nothing; their first page costs twice as much."""
+    return profile.browser
 
 
 class Watch:
@@ -107,45 +139,45 @@ def until(page, condition, arg=None, timeout=120_000):
 
 
 @contextmanager
-def visits(served, chromium):
+def visits(served, profile):
     """Open pages until the end, when none may have asked another host or complained."""
-    contexts, watches = [], []
+    pages, watches = [], []
 
-    def open_page(width=1280, height=900, scheme="light", link=None):
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-US"
-        )
+    def open_page(width=1280, height=900, scheme="light", link=None, apart=False):
+        context = profile.browser.new_context(locale="en-US") if apart else profile
         page = context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
         page.set_default_timeout(120_000)  # milliseconds: a busy machine is no failure
         watch = Watch(page)
         page.goto(f"{served}?__theme={scheme}&{link or 'tab=compare'}")
         if link is None:
             page.wait_for_selector("#chart .main-svg", timeout=60_000)
-        contexts.append(context)
+        pages.append(context if apart else page)
         watches.append(watch)
         return page, watch
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     for watch in watches:
         assert watch.outside == []
         assert watch.errors == []
 
 
 @pytest.fixture
-def visit(served, chromium):
-    """visit(width, height, scheme, link) -> (page, watch), settled at Compare, or at what a link says;
-    nothing outside, no error at the end."""
-    with visits(served, chromium) as open_page:
+def visit(served, profile):
+    """visit(width, height, scheme, link, apart) -> (page, watch), settled at Compare, or at what a link says;
+    nothing outside, no error at the end. Pages are tabs of one browser, but for those `apart`."""
+    with visits(served, profile) as open_page:
         yield open_page
 
 
 @pytest.fixture(scope="module")
-def desk(served, chromium):
+def desk(served, profile):
     """Like `visit`, but the tests of a file share the page: to open one takes five seconds of processor time.
 
     What a test leaves there must not disturb the next one.
     """
-    with visits(served, chromium) as open_page:
+    with visits(served, profile) as open_page:
         yield functools.cache(open_page)
