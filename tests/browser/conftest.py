@@ -77,9 +77,7 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def profile(tmp_path_factory):
-    """The browser of a user who has been here before: its profile keeps compiled scripts, which saves half of
-    what a page costs."""
+def chromium():
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("FACELAB_BROWSER") == "1":
@@ -88,17 +86,9 @@ def profile(tmp_path_factory):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"), executable_path=path, args=FLAGS, locale="en-US"
-        )
-        yield context
-        context.close()
-
-
-@pytest.fixture(scope="session")
-def chromium(profile):
-    """The browser itself, for contexts that share nothing; their first page costs twice as much."""
-    return profile.browser
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 class Watch:
@@ -139,45 +129,45 @@ def until(page, condition, arg=None, timeout=120_000):
 
 
 @contextmanager
-def visits(served, profile):
+def visits(served, chromium):
     """Open pages until the end, when none may have asked another host or complained."""
-    pages, watches = [], []
+    contexts, watches = [], []
 
-    def open_page(width=1280, height=900, scheme="light", link=None, apart=False):
-        context = profile.browser.new_context(locale="en-US") if apart else profile
+    def open_page(width=1280, height=900, scheme="light", link=None):
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-US"
+        )
         page = context.new_page()
-        page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(color_scheme=scheme)
         page.set_default_timeout(120_000)  # milliseconds: a busy machine is no failure
         watch = Watch(page)
         page.goto(f"{served}?__theme={scheme}&{link or 'tab=compare'}")
         if link is None:
             page.wait_for_selector("#chart .main-svg", timeout=60_000)
-        pages.append(context if apart else page)
+        contexts.append(context)
         watches.append(watch)
         return page, watch
 
     yield open_page
-    for page in pages:
-        page.close()
+    for context in contexts:
+        context.close()
     for watch in watches:
         assert watch.outside == []
         assert watch.errors == []
 
 
 @pytest.fixture
-def visit(served, profile):
-    """visit(width, height, scheme, link, apart) -> (page, watch), settled at Compare, or at what a link says;
-    nothing outside, no error at the end. Pages are tabs of one browser, but for those `apart`."""
-    with visits(served, profile) as open_page:
+def visit(served, chromium):
+    """visit(width, height, scheme, link) -> (page, watch), settled at Compare, or at what a link says;
+    nothing outside, no error at the end."""
+    with visits(served, chromium) as open_page:
         yield open_page
 
 
 @pytest.fixture(scope="module")
-def desk(served, profile):
+def desk(served, chromium):
     """Like `visit`, but the tests of a file share the page: to open one takes five seconds of processor time.
 
     What a test leaves there must not disturb the next one.
     """
-    with visits(served, profile) as open_page:
+    with visits(served, chromium) as open_page:
         yield functools.cache(open_page)

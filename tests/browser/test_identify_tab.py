@@ -51,7 +51,7 @@ def test_identify_has_names_for_a_screen_reader_and_a_link(desk):
 
 def test_two_visitors_never_see_each_other(desk, visit):
     """One enrolls the stranger; the other, at the same time, still meets an unknown face."""
-    first, _ = identify_tab(visit, apart=True)
+    first, _ = identify_tab(visit)
     second, _ = identify_tab(desk)
     assert "1 photo added" in enroll(first, "Zoë", jpeg(portrait(STRANGER)))
     first.wait_for_selector("#answers h2 >> text=✔ Zoë", timeout=120_000)  # the photo was asked again

@@ -12,7 +12,7 @@ from facelab.ui.widgets.chart import HEAD
 
 
 @pytest.fixture
-def held_page(profile, monkeypatch):
+def held_page(chromium, monkeypatch):
     """(page, reached, release): a page whose scores stand still until they are let go."""
     reached, release, score = threading.Event(), threading.Event(), compare.score_faces
     with Page(analytics_enabled=False) as app:
@@ -34,7 +34,7 @@ def held_page(profile, monkeypatch):
         head=HEAD + SCRIPT,
         app_kwargs={"routes": routes(app.opening)},
     )
-    page = profile.new_page()
+    page = chromium.new_page()
     page.goto(url)
     page.wait_for_selector("#verdict h2", timeout=60_000)
     yield page, reached, release

@@ -19,8 +19,8 @@ def open_section(page, name):
         title.click()
 
 
-def losses_tab(visit, section=None):
-    page, watch = visit(link="tab=losses")
+def losses_tab(visit, *arguments, section=None):
+    page, watch = visit(*arguments, link="tab=losses")
     page.wait_for_selector("#center-chart .main-svg", timeout=120_000)
     if section:
         open_section(page, section)
@@ -160,7 +160,7 @@ def test_a_collapse_is_watched_flagged_and_fixed(desk, collapsing):
     )
 
 
-def test_a_stopped_run_ends_where_it_was(profile, monkeypatch):
+def test_a_stopped_run_ends_where_it_was(chromium, monkeypatch):
     """Each frame waits for a permit, so that no machine is slow enough to let the run end before Stop."""
     permit, ended, run = threading.Semaphore(0), threading.Event(), collapse.run
 
@@ -178,7 +178,7 @@ def test_a_stopped_run_ends_where_it_was(profile, monkeypatch):
     _, url, _ = app.launch(
         prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False, server_name="127.0.0.1"
     )
-    page = profile.new_page()
+    page = chromium.new_page()
     try:
         page.goto(url)
         page.locator("#collapse-train").click(timeout=60_000)

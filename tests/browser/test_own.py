@@ -29,7 +29,7 @@ def mine(desk, tab):
 
 def stranger(desk, tab):
     """The page of another visitor."""
-    page, _ = desk(link="tab=own", apart=True)
+    page, _ = desk(link="tab=own")
     until(page, "window.facelabLoaded", timeout=LONG)
     choose_tab(page, tab)
     return page

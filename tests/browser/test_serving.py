@@ -69,7 +69,7 @@ def small_page(**launch):
 
 
 @pytest.fixture
-def below():
+def below(chromium):
     page, port = small_page(root_path=PREFIX)
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Below)
     proxy.upstream = port
@@ -79,29 +79,28 @@ def below():
     page.close()
 
 
-def test_the_page_works_below_a_path(below, profile):
-    page = profile.new_page()
+def test_the_page_works_below_a_path(below, chromium):
+    context = chromium.new_context()
+    page = context.new_page()
     watch = Watch(page)
     missing = []
     page.on("response", lambda answer: answer.status == 404 and missing.append(answer.url))
     page.goto(below)
     page.wait_for_selector("#chart .main-svg", timeout=60_000)
     page.wait_for_selector("#said >> text=loaded", timeout=60_000)
-    page.close()
+    context.close()
     assert not [url for url in missing if "plotly" in url or "/gradio_api/" in url]
     assert not watch.outside
 
 
-def test_more_tabs_than_a_browser_has_connections_load(profile):
+def test_more_tabs_than_a_browser_has_connections_load(chromium):
     page, port = small_page()
-    tabs = []
+    context = chromium.new_context()
     try:
-        for _ in range(7):
-            tab = profile.new_page()
-            tabs.append(tab)
+        for _ in range(8):
+            tab = context.new_page()
             tab.goto(f"http://127.0.0.1:{port}/")
             tab.wait_for_selector("#said >> text=loaded", timeout=60_000)
     finally:
-        for tab in tabs:
-            tab.close()
+        context.close()
         page.close()

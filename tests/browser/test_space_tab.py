@@ -172,7 +172,7 @@ def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(desk):
 
 
 def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(desk, visit):
-    page, _ = space_tab(visit, apart=True)
+    page, _ = space_tab(visit)
     other, _ = space_tab(desk)
     page.get_by_role("button", name="Project your own photo").click()
     page.locator("#space-photo input[type=file]").set_input_files(

@@ -76,7 +76,7 @@ def test_a_run_is_watched_to_its_end_listed_and_downloaded(desk, tmp_path):
 
 
 def test_stop_answers_soon_and_keeps_what_was_learned(visit):
-    page, _ = train_tab(visit, apart=True)
+    page, _ = train_tab(visit)
     put(page, "train-epochs", 60)  # minutes: a slow browser presses Stop before it ends by itself
     page.locator("#train-start").click()
     page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
@@ -94,7 +94,7 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
 
 
 def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
-    page, watch = train_tab(visit, apart=True)
+    page, watch = train_tab(visit)
     assert page.locator("#train-run h2").inner_text() == "Example: a recorded run"
     assert page.locator("[data-unsaved]").count() == 0
     put(page, "train-epochs", 60)
@@ -122,11 +122,11 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
 
 
 def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(visit):
-    first, _ = train_tab(visit, apart=True)
+    first, _ = train_tab(visit)
     put(first, "train-epochs", 60)
     first.locator("#train-start").click()
     first.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
-    second, _ = train_tab(visit, apart=True)
+    second, _ = train_tab(visit)
     assert second.locator("#train-run h2").inner_text() == "Example: a recorded run"
     put(second, "train-epochs", 60)
     second.locator("#train-start").click()

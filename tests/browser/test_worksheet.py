@@ -13,8 +13,8 @@ td, th {border: 1px solid; padding: 4px 8px; height: 1.3em}</style>"""
 
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
-def test_the_worksheet_prints_on_two_pages(profile, paper):
-    page = profile.new_page()
+def test_the_worksheet_prints_on_two_pages(chromium, paper):
+    page = chromium.new_page()
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(WORKSHEET.read_text("utf-8"))
     page.set_content(PREVIEW + body)
     printed = page.pdf(format=paper, margin=dict.fromkeys(("top", "bottom", "left", "right"), "15mm"))

@@ -59,9 +59,9 @@ def space(tmp_path):
     lender.server_close()
 
 
-def test_compare_train_and_transfer_work_and_cuda_stays_untouched(space, profile):
+def test_compare_train_and_transfer_work_and_cuda_stays_untouched(space, chromium):
     url, asked, reached = space
-    page = profile.new_page()
+    page = chromium.new_page(locale="en-US")
     watch = Watch(page)
     page.goto(f"{url}?tab=compare")
     page.wait_for_selector("#chart .main-svg", timeout=LONG)
