@@ -1,8 +1,10 @@
 """A served app and a real Chromium; without one, tests are skipped unless FACELAB_BROWSER=1 demands it."""
 
 import functools
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = [
@@ -32,26 +35,45 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
-def served():
-    """URL of the app, started as a user starts it."""
+def started():
+    """(URL, process id) of the app, started as a user starts it, once it serves."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"PORT": str(port)})
-    url = f"http://127.0.0.1:{port}/"
+    answers(f"http://127.0.0.1:{port}/", process)
+    return f"http://127.0.0.1:{port}/", process.pid
+
+
+def answers(url, process):
+    """Wait until a process that was just started serves a page there."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
-            break
+            return urllib.request.urlopen(url, timeout=5).close()
         except OSError:
-            assert process.poll() is None, "app.py ended before it served a page"
-            assert time.monotonic() < deadline, "app.py did not serve a page in time"
+            assert process.poll() is None, "it ended before it served a page"
+            assert time.monotonic() < deadline, "it did not serve a page in time"
             time.sleep(0.3)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """URL of the app; the processes of a test run share one server, which the last of them ends."""
+    room = tmp_path_factory.getbasetemp()
+    room = room.parent if "PYTEST_XDIST_WORKER" in os.environ else room
+    file, lock = room / "served.json", FileLock(room / "served.lock")
+    with lock:
+        url, pid, users = json.loads(file.read_text()) if file.exists() else (*started(), 0)
+        file.write_text(json.dumps((url, pid, users + 1)))
     yield url
-    process.terminate()
-    process.wait(START_SECONDS)
+    with lock:
+        users = json.loads(file.read_text())[2] - 1
+        if users:
+            file.write_text(json.dumps((url, pid, users)))
+        else:
+            file.unlink()
+            os.kill(pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")

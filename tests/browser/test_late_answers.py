@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from facelab.ui import build_app, serve_plotly
+from facelab.ui import Page, serve_plotly
 from facelab.ui.compare import tab as compare
 from facelab.ui.requests import routes
 from facelab.ui.theme import SCRIPT
@@ -15,7 +15,8 @@ from facelab.ui.widgets.chart import HEAD
 def held_page(chromium, monkeypatch):
     """(page, reached, release): a page whose scores stand still until they are let go."""
     reached, release, score = threading.Event(), threading.Event(), compare.score_faces
-    app = build_app()
+    with Page(analytics_enabled=False) as app:
+        compare.build()
 
     def held(*args):
         reached.set()
@@ -34,7 +35,7 @@ def held_page(chromium, monkeypatch):
         app_kwargs={"routes": routes(app.opening)},
     )
     page = chromium.new_page()
-    page.goto(f"{url}?tab=compare")
+    page.goto(url)
     page.wait_for_selector("#verdict h2", timeout=60_000)
     yield page, reached, release
     release.set()

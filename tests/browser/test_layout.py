@@ -79,8 +79,15 @@ def follow(page, link):
     page.evaluate("(link) => window.facelabGo(link)", link)
 
 
-def test_the_link_of_every_card_shows_its_point_without_any_further_action(visit):
-    page, watch = visit(1280, 720, link=cards()[0].link.lstrip("?"))
+def page_at(desk, width, height):
+    """The page of this file's tests, opened by the first card's link and put on a screen of this size."""
+    page, watch = desk(1280, 720, link=cards()[0].link.lstrip("?"))
+    page.set_viewport_size({"width": width, "height": height})
+    return page, watch
+
+
+def test_the_link_of_every_card_shows_its_point_without_any_further_action(desk):
+    page, watch = page_at(desk, 1280, 720)
     missed = []
     for i, card in enumerate(cards()):
         if i:
@@ -95,8 +102,8 @@ def test_the_link_of_every_card_shows_its_point_without_any_further_action(visit
 
 
 @pytest.mark.parametrize(("width", "height", "least"), [(1280, 720, 400), (390, 844, 250)])
-def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, least):
-    page, _ = visit(width, height)
+def test_each_live_control_and_its_view_fit_one_screen(desk, width, height, least):
+    page, _ = page_at(desk, width, height)
     apart = []
     for tab, panel, control, view in LIVE:
         follow(page, f"?tab={tab}&at={view}" + (f"&open={panel}" if panel else ""))
@@ -108,8 +115,9 @@ def test_each_live_control_and_its_view_fit_one_screen(visit, width, height, lea
     assert not apart
 
 
-def test_a_card_leads_on_and_progress_stands_in_the_address_only(visit):
-    page, _ = visit(1280, 720, link="tab=start")
+def test_a_card_leads_on_and_progress_stands_in_the_address_only(desk):
+    page, _ = page_at(desk, 1280, 720)
+    follow(page, "?tab=start")
     page.locator("#lecture-1").wait_for()
     assert page.evaluate(STRIP) == []
     page.locator("#lecture-2 .fl-go").click()
@@ -122,6 +130,8 @@ def test_a_card_leads_on_and_progress_stands_in_the_address_only(visit):
     assert page.evaluate("Object.keys(localStorage).filter((name) => name.includes('facelab')).length") == 0
     page.get_by_role("button", name="Light or dark theme").click()
     assert page.evaluate("document.body.classList.contains('dark')") and "__theme=dark" in page.url
+    page.get_by_role("button", name="Light or dark theme").click()
+    assert not page.evaluate("document.body.classList.contains('dark')") and "__theme=light" in page.url
 
 
 def test_a_projector_shows_large_type_and_turns_the_cards(visit):
@@ -135,8 +145,10 @@ def test_a_projector_shows_large_type_and_turns_the_cards(visit):
     until(page, "location.search.includes('card=2') && location.search.includes('present=1')")
 
 
-def test_a_chart_is_saved_as_values_and_its_legend_hides_a_trace(visit):
-    page, _ = visit()
+def test_a_chart_is_saved_as_values_and_its_legend_hides_a_trace(desk):
+    page, _ = page_at(desk, 1280, 720)
+    follow(page, "?tab=compare")
+    page.wait_for_selector("#chart .main-svg")
     with page.expect_download() as saved:
         page.locator("#chart [data-do=csv]").click()
     rows = saved.value.path().read_text().splitlines()

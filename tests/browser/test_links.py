@@ -18,20 +18,22 @@ def shown(page):
     return page.get_by_role("tab", selected=True).first.inner_text()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_back_and_forward_move_between_tabs(visit, width):
-    page, _ = visit(width, 844)
+@pytest.mark.parametrize(("width", "chosen"), [(1280, "2.5"), (390, "1.5")])
+def test_back_and_forward_move_between_tabs(desk, width, chosen):
+    page, _ = desk()
+    page.set_viewport_size({"width": width, "height": 844})
+    choose_tab(page, "Compare")
     choose_tab(page, "Identify")
     until(page, "location.search.includes('tab=identify')")
-    page.locator("#identify-strictness input[type=number]").fill("2.5")
+    page.locator("#identify-strictness input[type=number]").fill(chosen)
     page.locator("#identify-strictness input[type=number]").press("Enter")
-    until(page, "location.search.includes('strictness=2.5')")
+    until(page, f"location.search.includes('strictness={chosen}')")
     choose_tab(page, "Losses")
     until(page, "location.search.includes('tab=losses')")
     for step, tab, strictness in (
-        (-1, "identify", "2.5"),
+        (-1, "identify", chosen),
         (-1, "compare", None),
-        (1, "identify", "2.5"),
+        (1, "identify", chosen),
         (1, "losses", None),
         (-2, "compare", None),
         (2, "losses", None),
@@ -50,16 +52,10 @@ def test_back_and_forward_move_between_tabs(visit, width):
         assert shown(page) == title
 
 
-def test_what_is_not_ours_stays_in_the_address(visit):
-    page, _ = visit(link="view=api&tab=losses")
-    page.get_by_role("tab", name="Losses", selected=True).first.wait_for(timeout=60_000)
-    page.get_by_role("tab", name="Transfer").first.click()
-    until(page, "location.search.includes('tab=transfer')")
-    assert setting(page) == {"view": "api", "tab": "transfer"}
-
-
-def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
-    page, watch = visit()
+def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit, desk):
+    page, watch = desk()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    choose_tab(page, "Compare")
     page.locator("#strictness input[type=number]").fill("1")
     page.locator("#strictness input[type=number]").press("Enter")
     page.wait_for_selector("#verdict >> text=1 in 10 impostor pairs")
@@ -68,12 +64,12 @@ def test_a_setting_is_written_into_the_address_and_followed_when_opened(visit):
     other, _ = visit(link="tab=compare&strictness=1")
     other.wait_for_selector("#verdict >> text=1 in 10 impostor pairs", timeout=60_000)
     assert setting(other)["strictness"] == "1"
+    other.wait_for_selector("#chart .main-svg", timeout=60_000)
+    hatching_survives_a_new_address(other)
     assert not watch.outside and not watch.errors
 
 
-def test_hatching_survives_a_new_address(visit):
-    page, _ = visit(link="tab=compare&strictness=3")
-    page.wait_for_selector("#chart .main-svg", timeout=60_000)
+def hatching_survives_a_new_address(page):
     references = """() => [...document.querySelectorAll('#chart [style*="url("], #chart [clip-path]')].map(
       (part) => (part.getAttribute('clip-path') ?? part.getAttribute('style')).match(/url[(]"?(.)/)?.[1]
     )"""
@@ -81,8 +77,8 @@ def test_hatching_survives_a_new_address(visit):
     assert len(found) > 2 and set(found) == {"#"}, "they name the page's address, which changes"
 
 
-def test_each_tab_has_its_own_settings(visit):
-    page, _ = visit(link="tab=identify&strictness=1.5")
+def test_each_tab_has_its_own_settings_and_what_is_not_ours_stays_in_the_address(visit):
+    page, _ = visit(link="view=api&tab=identify&strictness=1.5")
     until(
         page,
         "document.querySelector('#identify-strictness input[type=number]')?.value === '1.5'",
@@ -93,6 +89,9 @@ def test_each_tab_has_its_own_settings(visit):
     until(page, "!location.search.includes('strictness')")
     page.get_by_role("tab", name="Identify").click()
     until(page, "location.search.includes('strictness=1.5')")
+    page.get_by_role("tab", name="Transfer").first.click()
+    until(page, "location.search.includes('tab=transfer')")
+    assert setting(page) == {"view": "api", "tab": "transfer"}
 
 
 def test_a_link_that_means_nothing_opens_the_page_as_it_is(visit):

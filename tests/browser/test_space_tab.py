@@ -17,8 +17,8 @@ if not MODELS or not runs.names():
     pytest.skip("no lesson files; python -m facelab lessons", allow_module_level=True)
 
 
-def space_tab(visit, *arguments):
-    page, watch = visit(*arguments, link="tab=embedding-space")  # on a phone the tab itself is in a menu
+def space_tab(visit, **options):
+    page, watch = visit(**options, link="tab=embedding-space")  # on a phone the tab itself is in a menu
     page.wait_for_selector("#space-right .main-svg", timeout=60_000)
     page.wait_for_selector("#epochs-right .main-svg", timeout=60_000)
     return page, watch
@@ -171,9 +171,9 @@ def test_two_models_show_the_same_people_and_pca_or_3d_draws_them_anew(desk):
     )
 
 
-def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(visit):
+def test_a_photo_is_put_on_both_maps_and_other_visitors_do_not_see_it(desk, visit):
     page, _ = space_tab(visit)
-    other, _ = space_tab(visit)
+    other, _ = space_tab(desk)
     page.get_by_role("button", name="Project your own photo").click()
     page.locator("#space-photo input[type=file]").set_input_files(
         {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": jpeg(portrait(6))}

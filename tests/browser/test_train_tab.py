@@ -10,8 +10,8 @@ from .conftest import until
 LONG = 240_000  # milliseconds: a busy machine is no failure
 
 
-def train_tab(visit, *arguments):
-    page, watch = visit(*arguments, link="tab=train")
+def train_tab(visit, **options):
+    page, watch = visit(**options, link="tab=train")
     page.wait_for_selector("#train-start", timeout=120_000)
     return page, watch
 
@@ -40,8 +40,21 @@ def drawn(page):
     return page.evaluate("document.querySelector('#train-course .facelab-chart').data?.[0].x.length ?? 0")
 
 
-def test_a_run_is_watched_to_its_end_listed_and_downloaded(visit, tmp_path):
-    page, _ = train_tab(visit)
+def test_a_bad_zip_gets_one_sentence(desk, tmp_path):
+    page, _ = train_tab(desk)
+    page.get_by_role("button", name="Photos of your own").first.click()
+    bad = zipped(tmp_path / "one.zip", {"a/1.png": CROP, "a/2.png": CROP})
+    page.locator("#train-file input[type=file]").set_input_files(bad)
+    page.wait_for_selector("#train-found >> text=one person only", timeout=LONG)
+    good = zipped(tmp_path / "us.zip", {f"{p}/{i}.png": CROP for p in "abcd" for i in range(2)})
+    page.locator("#train-file input[type=file]").set_input_files(good)
+    page.wait_for_selector("#train-found >> text=8 faces of 4 identities", timeout=LONG)
+    assert page.locator("#train-data").get_by_label("my photos").is_checked()
+    page.locator("#train-data").get_by_label("synthetic identities").check()
+
+
+def test_a_run_is_watched_to_its_end_listed_and_downloaded(desk, tmp_path):
+    page, _ = train_tab(desk)
     small(page)
     put(page, "train-epochs", 2)
     page.get_by_role("button", name="Copy as Python").click()
@@ -80,32 +93,6 @@ def test_stop_answers_soon_and_keeps_what_was_learned(visit):
     assert len(rows) == 2 and "(stopped)" in rows[0] and "recorded run" in rows[1]
 
 
-def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(visit):
-    (first, _), (second, _) = train_tab(visit), train_tab(visit)
-    for page in (first, second):
-        put(page, "train-epochs", 60)
-    first.locator("#train-start").click()
-    first.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
-    second.locator("#train-start").click()
-    second.wait_for_selector("#train-run >> text=Position 2 in the queue", timeout=LONG)
-    first.close()
-    second.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
-    second.locator("#train-stop").click()
-    second.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
-
-
-def test_a_bad_zip_gets_one_sentence(visit, tmp_path):
-    page, _ = train_tab(visit)
-    page.get_by_role("button", name="Photos of your own").first.click()
-    bad = zipped(tmp_path / "one.zip", {"a/1.png": CROP, "a/2.png": CROP})
-    page.locator("#train-file input[type=file]").set_input_files(bad)
-    page.wait_for_selector("#train-found >> text=one person only", timeout=LONG)
-    good = zipped(tmp_path / "us.zip", {f"{p}/{i}.png": CROP for p in "abcd" for i in range(2)})
-    page.locator("#train-file input[type=file]").set_input_files(good)
-    page.wait_for_selector("#train-found >> text=8 faces of 4 identities", timeout=LONG)
-    assert page.locator("#train-data").get_by_label("my photos").is_checked()
-
-
 def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page, watch = train_tab(visit)
     assert page.locator("#train-run h2").inner_text() == "Example: a recorded run"
@@ -120,8 +107,6 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page.wait_for_selector("#train-run h2 >> text=▶ Training", timeout=LONG)
     page.locator("#train-start").click()  # not a second run beside it
     page.wait_for_selector("text=Your run is still under way", timeout=LONG)
-    other, _ = train_tab(visit)
-    assert other.locator("#train-run h2").inner_text() == "Example: a recorded run"
     page.locator("#train-stop").click()
     page.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)
     assert page.locator("#train-tried tbody tr").count() == 2
@@ -134,3 +119,19 @@ def test_a_reload_finds_the_living_run_again_and_a_question_guards_it(visit):
     page.wait_for_selector("#train-run h2 >> text=Example")
     cut = ("AbortError", "Connection errored out")  # what gradio says when its stream is cut by the reload
     watch.errors[:] = [error for error in watch.errors if not any(words in error for words in cut)]
+
+
+def test_the_second_visitor_waits_and_goes_on_when_the_first_closes_the_browser(visit):
+    first, _ = train_tab(visit)
+    put(first, "train-epochs", 60)
+    first.locator("#train-start").click()
+    first.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
+    second, _ = train_tab(visit)
+    assert second.locator("#train-run h2").inner_text() == "Example: a recorded run"
+    put(second, "train-epochs", 60)
+    second.locator("#train-start").click()
+    second.wait_for_selector("#train-run >> text=Position 2 in the queue", timeout=LONG)
+    first.close()
+    second.wait_for_selector("#train-run h2 >> text=▶", timeout=LONG)
+    second.locator("#train-stop").click()
+    second.wait_for_selector("#train-run h2 >> text=■ Stopped", timeout=LONG)

@@ -9,8 +9,8 @@ from tests.conftest import CROP, zipped
 LONG = 240_000  # milliseconds: a busy machine is no failure
 
 
-def transfer_tab(visit, *arguments):
-    page, watch = visit(*arguments, link="tab=transfer")
+def transfer_tab(visit):
+    page, watch = visit(link="tab=transfer")
     page.wait_for_selector("#transfer-teach", timeout=120_000)
     return page, watch
 

@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from http.server import ThreadingHTTPServer
 
 import pytest
 
 from tests.ui.test_zero_gpu import Lender, free_port
 
-from .conftest import ROOT, START_SECONDS, Watch, choose_tab
+from .conftest import ROOT, START_SECONDS, Watch, answers, choose_tab
 from .test_compare_tab import jpeg, portrait, press_compare
 from .test_compare_tab import put as put_photo
 from .test_train_tab import LONG, put, small
@@ -53,14 +51,7 @@ def space(tmp_path):
         "REACHED": str(reached),
     }
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=ROOT, env=os.environ | own)
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline, "no page came"
-            time.sleep(0.3)
+    answers(f"http://127.0.0.1:{port}/", process)
     yield f"http://127.0.0.1:{port}/", lender.asked, reached
     process.terminate()
     process.wait(START_SECONDS)
