@@ -72,13 +72,13 @@ VERBS = re.findall(
     """
     Adapt Add Align Answer Append Apply Arrange Ask Average Begin Blank Blend Build Calibrate Call Change
     Check Classify Clear Clip Close Combine Compare Compute Connect Convert Copy Count Create Cover Cut Decide
-    Decode Decorate Delete Describe Detect Determine Disable Draw Drop Embed Empty Enroll Estimate Evaluate
-    Execute Export Fetch Fill Find Fine-tune Fit Format Free Gather Get Give Group Halve Hash Hold Identify
-    Ignore Initialize Insert Join Keep Lay Let Link List Load Map Mark Match Measure Mix Move Multiply Open
-    Overwrite Pad Paint Parse Pass Place Plot Print Project Quantize Quote Raise Read Rebuild Record
-    Register Remove Rename Replace Report Resample Reset Restore Return Rotate Run Save Scale Score Search
-    Seek Select Send Serve Set Show Split Start Stop Store Subtract Swap Sweep Take Time Train Turn Undo
-    Unpack Update Upload Verify Wait Warp Whiten Write Yield
+    Decode Decorate Delete Describe Detect Determine Disable Divide Draw Drop Embed Empty Enroll Estimate
+    Evaluate Execute Export Fetch Fill Find Fine-tune Fit Fold Format Free Gather Get Give Group Halve Hash
+    Hold Identify Ignore Initialize Insert Join Keep Lay Let Link List Load Map Mark Match Measure Mix Move
+    Multiply Open Overwrite Pad Paint Parse Pass Place Plot Print Project Quantize Quote Raise Read Rebuild
+    Record Register Remove Rename Replace Report Resample Reset Resize Restore Return Rotate Run Save Scale
+    Score Search Seek Select Send Serve Set Shift Show Split Start Stop Store Subtract Swap Sweep Take Time
+    Train Turn Undo Unpack Update Upload Verify Wait Warp Whiten Write Yield
     """,
 )  # the verbs that open a function's docstring; add one where none of these fits
 IDIOMS = (  # in any docstring
