@@ -42,7 +42,7 @@ POSES = ((-8.0, 0.0), (6.0, 0.3), (0.0, 0.1))  # yaw in degrees, smile
 TINY = Recipe(neck="pool", embedding_dim=16, epochs=1, batch_size=16, held_out=0.0, precision="fp32", lr=0.01)
 
 
-SLOW = ("browser", "ui", "training", "hostile", "lessons")  # rooms
+SLOW = ("browser", "test_pretend.py", "ui", "training", "hostile", "lessons")  # rooms, or a file of its own
 TOGETHER = {  # files that one process takes: what they share costs more than they gain by being spread
     "runs": ("test_train_tab.py", "test_transfer_tab.py", "test_own.py", "test_zero_gpu.py"),  # one at a time
     "browser": ("tests/browser/",),
@@ -138,16 +138,21 @@ def album(portraits: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return root
 
 
-@pytest.fixture(scope="session")
-def tiny_run() -> tuple:
+def one_step(recipe: Recipe = TINY) -> tuple:
     """(model, loss function, header) after one step of training on rendered faces, with operating points."""
     crops, labels = ParametricFaces(4, 4, seed=3).rows(torch.arange(16))
     data = CropSet(np.asarray(crops), np.asarray(labels, np.int64), tuple("abcd"), tuple(map(str, range(16))))
-    progress = list(train(TINY, data))[-1]
+    progress = list(train(recipe, data))[-1]
     rng = np.random.default_rng(0)
     points = measure_operating_points(rng.normal(0.6, 0.2, 900), rng.normal(0.1, 0.2, 20_000), "normal draws")
-    header = checkpoint.Header(TINY, 4, "rendered faces", {"held_out": {"eer": 0.25}}, points)
+    header = checkpoint.Header(recipe, 4, "rendered faces", {"held_out": {"eer": 0.25}}, points)
     return progress.model.eval(), progress.loss_fn.eval(), header
+
+
+@pytest.fixture(scope="session")
+def tiny_run() -> tuple:
+    """What `one_step` returns of the common recipe."""
+    return one_step()
 
 
 @pytest.fixture(scope="session")

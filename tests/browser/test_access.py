@@ -5,6 +5,7 @@ rules that cannot differ between looks run in one of them.
 """
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,14 @@ RUN = """async ([rules, own]) => {
   const context = rules ? panels.find((each) => each.checkVisibility()) : document;
   const found = await axe.run(context, {resultTypes: ['violations'], elementRef: true,
     rules: {'target-size': {enabled: true}}, ...(rules ? {runOnly: {type: 'rule', values: rules}} : {})});
+  const covered = (each) => {  // by the bar at a phone's foot, on whose color the text does not stand
+    const box = each.getBoundingClientRect();
+    const above = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return above && !above.contains(each) && !each.contains(above);
+  };
   return found.violations.flatMap(({id, impact, nodes}) => nodes
     .filter(({element}) => !(own[id] && element.closest(own[id])))
+    .filter(({element}) => id !== 'color-contrast' || !covered(element))
     .map(({element, any: [why]}) =>
       `${impact} ${id}: ${element.outerHTML.slice(0, 120)} ${why?.message ?? ''}`));
 }"""
@@ -70,6 +77,7 @@ def open_tab(page, tab):
     until(page, DRAWN)
 
 
+@pytest.mark.skipif(os.environ.get("FACELAB_AXE") != "1", reason="takes minutes: FACELAB_AXE=1 runs it")
 def test_axe_finds_nothing_in_any_tab_and_look(desk):
     package = importlib.util.find_spec("axe_playwright_python")
     if package is None:

@@ -97,7 +97,7 @@ def test_each_tab_has_its_own_settings_and_what_is_not_ours_stays_in_the_address
 def test_a_link_that_means_nothing_opens_the_page_as_it_is(visit):
     page, watch = visit(link="tab=nowhere&strictness=99&model=../../secret")
     page.get_by_role("tab", name="Start", selected=True).first.wait_for(timeout=60_000)
-    assert page.locator("#lecture .fl-topic").count() > 10
+    until(page, "document.querySelectorAll('#lecture .fl-topic').length > 10")
     page.get_by_role("tab", name="Compare").click()
     assert page.locator("#strictness input[type=number]").input_value() == "3"
     assert not watch.errors

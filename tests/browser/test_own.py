@@ -14,14 +14,14 @@ from facelab.cli.main import main
 from facelab.data.parametric import ParametricFaces
 
 from .conftest import choose_tab, until
-from .test_train_tab import LONG, put, train_tab
+from .test_train_tab import LONG, put
 
 CHART = "document.querySelector('#{} .facelab-chart')"
 
 
 def mine(desk, tab):
     """The page of the visitor who trains and brings."""
-    page, _ = train_tab(desk)
+    page, _ = desk(link="tab=train")
     until(page, "window.facelabLoaded", timeout=LONG)
     choose_tab(page, tab)
     return page

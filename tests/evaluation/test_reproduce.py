@@ -24,13 +24,19 @@ from facelab.models import checkpoint
 from facelab.models.recipe import Recipe
 from facelab.models.recipes import RECIPES
 from tests import networks
-from tests.conftest import refused
+from tests.conftest import TINY, one_step, refused
 
 ROOT = Path(__file__).parents[2]
 KILLS = 3
 pytestmark = pytest.mark.usefixtures("small_backbone")
 SMALL = {"epochs": 2, "batch_size": 8, "embedding_dim": 16, "neck": "pool", "precision": "fp32"}
 SMALL |= {"backbone": networks.SMALL, "held_out": 0.0, "lr": 0.05}
+
+
+@pytest.fixture(scope="module")
+def small_run(small_backbone) -> tuple:
+    """What `one_step` returns of the small network."""
+    return one_step(replace(TINY, backbone=networks.SMALL))
 
 
 @pytest.fixture
@@ -154,8 +160,8 @@ def test_commands_carry_every_setting(small):
     assert list(plain) == ["blend", "teach", "train"] and "--compile" not in plain["train"]
 
 
-def test_a_trained_row_lacks_what_its_header_lacks(small, tiny_run):
-    model, loss_fn, header = tiny_run
+def test_a_trained_row_lacks_what_its_header_lacks(small, small_run):
+    model, loss_fn, header = small_run
     photos = {"images": small / "i", "pairs": small / "p", "people": small / "q"}
     row, zoo = Row("a", str(small / "a.json"), keeps_weights=False), tiny_zoo(small, **photos)
     points = replace(header.operating_points, source="LFW view 1 test people: 9 people, 99 photos")
@@ -172,8 +178,8 @@ def test_a_trained_row_lacks_what_its_header_lacks(small, tiny_run):
         assert list(left(row, zoo)) == todo
 
 
-def test_a_row_is_done_if_its_file_is_of_its_recipe_its_sources_and_judged(small, tiny_run):
-    model, loss_fn, header = tiny_run
+def test_a_row_is_done_if_its_file_is_of_its_recipe_its_sources_and_judged(small, small_run):
+    model, loss_fn, header = small_run
     row, zoo = Row("a", str(small / "a.json")), tiny_zoo(small)
     header = replace(header, recipe=Recipe(**SMALL), data="people: 6 identities, 24 crops", metrics={})
     product(row, zoo).parent.mkdir()
@@ -194,8 +200,8 @@ def test_a_row_is_done_if_its_file_is_of_its_recipe_its_sources_and_judged(small
         assert words in progress(row, zoo)[0] and reproduce.seconds_left(row, zoo) == 0
 
 
-def test_figures_alone_are_kept_of_a_row_without_weights(small, tiny_run):
-    model, loss_fn, header = tiny_run
+def test_figures_alone_are_kept_of_a_row_without_weights(small, small_run):
+    model, loss_fn, header = small_run
     row, zoo = Row("a", str(small / "a.json"), keeps_weights=False), tiny_zoo(small)
     zoo.runs.mkdir(parents=True)
     header = replace(header, recipe=Recipe(**SMALL), data="people: 6 identities, 24 crops")

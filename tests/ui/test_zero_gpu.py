@@ -72,7 +72,7 @@ import gradio as gr
 import facelab.ui
 
 def small():
-    with gr.Blocks() as page:
+    with facelab.ui.Page() as page:
         gr.Markdown("small")
     return page
 
