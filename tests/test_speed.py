@@ -1,4 +1,4 @@
-"""Figures on speed in README.md and docs/speed.md are those of docs/speed.json, which the benchmark wrote."""
+"""Figures on speed in README.md and docs/speed.md are those of docs/speed.json."""
 
 import json
 import re
