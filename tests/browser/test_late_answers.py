@@ -9,6 +9,7 @@ from facelab.ui.compare import tab as compare
 from facelab.ui.requests import routes
 from facelab.ui.theme import SCRIPT
 from facelab.ui.widgets.chart import HEAD
+from tests.pages import launched
 
 
 @pytest.fixture
@@ -25,22 +26,13 @@ def held_page(chromium, monkeypatch):
 
     monkeypatch.setattr(compare, "score_faces", held)
     serve_plotly()
-    _, url, _ = app.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        ssr_mode=False,
-        server_name="127.0.0.1",
-        head=HEAD + SCRIPT,
-        app_kwargs={"routes": routes(app.opening)},
-    )
-    page = chromium.new_page()
-    page.goto(url)
-    page.wait_for_selector("#verdict h2", timeout=60_000)
-    yield page, reached, release
-    release.set()
-    page.close()
-    app.close()
+    with launched(app, head=HEAD + SCRIPT, app_kwargs={"routes": routes(app.opening)}) as served:
+        page = chromium.new_page()
+        page.goto(served.url)
+        page.wait_for_selector("#verdict h2", timeout=60_000)
+        yield page, reached, release
+        release.set()
+        page.close()
 
 
 def test_a_verdict_never_appears_beside_a_photo_that_was_changed_meanwhile(held_page):

@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import gradio as gr
@@ -13,6 +14,7 @@ from facelab.ui.packing import compressed
 from facelab.ui.requests import routes
 from facelab.ui.theme import SCRIPT
 from facelab.ui.widgets.chart import HEAD, Chart, serve_plotly
+from tests.pages import launched
 
 from .conftest import Watch
 
@@ -47,36 +49,28 @@ class Below(BaseHTTPRequestHandler):
         pass
 
 
-def small_page(**launch):
-    """A page with a chart, a state and an event at its start -> (it, its port)."""
+@contextmanager
+def small_page(**options):
+    """The port of a page with a chart, a state and an event at its start."""
     serve_plotly()
     with Page(analytics_enabled=False) as page:
         gr.State(0)
         Chart(go.Figure(go.Scatter(y=[1, 3, 2])), elem_id="chart")
         said = gr.HTML(elem_id="said")
         page.load(lambda: "loaded", None, said)
-    _, url, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        ssr_mode=False,
-        server_name="127.0.0.1",
-        head=HEAD + SCRIPT,
-        app_kwargs={"middleware": compressed(), "routes": routes(page.opening)},
-        **launch,
-    )
-    return page, int(url.rstrip("/").rsplit(":")[-1])
+    own = {"middleware": compressed(), "routes": routes(page.opening)}
+    with launched(page, head=HEAD + SCRIPT, app_kwargs=own, **options):
+        yield page.server_port
 
 
 @pytest.fixture
 def below(chromium):
-    page, port = small_page(root_path=PREFIX)
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Below)
-    proxy.upstream = port
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{proxy.server_address[1]}{PREFIX}/"
-    proxy.shutdown()
-    page.close()
+    with small_page(root_path=PREFIX) as port:
+        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Below)
+        proxy.upstream = port
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_address[1]}{PREFIX}/"
+        proxy.shutdown()
 
 
 def test_the_page_works_below_a_path(below, chromium):
@@ -94,13 +88,12 @@ def test_the_page_works_below_a_path(below, chromium):
 
 
 def test_more_tabs_than_a_browser_has_connections_load(chromium):
-    page, port = small_page()
-    context = chromium.new_context()
-    try:
-        for _ in range(8):
-            tab = context.new_page()
-            tab.goto(f"http://127.0.0.1:{port}/")
-            tab.wait_for_selector("#said >> text=loaded", timeout=60_000)
-    finally:
-        context.close()
-        page.close()
+    with small_page() as port:
+        context = chromium.new_context()
+        try:
+            for _ in range(8):
+                tab = context.new_page()
+                tab.goto(f"http://127.0.0.1:{port}/")
+                tab.wait_for_selector("#said >> text=loaded", timeout=60_000)
+        finally:
+            context.close()
