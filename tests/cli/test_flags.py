@@ -1,0 +1,137 @@
+"""Flags of the commands reach the function that does the work, each as the argument that it is meant for."""
+
+import inspect
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from facelab.cli import lessons
+from facelab.cli.main import main
+from facelab.data.folders import CropSet
+from facelab.lessons.live.settings import Choice
+
+pytestmark = pytest.mark.usefixtures("own_cache_and_models")
+CASES = {
+    "compare": (
+        "compare a.jpg b.jpg --model tiny --far 0.02 --face-a 2 --face-b 3",
+        "compare.compare_photos",
+        {"a": "a.jpg", "b": "b.jpg", "model": "tiny", "far": 0.02, "face_a": 1, "face_b": 2},
+    ),
+    "a list of pairs": (
+        "evaluate tiny --images photos --pairs list.txt --intervals --subsets --against other --groups g.csv "
+        "--no-flip --jobs 3",
+        "evaluate.evaluate_model",
+        {"images": "photos", "pairs_file": "list.txt", "aligned": False, "jobs": 3, "flip": False,
+         "intervals": True, "subsets": True, "against": "other", "groups": "g.csv"},
+    ),
+    "a list without flags": (
+        "evaluate tiny --images photos --pairs list.txt --aligned",
+        "evaluate.evaluate_model",
+        {"aligned": True, "flip": True, "intervals": False, "subsets": False, "against": None},
+    ),
+    "embeddings of a list": (
+        "evaluate --embeddings e.npz --pairs list.txt --intervals --against f.npz --groups g.csv",
+        "evaluate.evaluate_embeddings",
+        {"file": "e.npz", "pairs_file": "list.txt", "intervals": True, "against": "f.npz", "groups": "g.csv"},
+    ),
+    "all pairs": (
+        "evaluate tiny --images photos --all-pairs --aligned --no-flip --jobs 3",
+        "evaluate.embed_folder",
+        {"model": "tiny", "images": "photos", "aligned": True, "jobs": 3, "flip": False},
+    ),
+    "packed pairs": (
+        "evaluate tiny --bin lfw.bin --no-flip --intervals",
+        "evaluate.evaluate_packed",
+        {"model": "tiny", "path": "lfw.bin", "flip": False, "intervals": True},
+    ),
+    "templates": (
+        "evaluate tiny --images photos --templates lists --aligned --no-flip --jobs 3",
+        "evaluate.evaluate_templates",
+        {"images": "photos", "protocol": "lists", "aligned": True, "jobs": 3, "flip": False},
+    ),
+    "calibrate": (
+        "calibrate tiny --images photos --title mine --aligned --jobs 3",
+        "evaluate.calibrate_model",
+        {"model": "tiny", "images": "photos", "title": "mine", "aligned": True, "jobs": 3},
+    ),
+    "prepare": (
+        "data prepare photos crops --jobs 3 --shard 2/8",
+        "data.prepare_photos",
+        {"source": "photos", "out": "crops", "jobs": 3, "shard": (2, 8)},
+    ),
+    "export one view": (
+        "export tiny --onnx a.onnx --no-flip", "export.export_onnx", {"flip": False, "normalize": True}
+    ),
+    "export of any length": (
+        "export tiny --onnx a.onnx --no-normalize", "export.export_onnx", {"flip": True, "normalize": False}
+    ),
+    "embed": (
+        "embed tiny {crops} e.npz --aligned --jobs 3",
+        "data.embed_images",
+        {"model": "tiny", "aligned": True, "jobs": 3},
+    ),
+    "enroll": (
+        "gallery build people {crops} --model tiny --aligned --jobs 3",
+        "gallery.embed_images",
+        {"model": "tiny", "aligned": True, "jobs": 3},
+    ),
+    "a new gallery": (
+        "gallery build people {crops} --model tiny --kind int8",
+        "gallery._created",
+        {"name": "people", "model": "tiny", "kind": "int8"},
+    ),
+    "group": (
+        "group {crops} --model tiny --aligned --jobs 3",
+        "gallery.embed_images",
+        {"model": "tiny", "aligned": True, "jobs": 3},
+    ),
+    "submit": (
+        "submit tiny homework --out files --sample s.csv --partial",
+        "submit.submit_homework",
+        {"model": "tiny", "root": "homework", "out": "files", "sample": "s.csv", "partial": True},
+    ),
+}  # fmt: skip
+LESSONS = {
+    "space": ("tiny --data crops", "space.measure", {"model": "tiny"}),
+    "epochs": ("--data crops --start face", "epochs.ten_people", {"start": "face"}),
+    "calibration": ("tiny --data crops", "calibration.measure", {"model": "tiny"}),
+    "transfer": ("--data crops --start face --seeds 5", "transfer.measure", {"face": "face", "seeds": 5}),
+    "train": ("--seed 4", "live.shipped_run.measure", {"choice": Choice(seed=4)}),
+    "collapse": ("--seeds 5", "triplet_collapse.count_collapses", {"seeds": 5}),
+}
+
+
+def arguments(words, module, name, monkeypatch):
+    """Run a command until it calls a function -> the function's arguments by name."""
+    real, seen = inspect.signature(getattr(module, name)), {}
+
+    def called(*given, **named):
+        seen.update(real.bind(*given, **named).arguments)
+        raise ValueError("that is enough")
+
+    monkeypatch.setattr(module, name, called)
+    assert main(words) == 2
+    return seen
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_flags_reach_the_function_that_does_the_work(case, crop_folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words, place, expected = CASES[case]
+    module, name = place.split(".")
+    found = arguments(
+        words.format(crops=crop_folder).split(), import_module(f"facelab.cli.{module}"), name, monkeypatch
+    )
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_flags_reach_the_measurement_of_a_lesson(lesson, monkeypatch):
+    words, place, expected = LESSONS[lesson]
+    nobody = CropSet(None, np.zeros(0, np.int64), (), ())
+    monkeypatch.setattr(lessons, "load_crops", lambda sources, *_: nobody)
+    module, _, name = place.rpartition(".")
+    where = import_module(f"facelab.lessons.{module}")
+    found = arguments(["lessons", lesson, *words.split()], where, name, monkeypatch)
+    assert {key: found[key] for key in expected} == expected
