@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from facelab.cli.main import main
 from facelab.data.embeddings import save_embeddings
 from facelab.data.parametric import ParametricFaces
 from facelab.evaluation import photo_pool
+from facelab.recognition.embedder import load
+from facelab.recognition.people import Match
 from facelab.recognition.qdrant_gallery import connect
 
 MODEL = ("--model", "resnet_softmax")
@@ -105,6 +108,29 @@ def test_faces_are_grouped_judged_by_names_and_written(crops, tmp_path, capsys):
     assert found["pairs"]["recall"] == pytest.approx(right / 9)
     said = answer(capsys, *words)[1]
     assert "9 faces in" in said and "pairwise precision" in said and "mean cosine" in said
+
+
+def test_a_score_that_reaches_the_threshold_of_the_rate_is_accepted(crops, capsys, monkeypatch):
+    threshold, asked = load(MODEL[1]).points.threshold_for(0.01), []
+
+    def opened(name, exact):
+        asked.append(exact)
+        return SimpleNamespace(
+            model=MODEL[1], search=lambda probes, count: [[Match("Ann", "a.png", threshold)] * count]
+        )
+
+    monkeypatch.setattr(commands, "opened", opened)
+    words = ("gallery", "search", "people", next((crops / "person1").iterdir()), "--aligned", "--json")
+    strict = json.loads(answer(capsys, *words, "--approximate")[1])
+    found = json.loads(answer(capsys, *words, "--far", 0.01, "--count", 2)[1])
+    assert strict["person"] is None and found["person"] == "Ann" and found["threshold"] == threshold
+    assert (strict["far"], found["far"], len(found["matches"])) == (0.001, 0.01, 2) and asked == [False, True]
+
+
+def test_faces_are_grouped_at_the_threshold_of_the_rate(crops, capsys):
+    words = ("group", crops, *MODEL, "--aligned", "--jobs", 1, "--far", 0.01, "--json")
+    threshold = load(MODEL[1]).points.threshold_for(0.01)
+    assert f"is {threshold:.3f} or more" in json.loads(answer(capsys, *words)[1])["reason"]
 
 
 def test_the_server_s_address_is_checked(capsys, monkeypatch):
