@@ -15,7 +15,7 @@ from facelab.lessons.live.queue import PATIENCE, TrainingQueue
 from facelab.lessons.live.session import Training
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
 from facelab.metrics.verification import supported_fars
-from facelab.models import checkpoint
+from facelab.models import checkpoint, zoo
 from facelab.models.losses import build_loss
 from facelab.models.recipe import Recipe
 from facelab.photos.faces import Photo, read_photo
@@ -54,8 +54,9 @@ def replaced(path, tiny_run):
 
 
 @pytest.mark.parametrize("look", ["load", "cosine_maps", "maps_of"])
-def test_a_checkpoint_that_was_replaced_is_read_again(look, tiny_checkpoint, tiny_run, tmp_path):
+def test_a_checkpoint_that_was_replaced_is_read_again(look, tiny_checkpoint, tiny_run, tmp_path, monkeypatch):
     path = tmp_path / "mine.safetensors"
+    monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)  # of which embedders stay in memory
     shutil.copy(tiny_checkpoint, path)
     see = {
         "load": lambda: load(str(path)).embed(Photo(NOISE[0], 1.0), [as_face(NOISE[0])]),

@@ -1,6 +1,7 @@
 """Archives read in place: the crops of unpacked ones, from any of them, in any order, and what is refused."""
 
 import io
+import os
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -16,6 +17,7 @@ from facelab.data.parametric import ParametricFaces
 from facelab.models.recipe import Recipe
 from facelab.training import resume
 from facelab.training.loop import train
+from tests.conftest import CROP, zipped
 
 RECIPE = Recipe(
     backbone="mobilenet_face", neck="pool", embedding_dim=16, epochs=2, batch_size=6, held_out=0.0,
@@ -75,6 +77,13 @@ def test_the_index_is_made_once_and_again_for_other_archives(shards, tmp_path, m
     assert made == ["a.zip", "b.zip", "c.tar"] and list(first.names) == list(again.names)
     assert isinstance(again.labels.base, np.memmap) and not list(tmp_path.glob("*.rows"))
     assert len(open_archives(paths[:2], tmp_path)) == 16 and len(made) == 5
+
+
+def test_an_archive_that_was_replaced_by_one_of_its_size_is_indexed_again(tmp_path):
+    for time, person in enumerate(("Ann", "Bob")):
+        path = zipped(tmp_path / "a.zip", {f"{person}/1.png": CROP, "Cid/2.png": CROP})
+        os.utime(path, (time, time))
+        assert open_archives([path], tmp_path / "cache").identities == (person, "Cid")
 
 
 def test_training_is_shuffled_across_archives_and_goes_on_exactly(shards, tmp_path):

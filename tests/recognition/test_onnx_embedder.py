@@ -1,5 +1,7 @@
 """An ONNX file as a model: the same scores as its checkpoint, and what is refused before it is run."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,16 @@ def test_what_is_no_embedder_gets_one_sentence(case, tmp_path):
     with pytest.raises(ValueError, match=words) as stop:
         open_onnx(tmp_path / "a.onnx")
     assert one_sentence(str(stop.value), tmp_path)
+
+
+def test_a_graph_that_was_replaced_is_read_again(crops, tmp_path):
+    path, seen = tmp_path / "a.onnx", []
+    for factor in (1, 2):
+        weights = factor * np.arange(12, dtype=np.float32).reshape(3, 4)
+        path.write_bytes(graph(weights=numpy_helper.from_array(weights, "w")))
+        os.utime(path, (factor, factor))
+        seen.append(load(str(path)).embed(None, [as_face(crops[0])]))
+    np.testing.assert_allclose(seen[1], 2 * seen[0], rtol=1e-5)
 
 
 def test_a_file_that_is_not_there_is_no_model(tmp_path):
