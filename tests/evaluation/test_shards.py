@@ -53,6 +53,14 @@ def test_shards_in_any_order_make_the_crops_of_one_run_and_the_last_reports_all(
     assert photo_pool.ImageFolder(str(out)).names == photo_pool.ImageFolder(str(whole)).names
 
 
+def test_the_list_of_labels_comes_with_the_first_shard(photos, tmp_path):
+    (tmp_path / "photos" / "labels.txt").write_text("p0/0.png Ann")
+    prepare(photos, str(tmp_path / "out"), shard=(2, 2))
+    assert not (tmp_path / "out" / "labels.txt").exists()
+    prepare(photos, str(tmp_path / "out"), shard=(1, 2))
+    assert (tmp_path / "out" / "labels.txt").read_text() == "p0/0.png Ann"
+
+
 def test_a_stopped_shard_goes_on_alone(photos, tmp_path):
     out = tmp_path / "out"
 
