@@ -46,7 +46,8 @@ def test_it_equals_pytorch_at_any_batch_size_and_is_one_file(flags, tiny_checkpo
     torch.testing.assert_close((pixels - mean) * scale, to_tensor(CROPS[:1]))
     thresholds = json.loads(said["facelab.thresholds"])
     assert thresholds["0.01"] == pytest.approx(header.operating_points.threshold_for(0.01))
-    assert json.loads(said["facelab.flip"]) is not bool(flags)
+    for name in ("flip", "normalize", "thresholds_measured"):
+        assert json.loads(said[f"facelab.{name}"]) is not bool(flags)
 
 
 def test_metadata_has_the_thresholds_that_were_measured_which_may_be_few_or_none(tiny_checkpoint):
