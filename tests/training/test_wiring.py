@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from facelab.data.parametric import ParametricFaces
+from facelab.models import regularizers
 from facelab.models.losses.classification import OnlineLabelSmoothing, Softmax
 from facelab.models.model import FaceModel, build_model
 from facelab.models.recipe import Recipe
@@ -51,6 +52,15 @@ def test_every_step_has_draws_of_its_own_and_every_run_the_same(data, monkeypatc
     next(train(replace(RECIPE, seed=1), data))
     assert all(torch.equal(a, b) for a, b in zip(draws[:steps], draws[steps : 2 * steps], strict=True))
     assert not torch.equal(draws[0], draws[-1])
+
+
+def test_every_step_drops_other_values_and_every_run_the_same(data, monkeypatch):
+    masks, drawn = [], regularizers.dropout_mask
+    monkeypatch.setattr(regularizers, "dropout_mask", lambda *given: masks.append(drawn(*given)) or masks[-1])
+    runs = [list(train(replace(RECIPE, dropout=0.5, epochs=1), data)) for _ in range(2)]
+    first, second = masks[: len(masks) // 2], masks[len(masks) // 2 :]
+    assert len({mask.numpy().tobytes() for mask in first}) == len(first) == len(runs[0])
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_network_and_loss_train_in_every_step_though_each_epoch_ends_with_a_test(data, monkeypatch):
