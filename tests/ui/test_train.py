@@ -74,6 +74,19 @@ def test_the_page_opens_on_what_a_choice_opens_with():
     assert other.words[0] == "resnet_face, arcface, dropout 0.3"
 
 
+def test_each_control_sets_what_it_is_named_after(tab):
+    changed = {
+        "people": 20, "faces": 6, "epochs": 3, "batch": 64, "rate": 0.01, "dropout": 0.3, "dropblock": 0.2,
+        "smoothing": 0.1, "decay": 5e-3, "augment": False, "seed": 7,
+    }  # fmt: skip
+    plan = planned(None, tuple((dict(zip(tab[0], OPENING)) | changed).values()))
+    recipe, data = plan.recipe, plan.pool.data
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.seed) == (3, 64, 0.01, 7)
+    assert (recipe.dropout, recipe.drop_block, recipe.label_smoothing) == (0.3, 0.2, 0.1)
+    assert (recipe.weight_decay, recipe.flip, recipe.random_erasing) == (5e-3, False, 0)
+    assert (len(data.identities), len(data), plan.pool.seed) == (20, 120, 7)
+
+
 def test_the_parameters_of_a_run_stand_beside_the_homeworks_limit():
     line = train.on_settings(None, *OPENING)[2]
     total = family_tree.budget("resnet_face", "flatten", 128, 54).total
