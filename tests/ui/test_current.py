@@ -4,9 +4,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
+import numpy as np
 import pytest
 
-from facelab.recognition.embedder import load
+from facelab.photos.faces import Photo
+from facelab.recognition.embedder import as_face, load
+from facelab.recognition.verify import Detection
 from facelab.ui.compare import tab as compare
 from facelab.ui.identify import tab as identify
 from facelab.ui.widgets.current import Shown, answer_newest
@@ -114,6 +117,20 @@ def test_choices_and_explanations_of_what_is_no_longer_shown_are_dropped(change,
         compare.note_choice(shown, MODEL, "1", "1")
         held.reached.clear(), held.release.clear()
         assert dropped(while_held(held, work, changes[change]))
+
+
+def test_the_faces_that_are_chosen_are_scored_and_warned_about(monkeypatch):
+    faces = [as_face(crop) for crop in np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)]
+    a, b = (Detection(Photo(f[0].crop, 1.0), f) for f in (faces[:2], faces[2:]))
+    warned, shown = [], Shown()
+    monkeypatch.setattr(compare, "warn", lambda *seen: warned.append(seen) or [])
+    monkeypatch.setattr(compare, "model_names", lambda: [MODEL])
+    compare.note_choice(shown, MODEL, "2", "1")
+    pair = compare.Pair(a, b, 0, 0, OTHER, 0.0, (None, None))
+    pair = compare.on_choice(pair, MODEL, "2", "1", 2.0, shown)[0]
+    score = pytest.approx(compare.score_faces(load(MODEL), a, b, 1, 0))
+    assert (pair.face_a, pair.face_b, pair.score) == (1, 0, score) and warned == [(a, b, 1, 0)]
+    assert compare.explain(pair, 2.0, shown)[0] == {MODEL: score}
 
 
 @pytest.mark.parametrize("change", ["photo", "no photo", "model", "example"])
