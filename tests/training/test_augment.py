@@ -76,6 +76,23 @@ def test_a_mirrored_variant_is_the_mirror_image_of_the_straight_one(fields):
     assert mirrored.any() and ((turn > 0) == mirrored).all()
 
 
+@pytest.mark.parametrize(
+    ("row", "places"),
+    [
+        (0, [(10.94, 30.07), (-10.94, 30.07)]),  # turned by 20 degrees
+        (1, [(0, 32 / 0.8), (0, 32 / 1.2)]),
+        (3, [(0, 32 + 11.2), (0, 32 - 11.2)]),
+        (4, [(11.2, 32), (-11.2, 32)]),
+    ],
+)
+def test_the_ends_of_each_draw_are_its_own_strength(row, places):
+    draw = torch.full((DRAWS, 2), 0.5)
+    draw[row] = torch.tensor([0.0, 1.0])
+    recipe = replace(OFF, rotate=20.0, zoom=0.2, shift=0.1)
+    moved = middles(augment(marked(56, 88)[:2], recipe, draw)) - 55.5
+    assert torch.allclose(moved, torch.tensor(places), atol=0.1)
+
+
 def test_contrast_scales_about_each_crops_own_mean_and_brightness_moves_it():
     gray = 60 + torch.arange(64, dtype=torch.uint8).view(8, 1, 8, 1).repeat(1, 112, 14, 3)  # far from black
     draw = torch.rand((DRAWS, 8), generator=torch.Generator().manual_seed(2))
@@ -136,6 +153,15 @@ def test_erase_blanks_one_rectangle_of_the_stated_size():
         height, width = rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1
         assert mask.sum() >= 0.99 * height * width
         assert 0.14 * 112 <= height <= 0.46 * 112 and 0.14 * 112 <= width <= 0.46 * 112
+
+
+def test_an_erased_rectangle_has_the_sides_and_the_place_that_are_drawn():
+    draw = torch.tensor([[0.0, 1], [1, 0], [0, 1], [1, 0], [0, 0]])
+    draw = torch.cat([torch.full((DRAWS - 5, 2), 0.5), draw])
+    erased = (augment(CROPS[:2], replace(OFF, random_erasing=1.0), draw) == 0).all(1)
+    for mask, rows, columns in zip(erased, (range(17), range(62, 112)), (range(62, 112), range(17))):
+        assert mask.any(1).nonzero().flatten().tolist() == list(rows)
+        assert mask.any(0).nonzero().flatten().tolist() == list(columns)
 
 
 def test_rotation_and_shift_stay_within_their_range():
