@@ -85,6 +85,19 @@ def test_a_whitened_teacher_is_the_whitening_of_its_own_embeddings(data, taught)
     )
 
 
+def test_each_step_asks_the_teacher_of_the_recipe_about_its_own_crops(data, taught, monkeypatch):
+    asked, penalty = [], Teacher.__call__
+
+    def watched(teacher, embeddings, rows):
+        asked.append((teacher.weight, rows.tolist()))
+        return penalty(teacher, embeddings, rows)
+
+    monkeypatch.setattr(Teacher, "__call__", watched)
+    recipe = replace(RECIPE, teacher=str(taught[0]), teacher_weight=3.0)
+    next(train(recipe, data))
+    assert asked == [(3.0, epoch_order(split(data, recipe).training, recipe, 0)[0].tolist())]
+
+
 def test_training_moves_toward_the_teacher(data, taught):
     run = list(train(replace(RECIPE, teacher=str(taught[0]), teacher_weight=3.0), data))
     gaps = [progress.parts["teacher"] for progress in run]

@@ -60,6 +60,16 @@ def test_any_step_can_be_resumed(data, tmp_path, fields):
     assert list(train(recipe, data, states[-1])) == []
 
 
+def test_the_average_of_the_weights_goes_on_from_where_it_stood(data, tmp_path):
+    recipe, state = replace(RECIPE, ema_decay=0.9), tmp_path / "r.safetensors"
+    for progress in train(recipe, data):
+        if progress.step == 2:
+            resume.save(state, progress.run)
+    *_, resumed = train(recipe, data, state)
+    kept = resumed.model.state_dict()
+    assert all(torch.equal(value, kept[key]) for key, value in progress.model.state_dict().items())
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_fused_optimizers_go_on_exactly_though_the_file_has_no_strides(
     data, tmp_path, optimizer, monkeypatch
