@@ -11,6 +11,7 @@ from PIL import Image
 from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
 from facelab.evaluation.photo_pool import embed_images
+from facelab.lessons.identity_walk import walk
 from facelab.lessons.live.queue import PATIENCE, TrainingQueue
 from facelab.lessons.live.session import Training
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
@@ -23,6 +24,8 @@ from facelab.recognition.embedder import as_face, load
 from facelab.recognition.feature_maps import maps_of
 from facelab.recognition.saliency import cosine_maps
 from facelab.ui import api
+from facelab.ui.identify import enroll
+from facelab.ui.widgets.examples import example_people
 from tests.conftest import encoded
 
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
@@ -53,15 +56,18 @@ def replaced(path, tiny_run):
         weight.neg_()
 
 
-@pytest.mark.parametrize("look", ["load", "cosine_maps", "maps_of"])
+@pytest.mark.parametrize("look", ["load", "cosine_maps", "maps_of", "walk", "example"])
 def test_a_checkpoint_that_was_replaced_is_read_again(look, tiny_checkpoint, tiny_run, tmp_path, monkeypatch):
     path = tmp_path / "mine.safetensors"
+    monkeypatch.setattr(enroll, "example_people", lambda: example_people()[:1])
     monkeypatch.setattr(zoo, "CHECKPOINTS", tmp_path)  # of which embedders stay in memory
     shutil.copy(tiny_checkpoint, path)
     see = {
         "load": lambda: load(str(path)).embed(Photo(NOISE[0], 1.0), [as_face(NOISE[0])]),
         "cosine_maps": lambda: np.stack(cosine_maps(str(path), *NOISE)),
         "maps_of": lambda: maps_of(str(path), NOISE[0])[0].maps,
+        "walk": lambda: walk(str(path)).a,
+        "example": lambda: enroll.example_gallery(str(path)).gallery.embeddings,
     }[look]
     before = see()
     assert np.array_equal(see(), before)

@@ -7,6 +7,7 @@ compared with a photo of both ends in another pose.
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,7 +50,6 @@ def _photos(people: torch.Tensor, conditions: dict[str, float]) -> np.ndarray:
     return crops(people, with_values(typical(NUISANCE, len(people)), NUISANCE, conditions)).numpy()
 
 
-@functools.lru_cache(maxsize=32)
 def walk(model: str) -> Walk:
     """Return the scores of a checkpoint along the way.
 
@@ -59,7 +59,13 @@ def walk(model: str) -> Walk:
     Raises:
         ValueError: no such checkpoint.
     """
-    network = checkpoint.load(find_checkpoint(model))[0]
+    path = find_checkpoint(model)
+    return _walk(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=32)
+def _walk(path: Path, modified: int) -> Walk:
+    network = checkpoint.load(path)[0]
     ends, along = (embed(network, each) for each in faces())
     a, b = (cosine(along, np.repeat(end[None], STEPS, 0)) for end in ends)
     return Walk(np.linspace(0, 1, STEPS), a, b)

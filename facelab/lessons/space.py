@@ -241,10 +241,14 @@ def _read_crowd(arrays: dict[str, np.ndarray], kind: str) -> Crowd:
     return Crowd(embeddings, labels, umap, Figures(*rates, int(people), int(photos)))
 
 
-@functools.lru_cache(maxsize=64)
 def pca(name: str, kind: str, dims: int) -> projection.Pca:
     """Return principal axes of a crowd's unit vectors; `kind` is one of KINDS."""
-    return projection.fit_pca(normalized(getattr(load(name), kind).embeddings), dims)
+    return _pca(getattr(load(name), kind), dims)
+
+
+@functools.lru_cache(maxsize=64)
+def _pca(crowd: Crowd, dims: int) -> projection.Pca:
+    return projection.fit_pca(normalized(crowd.embeddings), dims)
 
 
 def coordinates(name: str, kind: str, method: str, dims: int) -> np.ndarray:

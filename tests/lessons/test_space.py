@@ -1,6 +1,7 @@
 """The embedding-space lesson: who is shown follows from names alone, and only numbers are kept."""
 
 import hashlib
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.lessons.space import Crowd, Figures, Space
 from facelab.metrics.geometry import inter_class_angle, intra_class_angle
+from facelab.metrics.similarity import normalized
 from facelab.metrics.verification import all_pairs, equal_error_rate
 from facelab.models import checkpoint
 from facelab.models.losses import build_loss
@@ -152,7 +154,6 @@ def full_size(length=128, sample="00" * 8, seed=0):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(lesson, "FOLDER", tmp_path)
-    lesson.pca.cache_clear()
     return tmp_path
 
 
@@ -215,6 +216,15 @@ def test_a_photo_is_placed_and_its_people_ranked(folder):
         np.testing.assert_allclose(at, lesson.coordinates("a", "unseen", "pca", dims)[25], atol=1e-3)
     expected = projection.place(lesson.coordinates("a", "unseen", "umap", 2), cosines)
     np.testing.assert_allclose(lesson.place("a", "unseen", "umap", 2, vector), expected)
+
+
+def test_a_map_that_was_replaced_has_axes_of_its_own(folder):
+    for seed in (1, 2):
+        space = full_size(seed=seed)
+        lesson.save(folder / "a.npz", space)
+        os.utime(folder / "a.npz", (seed, seed))
+        own = projection.fit_pca(normalized(space.unseen.embeddings), 2)
+        np.testing.assert_allclose(lesson.pca("a", "unseen", 2).share, own.share, rtol=1e-3)
 
 
 def test_other_crops_and_a_model_that_saw_everybody_are_refused(data, tmp_path):

@@ -34,7 +34,6 @@ def shipped(tmp_path, monkeypatch, own_cache_and_models):
         lesson.save(tmp_path / "space" / f"{name}.npz", full_size(16, seed=seed))
     for name in ("softmax", "center"):
         runs.save(tmp_path / "epochs" / f"{name}.npz", full_run())
-    lesson.pca.cache_clear()
     return tmp_path
 
 

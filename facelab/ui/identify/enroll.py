@@ -20,7 +20,7 @@ from facelab.photos.faces import IMAGE_SUFFIXES, Photo
 from facelab.photos.read import HEIC_SUFFIXES
 from facelab.recognition import gallery as galleries
 from facelab.recognition import visit
-from facelab.recognition.embedder import as_face, load
+from facelab.recognition.embedder import Embedder, as_face, load
 from facelab.recognition.gallery import Gallery
 from facelab.ui.identify import rank_list as people
 from facelab.ui.widgets import cards
@@ -69,15 +69,16 @@ def example_gallery(model: str) -> Enrolled:
     """Return the synthetic identities, enrolled under a model; those of a visit's model stay with it."""
     own = visit.models().get(model)
     if own is None:
-        return _example_gallery(model)
+        return _example_gallery(model, load(model))
     if "gallery" not in own.kept:
-        faces = list(_example_gallery(DEFAULT_MODEL).faces)
+        faces = list(_example_gallery(DEFAULT_MODEL, load(DEFAULT_MODEL)).faces)
         own.kept["gallery"] = _embedded_again(Enrolled(Gallery(model), {}), faces)
     return own.kept["gallery"]
 
 
-@functools.cache
-def _example_gallery(model: str) -> Enrolled:
+@functools.lru_cache(maxsize=40)
+def _example_gallery(model: str, embedder: Embedder) -> Enrolled:
+    """Return the example under an embedder, which is another one once its checkpoint is replaced."""
     photos = [(name, f"photo of {name}", partial(_same, image)) for name, image in example_people()]
     return _with_crops(Enrolled(Gallery(model), {}), galleries.enroll(Gallery(model), photos))
 
