@@ -1,5 +1,6 @@
 """Flags, cache keys and boundaries outside the trainer: each test fails when one is not handed through."""
 
+import inspect
 import shutil
 
 import gradio as gr
@@ -10,23 +11,24 @@ from PIL import Image
 
 from facelab.data.folders import load_crops
 from facelab.data.images import ImageFolder
+from facelab.evaluation import evaluate as evaluation
 from facelab.evaluation.photo_pool import embed_images
 from facelab.lessons.identity_walk import walk
 from facelab.lessons.live.queue import PATIENCE, TrainingQueue
 from facelab.lessons.live.session import Training
 from facelab.metrics.operating import FARS, MIN_ACCEPTED, measure_operating_points
-from facelab.metrics.verification import supported_fars
+from facelab.metrics.verification import cosine, supported_fars
 from facelab.models import checkpoint, zoo
 from facelab.models.losses import build_loss
 from facelab.models.recipe import Recipe
 from facelab.photos.faces import Photo, read_photo
-from facelab.recognition.embedder import as_face, load
+from facelab.recognition.embedder import Embedder, as_face, load
 from facelab.recognition.feature_maps import maps_of
 from facelab.recognition.saliency import cosine_maps
 from facelab.ui import api
 from facelab.ui.identify import enroll
 from facelab.ui.widgets.examples import example_people
-from tests.conftest import encoded
+from tests.conftest import CROP, encoded
 
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
 
@@ -44,6 +46,26 @@ def test_without_flips_a_photo_is_embedded_in_one_view(jobs, tiny_checkpoint, tm
         np.testing.assert_allclose(found["a/0.png"], alone, atol=1e-5)
         other = load(model, not flip).embed(Photo(NOISE[0], 1.0), [as_face(NOISE[0])])[0]
         assert np.abs(found["a/0.png"] - other).max() > 1e-2
+
+
+def test_both_models_see_one_view_where_that_is_asked_and_thresholds_are_of_two(monkeypatch, tmp_path):
+    asked, arguments, rng = [], inspect.signature(embed_images), np.random.default_rng(0)
+
+    def embedded(*given):
+        found = arguments.bind(*given).arguments
+        asked.append((found["model"], found["flip"]))
+        return {name: rng.normal(size=4) for name in found["names"]}, {}
+
+    monkeypatch.setattr(evaluation, "embed_images", embedded)
+    monkeypatch.setattr(evaluation, "load", lambda name: Embedder(name, None, cosine, "cosine", None))
+    for i, j in np.ndindex(8, 3):
+        (tmp_path / "photos" / f"p{i}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / f"p{i}" / f"{j}.png").write_bytes(CROP)
+    images, pairs = str(tmp_path / "photos"), tmp_path / "pairs.txt"
+    pairs.write_text("p0/0.png p0/1.png 1\np0/0.png p1/0.png 0\n")
+    evaluation.evaluate("one", images, str(pairs), flip=False, against="other")
+    evaluation.calibrate("one", images)
+    assert asked == [("one", False), ("other", False), ("one", True)]
 
 
 def replaced(path, tiny_run):
