@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facelab.metrics.similarity import cosine_matrix
-from facelab.recognition.flat_search import encode
+from facelab.recognition.flat_search import calibrate, encode
 from facelab.recognition.stored_gallery import StoredGallery
 
 
@@ -44,6 +44,15 @@ def test_people_are_added_removed_and_updated(gallery):
     again = StoredGallery(gallery.path)
     probes = units(3, seed=9)
     assert again.counts() == gallery.counts() and again.search(probes, 6) == gallery.search(probes, 6)
+
+
+def test_compacting_measures_the_scale_of_those_who_remain(tmp_path):
+    people, rest = StoredGallery.create(tmp_path / "g", "strong"), units(50)
+    people.add(["wide"] * 32, [str(i) for i in range(32)], np.eye(32, dtype=np.float32))
+    people.add(["rest"] * 50, [str(i) for i in range(50)], rest)
+    people.remove("wide")
+    people.compact()
+    np.testing.assert_allclose(people.steps, calibrate(rest), rtol=1e-5)
 
 
 def test_compacting_changes_the_files_and_no_answer(gallery):
