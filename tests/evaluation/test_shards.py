@@ -38,6 +38,7 @@ def crops(folder):
 def test_shards_take_every_name_once(count):
     parts = [shards.share(NAMES[::-1], (i, count)) for i in range(1, count + 1)]
     assert sorted(name for part in parts for name in part) == sorted(NAMES)
+    assert parts == [shards.share(NAMES, (i, count)) for i in range(1, count + 1)]  # on any machine's order
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
