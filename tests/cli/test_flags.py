@@ -112,6 +112,16 @@ CASES = {
         {"out": Path("/out"), "data": (Path("/crops"),), "images": Path("/photos"), "pairs": Path("/list"),
          "people": Path("/names"), "jobs": 3, "compile": True},
     ),
+    "the settings of a log": (
+        "doctor run.csv --loss arcface --classes 9 --margin 0.4 --scale 30 --margin-warmup 7 "
+        "--pair-margin 0.2 --optimizer sgd --pretrained",
+        "cli.doctor.Settings",
+        {"loss": "arcface", "classes": 9, "margin": 0.4, "scale": 30, "margin_warmup": 7,
+         "pair_margin": 0.2, "optimizer": "sgd", "pretrained": True},
+    ),
+    "push": (
+        "push tiny me/faces --private", "models.hub.push", {"repository": "me/faces", "private": True}
+    ),
     "submit": (
         "submit tiny homework --out files --sample s.csv --partial",
         "cli.submit.submit_homework",
