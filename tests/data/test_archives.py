@@ -86,6 +86,13 @@ def test_an_archive_that_was_replaced_by_one_of_its_size_is_indexed_again(tmp_pa
         assert open_archives([path], tmp_path / "cache").identities == (person, "Cid")
 
 
+def test_labels_are_of_the_names_whichever_archive_comes_first(tmp_path):
+    people = ("Cid", "Ann", "Bob", "Ann")
+    paths = [zipped(tmp_path / f"{i}.zip", {f"{p}/{i}.png": CROP}) for i, p in enumerate(people)]
+    data = open_archives(paths, tmp_path / "cache")
+    assert tuple(data.identities[label] for label in data.labels) == people
+
+
 def test_training_is_shuffled_across_archives_and_goes_on_exactly(shards, tmp_path):
     _, paths = shards
     data = open_archives(paths, tmp_path)
