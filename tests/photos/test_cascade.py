@@ -87,3 +87,27 @@ def test_a_candidate_outside_the_photo_is_an_error_of_its_own():
 
     with pytest.raises(cascade.OutsideError):
         cascade.detect((propose, None, None), np.zeros((80, 60, 3), np.uint8), 40)
+
+
+@pytest.mark.parametrize(
+    ("shares", "is_face"),
+    [
+        ((0.59, 1, 1), False),
+        ((0.61, 0.69, 1), False),
+        ((0.61, 0.71, 0.69), False),
+        ((0.61, 0.71, 0.71), True),
+    ],
+)
+def test_a_face_passes_each_network_at_its_own_threshold(shares, is_face):
+    def propose(x):
+        height, width = (x.shape[2] - 1) // 2 - 4, (x.shape[3] - 1) // 2 - 4
+        return torch.zeros(1, 4, height, width), torch.full((1, 2, height, width), shares[0])
+
+    def refine(x):
+        return torch.zeros(len(x), 4), torch.full((len(x), 2), shares[1])
+
+    def finish(x):
+        return torch.zeros(len(x), 4), torch.full((len(x), 10), 0.5), torch.full((len(x), 2), shares[2])
+
+    boxes, _, _ = cascade.detect((propose, refine, finish), np.zeros((80, 60, 3), np.uint8), 40)
+    assert (len(boxes) > 0) == is_face
