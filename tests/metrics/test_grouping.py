@@ -35,6 +35,10 @@ def test_groups_are_those_of_average_linkage(seed, threshold):
         assert found.strongest < threshold
 
 
+def test_faces_at_the_very_threshold_are_joined():
+    assert group(np.array([[1.0, 0.0], [1.0, 0.0]]), 1.0).groups.tolist() == [0, 0]
+
+
 def test_groups_are_numbered_by_size_and_a_face_alone_is_a_group():
     x, _ = faces(1, 3, 0.01)
     other, _ = faces(1, 5, 0.01, seed=1)

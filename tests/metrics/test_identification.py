@@ -84,6 +84,12 @@ def test_a_case_worked_by_hand():
     assert dir_at_far(search(at([0, 90]), np.array([0, 1]), at([20, 80, 95]), np.array([0, 1, 7])), 0.9) == 0
 
 
+def test_a_mate_at_the_threshold_is_detected():
+    # At a rate of 1 the threshold is the lowest best score of an unmated probe, here the mate's own.
+    found = search(at([0, 90]), np.array([0, 1]), at([20, 20]), np.array([0, 7]))
+    assert dir_at_far(found, 1.0) == 1
+
+
 def test_a_model_that_gives_one_score_to_everybody_identifies_nobody():
     found = search(np.ones((5, 3)), np.arange(5), np.ones((5, 3)), np.arange(5))
     assert found.rank.tolist() == [5] * 5 and cmc(found, 5).tolist() == [0, 0, 0, 0, 1]

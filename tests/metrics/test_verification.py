@@ -118,6 +118,10 @@ def test_tar_at_far_is_the_best_that_any_threshold_reaches(genuine, impostor, fa
     assert tar_at_far(genuine, impostor, far) == pytest.approx(max(1 - frr_at(genuine, t) for t in legal))
 
 
+def test_a_genuine_score_at_the_threshold_is_accepted():
+    assert tar_at_far(np.array([0.1, 0.0]), np.array([0.1, 0.5]), 1.0) == 0.5
+
+
 @pytest.mark.parametrize("far", [0, -0.1, 1.1, float("nan"), float("inf")])
 def test_a_far_that_is_no_rate_is_refused(far):
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
