@@ -1,5 +1,7 @@
 """Backbones and FaceModel: published sizes, equality with torchvision, and the contract of named stages."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from facelab.models.backbones import build_backbone
 from facelab.models.layers import fold_norms
 from facelab.models.model import FaceModel, build_model, class_logits, embed, feature_shape
 from facelab.models.recipe import Recipe
+from facelab.models.regularizers import DropBlock2d, Dropout, StochasticDepth
 
 
 def million_macs(module, size=112):
@@ -30,6 +33,23 @@ def test_stages_are_named_and_give_a_feature_map(name):
     channels, size = feature_shape(backbone)
     assert backbone.training  # probing the shape must not leave eval mode behind
     assert backbone.eval()(torch.zeros(2, 3, 112, 112)).shape == (2, channels, size, size)
+
+
+def test_regularizers_get_their_own_fields_of_the_recipe():
+    recipe = Recipe(dropout=0.3, drop_block=0.2, drop_block_size=5, stochastic_depth=0.1, neck_bias=False)
+    model = build_model(recipe)
+    assert [m.rate for m in model.modules() if isinstance(m, Dropout)] == [0.3]
+    blocks = [m for m in model.modules() if isinstance(m, DropBlock2d)]
+    assert {(m.rate, m.block_size) for m in blocks} == {(0.2, 5)}
+    assert max(m.rate for m in model.modules() if isinstance(m, StochasticDepth)) == pytest.approx(0.1)
+    assert not model.neck[-1].bias.requires_grad
+    assert build_model(replace(recipe, neck_bias=True)).neck[-1].bias.requires_grad
+
+
+def test_a_new_network_has_seen_no_batch():
+    state = build_model(Recipe()).state_dict()
+    counts = [value.item() for key, value in state.items() if key.endswith("num_batches_tracked")]
+    assert counts and not any(counts)
 
 
 @pytest.mark.parametrize("name", ["resnet_face", "vgg_face"])
