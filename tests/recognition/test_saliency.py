@@ -6,8 +6,8 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from facelab.models.model import FaceModel
-from facelab.models.zoo import DEFAULT_MODEL
-from facelab.photos.faces import Photo
+from facelab.models.zoo import DEFAULT_MODEL, network_of
+from facelab.photos.faces import Photo, to_tensor
 from facelab.recognition.embedder import as_face, load
 from facelab.recognition.saliency import cosine_by_position, cosine_maps, embedding_by_position
 from facelab.recognition.verify import Detection, score_faces
@@ -73,6 +73,15 @@ def test_both_maps_of_one_face_against_itself_agree(model, faces):
     pairs = cosine_by_position(model, faces[0], faces[0])
     torch.testing.assert_close(pairs.sum((2, 3)), pairs.sum((0, 1)), rtol=0, atol=1e-12)
     assert float(pairs.sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_the_first_map_is_of_the_first_face():
+    crops = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
+    terms = [embedding_by_position(network_of(DEFAULT_MODEL), x) for x in to_tensor(crops)]
+    whole = [term.sum((0, 1)) for term in terms]
+    for heat, term, other in zip(cosine_maps(DEFAULT_MODEL, *crops), terms, whole[::-1]):
+        expected = term @ other / (whole[0].norm() * whole[1].norm())
+        np.testing.assert_allclose(heat, expected.numpy(), atol=1e-5)
 
 
 def test_maps_sum_to_the_score_that_the_page_shows():
