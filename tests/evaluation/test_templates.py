@@ -1,5 +1,6 @@
 """Template protocols: pooling and pairs by hand, lists of other forms, and many pairs in little memory."""
 
+import inspect
 import json
 
 import numpy as np
@@ -8,6 +9,8 @@ from PIL import Image
 
 from facelab.cli.main import main
 from facelab.data.templates import read_template_pairs, read_templates
+from facelab.evaluation import templates
+from facelab.evaluation.photo_pool import embed_images
 from facelab.evaluation.template_scores import evaluate_stored, judge_templates, pool
 from facelab.evaluation.templates import evaluate_templates
 from facelab.metrics.streaming import stream_scores
@@ -45,6 +48,20 @@ def protocol(tmp_path):
     (root / "x_name_5pts_score.txt").write_text("\n".join(points) + "\n")
     (root / "x_template_pair_label.txt").write_text("10 11 1\n10 12 0\n11 13 0\n12 13 1\n10 13 0\n")
     return tmp_path
+
+
+def test_one_view_is_embedded_where_that_is_asked(protocol, tiny_checkpoint, monkeypatch):
+    asked = []
+
+    def embedded(*given):
+        asked.append(inspect.signature(embed_images).bind(*given).arguments["flip"])
+        return embed_images(*given)
+
+    monkeypatch.setattr(templates, "embed_images", embedded)
+    for flip in (True, False):
+        argv = (str(tiny_checkpoint), str(protocol / "img"), str(protocol / "proto"))
+        evaluate_templates(*argv, aligned=True, flip=flip)
+    assert asked == [True, False]
 
 
 def test_a_protocol_is_judged_as_by_hand(protocol, tiny_checkpoint):
