@@ -145,15 +145,15 @@ window.facelabChart = (element, props, watch) => {
     link.click();
   };
   const picture = async (kind) => {
-    const figure = await read(), box = plot.getBoundingClientRect();
-    const layout = {...figure.layout, paper_bgcolor: flCss('--background-fill-primary') || '#fff',
-      plot_bgcolor: 'rgba(0,0,0,0)', font: plot.layout.font};
-    save(await plot.library.toImage({data: plot.data, layout}, {format: kind, width: box.width,
-      height: box.height + 60, scale: 2}), kind);
+    const {data, library, layout: {font}} = plot, box = plot.getBoundingClientRect();  // as they are when pressed
+    const {layout} = await read();
+    Object.assign(layout, {paper_bgcolor: flCss('--background-fill-primary') || '#fff', plot_bgcolor: 'rgba(0,0,0,0)', font});
+    save(await library.toImage({data, layout}, {format: kind, width: box.width, height: box.height + 60, scale: 2}), kind);
   };
   tools.addEventListener('click', (event) => {
     const what = event.target.dataset.do;
-    if (what === 'table' && plot.library) {
+    if (!plot._fullData) return;  // it is not drawn yet
+    if (what === 'table') {
       table.hidden = !table.hidden;
       event.target.setAttribute('aria-expanded', String(!table.hidden));
       if (!table.hidden) facelabTable(plot, table, heading.textContent);

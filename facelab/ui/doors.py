@@ -31,7 +31,11 @@ POLICY = "; ".join((
     "font-src 'self' data:", "connect-src 'self' data: blob:", "worker-src 'self' blob:", "object-src 'none'",
     "base-uri 'self'", "form-action 'self'",
 ))  # fmt: skip
-HEADERS = ((b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff"))
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"same-origin"),  # a link to a paper does not say where it was followed
+    (b"x-content-type-options", b"nosniff"),
+)
 PARTS = (
     "text/css",
     "text/javascript",
@@ -119,7 +123,7 @@ class Doors:
 def _own(start: dict[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
     """Return our headers of an answer; a hundred scripts and styles would repeat the policy for 50 kB."""
     kind = dict(start.get("headers", ())).get(b"content-type", b"").decode("latin-1")
-    return HEADERS[1:] if kind.startswith(PARTS) else HEADERS
+    return HEADERS[-1:] if kind.startswith(PARTS) else HEADERS
 
 
 def _too_large() -> str:

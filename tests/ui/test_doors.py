@@ -98,6 +98,7 @@ def test_every_answer_carries_the_policy(served):
     for path in ("", "config", "openapi.json"):
         headers = CLIENT.get(served[1] + path).headers
         assert headers["content-security-policy"] == POLICY and headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
     assert "http" not in POLICY and "*" not in POLICY, "no place but the page's own"
     script = re.search(r'src="\./(assets/[\w.-]+\.js)"', CLIENT.get(served[1]).text)[1]
     headers = CLIENT.get(served[1] + script).headers

@@ -56,8 +56,8 @@ def network_card(name: str, measured: dict[str, float]) -> str:
     )
     return (
         f'<div class="fl-card" role="status"><h2>{html.escape(row.family)}, {row.year}</h2>'
-        f"<p>{html.escape(row.idea)} <a href='{html.escape(row.paper)}' target='_blank' rel='noopener'>Paper"
-        f"</a></p>{_descent(name)}{numbers}"
+        f"<p>{html.escape(row.idea)} <a href='{html.escape(row.paper)}' target='_blank' rel='noreferrer'>"
+        f"Paper</a></p>{_descent(name)}{numbers}"
         f'<p class="fl-small">For one 112×112 crop, without neck and head; counted, not estimated.{published}'
         f"{_timed(measured)}</p></div>"
     )
