@@ -1,6 +1,8 @@
-"""Every tab at 390 px: nothing scrolls sideways, and charts follow the theme."""
+"""Every tab at 390 px: nothing scrolls sideways, a swipe scrolls, and charts follow the theme."""
 
-from .conftest import choose_tab, until
+from .conftest import Watch, choose_tab, until
+from .test_access import DRAWN, OPEN, open_tab
+from .test_access import TABS as NAMES
 
 TABS = {  # a chart with ticks, or what shows that the tab is there
     "Compare": "chart",
@@ -60,3 +62,63 @@ def has_chart(shown):
 def bright(page, shown):
     """Whether the ink of a chart is that of the dark theme."""
     return page.evaluate(BRIGHT, shown)
+
+
+CHARTS = """(window.flCharts = [...document.querySelectorAll('.facelab-chart')]
+  .filter((each) => each.checkVisibility() && each.data)).length"""
+MIDDLE = """(i) => {
+  flCharts[i].scrollIntoView({block: 'center', behavior: 'instant'});
+  const box = flCharts[i].getBoundingClientRect();
+  const below = document.documentElement.scrollHeight - innerHeight - scrollY;
+  return [box.x + box.width / 2, box.y + box.height / 2, below > 300 ? 150 : -150];
+}"""
+STATE = """(i) => [flCharts[i].closest('.block').id, Math.round(scrollY),
+  Object.entries(flCharts[i]._fullLayout)
+  .filter(([name]) => /^[xy]axis/.test(name))
+  .map(([name, axis]) => [name, ...axis.range])]"""
+
+
+def swipe(session, x, y, by):
+    """Move a finger up by `by` pixels, down if they are negative, and a little sideways."""
+
+    def touch(kind, *points):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    touch("touchStart", {"x": x, "y": y})
+    for step in range(1, 7):
+        touch("touchMove", {"x": x + step, "y": y - by * step / 6})
+    touch("touchEnd")
+
+
+def test_a_swipe_on_any_chart_scrolls_the_page_and_changes_no_range(served, chromium):
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, locale="en-US"
+    )
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    watch, session = Watch(page), context.new_cdp_session(page)
+    page.goto(f"{served}?tab=compare")
+    still, zoomed, charts = [], [], 0
+    for tab in NAMES:
+        open_tab(page, tab)
+        while page.evaluate(OPEN):
+            page.wait_for_timeout(200)
+        until(page, DRAWN)
+        page.evaluate("dispatchEvent(new Event('touchmove'))")  # a link's search for its figure ends
+        for i in range(page.evaluate(CHARTS)):
+            at = page.evaluate(MIDDLE, i)
+            page.wait_for_timeout(50)
+            name, top, ranges = page.evaluate(STATE, i)
+            swipe(session, *at)
+            page.wait_for_timeout(200)
+            _, moved, now = page.evaluate(STATE, i)
+            charts += 1
+            if abs(moved - top) < 50:
+                still.append((tab, name, moved - top))
+            if now != ranges:
+                zoomed.append((tab, name, ranges, now))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+    assert charts > 25
+    assert (still, zoomed) == ([], [])
+    assert not watch.errors
+    context.close()

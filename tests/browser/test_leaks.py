@@ -1,0 +1,141 @@
+"""What leaves a page is caught, and a picture of the camera goes to the page's own server only.
+
+A link to a paper may be followed: a plain GET to its address, without body, query, cookie or referrer.
+"""
+
+from urllib.parse import urlparse
+
+from .conftest import Watch
+from .test_access import open_tab
+
+# Calls that can send are recorded, even those that the page's policy stops before playwright sees them.
+TRAP = """(() => {
+  const calls = window.flCalls = [];
+  const trap = (owner, name, kind = name) => {
+    const real = owner?.[name];
+    if (!real) return;
+    owner[name] = new Proxy(real, {
+      apply(target, self, args) { calls.push([kind, said(args)]); return Reflect.apply(target, self, args); },
+      construct(target, args) { calls.push([kind, said(args)]); return Reflect.construct(target, args); },
+    });
+  };
+  const said = (args) => {
+    const to = args.find((each) => typeof each === 'string' && /^([a-z]+:|[.]?[/])/i.test(each)) ?? args[0];
+    try { return new URL(to?.url ?? to, location).href; } catch { return String(to); }
+  };
+  trap(window, 'fetch');
+  trap(XMLHttpRequest.prototype, 'open', 'XMLHttpRequest');
+  trap(navigator, 'sendBeacon');
+  trap(navigator, 'share');
+  trap(navigator.clipboard, 'write', 'clipboard');
+  for (const name of ['open', 'WebSocket', 'WebTransport', 'EventSource', 'RTCPeerConnection']) {
+    trap(window, name);
+  }
+  addEventListener('submit', ({target}) => calls.push(['form', target.action]), true);
+  trap(HTMLFormElement.prototype, 'submit', 'form');
+  addEventListener('securitypolicyviolation', (event) =>
+    calls.push([event.violatedDirective, event.blockedURI]));
+})()"""
+NOWHERE = {"share", "clipboard", "RTCPeerConnection", "WebTransport", "form"}  # wherever it would go to
+# Press at once what is in sight and was not pressed before; titles of sections, which would fold, come last.
+PRESS = """(within) => {
+  const pressed = window.flPressed ??= new Map(), before = pressed.size;
+  const inside = 'a[href]:not([href^="?"]), button, summary, [role=button], input[type=checkbox]';
+  const seen = (each) => each.checkVisibility({visibilityProperty: true}) && !each.disabled
+    && !/camera|microphone/i.test(each.ariaLabel);  // it asks for rights
+  const name = (each) => [each.closest('[id]')?.id, each.tagName, each.getAttribute('aria-label')
+    || each.innerText.trim().slice(0, 60) || each.title || each.href].join(' ');
+  const folds = (each) => each.matches('.label-wrap, summary');
+  const found = [...document.querySelectorAll(within)].flatMap((part) => [...part.querySelectorAll(inside)]);
+  for (const each of found.filter(seen).sort((a, b) => folds(a) - folds(b))) {
+    if (pressed.has(name(each))) continue;
+    pressed.set(name(each), each.href);
+    each.click();
+  }
+  return pressed.size - before;
+}"""
+
+
+class Leaks(Watch):
+    """What leaves a page, where it is caught: requests to other servers, and calls that could make some."""
+
+    def __init__(self, context, own):
+        self.context, self.own, self.away, self.sockets = context, own, [], []
+        context.add_init_script(TRAP)
+        context.route(lambda url: not self.is_own(url), self._leave)
+        self.page = context.new_page()
+        self.page.set_default_timeout(120_000)
+        self.page.on("websocket", lambda socket: self.sockets.append(socket.url))
+        self.page.on("filechooser", lambda _: None)  # nobody is there to choose
+        super().__init__(self.page)
+
+    def is_own(self, url):
+        return url.startswith((self.own, "data:", "blob:", "about:"))
+
+    def _leave(self, route):
+        request = route.request
+        self.away.append(
+            (request.method, request.url, request.is_navigation_request(), request.post_data, request.headers)
+        )
+        route.fulfill(status=204)  # no page comes: the one that is open stays
+
+    def found(self):
+        """What left, or tried to, other than by a link that was pressed."""
+        calls, pressed = self.page.evaluate("[window.flCalls, [...window.flPressed?.values() ?? []]]")
+        wrong = [call for call in calls if call[0] in NOWHERE or not self.is_own(call[1])]
+        for method, url, moves, body, headers in self.away:
+            told = {"referer", "cookie", "origin"} & set(headers)
+            if method != "GET" or not moves or body or told or url not in pressed or urlparse(url).query:
+                wrong.append((method, url, body, told))
+        return wrong + self.sockets
+
+
+def opened(served, chromium):
+    """A page of a browser that grants what it is asked for, and what leaves it."""
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 900},
+        locale="en-US",
+        permissions=["camera", "clipboard-read", "clipboard-write"],
+    )
+    leaks = Leaks(context, served)
+    leaks.page.goto(f"{served}?tab=start&__theme=light")
+    return leaks.page, leaks
+
+
+def test_a_camera_s_picture_goes_to_the_page_s_own_server(served, chromium):
+    page, leaks = opened(served, chromium)
+    open_tab(page, "compare")
+    page.locator("#photo-a").get_by_label("Capture from camera").click()
+    page.locator("#photo-a").get_by_text("Click to Access Webcam").click()
+    with page.expect_request(f"{served}gradio_api/upload**"):
+        page.locator("#photo-a").get_by_label("capture photo").click()
+    assert leaks.found() == [] and leaks.errors == []
+    leaks.context.close()
+
+
+LEAKING = """<base href="."><form action="https://else.test/form" target="_blank"><button>form</button></form>
+  <a href="https://else.test/paper" target="_blank">paper</a>
+  <button onclick="fetch('https://else.test/fetch', {mode: 'no-cors'})">fetch</button>
+  <button onclick="navigator.sendBeacon('https://else.test/beacon', 'photo')">beacon</button>
+  <button onclick="window.open('https://else.test/open?photo=1')">open</button>
+  <button onclick="new Image().src = 'https://else.test/image'">image</button>
+  <button onclick="new RTCPeerConnection()">call</button>
+  <button onclick="new WebSocket('wss://else.test/socket')">socket</button>"""
+
+
+def test_what_leaves_a_page_is_caught(chromium):
+    """Each button of a page that sends, and a link that says where it was followed, is found."""
+    context = chromium.new_context()
+    context.route("http://leaking.test/", lambda route: route.fulfill(body=LEAKING, content_type="text/html"))
+    leaks = Leaks(context, "http://leaking.test/")
+    leaks.page.goto("http://leaking.test/")
+    leaks.page.evaluate(PRESS, "body")
+    leaks.page.wait_for_timeout(1000)
+    found = str(leaks.found())
+    missing = [
+        name
+        for name in ("form", "paper", "fetch", "beacon", "open?", "image", "RTC", "socket")
+        if name not in found
+    ]
+    assert not missing, found
+    context.close()
