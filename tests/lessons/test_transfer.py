@@ -2,12 +2,13 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from facelab.cli.terminal import track
-from facelab.data.folders import CropSet
+from facelab.data.folders import CropSet, Selection
 from facelab.data.parametric import ParametricFaces
 from facelab.lessons import transfer
 from facelab.lessons.transfer import SHOTS, TEST, Outcome, few_shot_split, run, starts
@@ -67,6 +68,30 @@ def test_a_run_learns_rendered_people(monkeypatch):
     first = run(recipe, data, 3, 0)
     assert first == run(recipe, data, 3, 0)
     assert first > 0.5  # by chance one in four
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_seed_deals_the_photos_and_begins_the_network(seed, monkeypatch):
+    seen, data = [], people([8, 8])
+    few, tests = few_shot_split(data, 3, seed)
+
+    def trained(recipe, crops):
+        seen.append((recipe.seed, crops.names))
+        yield SimpleNamespace(model=None, loss_fn=None)
+
+    monkeypatch.setattr(transfer, "train", trained)
+    monkeypatch.setattr(transfer, "accuracy", lambda model, loss_fn, of: seen.append(of.rows.tolist()))
+    run(Recipe(), data, 3, seed)
+    assert seen == [(seed, few.names), tests.rows.tolist()]
+
+
+def test_accuracy_is_of_both_views(monkeypatch):
+    views, tests = [], Selection(None, np.arange(2), np.arange(2), ("a", "b"))
+    monkeypatch.setattr(
+        transfer, "embed_all", lambda model, batches, flip=True: views.append(flip) or np.eye(2)
+    )
+    monkeypatch.setattr(transfer, "class_logits", lambda loss_fn, embeddings: embeddings)
+    assert transfer.accuracy(None, None, tests) == 1 and views == [True]
 
 
 def test_every_start_is_measured_with_every_number_of_photos_and_seed(monkeypatch):

@@ -11,6 +11,7 @@ from facelab.lessons import projection
 from facelab.lessons import space as lesson
 from facelab.metrics.similarity import normalized
 from facelab.models import zoo
+from facelab.photos.faces import Photo
 from facelab.plots.space import epochs_figure, person_style, reach, space_map, umap_variant_maps
 from facelab.recognition import embedder
 from facelab.ui.space import epochs as space_epochs
@@ -85,6 +86,15 @@ def test_a_photo_goes_onto_both_maps_with_its_nearest_people(shipped, photos):
     assert len(role(kept[2], "photo")[0].z) == 1
     gone = space.on_photo(None, *OPENING)
     assert gone[0] is None and space.NO_PHOTO in gone[1] and not len(role(gone[2], "photo")[0].x)
+
+
+def test_a_photo_at_the_threshold_reaches_it(shipped, monkeypatch):
+    threshold = embedder.load("tiny").points.threshold_for(1e-3)
+    face = embedder.as_face(np.zeros((112, 112, 3), np.uint8))
+    dropped = space.Dropped(Photo(face.crop, 1.0), face, {"tiny": np.ones(16, np.float32)})
+    for score, words in ((threshold, "The best reaches"), (threshold - 1e-6, "The best is below")):
+        monkeypatch.setattr(lesson, "nearest_people", lambda *_, score=score: [(0, score)])
+        assert words in space.photo_card(dropped, ("tiny",), "unseen")
 
 
 def test_a_photo_without_a_face_and_a_model_that_is_not_here_say_what_to_do(shipped, album, photos):
