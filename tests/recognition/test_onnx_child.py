@@ -41,9 +41,10 @@ def greedy(numbers: int) -> bytes:
     return helper.make_model(made, opset_imports=opset, ir_version=9).SerializeToString()
 
 
-def test_the_vectors_are_those_of_the_graph_and_the_process_ends_with_the_model():
-    child = OnnxChild("a.onnx", graph())
-    np.testing.assert_allclose(child(CROPS), opened("a.onnx", graph())(CROPS), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("flip", [True, False])
+def test_the_vectors_are_those_of_the_graph_and_the_process_ends_with_the_model(flip):
+    child = OnnxChild("a.onnx", graph(), flip)
+    np.testing.assert_allclose(child(CROPS), opened("a.onnx", graph(), flip)(CROPS), rtol=1e-5, atol=1e-5)
     process = child._process
     del child
     gc.collect()

@@ -75,6 +75,15 @@ def test_nobody_who_is_held_out_is_blended(striped, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b.zip"]
 
 
+def test_the_recipes_seed_draws_the_blends(striped, tmp_path):
+    contents = []
+    for seed in (3, 3, 4):
+        write_blends(striped, Recipe(seed=seed, held_out=0.0), tmp_path / "b.zip", 1)
+        with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+            contents.append(archive.read(f"{FOLDER}/000000.jpg"))
+    assert contents[0] == contents[1] != contents[2]
+
+
 def test_no_blends_is_refused(striped, tmp_path):
     with pytest.raises(ValueError, match="--count is 0; it must be 1 or more"):
         write_blends(striped, Recipe(), tmp_path / "b.zip", 0)

@@ -92,8 +92,9 @@ def test_each_epoch_is_closed_once_after_its_last_step(data, monkeypatch):
 
 
 def test_frozen_stages_keep_their_statistics_and_weights(data):
-    run = list(train(replace(RECIPE, freeze="stage1"), data))
-    with Seeded(RECIPE.seed):
+    recipe = replace(RECIPE, freeze="stage1", seed=3)
+    run = list(train(recipe, data))
+    with Seeded(recipe.seed):
         fresh = build_model(RECIPE).state_dict()
     after = run[-1].model.state_dict()
     same = {key.split(".")[1] for key in fresh if torch.equal(fresh[key], after[key])}
@@ -132,6 +133,11 @@ def test_gradients_are_clipped_as_the_recipe_says(data, monkeypatch):
     assert norms == pytest.approx([0.01] * 3, rel=1e-3) and not clippings
     list(itertools.islice(train(replace(RECIPE, clip_adaptive=0.03), data), 3))
     assert clippings == [0.03] * 3
+
+
+def test_adaptive_clipping_is_of_the_network_alone(data):
+    step = next(train(replace(RECIPE, clip_adaptive=1e-9, grad_clip=0.0), data))
+    assert step.model.neck[3].weight.grad.norm() < 1e-6 < 1e-3 < step.loss_fn.linear.weight.grad.norm()
 
 
 def test_labels_and_crops_of_a_batch_belong_together(data, monkeypatch):

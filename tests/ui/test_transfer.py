@@ -108,6 +108,19 @@ def test_a_choice_of_layers_says_what_trains(tiny_checkpoint):
     assert ways.on_start(start, "head")["value"] == "stage3"
 
 
+def test_way_stage_and_seed_reach_the_recipe(tiny_checkpoint, monkeypatch):
+    asked, pool = [], colored()
+
+    def composed(*given):
+        asked.append(given)
+        raise ValueError("that is enough")
+
+    monkeypatch.setattr(transfer_live, "lesson_recipe", composed)
+    request = type("Request", (), {"session_hash": "s"})()
+    list(transfer_live.on_teach(request, "", pool, str(tiny_checkpoint), "partly", "stage3", 4.0))
+    assert asked == [(str(tiny_checkpoint), "stage3", pool, 4)]
+
+
 @pytest.mark.parametrize("upto", ["neck", "stage3", None])
 def test_new_people_are_taught_and_named(tiny_checkpoint, monkeypatch, upto):
     monkeypatch.setattr(live_teach, "STEPS", 12)
