@@ -131,6 +131,14 @@ def test_a_graph_that_was_replaced_is_read_again(crops, tmp_path):
     np.testing.assert_allclose(seen[1], 2 * seen[0], rtol=1e-5)
 
 
+def test_one_view_is_embedded_where_that_is_asked(crops, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(graph())  # to which a face and its mirror image are the same
+    one, two = (
+        load(str(tmp_path / "a.onnx"), flip).embed(None, [as_face(crops[0])]) for flip in (False, True)
+    )
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-5)
+
+
 def test_a_file_that_is_not_there_is_no_model(tmp_path):
     with pytest.raises(ValueError, match="there is no model"):
         load(str(tmp_path / "nowhere.onnx"))
