@@ -33,6 +33,7 @@ def test_scores_are_those_of_the_checkpoint(inside, crops, tiny_run, tmp_path):
     theirs = embed(model, crops)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (ours, theirs)]
     np.testing.assert_allclose(unit[0] @ unit[0].T, unit[1] @ unit[1].T, atol=1e-4)
+    assert not inside or np.allclose(ours, unit[0], atol=1e-4)  # what the graph sums is not summed again
     with pytest.raises(ValueError, match="has no thresholds yet"):
         embedder.calibrated()
 
