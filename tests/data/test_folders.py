@@ -65,8 +65,8 @@ def test_the_fingerprint_changes_with_the_content(crop_folder):
 
 def test_the_fingerprint_of_a_zip_changes_when_it_is_replaced(tmp_path):
     path, found = zipped(tmp_path / "a.zip", {"id0/1.png": CROP}), set()
-    for time in (1, 2):
-        os.utime(path, (time, time))
+    for moment in (1, 2):
+        os.utime(path, (moment, moment))
         found.add(ImageFolder(path).fingerprint())
     assert len(found) == 2
 
