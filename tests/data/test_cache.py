@@ -76,6 +76,13 @@ def test_a_command_trims_what_others_left(full, capsys, monkeypatch):
         assert "must be a number of gigabytes" in refused(capsys, "cache")
 
 
+def test_a_command_keeps_what_it_has_used_itself(full, capsys, monkeypatch):
+    monkeypatch.setenv("FACELAB_CACHE_GB", "0")
+    os.utime(full / "faces-a.jsonl")
+    assert main(["cache"]) == 0
+    assert [entry.kind for entry in cache.entries(full)] == ["faces"]
+
+
 def test_reading_counts_as_use(crop_folder, tmp_path):
     load_crops([crop_folder], tmp_path / "cache")
     (entry,) = cache.entries(tmp_path / "cache")

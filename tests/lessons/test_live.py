@@ -1,6 +1,7 @@
 """Training for an audience: one at a time, the others in line, and nothing left of those who went away."""
 
 import gc
+import itertools
 import math
 import threading
 import time
@@ -152,6 +153,14 @@ def test_a_run_ends_after_the_step_that_passes_its_limit(stage, limit, steps):
     assert (last.state, "limit of 0 minutes" in last.message) == (
         ("stopped", True) if steps == 1 else ("finished", False)
     )
+
+
+def test_the_limit_is_in_seconds_and_may_be_reached(stage, monkeypatch):
+    ticks = itertools.count(0, 10)  # a step takes ten seconds
+    monkeypatch.setattr(live_course, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    stage.let(STEPS)
+    *_, last = course(RECIPE, pool(), 20.0, lambda: False)
+    assert (last.state, last.step) == ("stopped", 3)
 
 
 def test_the_second_waits_its_turn_and_sees_its_place(stage):
