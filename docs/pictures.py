@@ -99,8 +99,7 @@ def threshold_frames(browser: Browser, url: str) -> list[tuple[Image.Image, int]
 
 def triplet_frames(browser: Browser, url: str) -> list[tuple[Image.Image, int]]:
     """(picture, milliseconds): a negative that is dragged around the circle."""
-    page = opened(browser, url, "losses&tripletmargin=0.5", DEMO)
-    page.locator("button.label-wrap", has_text="riplet").first.click()
+    page = opened(browser, url, "losses&tripletmargin=0.5&open=losses-triplets&at=triplet-circle", DEMO)
     page.wait_for_selector("#triplet-circle .main-svg", timeout=WAIT_MS)
     page.evaluate("document.querySelector('#triplet-circle').scrollIntoView({block: 'center'})")
     handle = page.get_by_role("slider", name="negative", exact=True)

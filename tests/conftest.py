@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -280,9 +281,13 @@ def photos(album) -> list[str]:
 
 
 def refused(capsys, *argv: object) -> str:
-    """The one sentence on stderr of a command that must end with status 2 and say nothing on stdout."""
+    """The one sentence on stderr of a command that must end with status 2 and say nothing on stdout.
+
+    A command that has begun says its device before.
+    """
     assert main([str(arg) for arg in argv]) == 2
     out, err = capsys.readouterr()
     assert not out
+    err = re.sub(r"\Adevice: .*\n", "", err)
     assert err.startswith("facelab: ") and err.endswith("\n") and one_sentence(err), err
     return err.removeprefix("facelab: ").strip()

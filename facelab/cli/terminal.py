@@ -30,29 +30,16 @@ def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     return tqdm(items, total=total, desc=label, unit="img", disable=None, leave=False)
 
 
-def device_line(name: str, device: "torch.device") -> str:
-    """Return what to say of a device when work begins; nothing of the CPU of a machine that has nothing else.
-
-    Args:
-        name: what was asked for.
-        device: what that is.
-    """
-    from facelab.models.device import described
-
-    words = described(device)
-    plain = name == "auto" and device.type == "cpu" and ";" not in words
-    return "" if plain and not sys.stderr.isatty() else f"device: {words}"
-
-
 def on_device(name: str) -> "tuple[torch.device, Track]":
     """Find a device by name -> (device, a `track` that says once, when work begins, which it is)."""
-    from facelab.models.device import choose
+    from facelab.models.device import choose, described
 
-    device, untold = choose(name), [name]
+    device = choose(name)
+    untold = [f"device: {described(device)}"]
 
     def tracked(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-        if untold and (line := device_line(untold.pop(), device)):
-            print(line, file=sys.stderr)
+        if untold:
+            print(untold.pop(), file=sys.stderr)
         return track(items, total, label)
 
     return device, tracked

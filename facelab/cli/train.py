@@ -18,7 +18,7 @@ import tyro
 from tqdm import tqdm
 
 from facelab.cli.crops import told
-from facelab.cli.terminal import CACHE, device_line, parse, track, usable
+from facelab.cli.terminal import CACHE, parse, track, usable
 from facelab.data.archives import open_archives
 from facelab.data.folders import CropSet, Selection, load_crops
 from facelab.data.hw2p2 import homework_of
@@ -153,13 +153,11 @@ def _train(command: Train) -> None:
     data, sources = _crops(command)
     parts = split(data, command.recipe)
     header = replace(header_of(command.recipe, sources, parts.training), device=described(own.device))
-    if line := device_line(command.device, own.device):
-        _say(line, command.device)
     if command.deterministic:
         be_deterministic()
     run = train_recipe(command.recipe, data, state, command.device, command.shard_classes)
     last = None
-    for progress in _shown(run, command, first):
+    for progress in _shown(run, command, header.device, first):
         last = progress
         if first and progress.epoch_done:
             rows = tuple(progress.run.history.so_far())
@@ -207,12 +205,14 @@ def _crops(command: Train) -> tuple[CropSet, str]:
     return told(data), ", ".join(Path(path).stem for path in command.data)
 
 
-def _shown(run: Iterator[Progress], command: Train, first: bool) -> Iterator[Progress]:
-    """Yield the run's progress, and draw, log and save it."""
+def _shown(run: Iterator[Progress], command: Train, device: str, first: bool) -> Iterator[Progress]:
+    """Yield the run's progress, and draw, log and save it; say once that it runs, and where."""
     tracker = _tracker(command) if command.log and first else None
     saved = time.monotonic()
     with tqdm(desc=Path(command.out).stem, unit="step", disable=None if first else True) as bar:
-        for progress in run:
+        for step, progress in enumerate(run):
+            if first and not step:
+                bar.write(f"device: {device}", file=sys.stderr)
             bar.total, bar.n = progress.steps, progress.step
             bar.set_postfix(
                 loss=f"{progress.loss:.3f}", acc=f"{progress.accuracy:.3f}", lr=f"{progress.lr:.4f}"

@@ -38,8 +38,7 @@ const flSwatch = (trace) => {
     rgba(255,255,255,.85) 0 2px,transparent 2px 5px);` : '';
   return `<span class="fl-swatch" aria-hidden="true" style="background-color:${color};${hatch}"></span>`;
 };
-const flNamed = (trace) => trace.name && trace.showlegend !== false && trace.visible !== false
-  && !/^trace \d+$/.test(trace.name);
+const flNamed = (trace) => !flNameless(trace) && trace.showlegend !== false && trace.visible !== false;
 const flLegend = (plot, legend, shown) => {
   const groups = new Map();
   for (const trace of shown ? plot._fullData : []) {

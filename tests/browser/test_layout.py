@@ -76,6 +76,7 @@ STRIP = """(() => {  // tabs that are not whole in sight
 
 def follow(page, link):
     """Follow a link of the page in place, as a click does; wait until scrolling rests."""
+    until(page, "window.facelabGo && window.facelabLoaded")
     page.evaluate("(link) => window.facelabGo(link)", link)
 
 

@@ -37,11 +37,12 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
         assert "device" in refused(capsys, *words, "--device", name)
 
 
-def test_the_device_is_said_if_it_was_asked_for_and_kept_in_the_checkpoint(capsys, crops, tmp_path):
+@pytest.mark.parametrize("asked", [[], ["--device", "cpu"]])
+def test_the_device_is_said_and_kept_in_the_checkpoint(capsys, crops, tmp_path, asked):
     out = tmp_path / "x.safetensors"
     small = ["--backbone", "mobilenet_face", "--neck", "pool", "--embedding-dim", "8", "--epochs", "1"]
     words = ["train", "resnet_softmax", "--data", str(crops), "--out", str(out), *small, "--batch-size", "4"]
-    assert main([*words, "--held-out", "0", "--device", "cpu"]) == 0
+    assert main([*words, "--held-out", "0", *asked]) == 0
     assert "device: cpu (" in capsys.readouterr().err
     assert checkpoint.describe(out).device.startswith("cpu (")
 

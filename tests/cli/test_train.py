@@ -166,10 +166,9 @@ def test_a_full_disk_ends_in_one_sentence_and_loses_nothing(capsys, tmp_path, mo
     monkeypatch.setattr(checkpoint, "save_file", full)
     capsys.readouterr()
     assert main(["train", "resnet_softmax", *SMALL, "--out", str(out), "--overwrite"]) == 2
-    words = capsys.readouterr().err
-    assert (
-        one_sentence(words) and "mine.safetensors could not be written" in words and "No space left" in words
-    )
+    device, words = capsys.readouterr().err.split("\n", 1)
+    assert device.startswith("device: ") and one_sentence(words)
+    assert "mine.safetensors could not be written" in words and "No space left" in words
     assert out.read_bytes() == before
 
 
