@@ -60,9 +60,8 @@ def main() -> None:
     print(f"| row | against | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
     for base, row in PAIRS:
         difference = judge_difference(embedded[row], embedded[base], pairs, names)
-        found[f"{row} - {base}"] = {name: of(difference) for name, of in COLUMNS.items()}
-        cells = " | ".join(written(of(difference)) for of in COLUMNS.values())
-        print(f"| `{row}` | `{base}` | {cells} |", flush=True)
+        found[f"{row} - {base}"] = figures = {name: of(difference) for name, of in COLUMNS.items()}
+        print(f"| `{row}` | `{base}` | {' | '.join(map(written, figures.values()))} |", flush=True)
     if asked.out:
         content = {"pairs": len(pairs.same), "resamples": RESAMPLES, "differences": found}
         asked.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -4,7 +4,6 @@ import asyncio
 import io
 import itertools
 import os
-import re
 import struct
 import zipfile
 import zlib
@@ -280,14 +279,15 @@ def photos(album) -> list[str]:
     return [str(album / "p1" / "p1_0001.jpg"), str(album / "p1" / "p1_0002.jpg")]
 
 
-def refused(capsys, *argv: object) -> str:
-    """The one sentence on stderr of a command that must end with status 2 and say nothing on stdout.
-
-    A command that has begun says its device before.
+def refused(capsys, *argv: object, begun: bool = False) -> str:
+    """The one sentence on stderr of a command that must end with status 2 and say nothing on stdout; one that
+    has begun has said its device before.
     """
     assert main([str(arg) for arg in argv]) == 2
     out, err = capsys.readouterr()
     assert not out
-    err = re.sub(r"\Adevice: .*\n", "", err)
+    if begun:
+        device, err = err.split("\n", 1)
+        assert device.startswith("device: "), device
     assert err.startswith("facelab: ") and err.endswith("\n") and one_sentence(err), err
     return err.removeprefix("facelab: ").strip()

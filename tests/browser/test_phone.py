@@ -1,7 +1,7 @@
 """Every tab at 390 px: nothing scrolls sideways, a swipe scrolls, and charts follow the theme."""
 
 from .conftest import Watch, choose_tab, until
-from .test_access import DRAWN, open_tab
+from .test_access import open_tab
 
 TABS = {  # a chart with ticks, or what shows that the tab is there
     "Compare": "chart",
@@ -103,7 +103,6 @@ def test_a_swipe_on_a_chart_scrolls_the_page_and_changes_no_range(served, chromi
     still, zoomed, charts = [], [], 0
     for tab in SWIPED:
         open_tab(page, tab)
-        until(page, DRAWN)
         page.evaluate("dispatchEvent(new Event('touchmove'))")  # a link's search for its figure ends
         for i in range(min(2, page.evaluate(CHARTS))):
             at = page.evaluate(MIDDLE, i)

@@ -189,7 +189,7 @@ def test_embed_refuses_before_it_begins(capsys, tmp_path, crop_folder):
     assert twice.startswith("id0/0.png is in 2 of the sources")
     (tmp_path / "bad" / "a").mkdir(parents=True)
     (tmp_path / "bad" / "a" / "x.png").write_bytes(b"?")
-    sentence = refused(capsys, "embed", "tiny", tmp_path / "bad", out, "--aligned")
+    sentence = refused(capsys, "embed", "tiny", tmp_path / "bad", out, "--aligned", begun=True)
     assert sentence.startswith("no image could be embedded; a/x.png: ")
     assert not out.exists()
 

@@ -180,10 +180,11 @@ def test_evaluate_refuses_what_it_cannot_do(capsys, album, pairs, tmp_path):
         ),
         (["tinny", *images, "--pairs", pairs], "did you mean tiny?"),
         (["reference", *images, "--pairs", pairs, "--save", "x"], "the reference has none; leave it out"),
-        (["tiny", "--images", album, "--jobs", "0", "--pairs", pairs], "--jobs is 0"),
         (["tiny"], "--images"),
     ):
         assert words in refused(capsys, "evaluate", *argv)
+    none = ["tiny", "--images", album, "--jobs", "0", "--pairs", pairs]
+    assert "--jobs is 0" in refused(capsys, "evaluate", *none, begun=True)
 
 
 def test_calibrate_writes_thresholds_that_compare_then_uses(capsys, tmp_path, photos):

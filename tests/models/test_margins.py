@@ -60,7 +60,7 @@ def test_arcface_target_never_rises_with_the_angle(margin: float) -> None:
     assert psi.diff().max() <= 1e-15
     assert (psi <= theta.cos() + 1e-15).all()  # a margin never helps
     single = arcface_psi(theta.cos().float(), margin)
-    assert single.diff().max() <= 2.4e-7  # one step of float32 at the lowest values, below -2
+    assert single.diff().max() <= 1.8e-7  # three roundings just below 1 in size, next to the step
 
 
 @settings(deadline=None)  # a busy machine is no failure

@@ -29,6 +29,10 @@ STYLE = """
 .fl-rate output { grid-column: 1 / -1; font-weight: 700; font-variant-numeric: tabular-nums; }
 .fl-rate button { margin: 0; min-height: 26px; padding: 0 .45rem; font-size: .82rem; cursor: pointer;
   border: 1px solid var(--border-color-primary); border-radius: 6px; background: none; color: inherit; }
+@media (max-width: 1099.9px) {  /* in the phone's bar: one row */
+  .fl-rate { grid-template-columns: 1fr repeat(4, auto); gap: 6px; align-items: center; }
+  .fl-rate output { grid-column: auto; }
+}
 """
 
 
