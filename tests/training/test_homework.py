@@ -136,7 +136,9 @@ def test_classes_are_held_out_where_that_is_asked_for_and_then_neither_judged_no
     assert header.num_classes == 4 and header.recipe.held_out == 0.3
     assert header.operating_points.source.startswith("the course's val_pairs.txt")
     capsys.readouterr()
-    words = refused(capsys, "evaluate", "mine.safetensors", "--images", "hw2p2/cls_data/dev", "--classify")
+    words = refused(
+        capsys, "evaluate", "mine.safetensors", "--images", "hw2p2/cls_data/dev", "--classify", begun=True
+    )
     assert "dev has 2 of 6 classes that were not trained on" in words and "--held-out 0" in words
     words = refused(capsys, "submit", "mine.safetensors", "hw2p2", "--out", "submissions")
     assert "2 of 6 classes cannot be predicted" in words and "--partial" in words
