@@ -23,7 +23,8 @@ from facelab.recognition.embedder import load
 PAIRS = (  # a row, and the row that it is held against
     *(("softmax", row) for row in ("center", "a_softmax", "cosface", "arcface")),
     *(("softmax", row) for row in ("label_smoothing", "softmax_triplet")),
-    *(("arcface", row) for row in ("a_softmax", "cosface", "strong")),
+    *(("arcface", row) for row in ("a_softmax", "cosface")),
+    ("resnet_softmax", "strong"),
     *(("resnet", row) for row in ("alexnet", "vgg", "densenet", "resnext", "mobilenet", "senet")),
     *(("resnet", row) for row in ("efficientnet", "regnet", "resnest", "nfnet", "convnext")),
 )

@@ -1,5 +1,6 @@
 """Every figure in docs/findings.md is that of a header or of a lesson's file."""
 
+import json
 import re
 import statistics
 from pathlib import Path
@@ -12,7 +13,8 @@ from facelab.lessons.dropout_masks import DRAWS, drop
 from facelab.recognition.feature_maps import strongest
 from facelab.ui.regularization import tab as regularization
 
-PAGE = (Path(__file__).parent.parent / "docs" / "findings.md").read_text("utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "findings.md").read_text("utf-8")
 TEST = "lfw_view2"
 OF_HEADER = {
     "LFW accuracy": lambda header: header.metrics[TEST]["accuracy"],
@@ -29,14 +31,17 @@ OF_LESSON = {
 }
 
 
-def tables() -> list[tuple[list[str], list[list[str]]]]:
-    """(column names, rows of cells) of every table of rows."""
+DIFFERENCES = json.loads((DOCS / "differences.json").read_text("utf-8"))
+
+
+def tables(title: str = "row") -> list[tuple[list[str], list[list[str]]]]:
+    """(column names, rows of cells) of every table whose first column has this title."""
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
         head, _, *rows = (
             [cell.strip() for cell in line.strip("| ").split("|")] for line in block.splitlines()
         )
-        if head[0] == "row":
+        if head[0] == title:
             found.append((head[1:], rows))
     return found
 
@@ -57,6 +62,20 @@ def test_figures_of_the_tables_are_measured(table):
     for names, *cells in rows:
         found = re.findall(r"`(\w+)`", names)
         assert cells == [expected(found, column, "mean confidence" in columns) for column in columns], names
+
+
+def test_differences_are_those_measured_and_agree_with_the_headers():
+    """So that a row trained again cannot keep its old differences."""
+    shown = {}
+    for columns, rows in tables("difference"):
+        for name, *cells in rows:
+            shown[name.replace("`", "")] = dict(zip(columns, cells, strict=True))
+    assert shown.keys() == DIFFERENCES["differences"].keys()
+    for name, figures in DIFFERENCES["differences"].items():
+        row, base = (measured.header(one) for one in name.split(" - "))
+        for column, (value, low, high) in figures.items():
+            assert shown[name][column] == f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]", name
+            assert value == pytest.approx(OF_HEADER[column](row) - OF_HEADER[column](base), abs=1e-9), name
 
 
 def test_rows_of_more_seeds_are_given_with_all_of_them():
