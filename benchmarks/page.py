@@ -41,11 +41,13 @@ SLIDERS = (  # tab, its section that has to be opened, slider, what it moves, tw
     ("Regularization", None, "drop-rate", "rates-chart", (0.2, 0.4)),
     ("Regularization", None, "augment-rotate", "variants", (5, 30)),
 )
-MOVE = """([slider, shown, value]) => new Promise((done) => {
+MOVE = """([slider, shown, value]) => {  // not a promise: Chromium drops one now and then before it is read
+  const done = (spent) => { window.flSpent ??= spent; };
+  window.flSpent = null;
   const field = document.querySelector(`#${slider} input[type=number]`);
   const target = document.querySelector(`#${shown}`), plot = target.querySelector('.facelab-chart');
   const start = performance.now(), moved = () => done(performance.now() - start);
-  if (plot) plot.once('plotly_afterplot', moved);
+  if (plot) plot.addEventListener('drawn', moved, {once: true});
   const card = () => target.querySelector('.fl-card')?.innerHTML, before = card();
   const look = () => card() !== before ? moved() : requestAnimationFrame(look);
   if (!plot) look();
@@ -53,7 +55,7 @@ MOVE = """([slider, shown, value]) => new Promise((done) => {
   field.dispatchEvent(new Event('input', {bubbles: true}));
   field.dispatchEvent(new Event('change', {bubbles: true}));
   setTimeout(() => done(-1), 5000);
-})"""
+}"""
 SWITCH = """([tab, content]) => new Promise((done) => {
   const start = performance.now();
   [...document.querySelectorAll('[role=tab]')].find((t) => t.innerText.trim() === tab).click();
@@ -122,7 +124,8 @@ def visit(browser: Browser, url: str) -> None:
         page.wait_for_timeout(500)
 
         def move(i: int, slider: str = slider, shown: str = shown, values: tuple = values) -> float:
-            spent = page.evaluate(MOVE, [slider, shown, str(values[i % 2])])
+            page.evaluate(MOVE, [slider, shown, str(values[i % 2])])
+            spent = page.wait_for_function("flSpent !== null && [flSpent]", polling=50).json_value()[0]
             page.wait_for_timeout(DRAWN_MS)
             return spent
 

@@ -101,10 +101,9 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
     names = [verdict.model for verdict in verdicts]
     row = 46 if len(names) <= 8 else 28  # pixels
     scores, thresholds = ([getattr(v, field) for v in verdicts] for field in ("score", "threshold"))
+    line = {"type": "line", "layer": "below", "line": {"color": "#888888", "width": 2}}
+    lines = [line | {"x0": v.threshold, "x1": v.score, "y0": v.model, "y1": v.model} for v in verdicts]
     figure = go.Figure()
-    for verdict in verdicts:
-        ends = {"x0": verdict.threshold, "x1": verdict.score, "y0": verdict.model, "y1": verdict.model}
-        figure.add_shape(type="line", **ends, layer="below", line={"color": "#888888", "width": 2})
     figure.add_scatter(
         x=thresholds,
         y=names,
@@ -126,6 +125,7 @@ def model_scores(verdicts: list[Verdict]) -> go.Figure:
         hovertemplate="%{y}: score %{x:.3f}<extra></extra>",
     )
     figure.update_layout(
+        shapes=lines,  # at once: plotly checks all shapes again with each that is added
         margin=MARGIN,
         height=150 + row * len(names),
         legend=LEGEND,

@@ -36,9 +36,12 @@ const flKeys = () => {
   for (const group of document.querySelectorAll(FL_GROUPS)) flRove(group);
   flSliders();
 };
-let flKeysSoon = 0;
+const flIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 60));  // Safari has none
+let flKeysSoon = false;
 new MutationObserver(() => {
-  flKeysSoon ||= setTimeout(() => { flKeysSoon = 0; flKeys(); }, 60);
+  if (flKeysSoon) return;
+  flKeysSoon = true;
+  flIdle(() => { flKeysSoon = false; flKeys(); }, {timeout: 300});
 }).observe(document, {subtree: true, childList: true, attributeFilter: ['aria-selected', 'hidden', 'disabled', 'class', 'open']});
 
 addEventListener('focusin', ({target}) => {

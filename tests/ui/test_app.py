@@ -59,6 +59,14 @@ def test_every_door_decides_at_one_rate_and_the_opening_pair_lies_near_it(whole_
     assert {judge(embedder, pair.score, far).same for far in (0.1, 0.01, DEFAULT_FAR)} == {True, False}
 
 
+def test_an_event_without_a_progress_mark_reports_to_one_invisible_component(whole_page):
+    """The browser's work for each event grows with the components that events report to."""
+    quiet = [event for event in whole_page[0].fns.values() if event.show_progress == "hidden"]
+    assert len(quiet) > 50
+    reached = {block for event in quiet for block in event.show_progress_on}
+    assert [block.visible for block in reached] == [False]
+
+
 def test_slider_runs_no_network(monkeypatch):
     pair = compare.outcome(*example_pairs()["Two people"], model_names()[0], 2.0)[0]
     monkeypatch.setattr(compare, "score_faces", lambda *_: pytest.fail("the slider embedded again"))
