@@ -85,6 +85,12 @@ const flTheme = (layout) => {
     for (const side of ['xaxis', 'yaxis', 'zaxis']) layout[scene][side] = {...axis, ...layout[scene][side]};
   }
 };
+// Whether an axis shows a stretch in which no trace has anything.
+const flEmpty = (plot) => Object.keys(plot._fullLayout).filter((key) => /^[xy]axis/.test(key)).some((key) => {
+  const axis = plot._fullLayout[key], [low, high] = axis.range.map(axis.r2l).sort((a, b) => a - b);
+  const all = plot._fullData.map((trace) => trace.visible === true && trace._extremes?.[axis._id]).filter(Boolean);
+  return all.length > 0 && !all.some(({min, max}) => min.some(({val}) => val <= high) && max.some(({val}) => val >= low));
+});
 window.facelabChart = (element, props, watch) => {
   const plot = element.querySelector('.facelab-chart'), panel = plot.closest('.fl-chart');
   const tools = panel.querySelector('.fl-chart-tools'), table = panel.querySelector('.fl-chart-table'), legend = panel.querySelector('.fl-legend');
@@ -92,6 +98,7 @@ window.facelabChart = (element, props, watch) => {
   const label = plot.getAttribute('aria-label');
   let seen = false, turns = 0;  // of the reset button: plotly forgets zoom and camera when its revision changes
 
+  const reset = () => { turns += 1; draw(); };
   const read = async () => JSON.parse(/^later:/.test(props.value) ? await facelabLater(props.value.slice(6)) : props.value);
   const draw = async () => {
     const value = props.value;
@@ -128,9 +135,11 @@ window.facelabChart = (element, props, watch) => {
     const legendShown = flFrame(layout, figure.data.length);
     layout.autosize = true;
     plot.style.height = layout.height ? `${layout.height}px` : '';  // a resize takes the element's
-    if (!plot.library) plot.textContent = '';
+    const first = !plot.library;
+    if (first) plot.textContent = '';
     plot.library = library;
     await library.react(plot, figure.data, layout, CONFIG);
+    if (first) plot.on('plotly_relayout', () => flEmpty(plot) && reset());
     flLegend(plot, legend, legendShown);
     plot.setAttribute('aria-label', facelabSentence(plot, words ? `${label}: ${heading.textContent}` : label));
     if (!table.hidden) facelabTable(plot, table, heading.textContent);
@@ -157,7 +166,7 @@ window.facelabChart = (element, props, watch) => {
       event.target.setAttribute('aria-expanded', String(!table.hidden));
       if (!table.hidden) facelabTable(plot, table, heading.textContent);
     }
-    if (what === 'reset') { turns += 1; draw(); }
+    if (what === 'reset') reset();
     if (what === 'csv') {
       const text = flRows(plot).map((row) => row.map(flCell).join(',')).join('\n');
       save(URL.createObjectURL(new Blob([text], {type: 'text/csv'})), 'csv');

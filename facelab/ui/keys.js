@@ -32,23 +32,26 @@ const flSliders = () => {
   }
 };
 const flKeys = () => {
+  flKeysSoon = false;
   flRadios();
   for (const group of document.querySelectorAll(FL_GROUPS)) flRove(group);
   flSliders();
 };
 const flIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 60));  // Safari has none
-let flKeysSoon = false;
+let flKeysSoon = false;  // whether the page has changed since
+const flKeysNow = () => { if (flKeysSoon) flKeys(); };
 new MutationObserver(() => {
   if (flKeysSoon) return;
   flKeysSoon = true;
-  flIdle(() => { flKeysSoon = false; flKeys(); }, {timeout: 300});
-}).observe(document, {subtree: true, childList: true, attributeFilter: ['aria-selected', 'hidden', 'disabled', 'class', 'open']});
+  flIdle(flKeysNow, {timeout: 300});
+}).observe(document, {subtree: true, childList: true, attributeFilter: ['aria-selected', 'hidden', 'disabled', 'class', 'open', 'name']});
 
 addEventListener('focusin', ({target}) => {
   const group = target.closest?.(FL_GROUPS);
   if (group && target.matches(FL_STOPS)) flRove(group, target);
 });
 const FL_STEPS = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1};
+addEventListener('keydown', flKeysNow, true);  // a key finds its groups, on a busy machine too
 addEventListener('keydown', (event) => {
   if (event.key === 'Tab' && event.target.getAttribute?.('role') === 'combobox') {  // its list, which scrolls, is
     for (const list of document.querySelectorAll('[role=listbox]')) list.tabIndex = -1;  // gone when it has focus

@@ -77,7 +77,7 @@ def open_tab(page, tab):
     until(page, DRAWN)
 
 
-@pytest.mark.skipif(os.environ.get("FACELAB_AXE") != "1", reason="takes minutes: FACELAB_AXE=1 runs it")
+@pytest.mark.skipif(os.environ.get("FACELAB_LONG") != "1", reason="takes minutes: FACELAB_LONG=1 runs it")
 def test_axe_finds_nothing_in_any_tab_and_look(desk):
     package = importlib.util.find_spec("axe_playwright_python")
     if package is None:
@@ -110,7 +110,7 @@ def test_no_tab_has_too_many_stops_and_every_chart_says_its_result(desk):
     many, silent = {}, []
     for tab in TABS:
         open_tab(page, tab)
-        page.wait_for_timeout(200)  # keys.js follows the page's changes after 60 ms
+        until(page, "!flKeysSoon")  # keys.js has followed the page's changes
         stops = page.evaluate(STOPS)
         if len(stops) > MOST_STOPS:
             many[tab] = len(stops), stops
@@ -126,7 +126,7 @@ def test_each_stop_is_seen_and_none_is_the_body(desk):
     unseen = []
     for tab in ("compare", "train"):
         open_tab(page, tab)
-        page.wait_for_timeout(200)
+        until(page, "!flKeysSoon")
         count = len(page.evaluate(STOPS))
         page.evaluate("document.querySelector('.fl-brand').focus()")
         for _ in range(count - 1):
