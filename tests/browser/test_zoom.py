@@ -3,8 +3,8 @@
 from .conftest import until
 from .test_access import open_tab
 
-CHARTS = """(window.flCharts = [...document.querySelectorAll('.facelab-chart')].filter((each) =>
-  each.data && each.checkVisibility() && /^[xy]axis/m.test(Object.keys(each._fullLayout).join('\\n')))).length"""
+CHARTS = """(window.flCharts = [...document.querySelectorAll('.facelab-chart')]
+  .filter((each) => each.data && each.checkVisibility() && each._fullLayout.xaxis)).length"""
 RANGES = """(i) => Object.entries(flCharts[i]._fullLayout).filter(([name]) => /^[xy]axis/.test(name))
   .map(([name, axis]) => [name, axis.range.map(Number)])"""
 MOVE = """([i, name, range]) => {
