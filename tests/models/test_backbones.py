@@ -245,3 +245,19 @@ def test_depthwise_convolutions_that_a_cpu_is_slow_at_stay_in_float32(kernel, st
     got, conv.weight.grad = conv.weight.grad.clone(), None
     conv(x).square().sum().backward()
     torch.testing.assert_close(got, conv.weight.grad, rtol=0.05, atol=0.5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_no_network_takes_the_convolution_that_crashes_on_avx_512(name):
+    """1x1 with stride over fewer than 16 channels, trained in channels_last (oneDNN of PyTorch 2.11)."""
+    with torch.device("meta"):
+        modules = build_backbone(name).modules()
+        thin = [
+            each
+            for each in modules
+            if isinstance(each, nn.Conv2d)
+            and each.kernel_size == (1, 1)
+            and each.stride != (1, 1)
+            and each.in_channels // each.groups < 16
+        ]
+    assert not thin
