@@ -34,6 +34,9 @@ STRICTNESS = (4, 3, 2, 1)  # -log10 of the false accept rate
 NEGATIVE = (65, *range(80, 300, 20), 240, 180, 140, 120, 105, 90, 75)  # degrees on the circle
 WAIT_MS = 240_000  # generous: the first page computes its examples
 SETTLE_MS = 1500
+DRAWN = """() => window.facelabLoaded
+  && ![...document.querySelectorAll('[data-later]')].some((each) => each.checkVisibility())
+  && [...document.querySelectorAll('.facelab-chart')].every((each) => !each.checkVisibility() || each.data)"""
 
 
 @contextmanager
@@ -64,7 +67,7 @@ def opened(browser: Browser, url: str, link: str, size: tuple[int, int]) -> Page
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme="light")
     page.goto(f"{url}?__theme=light&tab={link}", timeout=WAIT_MS)
     page.wait_for_selector(".tabitem:visible", timeout=WAIT_MS)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function(DRAWN, timeout=WAIT_MS, polling=100)
     page.wait_for_timeout(SETTLE_MS)
     return page
 
@@ -111,7 +114,6 @@ def triplet_frames(browser: Browser, url: str) -> list[tuple[Image.Image, int]]:
         page.mouse.down()
         page.mouse.move(x, y)
         page.mouse.up()
-        page.wait_for_load_state("networkidle")
         page.wait_for_timeout(SETTLE_MS // 2)
         frames.append((pixels(page), 220))
     page.close()
