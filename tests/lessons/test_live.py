@@ -3,6 +3,8 @@
 import gc
 import itertools
 import math
+import os
+import sys
 import threading
 import time
 import weakref
@@ -347,6 +349,21 @@ def test_a_run_ends_at_the_limit(stage):
     stage.let(STEPS)
     *_, last = training(TrainingQueue(), seconds=0.0).follow()
     assert last.state == "stopped" and last.step == 1 and last.result and "limit" in last.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux")
+def test_a_run_gives_way_to_the_photos_of_others_and_they_to_nobody():
+    def nice():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def course(*_):
+        seen.append(nice())
+        yield Snapshot("finished")
+
+    seen = []
+    before = nice()
+    list(Training(RECIPE, pool(), 60.0, line=TrainingQueue(), borrow=course).follow())
+    assert seen == [max(before, live.NICE)] and nice() == before
 
 
 @pytest.mark.parametrize("error", [ValueError("lower --lr"), RuntimeError("CUDA\nout of memory")])
