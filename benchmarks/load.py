@@ -1,6 +1,6 @@
 """A class on the page: visitors who compare every ten seconds, alone and beside a training; 200 idle tabs.
 
-Usage: PYTHONPATH=. python benchmarks/load.py [--visitors 50] [--seconds 30] [--tabs 200]; the figures of
+Usage: PYTHONPATH=. python benchmarks/load.py [--visitors 50] [--seconds 15] [--tabs 200]; the figures of
 docs/hosting.md are of `--seconds 300`. Starts `app.py` as
 a Space does, on this machine only, and prints times, errors and the server's memory (Linux). Each comparison
 uploads two photos and waits for the answer.
@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import statistics
+import tempfile
 import threading
 import time
 import uuid
@@ -47,7 +48,9 @@ def photos(count: int) -> list[bytes]:
         (face, *_) = find_faces(read_photo(file.getvalue())) or [None]
         if face and face.confidence >= SURE_CONFIDENCE:
             out.append(file.getvalue())
-    return out[: 2 * count]
+        if len(out) == 2 * count:
+            break
+    return out
 
 
 def comparison(client: httpx.Client, url: str, pair: list[bytes]) -> str:
@@ -106,6 +109,14 @@ def open_tabs(url: str, count: int) -> None:
                 client.get(f"{url}gradio_api/queue/data", params={"session_hash": session})
 
 
+def last_in_line(program: str) -> Path:
+    """A program at the lowest priority: the browser of who trains is another machine's in life."""
+    script = Path(tempfile.mkdtemp()) / program
+    script.write_text(f'#!/bin/sh\nexec nice -n 19 {shutil.which(program)} "$@"\n', encoding="utf-8")
+    script.chmod(0o700)
+    return script
+
+
 def row(name: str, took: list[float], wrong: list[str]) -> str:
     """A line of the table."""
     busy = wrong.count("busy")
@@ -123,14 +134,14 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--tabs", type=int, default=200)
     asked = parser.parse_args()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server, url = started(port), f"http://127.0.0.1:{port}/"
-    pairs = photos(20)
+    pairs = photos(8)
     try:
         print(f"{processor()}; first page after {first_answer(url, server):.0f} s", flush=True)
         print(f"{asked.visitors} visitors, one comparison every {EVERY:g} s, {asked.seconds:g} s")
@@ -141,7 +152,7 @@ def main() -> None:
         after = resident(server.pid)[0]
         with sync_playwright() as playwright:
             flags = ["--no-sandbox", "--disable-gpu"]
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+            browser = playwright.chromium.launch(executable_path=last_in_line("chromium"), args=flags)
             page = browser.new_page()
             page.goto(f"{url}?tab=train")
             page.locator("#train-start").click(timeout=60_000)

@@ -42,7 +42,8 @@ SLIDERS = (  # tab, its section that has to be opened, slider, what it moves, tw
     ("Regularization", None, "augment-rotate", "variants", (5, 30)),
 )
 MOVE = """([slider, shown, value]) => {  // not a promise: Chromium drops one now and then before it is read
-  const done = (spent) => { window.flSpent ??= spent; };
+  const mine = window.flMove = {};  // the time limit of an earlier move says nothing about this one
+  const done = (spent) => { if (window.flMove === mine) window.flSpent ??= spent; };
   window.flSpent = null;
   const field = document.querySelector(`#${slider} input[type=number]`);
   const target = document.querySelector(`#${shown}`), plot = target.querySelector('.facelab-chart');

@@ -1,6 +1,6 @@
 """What a photo costs from its file to its embedding, beside what a user could take instead, on one thread.
 
-    python benchmarks/speed.py [--photos DIR_OR_ZIP] [--rounds 4] [--out docs/speed.json]
+    python benchmarks/speed.py [--photos DIR_OR_ZIP] [--rounds 3] [--out docs/speed.json]
 
 Detection, alignment and embedding together, for photos of 250 and 960 pixels and of 12 megapixels, each read
 as its package reads it, and the network alone in PyTorch and ONNX Runtime. All that is compared runs in turn
@@ -247,7 +247,7 @@ def write(path: Path | None, said: dict[str, object]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", help="folder or zip of photos instead of rendered portraits")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write, or to bring up to date")
     parser.add_argument("--only", choices=("photo_ms", "network_ms"), help="one of the two tables")
     asked = parser.parse_args()
