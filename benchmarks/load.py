@@ -1,7 +1,7 @@
 """A class on the page: visitors who compare every ten seconds, alone and beside a training; 200 idle tabs.
 
 Usage: PYTHONPATH=. python benchmarks/load.py [--visitors 50] [--seconds 15] [--tabs 200]; the figures of
-docs/hosting.md are of `--seconds 300`. Starts `app.py` as
+docs/hosting.md are of `--seconds 300`, and of 20 beside a training. Starts `app.py` as
 a Space does, on this machine only, and prints times, errors and the server's memory (Linux). Each comparison
 uploads two photos and waits for the answer.
 """
@@ -109,9 +109,9 @@ def open_tabs(url: str, count: int) -> None:
                 client.get(f"{url}gradio_api/queue/data", params={"session_hash": session})
 
 
-def last_in_line(program: str) -> Path:
-    """A program at the lowest priority: the browser of who trains is another machine's in life."""
-    script = Path(tempfile.mkdtemp()) / program
+def last_in_line(program: str, folder: str) -> Path:
+    """A script in a folder that starts a program at the lowest priority: a visitor's browser is elsewhere."""
+    script = Path(folder) / program
     script.write_text(f'#!/bin/sh\nexec nice -n 19 {shutil.which(program)} "$@"\n', encoding="utf-8")
     script.chmod(0o700)
     return script
@@ -150,9 +150,9 @@ def main() -> None:
         before = resident(server.pid)[0]
         print(row("comparing", *attend(url, pairs, asked.visitors, asked.seconds)), flush=True)
         after = resident(server.pid)[0]
-        with sync_playwright() as playwright:
+        with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
             flags = ["--no-sandbox", "--disable-gpu"]
-            browser = playwright.chromium.launch(executable_path=last_in_line("chromium"), args=flags)
+            browser = playwright.chromium.launch(executable_path=last_in_line("chromium", folder), args=flags)
             page = browser.new_page()
             page.goto(f"{url}?tab=train")
             page.locator("#train-start").click(timeout=60_000)

@@ -28,6 +28,9 @@ FLAGS = [
     "--use-fake-device-for-media-stream",  # a camera that shows a test picture
     "--use-fake-ui-for-media-stream",
 ]
+long = pytest.mark.skipif(
+    os.environ.get("FACELAB_LONG") != "1", reason="takes minutes: FACELAB_LONG=1 runs it"
+)
 START_SECONDS = 240  # generous: a busy test machine imports slowly
 
 

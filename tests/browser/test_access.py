@@ -5,12 +5,11 @@ rules that cannot differ between looks run in one of them.
 """
 
 import importlib.util
-import os
 from pathlib import Path
 
 import pytest
 
-from .conftest import until
+from .conftest import long, until
 
 TABS = (
     "start", "compare", "identify", "embedding-space", "calibration", "losses", "architectures",
@@ -77,7 +76,7 @@ def open_tab(page, tab):
     until(page, DRAWN)
 
 
-@pytest.mark.skipif(os.environ.get("FACELAB_LONG") != "1", reason="takes minutes: FACELAB_LONG=1 runs it")
+@long
 def test_axe_finds_nothing_in_any_tab_and_look(desk):
     package = importlib.util.find_spec("axe_playwright_python")
     if package is None:

@@ -3,12 +3,11 @@
 A link to a paper may be followed: a plain GET to its address, without body, query, cookie or referrer.
 """
 
-import os
 from urllib.parse import urlparse
 
 import pytest
 
-from .conftest import Watch, until
+from .conftest import Watch, long, until
 from .test_access import OPEN, TABS, open_tab
 
 # Calls that can send are recorded, even those that the page's policy stops before playwright sees them.
@@ -107,11 +106,6 @@ def test_a_camera_s_picture_goes_to_the_page_s_own_server(served, chromium):
         page.locator("#photo-a").get_by_label("capture photo").click()
     assert leaks.found() == [] and leaks.errors == []
     leaks.context.close()
-
-
-long = pytest.mark.skipif(
-    os.environ.get("FACELAB_LONG") != "1", reason="takes minutes: FACELAB_LONG=1 runs it"
-)
 
 
 @long
